@@ -1,0 +1,1 @@
+"""Experiments in multilayer nonnegative matrix factorisation."""

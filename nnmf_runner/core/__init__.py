@@ -1,0 +1,1 @@
+"""The mathematics: numpy and scipy only, nothing of Hydra, files or metrics."""

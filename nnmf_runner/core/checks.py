@@ -1,0 +1,115 @@
+"""Checks of what a caller hands over: one error type, messages of one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+
+class InputError(ValueError):
+    """An argument is not acceptable; the message names it, what was expected and what came."""
+
+
+def check_choice(value: object, legal: Iterable[str], name: str) -> str:
+    """Return `value` if it is one of the `legal` names.
+
+    Raises
+    ------
+    InputError
+        Otherwise, with the legal values and the nearest of them.
+    """
+    legal = sorted(legal)
+    if value in legal:
+        return str(value)
+    near = difflib.get_close_matches(str(value), legal, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{name}={value} is not known. Expected one of: {', '.join(legal)}.{hint}")
+
+
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    integer: bool = False,
+) -> Any:
+    """Return `value` if it is a number from `low` to `high`, each left out of the range where it is open.
+
+    Raises
+    ------
+    InputError
+        Otherwise, with the range that was expected.
+    """
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    if isinstance(value, kinds) and not isinstance(value, bool):
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+        if above and below:
+            return value
+    left = "(" if open_low or low == -np.inf else "["
+    right = ")" if open_high or high == np.inf else "]"
+    kind = "an integer" if integer else "a number"
+    raise InputError(f"{name}={value} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
+
+
+def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
+    """Return `array` as a float64 matrix (or sparse matrix), refusing what is not finite numbers.
+
+    Parameters
+    ----------
+    array : array_like or scipy sparse matrix of shape (m, n)
+    name : str
+        What to call it in an error.
+    vector : bool
+        Whether one dimension is acceptable as well.
+
+    Raises
+    ------
+    InputError
+        If it is not numeric, not of two dimensions, empty, or holds NaN or infinity.
+    """
+    if sparse.issparse(array):
+        array = array.tocsr() if array.format not in ("csr", "csc") else array
+        values = array.data
+    else:
+        try:
+            array = np.asarray(array)
+        except ValueError as error:  # rows of different lengths
+            raise InputError(f"{name} is not a matrix: {error}.") from None
+        values = array
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} is not numeric: expected real numbers, got entries of type {values.dtype}.")
+    if array.ndim != 2 and not (vector and array.ndim == 1):
+        raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
+    if 0 in array.shape:
+        raise InputError(f"{name} is empty: its shape is {array.shape}.")
+    # One sum settles the usual case at a fraction of the cost of looking at every entry.
+    if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+        bad = int(values.size - np.isfinite(values).sum())
+        raise InputError(f"{name} has {bad} entries that are NaN or infinite, expected finite numbers.")
+    return array.astype(np.float64, copy=False)
+
+
+def check_nonnegative(array: Any, name: str) -> Any:
+    """Return `array` as `check_finite` does, refusing negative entries and a matrix of zeros alone.
+
+    Raises
+    ------
+    InputError
+        As `check_finite`; also if an entry is negative or all are zero.
+    """
+    array = check_finite(array, name)
+    values = array.data if sparse.issparse(array) else array
+    lowest = values.min(initial=0.0)
+    if lowest < 0:
+        raise InputError(f"{name} has negative entries (the lowest is {lowest:g}), expected nonnegative ones.")
+    if not values.any():
+        raise InputError(f"{name} holds only zeros, expected at least one positive entry.")
+    return array

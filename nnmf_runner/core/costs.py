@@ -1,0 +1,232 @@
+"""Costs of a stack of layers and of its labels: one value and one derivative each.
+
+All costs are relative, the data's part to ``||X||^2`` and the labels' to ``||Y||^2``, so that weights, steps and
+tolerances mean the same for every data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.layer import Layer
+from nnmf_runner.core.linalg import Matrix, inner
+from nnmf_runner.core.nnls import ScaledProblem
+
+
+@dataclass
+class Derivative:
+    """Value of a cost and its partial derivatives with the codes of every layer held fixed.
+
+    The derivative with respect to ``A_l`` is ``inputs_l @ right[l].T + A_l @ small[l] + direct[l]``: kept in
+    parts, so that the backward pass can add its own and the data are read once more only.
+
+    Attributes
+    ----------
+    value : float
+    right : list of ndarray of shape (k_l, n), or None for zero
+    small : list of ndarray of shape (k_l, k_l), or None for zero
+    direct : list of ndarray of shape (k_{l-1}, k_l), or None for zero
+    dS : list of ndarray of shape (k_l, n), or None for zero
+        Derivative with respect to the codes.
+    """
+
+    value: float
+    right: list[Matrix | None]
+    small: list[Matrix | None]
+    direct: list[Matrix | None]
+    dS: list[Matrix | None]
+
+
+class Cost(Protocol):
+    """What the stack minimises besides the labels' term."""
+
+    name: ClassVar[str]
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
+
+
+@dataclass
+class Reconstruction:
+    """``||X - A_0 A_1 ... A_L S_L||^2``.
+
+    References
+    ----------
+    T. Will et al., arXiv:2303.00058.
+    """
+
+    name: ClassVar[str] = "reconstruction"
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative, see `Cost.evaluate`."""
+        first, last = layers[0], layers[-1]
+        upper = [last.S]  # A_l ... A_L S_L for l = L+1 down to 1
+        for layer in reversed(layers[1:]):
+            upper.append(layer.A @ upper[-1])
+        upper.reverse()  # upper[l] is what A_l is multiplied by, (k_l, n)
+        outer = upper[0] @ upper[0].T  # (k_0, k_0)
+        value = squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(first.gram, outer)
+
+        empty: list[Matrix | None] = [None] * (len(layers) - 1)
+        direct: list[Matrix | None] = [None]
+        derivative = 2.0 * (first.gram @ upper[0] - first.cross)  # dC / d upper[0], (k_0, n)
+        for layer, above in zip(layers[1:], upper[1:], strict=True):
+            direct.append(derivative @ above.T)
+            derivative = layer.A.T @ derivative
+        # With one layer the codes minimise the cost itself: nothing to propagate.
+        dS = [*empty, derivative if empty else None]
+        return Derivative(value, [-2.0 * upper[0], *empty], [2.0 * outer, *empty], direct, dS)
+
+
+@dataclass
+class Energy:
+    """``w_0 ||X - A_0 S_0||^2 + sum_l w_l ||S_{l-1} - A_l S_l||^2``.
+
+    Parameters
+    ----------
+    weights : list of float
+        ``w_0, w_1, ...``; layers beyond the list have weight one.
+
+    References
+    ----------
+    T. Will et al., arXiv:2303.00058.
+    """
+
+    name: ClassVar[str] = "energy"
+    weights: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for i, weight in enumerate(self.weights):
+            check_number(weight, f"cost.weights[{i}]", low=0.0)
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative, see `Cost.evaluate`."""
+        if len(self.weights) > len(layers):
+            raise InputError(
+                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected at most {len(layers)}, "
+                "one a layer."
+            )
+        weights = [*self.weights, *[1.0] * (len(layers) - len(self.weights))]
+        value, norm = 0.0, squared_norm
+        right: list[Matrix | None] = []
+        small: list[Matrix | None] = []
+        dS: list[Matrix | None] = []
+        for layer, weight in zip(layers, weights, strict=True):
+            S, outer = layer.S, layer.S @ layer.S.T
+            value += weight * (norm - 2.0 * inner(layer.cross, S) + inner(layer.gram, outer))
+            right.append(-2.0 * weight * S)
+            small.append(2.0 * weight * outer)
+            if dS:  # this term's derivative with respect to its input, the codes below
+                dS[-1] = 2.0 * weight * (layer.inputs - layer.A @ S)
+            dS.append(None)  # its derivative with respect to S vanishes on the passive sets
+            norm = float(np.trace(outer))
+        return Derivative(value, right, small, [None] * len(layers), dS)
+
+
+def label_map(S: Matrix, Y: Matrix) -> Matrix:
+    """The linear map ``B = Y S^+`` that predicts labels from codes best, in the sense of least squares.
+
+    Parameters
+    ----------
+    S : ndarray of shape (k, n)
+        Codes of the labelled columns.
+    Y : ndarray of shape (c, n)
+        Their one-hot labels.
+
+    Returns
+    -------
+    B : ndarray of shape (c, k)
+    """
+    problem = ScaledProblem(S @ S.T, S @ Y.T)
+    return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
+
+
+@dataclass
+class LabelDerivative:
+    """Value of a label cost with its derivatives.
+
+    Attributes
+    ----------
+    value : float
+    dS : ndarray of shape (k, n)
+    dB : ndarray of shape (c, k)
+    """
+
+    value: float
+    dS: Matrix
+    dB: Matrix
+
+
+class LabelCost(Protocol):
+    """What the labels of the known columns add to the cost."""
+
+    name: ClassVar[str]
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives for codes (k, n), one-hot labels (c, n) and the map B (c, k)."""
+
+
+class SquaredLabels:
+    """``||Y - B S||^2`` over the labelled columns."""
+
+    name: ClassVar[str] = "squared"
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        residual = B @ S - Y  # (c, n)
+        return LabelDerivative(inner(residual, residual), 2.0 * B.T @ residual, 2.0 * residual @ S.T)
+
+
+class CrossEntropyLabels:
+    """Softmax cross-entropy of ``B S`` over the labelled columns, in units of the uniform guess, ``log c``."""
+
+    name: ClassVar[str] = "cross_entropy"
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        unit = 1.0 / np.log(len(Y))
+        scores = B @ S
+        scores -= scores.max(axis=0)
+        exponentials = np.exp(scores)
+        total = exponentials.sum(axis=0)
+        value = float(np.log(total).sum()) - inner(Y, scores)
+        difference = unit * (exponentials / total - Y)  # (c, n)
+        return LabelDerivative(unit * value, B.T @ difference, difference @ S.T)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the classes, and how it enters the cost.
+
+    Attributes
+    ----------
+    cost : LabelCost
+    weight : float
+        Weight of the labels' relative cost against that of the data.
+    Y : ndarray of shape (c, n)
+        One-hot labels; columns that are not known are not looked at.
+    known : ndarray of bool, shape (n,)
+        At least one of them true.
+    learn_map : bool
+        Whether the label map B is a variable.  Otherwise the best B for the current codes is put in its place.
+    """
+
+    cost: LabelCost
+    weight: float
+    Y: Matrix
+    known: NDArray[np.bool_]
+    learn_map: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What the label cost is multiplied by: ``||Y||^2`` of one-hot labels is the number of known columns."""
+        return self.weight / float(self.known.sum())
+
+
+COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy)}
+LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels)}

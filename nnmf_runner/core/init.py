@@ -1,0 +1,148 @@
+"""Initial factors: ``A_0, ..., A_L`` for given ranks.
+
+All have columns of unit length, so that the scale of the data is carried by the codes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from nnmf_runner.core.checks import check_choice, check_number
+from nnmf_runner.core.layer import forward
+from nnmf_runner.core.linalg import Matrix, cross_product, truncated_svd
+from nnmf_runner.core.updates import HALS, lift_zeros
+
+
+class Initialisation(Protocol):
+    """A way to begin."""
+
+    def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
+        """Factors of shapes ``(m, k_0), (k_0, k_1), ...`` for data of shape (m, n)."""
+
+
+@dataclass
+class Random:
+    """Entries uniform on [0, 1), columns then scaled to unit length."""
+
+    name: ClassVar[str] = "random"
+
+    def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
+        """Initial factors, see `Initialisation.start`."""
+        return [_unit_columns(rng.random(shape)) for shape in _shapes(X, layers)]
+
+
+@dataclass
+class NNDSVD:
+    """Nonnegative double singular value decomposition of the data, then of the codes layer by layer.
+
+    Parameters
+    ----------
+    fill : {"zero", "mean", "random"}
+        What takes the place of zeros: nothing (NNDSVD), the mean entry (NNDSVDa), or random entries of up to
+        a hundredth of it (NNDSVDar).
+
+    References
+    ----------
+    C. Boutsidis and E. Gallopoulos, "SVD based initialization: a head start for nonnegative matrix
+    factorization", Pattern Recognition 41(4), 2008.
+    """
+
+    name: ClassVar[str] = "nndsvd"
+    fill: str = "zero"
+
+    def __post_init__(self) -> None:
+        check_choice(self.fill, ("zero", "mean", "random"), "init.fill")
+
+    def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
+        """Initial factors, see `Initialisation.start`."""
+        factors: list[Matrix] = []
+        inputs = X
+        for rank in layers:
+            A = self._filled(nndsvd(inputs, rank, rng), rng)
+            factors.append(_unit_columns(A))
+            inputs = forward(factors[-1], inputs).S
+        return factors
+
+    def _filled(self, A: Matrix, rng: np.random.Generator) -> Matrix:
+        fill = {"zero": 0.0, "mean": A.mean(), "random": A.mean() / 100.0 * rng.random(A.shape)}[self.fill]
+        return np.where(A > 0, A, fill)
+
+
+@dataclass
+class Greedy:
+    """Pretraining layer by layer: a few passes of HALS on the data, then on the codes, from NNDSVD.
+
+    Parameters
+    ----------
+    sweeps : int
+        Passes of HALS over both factors of a layer.
+
+    References
+    ----------
+    G. Trigeorgis et al., "A deep semi-NMF model for learning hidden representations", ICML 2014, for
+    pretraining by layers; N. Gillis and F. Glineur, Neural Comput. 24(4), 2012, for HALS.
+    """
+
+    name: ClassVar[str] = "greedy"
+    sweeps: int = 20
+
+    def __post_init__(self) -> None:
+        check_number(self.sweeps, "init.sweeps", low=1, integer=True)
+
+    def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
+        """Initial factors, see `Initialisation.start`."""
+        factors: list[Matrix] = []
+        inputs, update = X, HALS()
+        for rank in layers:
+            A = lift_zeros(_unit_columns(nndsvd(inputs, rank, rng)))
+            S = forward(A, inputs).S
+            for _ in range(self.sweeps):
+                A = update(A, S @ S.T, cross_product(S.T, inputs.T).T)
+                S = update(S.T, A.T @ A, cross_product(A, inputs).T).T
+            factors.append(_unit_columns(A))
+            inputs = forward(factors[-1], inputs).S
+        return factors
+
+
+def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
+    """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
+
+    Of every singular pair the sign is taken whose nonnegative parts carry more of the product.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+    rank : int
+    rng : Generator
+        For the start of the iterative decomposition of large data.
+
+    References
+    ----------
+    C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
+    """
+    U, sigma, Vt = truncated_svd(X, rank, rng)
+    A = np.empty_like(U)
+    for j in range(rank):
+        candidates = [(np.maximum(sign * U[:, j], 0.0), np.maximum(sign * Vt[j], 0.0)) for sign in (1.0, -1.0)]
+        norms = [float(np.linalg.norm(u) * np.linalg.norm(v)) for u, v in candidates]
+        best = int(np.argmax(norms))
+        u = candidates[best][0]
+        A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
+    return A
+
+
+def _shapes(X: Any, layers: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip([X.shape[0], *layers[:-1]], layers, strict=True))
+
+
+def _unit_columns(A: Matrix) -> Matrix:
+    """Columns scaled to unit length; a column of zeros is made uniform, since it could never leave zero."""
+    A = np.where(A.any(axis=0), A, 1.0)
+    return A / np.linalg.norm(A, axis=0)
+
+
+INITIALISATIONS: dict[str, type] = {init.name: init for init in (Random, NNDSVD, Greedy)}

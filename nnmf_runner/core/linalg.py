@@ -1,0 +1,61 @@
+"""Products and norms that work alike on dense and sparse data and never form a matrix of the data's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+Matrix = NDArray[np.floating[Any]]
+
+
+def cross_product(A: Matrix, X: Any) -> Matrix:
+    """``A^T X`` as an array; A of shape (m, k), X dense or sparse of shape (m, n)."""
+    return (X.T @ A).T if sparse.issparse(X) else A.T @ X
+
+
+def squared_norm(X: Any) -> float:
+    """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
+    values = X.data if sparse.issparse(X) else X
+    return float(np.vdot(values, values))
+
+
+def inner(A: Matrix, B: Matrix) -> float:
+    """``<A, B> = tr(A^T B)`` of two arrays of one shape."""
+    return float(np.vdot(A, B))
+
+
+def chain(A: list[Matrix], S: Matrix) -> Matrix:
+    """``A_0 A_1 ... A_l S``, multiplied from the right, where the shapes are small."""
+    for factor in reversed(A):
+        S = factor @ S
+    return S
+
+
+def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
+    """``||X - A S||^2``; for sparse X through ``A^T X`` and Gram matrices, so that no m x n product is formed."""
+    if not sparse.issparse(X):
+        return squared_norm(X - A @ S)
+    gram = inner(A.T @ A, S @ S.T)
+    return max(0.0, squared_norm(X) - 2.0 * inner(cross_product(A, X), S) + gram)
+
+
+def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+    """Leading singular triples ``U`` (m, rank), ``sigma`` (rank,), descending, and ``V^T`` (rank, n).
+
+    Small or nearly full problems are decomposed whole, others by Lanczos iteration from a start that `rng` gives.
+    """
+    smaller = min(X.shape)
+    if 2 * rank >= smaller or (smaller <= 500 and not sparse.issparse(X)):
+        U, sigma, Vt = np.linalg.svd(X.toarray() if sparse.issparse(X) else X, full_matrices=False)
+        return U[:, :rank], sigma[:rank], Vt[:rank]
+    U, sigma, Vt = svds(X, k=rank, v0=rng.standard_normal(smaller))
+    return U[:, ::-1], sigma[::-1], Vt[::-1]
+
+
+def singular_values(X: Any, rank: int) -> Matrix:
+    """The leading `rank` singular values of X in descending order."""
+    return truncated_svd(X, rank, np.random.default_rng(0))[1]

@@ -1,0 +1,146 @@
+"""What every fit shares: one stopping rule, one history, one way to be watched and stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from nnmf_runner.core.linalg import Matrix
+
+
+class Stop(StrEnum):
+    """Why a fit ended, in ascending order of concern."""
+
+    CONVERGED = "converged"  # the projected gradient met the tolerance
+    LINE_SEARCH = "line_search"  # no lower cost along the optimizer's directions: a kink, or rounding
+    MAX_ITER = "max_iter"
+    DIVERGED = "diverged"  # a step made the cost infinite or NaN; the factors before it are kept
+    INTERRUPTED = "interrupted"
+
+
+def worst(stops: Sequence[Stop | None]) -> Stop:
+    """The reason of most concern among those of several stages."""
+    order = list(Stop)
+    return max((stop for stop in stops if stop is not None), key=order.index)
+
+
+@dataclass
+class History:
+    """One row an iteration, iteration 0 being the start.
+
+    Attributes
+    ----------
+    layer : list of int
+        The layer being fitted, or -1 where all are fitted together.
+    iteration : list of int
+    cost : list of float
+        Relative cost.
+    projected_gradient : list of float
+        `stationarity` of the iterate.
+    seconds : list of float
+        Time the iteration took.
+    """
+
+    layer: list[int] = field(default_factory=list)
+    iteration: list[int] = field(default_factory=list)
+    cost: list[float] = field(default_factory=list)
+    projected_gradient: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def columns(self) -> dict[str, list[int] | list[float]]:
+        """The history as named columns of equal length."""
+        return dict(vars(self))
+
+    def __len__(self) -> int:
+        return len(self.iteration)
+
+
+# Called with iteration and relative cost; returning true stops the fit.
+Progress = Callable[[int, float], bool | None]
+
+
+@dataclass
+class StoppingRule:
+    """When a fit ends, the same for every method.
+
+    Attributes
+    ----------
+    tol : float
+        A fit has converged when its `stationarity` is at most this.
+    max_iter : int
+        Iterations (epochs, for stochastic optimizers) after which it ends anyway.
+    progress : callable, optional
+        Called with iteration and relative cost at every iteration; returning true interrupts the fit.
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 5000
+    progress: Progress | None = None
+
+
+class Monitor:
+    """Records the iterates of a fit in a history and says when to stop.
+
+    Parameters
+    ----------
+    rule : StoppingRule
+    history : History, optional
+        To append to, where a fit has several stages.
+    layer : int
+        The layer being fitted, or -1 for all.
+    """
+
+    def __init__(self, rule: StoppingRule, history: History | None = None, layer: int = -1) -> None:
+        self.rule, self.layer = rule, layer
+        self.history = History() if history is None else history
+        self.stop: Stop | None = None
+        self._iteration = 0
+        self._clock = time.perf_counter()
+
+    def watch(self, cost: float, projected_gradient: float) -> Stop | None:
+        """Record an iterate; return the reason to stop, if there is one."""
+        if not np.isfinite(cost):
+            self.stop = Stop.DIVERGED
+            return self.stop
+        now = time.perf_counter()
+        row = (self.layer, self._iteration, cost, projected_gradient, now - self._clock)
+        for column, value in zip(self.history.columns().values(), row, strict=True):
+            column.append(value)  # type: ignore[arg-type]
+        self._clock = now
+        if self.rule.progress is not None and self.rule.progress(self._iteration, cost):
+            self.stop = Stop.INTERRUPTED
+        elif projected_gradient <= self.rule.tol:
+            self.stop = Stop.CONVERGED
+        elif self._iteration >= self.rule.max_iter:
+            self.stop = Stop.MAX_ITER
+        self._iteration += 1
+        return self.stop
+
+
+def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> float:
+    """Largest norm of a factor's projected gradient, in relative units: ``max_i ||P(dC/dF_i)|| ||F_i||``.
+
+    To first order it bounds the change of a relative cost for a relative change of one factor.  It does not
+    depend on the scale of the data, nor on how scale is shared between factors.
+
+    Parameters
+    ----------
+    factors : sequence of ndarray
+        Nonnegative factors.
+    gradients : sequence of ndarray
+        Derivatives of a relative cost.
+
+    References
+    ----------
+    C.-J. Lin, "Projected gradient methods for nonnegative matrix factorization", Neural Comput. 19, 2007,
+    for the projected gradient as the measure of convergence.
+    """
+    return max(_norm(np.where((F > 0) | (G < 0), G, 0.0)) * _norm(F) for F, G in zip(factors, gradients, strict=True))
+
+
+def _norm(M: Matrix) -> float:
+    return float(np.sqrt(np.vdot(M, M)))

@@ -1,0 +1,373 @@
+"""Optimizers over all factors together, behind one interface.
+
+Each minimises a `Network` from given variables under a `Monitor`, and returns the variables it ends with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from scipy import optimize
+
+from nnmf_runner.core.checks import check_number
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.monitor import Monitor, Stop, stationarity
+from nnmf_runner.core.network import Block, Network
+
+
+class Optimizer(Protocol):
+    """A way to minimise the cost of a network."""
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise from `start`; `monitor` records and decides when to stop."""
+
+
+class Objective:
+    """A network's cost as a function of one vector, with the projection onto its feasible set.
+
+    Parameters
+    ----------
+    network : Network
+    start : sequence of ndarray
+        Variables whose shapes are taken.
+    """
+
+    def __init__(self, network: Network, start: Sequence[Matrix]) -> None:
+        self.network = network
+        self.shapes = [variable.shape for variable in start]
+        self.ends = np.cumsum([variable.size for variable in start])
+        self.n_nonnegative = int(self.ends[-2] if network.learns_map else self.ends[-1])
+
+    def pack(self, variables: Sequence[Matrix]) -> Matrix:
+        """All variables, or all gradients, as one vector."""
+        return np.concatenate([variable.ravel() for variable in variables])
+
+    def unpack(self, x: Matrix) -> list[Matrix]:
+        """Views of a vector as the variables."""
+        parts = np.split(x, self.ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def project(self, x: Matrix) -> Matrix:
+        """Nearest feasible vector; changes `x` in place."""
+        nonnegative = x[: self.n_nonnegative]
+        np.maximum(nonnegative, 0.0, out=nonnegative)
+        return x
+
+    def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
+        """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
+        if not np.isfinite(x).all():
+            return np.nan, x
+        with np.errstate(all="ignore"):
+            try:
+                result = self.network.evaluate(self.unpack(x), block)
+            except np.linalg.LinAlgError:
+                return np.nan, x
+        return result.value, self.pack(result.gradients)
+
+    def stationarity(self, x: Matrix, gradient: Matrix) -> float:
+        """`monitor.stationarity` of the variables; the sign-free map counts with its plain gradient."""
+        variables, gradients = self.unpack(x), self.unpack(gradient)
+        if not self.network.learns_map:
+            return stationarity(variables, gradients)
+        free = float(np.linalg.norm(variables[-1]) * np.linalg.norm(gradients[-1]))
+        return max(free, stationarity(variables[:-1], gradients[:-1]))
+
+
+Rule = Callable[[Matrix, Matrix], Matrix]
+
+
+def _descend(
+    objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator, rule: Rule, batch: int | None
+) -> Matrix:
+    """Apply ``x <- P(rule(x, gradient))`` for every block of `batch` columns, epoch after epoch.
+
+    The rule sees an unbiased estimate of the whole gradient.  Cost and projected gradient of the whole are
+    computed after every epoch.
+    """
+    n = objective.network.X.shape[1]
+    blocks = objective.network.blocks(batch, rng) if batch is not None and batch < n else []
+    value, gradient = objective.evaluate(x)
+    while not monitor.watch(value, objective.stationarity(x, gradient)):
+        before = x
+        if not blocks:
+            x = objective.project(rule(x, gradient))
+        for i in rng.permutation(len(blocks)):
+            _, part = objective.evaluate(x, blocks[i])
+            x = objective.project(rule(x, part * len(blocks)))
+        value, gradient = objective.evaluate(x)
+        if not np.isfinite(value):
+            monitor.stop = Stop.DIVERGED
+            return before
+    return x
+
+
+@dataclass
+class GradientDescent:
+    """Method 1 of the slides: one constant step for all factors, then projection.
+
+    Parameters
+    ----------
+    step : float
+        The step for the relative cost.
+    """
+
+    name: ClassVar[str] = "gd"
+    step: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        objective = Objective(network, start)
+        x = _descend(objective, objective.pack(start), monitor, rng, lambda x, g: x - self.step * g, None)
+        return objective.unpack(x)
+
+
+@dataclass
+class StochasticGradient:
+    """Projected stochastic gradient over blocks of columns.
+
+    Parameters
+    ----------
+    step : float
+        First step; step t is ``step / (1 + decay t)``.
+    decay : float
+    batch : int
+        Columns in a block.
+
+    References
+    ----------
+    L. Bottou, F. Curtis and J. Nocedal, "Optimization methods for large-scale machine learning",
+    SIAM Review 60(2), 2018, section 4.
+    """
+
+    name: ClassVar[str] = "sgd"
+    step: float = 0.1
+    decay: float = 0.01
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
+        check_number(self.decay, "optimizer.decay", low=0.0)
+        check_number(self.batch, "optimizer.batch", low=1, integer=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        objective = Objective(network, start)
+        taken = 0
+
+        def rule(x: Matrix, gradient: Matrix) -> Matrix:
+            nonlocal taken
+            taken += 1
+            return x - self.step / (1.0 + self.decay * taken) * gradient
+
+        return objective.unpack(_descend(objective, objective.pack(start), monitor, rng, rule, self.batch))
+
+
+@dataclass
+class Adam:
+    """Adam with projection, over all columns or blocks of them.
+
+    Parameters
+    ----------
+    step : float
+        First step; step t is ``step / (1 + decay t)``.
+    decay : float
+    beta1, beta2 : float
+        Decay rates of the moments.
+    batch : int, optional
+        Columns in a block; all by default.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    """
+
+    name: ClassVar[str] = "adam"
+    step: float = 0.02
+    decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
+        check_number(self.decay, "optimizer.decay", low=0.0)
+        check_number(self.beta1, "optimizer.beta1", low=0.0, high=1.0, open_high=True)
+        check_number(self.beta2, "optimizer.beta2", low=0.0, high=1.0, open_high=True)
+        if self.batch is not None:
+            check_number(self.batch, "optimizer.batch", low=1, integer=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        objective = Objective(network, start)
+        x = objective.pack(start)
+        first, second, taken = np.zeros_like(x), np.zeros_like(x), 0
+
+        def rule(x: Matrix, gradient: Matrix) -> Matrix:
+            nonlocal first, second, taken
+            taken += 1
+            first = self.beta1 * first + (1.0 - self.beta1) * gradient
+            second = self.beta2 * second + (1.0 - self.beta2) * gradient**2
+            mean = first / (1.0 - self.beta1**taken)
+            deviation = np.sqrt(second / (1.0 - self.beta2**taken))
+            # Gradients of a relative cost are small, so the usual 1e-8 would not be negligible.
+            return x - self.step / (1.0 + self.decay * taken) * mean / (deviation + 1e-12)
+
+        return objective.unpack(_descend(objective, x, monitor, rng, rule, self.batch))
+
+
+@dataclass
+class SpectralProjectedGradient:
+    """Spectral projected gradient with the nonmonotone line search.
+
+    Parameters
+    ----------
+    memory : int
+        Costs that an accepted step may rise to the largest of.
+
+    References
+    ----------
+    E. G. Birgin, J. M. Martinez and M. Raydan, "Nonmonotone spectral projected gradient methods on convex
+    sets", SIAM J. Optim. 10(4), 2000, algorithm 2.2.
+    """
+
+    name: ClassVar[str] = "spg"
+    memory: int = 10
+
+    def __post_init__(self) -> None:
+        check_number(self.memory, "optimizer.memory", low=1, integer=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        objective = Objective(network, start)
+        x = objective.pack(start)
+        value, gradient = objective.evaluate(x)
+        costs = [value]
+        spectral = 1.0 / max(np.abs(objective.project(x - gradient) - x).max(), np.finfo(float).tiny)
+        while not monitor.watch(value, objective.stationarity(x, gradient)):
+            direction = objective.project(x - spectral * gradient) - x
+            step = _nonmonotone_search(objective, x, direction, max(costs[-self.memory :]), gradient)
+            if step is None:
+                monitor.stop = Stop.LINE_SEARCH
+                break
+            x_new, value, gradient_new = step
+            s, y = x_new - x, gradient_new - gradient
+            curvature = float(s @ y)
+            spectral = float(np.clip(s @ s / curvature, 1e-10, 1e10)) if curvature > 0 else 1e10
+            x, gradient = x_new, gradient_new
+            costs.append(value)
+        return objective.unpack(x)
+
+
+def _nonmonotone_search(
+    objective: Objective, x: Matrix, direction: Matrix, highest: float, gradient: Matrix
+) -> tuple[Matrix, float, Matrix] | None:
+    """First of the halved steps along `direction` with enough decrease below `highest`; None if there is none."""
+    slope = float(gradient @ direction)
+    step = 1.0
+    while step > 1e-15:
+        candidate = objective.project(x + step * direction)
+        value, new_gradient = objective.evaluate(candidate)
+        if value <= highest + 1e-4 * step * slope:
+            return candidate, value, new_gradient
+        step /= 2.0
+    return None
+
+
+@dataclass
+class LBFGS:
+    """Limited-memory quasi-Newton with bounds: scipy's L-BFGS-B under our own stopping rule.
+
+    Parameters
+    ----------
+    memory : int
+        Corrections kept.
+
+    References
+    ----------
+    R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained optimization",
+    SIAM J. Sci. Comput. 16(5), 1995.
+    """
+
+    name: ClassVar[str] = "lbfgs"
+    memory: int = 20
+
+    def __post_init__(self) -> None:
+        check_number(self.memory, "optimizer.memory", low=1, integer=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        objective = Objective(network, start)
+        x = objective.pack(start)
+        lower = np.where(np.arange(len(x)) < objective.n_nonnegative, 0.0, -np.inf)
+        run = _LBFGSRun(objective, monitor, x)
+        if not monitor.stop:
+            unlimited = np.iinfo(np.int32).max
+            with contextlib.suppress(_Diverged):
+                optimize.minimize(
+                    run.evaluate,
+                    x,
+                    jac=True,
+                    method="L-BFGS-B",
+                    bounds=optimize.Bounds(lower, np.inf),
+                    callback=run.accept,
+                    options={
+                        "maxcor": self.memory, "maxls": 30, "ftol": 0.0, "gtol": 0.0,
+                        "maxiter": unlimited, "maxfun": unlimited,
+                    },
+                )  # fmt: skip
+            monitor.stop = monitor.stop or Stop.LINE_SEARCH
+        return objective.unpack(run.accepted)
+
+
+class _Diverged(Exception):
+    """An evaluation had no finite cost."""
+
+
+class _LBFGSRun:
+    """The last evaluation and the last accepted iterate of one call of scipy's minimiser."""
+
+    def __init__(self, objective: Objective, monitor: Monitor, x: Matrix) -> None:
+        self.objective, self.monitor = objective, monitor
+        self.accepted = self.x = x.copy()
+        self.value, self.gradient = objective.evaluate(x)
+        monitor.watch(self.value, objective.stationarity(x, self.gradient))
+
+    def evaluate(self, x: Matrix) -> tuple[float, Matrix]:
+        if not np.array_equal(x, self.x):
+            self.x = x.copy()
+            self.value, self.gradient = self.objective.evaluate(self.x)
+            if not np.isfinite(self.value):
+                self.monitor.stop = Stop.DIVERGED
+                raise _Diverged
+        return self.value, self.gradient
+
+    def accept(self, intermediate_result: Any) -> None:
+        self.evaluate(intermediate_result.x)
+        self.accepted = self.x
+        if self.monitor.watch(self.value, self.objective.stationarity(self.x, self.gradient)):
+            raise StopIteration
+
+
+OPTIMIZERS: dict[str, type] = {
+    optimizer.name: optimizer
+    for optimizer in (GradientDescent, StochasticGradient, Adam, SpectralProjectedGradient, LBFGS)
+}
