@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.checks import InputError, check_choice, check_nonnegative, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
 from nnmf_runner.core.linalg import Matrix, chain
 from nnmf_runner.core.monitor import History, Stop, StoppingRule
@@ -140,9 +140,9 @@ class Method:
         """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and fitted factors."""
         return [layer.S for layer in solve_layers(A, X)]
 
-    def reconstruct(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
-        """Approximation of the data from the codes of layer `level`, shape (m, n)."""
-        return chain(list(A[: level + 1]), S[level])
+    def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
+        """From the codes of layer `level` down to the first, shape (k_0, n): the data are ``A_0`` times this."""
+        return chain(list(A[1 : level + 1]), S[level])
 
 
 def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:
@@ -186,6 +186,3 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
                 f"({shape[0]} features, {shape[1]} samples). Expected a rank of at most {min(shape)}."
             )
     return tuple(int(rank) for rank in layers)
-
-
-__all__ = ["Fit", "Method", "Plan", "Problem", "Supervision", "check_layers", "check_nonnegative"]

@@ -133,9 +133,9 @@ class Deep(Method):
         codes, monitor = Codes(Multiplicative, squared_norm(X), None, S), Monitor(StoppingRule())
         return self._all_codes(A, fit_network(_Network(X, self), list(A), S, codes, monitor, only_codes=True)[1])
 
-    def reconstruct(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
-        """Output of the network from the codes of layer `level`, shape (m, n)."""
-        return A[0] @ self._all_codes(A[: level + 1], S[level])[0]
+    def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
+        """Through the network from the codes of layer `level` down, see `Method.decode`."""
+        return self._all_codes(A[: level + 1], S[level])[0]
 
     def _all_codes(self, A: Sequence[Matrix], S: Matrix) -> list[Matrix]:
         """Codes ``H_1, ..., H_L, S_L`` that follow from those of the last layer."""

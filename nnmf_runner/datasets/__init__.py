@@ -1,0 +1,8 @@
+"""Datasets: each source loads one `Dataset`."""
+
+from nnmf_runner.datasets.base import Dataset, Source, Truth
+from nnmf_runner.datasets.toy import Toy
+
+DATASETS: dict[str, type] = {source.name: source for source in (Toy,)}
+
+__all__ = ["DATASETS", "Dataset", "Source", "Truth"]

@@ -1,0 +1,76 @@
+"""What every dataset gives."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Labels = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A planted hierarchy.
+
+    Attributes
+    ----------
+    A : list of ndarray of shape (k_{l-1}, k_l)
+        True factors; the columns of ``A_0 ... A_l`` are the topics of level l, up to scale.
+    S : list of ndarray of shape (k_l, n)
+        True codes of every level.
+    feature_labels : list of ndarray of shape (m,)
+        Topic that every feature belongs to, finest level first.
+    """
+
+    A: list[NDArray[np.floating[Any]]]
+    S: list[NDArray[np.floating[Any]]]
+    feature_labels: list[Labels]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data with what is known about them.
+
+    Attributes
+    ----------
+    name : str
+    X : ndarray or sparse matrix of shape (m, n)
+        Nonnegative, columns are samples.
+    labels : list of ndarray of shape (n,)
+        Class indices from 0, one array a level, finest first; empty if there are none.
+    truth : Truth or None
+    """
+
+    name: str
+    X: Any
+    labels: list[Labels] = field(default_factory=list)
+    truth: Truth | None = None
+
+    def level(self, classes: int) -> int | None:
+        """The label level whose number of classes is nearest to `classes`; None without labels."""
+        if not self.labels:
+            return None
+        counts = [len(np.unique(labels)) for labels in self.labels]
+        return int(np.argmin([abs(count - classes) for count in counts]))
+
+    def fingerprint(self) -> str:
+        """Hash of the data: two equal ones hold the same numbers."""
+        parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X]
+        digest = hashlib.sha256(repr(self.X.shape).encode())
+        for part in [*parts, *self.labels]:
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:16]
+
+
+class Source(Protocol):
+    """A dataset by its options.  Implementations are dataclasses whose fields are the options."""
+
+    name: ClassVar[str]
+
+    def load(self, rng: np.random.Generator) -> Dataset:
+        """Read or generate the data; `rng` gives what is random about them."""

@@ -1,0 +1,113 @@
+"""The block data of the slides: subtopics inside topics inside supertopics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.datasets.base import Dataset, Labels, Truth
+
+
+@dataclass
+class Toy:
+    """Blocks of a three-level hierarchy plus uniform noise, 87 features by 90 samples unless asked otherwise.
+
+    An entry is ``levels[0]`` where its feature and sample share the subtopic, ``levels[1]`` where they share only
+    the topic, ``levels[2]`` where only the supertopic, and zero elsewhere.
+
+    Parameters
+    ----------
+    feature_blocks, sample_blocks : list of int
+        Features and samples of every subtopic.
+    topics : list of int
+        Topic of every subtopic.
+    supertopics : list of int
+        Supertopic of every topic.
+    levels : list of float
+    noise : float
+        Noise is uniform on ``[0, noise)``.
+
+    References
+    ----------
+    T. Will et al., arXiv:2303.00058, section 4.1.
+    """
+
+    name: ClassVar[str] = "toy"
+    feature_blocks: list[int] = field(default_factory=lambda: [10, 5, 10, 12, 13, 4, 11, 8, 14])
+    sample_blocks: list[int] = field(default_factory=lambda: [10, 10, 5, 7, 5, 20, 10, 9, 14])
+    topics: list[int] = field(default_factory=lambda: [0, 0, 1, 1, 2, 2, 3, 3, 3])
+    supertopics: list[int] = field(default_factory=lambda: [0, 0, 1, 1])
+    levels: list[float] = field(default_factory=lambda: [4.0, 2.0, 1.0])
+    noise: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_number(self.noise, "dataset.noise", low=0.0)
+        for name in ("feature_blocks", "sample_blocks"):
+            _check_length(name, getattr(self, name), len(self.topics), "one block a subtopic, as in dataset.topics")
+            for i, size in enumerate(getattr(self, name)):
+                check_number(size, f"dataset.{name}[{i}]", low=1, integer=True)
+        _check_indices("topics", self.topics)
+        _check_indices("supertopics", self.supertopics)
+        _check_length("supertopics", self.supertopics, max(self.topics) + 1, "one supertopic a topic")
+        _check_length("levels", self.levels, 3, "one value a level")
+        for i, value in enumerate(self.levels):
+            check_number(value, f"dataset.levels[{i}]", low=0.0)
+
+    def load(self, rng: np.random.Generator) -> Dataset:
+        """Generate the data; `rng` gives the noise.
+
+        Parameters
+        ----------
+        rng : Generator
+
+        Returns
+        -------
+        Dataset
+            With labels and true factors at all three levels.
+        """
+        topic, supertopic = np.array(self.topics), np.array(self.supertopics)
+        values = self._values(topic, supertopic[topic])  # (k, k)
+        features, samples = _members(self.feature_blocks), _members(self.sample_blocks)
+        clean = values[features][:, samples]
+        X = clean + rng.uniform(0.0, self.noise, clean.shape) if self.noise else clean
+
+        subtopic_labels = samples
+        labels = [subtopic_labels, topic[samples], supertopic[topic[samples]]]
+        truth = Truth(
+            A=[values[features], _indicator(topic), _indicator(supertopic)],
+            S=[_indicator(level).T for level in labels],
+            feature_labels=[features, topic[features], supertopic[topic[features]]],
+        )
+        return Dataset(self.name, X, labels, truth)
+
+    def _values(self, topic: Labels, supertopic: Labels) -> np.ndarray:
+        """Value of a block by the subtopics of its features and samples."""
+        same, own, parent = self.levels
+        values = np.where(supertopic[:, None] == supertopic, parent, 0.0)
+        values = np.where(topic[:, None] == topic, own, values)
+        np.fill_diagonal(values, same)
+        return values
+
+
+def _members(blocks: Sequence[int]) -> Labels:
+    """Block of every member, for consecutive blocks of the given sizes."""
+    return np.repeat(np.arange(len(blocks)), blocks)
+
+
+def _indicator(labels: Labels) -> np.ndarray:
+    """One-hot rows, shape (len(labels), number of classes)."""
+    return np.eye(labels.max() + 1)[labels]
+
+
+def _check_length(name: str, values: Sequence[object], expected: int, meaning: str) -> None:
+    if len(values) != expected:
+        raise InputError(f"dataset.{name} has {len(values)} entries, expected {expected}: {meaning}.")
+
+
+def _check_indices(name: str, values: Sequence[int]) -> None:
+    if sorted(set(values)) != list(range(len(set(values)))) or not len(values):
+        raise InputError(f"dataset.{name}={list(values)} is not valid. Expected indices 0, 1, ... with none left out.")

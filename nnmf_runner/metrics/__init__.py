@@ -1,0 +1,1 @@
+"""Metrics of a factorisation: errors and floors, classification, clustering, recovery.  None of them fits."""

@@ -1,0 +1,60 @@
+"""How well the codes predict the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.costs import label_map
+from nnmf_runner.core.linalg import Matrix
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of columns whose label a linear map of the codes predicts.
+
+    Attributes
+    ----------
+    all : float or None
+        Over all columns, the map fitted to the known ones; None if none is known.
+    unknown : float or None
+        Over the columns that are not known; None if there is none, or none is known.
+    fit : float
+        Over all columns, the map fitted to all: what unsupervised codes allow.
+    """
+
+    all: float | None
+    unknown: float | None
+    fit: float
+
+
+def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> Accuracy:
+    """Accuracies of the argmax of ``B S``, where ``B = Y_known S_known^+``.
+
+    Parameters
+    ----------
+    S : ndarray of shape (k, n)
+        Codes.
+    labels : ndarray of shape (n,)
+        Class indices of all columns.
+    known : ndarray of bool, shape (n,)
+        Columns whose label was given to the method.
+
+    Returns
+    -------
+    Accuracy
+    """
+    fit = float((predict(S, labels, np.ones_like(known)) == labels).mean())
+    if not known.any():
+        return Accuracy(None, None, fit)
+    right = predict(S, labels, known) == labels
+    return Accuracy(float(right.mean()), float(right[~known].mean()) if not known.all() else None, fit)
+
+
+def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[Any]:
+    """Class index of every column by the least-squares map from the codes of the known columns, shape (n,)."""
+    Y = np.eye(labels.max() + 1)[:, labels[known]]  # (c, n_known)
+    return np.argmax(label_map(S[:, known], Y) @ S, axis=0)

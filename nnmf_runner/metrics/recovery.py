@@ -1,0 +1,68 @@
+"""How well a planted hierarchy was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from nnmf_runner.core.linalg import Matrix
+
+
+def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float]:
+    """Match found topics with true ones, each with one other, by the largest total cosine.
+
+    Parameters
+    ----------
+    topics, truth : ndarray of shape (m, k) and (m, k_true)
+        Topics as columns.
+
+    Returns
+    -------
+    match : ndarray of shape (k,)
+        The true topic of every found one, -1 where there are more found than true.
+    cosine : float
+        Mean cosine over the true topics; an unmatched one counts zero.
+
+    References
+    ----------
+    H. W. Kuhn, "The Hungarian method for the assignment problem", Naval Res. Logist. Quart. 2, 1955.
+    """
+    cosines = _unit(topics).T @ _unit(truth)  # (k, k_true)
+    found, true = linear_sum_assignment(cosines, maximize=True)
+    match = np.full(topics.shape[1], -1)
+    match[found] = true
+    return match, float(cosines[found, true].sum() / truth.shape[1])
+
+
+def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None:
+    """Share of found topics whose strongest parent is the planted one, over all layers above the first.
+
+    Parameters
+    ----------
+    A, truth : sequence of ndarray of shape (k_{l-1}, k_l)
+        Found and true factors, of the same shapes.
+
+    Returns
+    -------
+    float or None
+        None for one layer, or where the shapes differ.
+    """
+    if len(A) < 2 or [a.shape for a in A] != [t.shape for t in truth[: len(A)]]:
+        return None
+    right: list[bool] = []
+    topics, true_topics = A[0], truth[0]
+    match, _ = match_topics(topics, true_topics)
+    for found, planted in zip(A[1:], truth[1:], strict=False):
+        topics, true_topics = topics @ found, true_topics @ planted
+        parents, _ = match_topics(topics, true_topics)
+        right.extend(parents[found.argmax(axis=1)] == planted[match].argmax(axis=1))
+        match = parents
+    return float(np.mean(right))
+
+
+def _unit(M: Matrix) -> Matrix:
+    length = np.linalg.norm(M, axis=0)
+    return M / np.where(length > 0, length, 1.0)
