@@ -144,6 +144,11 @@ class Method:
         """From the codes of layer `level` down to the first, shape (k_0, n): the data are ``A_0`` times this."""
         return chain(list(A[1 : level + 1]), S[level])
 
+    def topics(self, A: Sequence[Matrix], level: int) -> Matrix:
+        """What each code of layer `level` stands for in the data, shape (m, k_l): the data for unit codes."""
+        unit = np.eye(A[level].shape[1])
+        return A[0] @ self.decode(A, [unit] * (level + 1), level)
+
 
 def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:
     """Return ranks as a tuple of positive integers that do not grow.

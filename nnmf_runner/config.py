@@ -1,0 +1,280 @@
+"""The schema of a run: every option, its type, its default; and messages of one line for what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.costs import COSTS
+from nnmf_runner.core.init import INITIALISATIONS
+from nnmf_runner.core.monitor import StoppingRule
+from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.datasets import DATASETS
+from nnmf_runner.methods import METHODS, Supervision, check_layers
+from nnmf_runner.results.record import SCHEMA_VERSION
+
+# Every group of `conf/` and the registry that its options come from.
+GROUPS: dict[str, dict[str, type]] = {
+    "dataset": DATASETS,
+    "method": METHODS,
+    "cost": COSTS,
+    "optimizer": OPTIMIZERS,
+    "init": INITIALISATIONS,
+}
+
+
+@dataclass
+class RunConfig:
+    """One run, or `trials` of them that differ in their seed.
+
+    Parameters
+    ----------
+    dataset, method, cost, optimizer, init
+        One object a group, see `GROUPS`.
+    supervision : Supervision
+        How known labels enter the cost.
+    layers : list of int, int or str
+        Ranks from the data up; ``9-4-2`` means ``[9, 4, 2]``.
+    label_fraction : float
+        Share of the labels that the method is given, drawn within every class.
+    label_level : int, optional
+        Which level of the labels to use; by default that with as many classes as the last rank, or nearly.
+    allow_growing_ranks : bool
+    seed : int
+        Fixes the data's noise, the known labels and the initial factors, each from a stream of its own.
+    trials : int
+        Number of seeds, from `seed` on.
+    workers : int, optional
+        Processes that share the trials; None for one a core.
+    tol, max_iter
+        The stopping rule, see `StoppingRule`.
+    name : str
+        Folder below `output` for the records, also the experiment's name in tables.
+    output : str
+        Folder below which everything is written.
+    force : bool
+        Run again what this version of the code has done already.
+    reported : list
+        Published values to print beside: mappings with ``regime``, ``layers``, ``method`` and metrics.
+    """
+
+    dataset: Any = MISSING
+    method: Any = MISSING
+    cost: Any = MISSING
+    optimizer: Any = MISSING
+    init: Any = MISSING
+    supervision: Supervision = field(default_factory=Supervision)
+    layers: Any = "9-4-2"
+    label_fraction: float = 0.0
+    label_level: int | None = None
+    allow_growing_ranks: bool = False
+    seed: int = 0
+    trials: int = 1
+    workers: int | None = 1
+    tol: float = StoppingRule.tol
+    max_iter: int = StoppingRule.max_iter
+    name: str = "runs"
+    output: str = "outputs"
+    force: bool = False
+    reported: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
+        check_number(self.label_fraction, "label_fraction", low=0.0, high=1.0)
+        check_number(self.seed, "seed", low=0, integer=True)
+        check_number(self.trials, "trials", low=1, integer=True)
+        check_number(self.tol, "tol", low=0.0)
+        check_number(self.max_iter, "max_iter", low=0, integer=True)
+        if self.workers is not None:
+            check_number(self.workers, "workers", low=1, integer=True)
+        if self.label_level is not None:
+            check_number(self.label_level, "label_level", low=0, integer=True)
+        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
+            raise InputError(
+                f"name={self.name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name."
+            )
+        self.method.check(self.cost, self.supervision)
+
+    @property
+    def folder(self) -> Path:
+        """Where the records of this experiment go."""
+        return Path(self.output) / self.name
+
+    @property
+    def regime(self) -> str:
+        """Name of the share of labels that is known."""
+        if self.label_fraction == 0.0:
+            return "unsupervised"
+        return "supervised" if self.label_fraction == 1.0 else "semisupervised"
+
+    def identity(self, seed: int) -> dict[str, Any]:
+        """What determines the result of the trial with this seed, and nothing else."""
+        identity = {
+            "schema": SCHEMA_VERSION,
+            **{group: _described(getattr(self, group)) for group in GROUPS},
+            "layers": list(self.layers),
+            "label_fraction": self.label_fraction,
+            "label_level": self.label_level,
+            "supervision": dataclasses.asdict(self.supervision),
+            "tol": self.tol,
+            "max_iter": self.max_iter,
+            "seed": seed,
+        }
+        if not self.method.uses_optimizer:
+            del identity["optimizer"]
+        if self.label_fraction == 0.0:
+            del identity["supervision"]
+        return identity
+
+    def reported_values(self) -> dict[str, float]:
+        """Published metrics of this cell; empty if there are none."""
+        cell = {"regime": self.regime, "layers": "-".join(map(str, self.layers)), "method": self.method.name}
+        for entry in self.reported:
+            if all(str(entry.get(key)) == value for key, value in cell.items()):
+                return {key: float(value) for key, value in entry.items() if key not in cell}
+        return {}
+
+
+def _described(part: Any) -> dict[str, Any]:
+    return {"name": part.name, **dataclasses.asdict(part)}
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra: `RunConfig`, and one node for every option of every group."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=RunConfig)
+    for group, registry in GROUPS.items():
+        for name, part in registry.items():
+            store.store(group=f"{group}/schema", name=name, node=part)
+
+
+def conf_dir() -> str:
+    """Absolute folder of the configuration files: in the installed package, or in the repository."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return str(installed if installed.is_dir() else package.parent / "conf")
+
+
+def resolve(config: DictConfig) -> RunConfig:
+    """Turn a composed configuration into a checked `RunConfig`.
+
+    Raises
+    ------
+    InputError
+        If a value or a combination of values is not acceptable.
+    """
+    _refuse_unknown_keys(config, "", [f.name for f in dataclasses.fields(RunConfig)])
+    for group in GROUPS:
+        fields = [f.name for f in dataclasses.fields(OmegaConf.get_type(config, group))]
+        _refuse_unknown_keys(config[group], f"{group}.", fields)
+    try:
+        return OmegaConf.to_object(config)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise InputError(_first_line(error)) from None
+
+
+def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:
+    """Every configuration of the sweep that a command line asks for; none if it asks for a single run or for help.
+
+    Hydra composes the jobs of a sweep as it comes to them.  Composing all of them beforehand finds what is wrong
+    in the last one before the first one runs.
+
+    Raises
+    ------
+    InputError, HydraException
+    """
+    known = get_args_parser().parse_args(arguments)
+    if known.cfg or known.info or known.help or known.hydra_help or known.shell_completion:
+        return
+    given = OverridesParser.create().parse_overrides(known.overrides)
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
+        hydra = compose("config", fixed, return_hydra_config=True).hydra
+        if not (known.multirun or hydra.mode == RunMode.MULTIRUN):
+            return
+        params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+        overrides = OverridesParser.create().parse_overrides([*params, *known.overrides])
+        for job in BasicSweeper.split_arguments(overrides, None)[0]:
+            yield resolve(compose("config", job))
+
+
+def _refuse_unknown_keys(config: DictConfig, prefix: str, legal: list[str]) -> None:
+    for key in config:
+        if key not in legal:
+            raise InputError(_unknown_key(f"{prefix}{key}"))
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what Hydra or OmegaConf refused: the name, what was expected and what came."""
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read. Expected name=value, such as method=neural or 'layers=[9,4,2]'."
+    message = str(error)
+    if match := re.match(r"Could not (?:override|append to config|delete from config)\W+([\w./]+)", message):
+        return _unknown_key(match.group(1))
+    if match := re.match(r"Error merging override (\S+)", message):
+        return f"{match.group(1)} is not valid. {_first_line(error.__cause__ or error)}."
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    """Name the group, the options it has and the nearest of them."""
+    group, _, value = str(error.missing_cfg_file).rpartition("/")
+    options = sorted(set(error.options or []))
+    near = difflib.get_close_matches(value, options, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{group}={value} is not known. Expected one of: {', '.join(options)}.{hint}"
+
+
+def _unknown_key(key: str) -> str:
+    """Name the nearest legal key, or the parts of the configuration that do have one of this name."""
+    owners = _owners_of(key)
+    if owners:
+        group = key.partition(".")[0]
+        return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
+    near = difflib.get_close_matches(key, _legal_keys(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    group = key.partition(".")[0]
+    here = [legal for legal in _legal_keys() if legal.startswith(f"{group}.")] if "." in key else []
+    top = [f.name for f in dataclasses.fields(RunConfig)]
+    return f"{key} is not an option. Expected one of: {', '.join(here or top)}.{hint}"
+
+
+def _owners_of(key: str) -> list[str]:
+    group, _, name = key.partition(".")
+    registry = GROUPS.get(group, {})
+    return [f"{group}={option}" for option, part in registry.items() if name in _fields(part)]
+
+
+def _fields(part: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(part)]
+
+
+def _legal_keys() -> list[str]:
+    nested = [
+        f"{group}.{name}" for group, registry in GROUPS.items() for part in registry.values() for name in _fields(part)
+    ]
+    supervision = [f"supervision.{name}" for name in _fields(Supervision)]
+    return [*_fields(RunConfig), "experiment", *sorted(set(nested)), *supervision]

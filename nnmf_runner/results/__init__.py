@@ -1,0 +1,1 @@
+"""Records of runs, and tables and figures as functions of them."""

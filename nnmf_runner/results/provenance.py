@@ -1,0 +1,69 @@
+"""What a run was made with: versions, commit, machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "nnmf-runner"
+# Read by the BLAS libraries that numpy is built with, in this order.
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit, threads, host and peak memory of this process, as the record keeps them."""
+    return {
+        "versions": dict(versions()),
+        "commit": commit(),
+        "blas_threads": blas_threads(),
+        "peak_memory_mb": peak_memory_mb(),
+        "host": platform.node(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def same_code(record: dict[str, Any]) -> bool:
+    """Whether a record was made by this very code: version and commit agree, and nothing is uncommitted."""
+    made_by = (record.get("versions", {}).get(PACKAGE), record.get("commit"))
+    return made_by == (versions()[PACKAGE], commit()) and not str(commit()).endswith("-dirty")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    packages = {name: metadata.version(name) for name in (PACKAGE, "numpy", "scipy", "hydra-core")}
+    return {"python": platform.python_version(), **packages}
+
+
+@functools.cache
+def commit() -> str | None:
+    """Commit of the repository that the package runs from, with "-dirty" for changes; None for an installed one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def blas_threads() -> int:
+    """Threads that the BLAS library may use: set in the environment, or one a core."""
+    values = (os.environ.get(name, "") for name in THREAD_VARIABLES)
+    return next((int(value) for value in values if value.isdigit()), os.cpu_count() or 1)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    unit = 1.0 if sys.platform == "darwin" else 1024.0  # bytes there, kilobytes elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

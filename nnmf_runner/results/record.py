@@ -1,0 +1,139 @@
+"""One run, one record: a folder with what was asked, what came of it, and the factors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Goes up when a field changes its meaning; a record of another version is not read.
+SCHEMA_VERSION = 1
+
+RECORD, FACTORS, HISTORY = "record.json", "factors.npz", "history.csv"
+
+# Status of a run.  Only the first two give numbers that a table may average.
+DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
+COUNTED = (DONE, MAX_ITER)
+
+
+def folder_name(identity: dict[str, Any]) -> str:
+    """Name of the folder of a run: a hash of what determines its result."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def write_record(
+    folder: Path,
+    record: dict[str, Any],
+    factors: dict[str, np.ndarray] | None = None,
+    history: dict[str, list[Any]] | None = None,
+) -> None:
+    """Write a run's folder whole or not at all, in place of an earlier one.
+
+    Parameters
+    ----------
+    folder : Path
+    record : dict
+        Becomes `RECORD`, JSON.
+    factors : dict of ndarray, optional
+        Becomes `FACTORS`.
+    history : dict of list, optional
+        Columns of equal length; becomes `HISTORY`.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden names are passed over by `find_records`.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        if factors is not None:
+            np.savez(scratch / FACTORS, **factors)
+        if history is not None:
+            with (scratch / HISTORY).open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(history)
+                writer.writerows(zip(*history.values(), strict=True))
+        (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        scratch.chmod(0o777 & ~_umask())
+        _replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put `new` where `folder` is or will be."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        os.replace(folder, old / folder.name)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(new, folder)
+
+
+def _umask() -> int:
+    """The permissions that new files are denied; can only be read by setting them."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read and check one `RECORD` file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If it is not a record of this version, with the reason.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if not isinstance(record, dict) or "schema" not in record:
+        raise ValueError("is not a record: it has no schema version")
+    if record["schema"] != SCHEMA_VERSION:
+        raise ValueError(f"has schema version {record['schema']}, expected {SCHEMA_VERSION}")
+    missing = [key for key in ("status", "config", "metrics", "layers", "experiment", "regime") if key not in record]
+    if missing:
+        raise ValueError(f"is incomplete: it has no {', '.join(missing)}")
+    return record
+
+
+def read_factors(folder: Path) -> dict[str, np.ndarray]:
+    """Factors ``A0, ..., S0, ...`` and, with labels, ``B`` of a run's folder."""
+    with np.load(folder / FACTORS, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def read_history(folder: Path) -> dict[str, np.ndarray]:
+    """Columns of a run's history."""
+    with (folder / HISTORY).open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    columns = np.array(rows, dtype=float).reshape(len(rows), len(header)).T
+    return dict(zip(header, columns, strict=True))
+
+
+def find_records(folder: Path) -> list[Path]:
+    """Paths of all records at or below a folder, sorted; hidden folders are unfinished and passed over."""
+    found = []
+    for root, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        if RECORD in files:
+            found.append(Path(root) / RECORD)
+    return found

@@ -1,0 +1,50 @@
+"""What a run prints when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+COLUMNS = {
+    "layer": "layer",
+    "rank": "rank",
+    "relative_error": "relative error",
+    "floor": "Eckart-Young floor",
+    "accuracy": "accuracy",
+    "accuracy_unknown": "on the unknown",
+    "accuracy_fit": "fit to all labels",
+}
+
+
+def layer_table(records: Sequence[dict[str, Any]]) -> str:
+    """Errors and accuracies of every layer, the mean over the runs that have them.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        Of one configuration and several seeds.
+
+    Returns
+    -------
+    str
+        Lines of aligned columns.
+    """
+    runs = [record["layers"] for record in records if record["layers"]]
+    if not runs:
+        return "no layers to show"
+    rows = [list(COLUMNS.values())]
+    rows += [[_mean([run[i][name] for run in runs]) for name in COLUMNS] for i in range(len(runs[0]))]
+    widths = [max(len(row[j]) for row in rows) for j in range(len(COLUMNS))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    if len(runs) > 1:
+        lines.append(f"mean of {len(runs)} trials")
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    present = [value for value in values if value is not None]
+    if not present:
+        return "-"
+    mean = fmean(present)
+    return str(int(mean)) if all(isinstance(value, int) for value in present) else f"{mean:.4f}"

@@ -1,0 +1,356 @@
+"""One run, from top to bottom: load the data, hide labels, fit, score, record."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nnmf_runner.config import RunConfig
+from nnmf_runner.core.checks import InputError, check_nonnegative
+from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.methods import Fit, Plan, Problem, check_layers
+from nnmf_runner.metrics.classification import accuracy
+from nnmf_runner.metrics.clustering import agreement
+from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
+from nnmf_runner.metrics.recovery import match_topics, tree_agreement
+from nnmf_runner.results import record as records
+from nnmf_runner.results.provenance import provenance, same_code
+
+log = logging.getLogger(__name__)
+
+# Each random choice has a stream of its own, so that all methods meet the same data, labels and start at a seed.
+STREAMS = ("data", "labels", "init", "fit")
+
+STATUS = {
+    Stop.CONVERGED: records.DONE,
+    Stop.LINE_SEARCH: records.DONE,
+    Stop.MAX_ITER: records.MAX_ITER,
+    Stop.DIVERGED: records.DIVERGED,
+    Stop.INTERRUPTED: records.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that is over: where it is recorded, and the record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.record["status"] == records.INTERRUPTED
+
+
+def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
+    """Run one trial and write its record, or find it done by this version of the code.
+
+    Parameters
+    ----------
+    config : RunConfig
+    seed : int
+    bar : bool
+        Whether to show progress where standard error is a terminal.
+
+    Raises
+    ------
+    InputError
+        If the data cannot be had or do not fit the configuration; nothing is written then.
+    OSError
+        If the record cannot be written.
+    """
+    identity = config.identity(seed)
+    folder = config.folder / records.folder_name(identity)
+    if not config.force and (done := _done_before(folder)):
+        log.info("%s is done already (force=true runs it again).", folder)
+        return Outcome(folder, done)
+
+    record = {
+        "schema": records.SCHEMA_VERSION,
+        "experiment": config.name,
+        "regime": config.regime,
+        "config": identity,
+        "reported": config.reported_values(),
+    }
+    factors = history = None
+    try:
+        dataset = config.dataset.load(stream(seed, "data"))
+        check_data(config, dataset)
+        known = known_labels(config, dataset, stream(seed, "labels"))
+        started = time.perf_counter()
+        with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
+            fit = fit_factors(config, dataset, known, seed, lambda *state: show(*state) or interrupted.is_set())
+        seconds = time.perf_counter() - started
+        layers = score(config, dataset, known, fit)
+    except InputError:
+        raise
+    except Exception as error:
+        log.exception("seed %d failed.", seed)
+        message = f"{type(error).__name__}: {error}"
+        record |= {"status": records.FAILED, "stop": None, "message": message, "traceback": traceback.format_exc()}
+        record |= {"metrics": {}, "layers": []}
+    else:
+        last = {name: layers[-1][name] for name in ("relative_error", "accuracy", "accuracy_unknown", "accuracy_fit")}
+        record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
+        record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
+        record |= {"dataset": _described(dataset), "tree_agreement": _tree(dataset, fit)}
+        factors, history = named_factors(fit), fit.history.columns()
+    record |= provenance()
+    records.write_record(folder, record, factors, history)
+    log.info("%s", summary(config, seed, record))
+    return Outcome(folder, record)
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Random numbers of one seed for one purpose, independent of those for the others."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name),)))
+
+
+def check_data(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse ranks and label fractions that the data do not allow.
+
+    Raises
+    ------
+    InputError
+    """
+    check_nonnegative(dataset.X, "X")
+    check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
+    level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
+    if config.label_fraction and level is None:
+        raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
+    if config.label_level is not None and config.label_level >= len(dataset.labels):
+        raise InputError(
+            f"label_level={config.label_level} does not exist. Expected at most {len(dataset.labels) - 1}: "
+            f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
+        )
+    if config.label_fraction and level is not None and len(np.unique(dataset.labels[level])) < 2:
+        raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
+
+
+def check_sweep(configs: Iterable[RunConfig]) -> None:
+    """Refuse a sweep of which any configuration does not fit its data, before the first of them runs.
+
+    Raises
+    ------
+    InputError
+    """
+    loaded: dict[str, Dataset] = {}
+    for config in configs:
+        key = repr(config.dataset)
+        if key not in loaded:
+            loaded[key] = config.dataset.load(stream(config.seed, "data"))
+        check_data(config, loaded[key])
+
+
+def label_level(config: RunConfig, dataset: Dataset) -> int | None:
+    """The level of the labels that a run is trained and scored on; None without labels."""
+    return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
+
+
+def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Columns whose label the method is given, shape (n,)."""
+    level = label_level(config, dataset)
+    if level is None:
+        return np.zeros(dataset.X.shape[1], bool)
+    return draw_known(dataset.labels[level], config.label_fraction, rng)
+
+
+def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw `fraction` of the columns, the same share of every class but at least one column each.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+    fraction : float
+    rng : Generator
+        One state draws nested sets for rising fractions.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    orders = [rng.permutation(np.flatnonzero(labels == c)) for c in classes]
+    known = np.zeros(len(labels), bool)
+    if fraction == 0.0:
+        return known
+    counts = np.maximum(1, np.floor(fraction * sizes).astype(int))
+    # What rounding down leaves goes to the classes that lost most by it.
+    missing = round(fraction * len(labels)) - int(counts.sum())
+    for c in np.argsort(counts - fraction * sizes, kind="stable")[: max(0, missing)]:
+        counts[c] += 1
+    for order, count in zip(orders, counts, strict=True):
+        known[order[:count]] = True
+    return known
+
+
+def fit_factors(
+    config: RunConfig, dataset: Dataset, known: NDArray[np.bool_], seed: int, progress: Progress | None = None
+) -> Fit:
+    """Fit the method of a configuration to data of which the `known` labels may be seen."""
+    labels = None
+    if known.any():
+        classes = dataset.labels[label_level(config, dataset)]
+        labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1)
+    start = config.init.start(dataset.X, config.layers, stream(seed, "init"))
+    rule = StoppingRule(config.tol, config.max_iter, progress)
+    plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))
+    return config.method.fit(Problem(dataset.X, labels, config.cost), plan)
+
+
+def score(config: RunConfig, dataset: Dataset, known: NDArray[np.bool_], fit: Fit) -> list[dict[str, Any]]:
+    """Metrics of every layer, from the factors alone."""
+    level = label_level(config, dataset)
+    floors = eckart_young_floors(dataset.X, config.layers)
+    rows = []
+    for i, (rank, S) in enumerate(zip(config.layers, fit.S, strict=True)):
+        row: dict[str, Any] = {"layer": i, "rank": rank, "floor": floors[i]}
+        row["relative_error"] = relative_error(dataset.X, fit.A[0], config.method.decode(fit.A, fit.S, i))
+        row |= {"accuracy": None, "accuracy_unknown": None, "accuracy_fit": None}
+        if level is not None:
+            right = accuracy(S, dataset.labels[level], known)
+            row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
+            row |= asdict(agreement(S.argmax(axis=0), dataset.labels[dataset.level(rank)]))
+        row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
+        rows.append(row)
+    return rows
+
+
+def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> float | None:
+    """Mean cosine with the planted topics of this level, where there are as many."""
+    truth = dataset.truth
+    if truth is None or level >= len(truth.A):
+        return None
+    found, true = config.method.topics(fit.A, level), functools.reduce(np.matmul, truth.A[: level + 1])
+    return match_topics(found, true)[1] if found.shape == true.shape else None
+
+
+def _tree(dataset: Dataset, fit: Fit) -> float | None:
+    """Share of topics found below their planted parent."""
+    return tree_agreement(fit.A, dataset.truth.A) if dataset.truth else None
+
+
+def named_factors(fit: Fit) -> dict[str, NDArray[Any]]:
+    """The factors by the names that they are saved under."""
+    named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
+    return named if fit.B is None else {**named, "B": fit.B}
+
+
+def _described(dataset: Dataset) -> dict[str, Any]:
+    """What a record says of the data."""
+    features, samples = dataset.X.shape
+    classes = [len(np.unique(labels)) for labels in dataset.labels]
+    shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
+    return {**shape, "classes": classes, "fingerprint": dataset.fingerprint()}
+
+
+def _done_before(folder: Path) -> dict[str, Any] | None:
+    """The record of a run that this very code has finished."""
+    path = folder / records.RECORD
+    if not path.exists():
+        return None
+    try:
+        record = records.read_record(path)
+    except ValueError:
+        return None
+    return record if record["status"] in records.COUNTED and same_code(record) else None
+
+
+def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
+    """One line on a finished run."""
+    name = f"{config.method.name} {'-'.join(map(str, config.layers))} {config.regime} seed {seed}"
+    if not record["layers"]:
+        return f"{name}: {record['status']} ({record['message']})"
+    error = record["metrics"]["relative_error"]
+    return f"{name}: {record['status']} after {record['n_iter']} iterations, relative error {error:.4f}"
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def on_signal(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def progress_bar(config: RunConfig, seed: int, wanted: bool) -> Iterator[Progress]:
+    """A bar with iteration and cost where standard error is a terminal, and nothing elsewhere."""
+    name = f"{config.method.name} {'-'.join(map(str, config.layers))} seed {seed}"
+    with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
+
+        def show(iteration: int, cost: float) -> None:
+            bar.set_postfix_str(f"cost {cost:.6f}", refresh=False)
+            bar.update()
+
+        yield show
+
+
+def run_trials(config: RunConfig) -> list[Outcome]:
+    """Run every trial of a configuration, in several processes if it says so; none after an interrupted one.
+
+    Raises
+    ------
+    InputError, OSError
+        See `run_one`.
+    """
+    seeds = range(config.seed, config.seed + config.trials)
+    workers = min(config.workers or os.cpu_count() or 1, config.trials)
+    if workers == 1:
+        trials: Iterator[Outcome] = (run_one(config, seed, bar=True) for seed in seeds)
+        return list(_until_interrupted(trials))
+    pending = [_pool(workers).submit(run_one, config, seed) for seed in seeds]
+    with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
+        outcomes = []
+        for future in pending:
+            if interrupted.is_set() and future.cancel():
+                continue
+            outcomes.append(future.result())
+            bar.update()
+            if outcomes[-1].interrupted:
+                interrupted.set()
+        return outcomes
+
+
+def _until_interrupted(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        if outcome.interrupted:
+            return
+
+
+@functools.cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Worker processes that outlive one configuration, since starting them costs more than a small fit."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

@@ -1,0 +1,32 @@
+"""Run all comparisons and print them as one table."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from tests.benchmarks.rows import QUICK, Effort, Toys, evaluation_rows, floor_rows, nnls_rows, sklearn_rows
+from tests.benchmarks.timing import machine, table
+
+
+def main() -> None:
+    """Measure, then print machine, table and notes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 30 seconds, with short budgets")
+    effort = QUICK if parser.parse_args().quick else Effort()
+    began, toys, notes = time.perf_counter(), Toys(), []
+    print(machine(), flush=True)
+    rows = [
+        *nnls_rows(effort),
+        *evaluation_rows(effort, toys, notes),
+        *floor_rows(effort, toys, notes, supervised=False),
+        *floor_rows(effort, toys, notes, supervised=True),
+        *sklearn_rows(effort, toys),
+    ]
+    print(f"\n{table(rows)}\n")
+    print("\n".join(f"- {note}" for note in notes))
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The packages that we compare with, each behind the calls that the rows need.
+
+torch, NeuralNMF and scikit-learn are imported only where they are used: all three are optional.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from tests.benchmarks.timing import Times, clock
+
+MISSING = "not installed (make peers)"
+
+
+def installed(*modules: str) -> bool:
+    """Whether all of `modules` can be imported."""
+    return all(find_spec(module) is not None for module in modules)
+
+
+def scipy_loop(A: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """``argmin_{S >= 0} ||X - A S||`` by `scipy.optimize.nnls`, column after column."""
+    return np.column_stack([optimize.nnls(A, column)[0] for column in X.T])
+
+
+@dataclass
+class Setting:
+    """How the published package is trained.
+
+    Attributes
+    ----------
+    step : float
+        Its learning rate; with labels also that of the label map.
+    seed : int
+        Of its random factors.
+    project : bool
+        Whether we clamp negative factors after an epoch.  Its unsupervised training does not.
+    label_weight : float
+        With labels, the weight of its cross-entropy against its mean squared error.
+    """
+
+    step: float
+    seed: int = 0
+    project: bool = False
+    label_weight: float = 0.0
+
+
+class Published:
+    """NeuralNMF 1.0.0, one epoch at a time.
+
+    Parameters
+    ----------
+    X : ndarray of shape (m, n)
+    layers : tuple of int
+    setting : Setting
+    classes : ndarray of int, shape (n,), optional
+        Trains with labels, all of them known.
+    """
+
+    def __init__(self, X: np.ndarray, layers: tuple[int, ...], setting: Setting, classes: Any = None) -> None:
+        import NeuralNMF
+        import torch
+
+        torch.manual_seed(setting.seed)
+        self.setting, self.entries, self.norm = setting, X.size, float(np.linalg.norm(X))
+        self.net = NeuralNMF.Neural_NMF([len(X), *layers], None if classes is None else int(classes.max()) + 1)
+        self._X = torch.from_numpy(X)
+        self._labels: dict[str, Any] = {}
+        if classes is not None:
+            # Given by its name, this loss would have weight zero for the labels.
+            loss = NeuralNMF.Recon_Loss_Func(lambd=setting.label_weight)
+            known = torch.ones(self.net.c, X.shape[1], dtype=torch.double)
+            self._labels = {"label": torch.from_numpy(classes), "L": known, "loss_func": loss}
+
+    def epoch(self) -> float:
+        """Train for one epoch; return the relative error before it."""
+        import NeuralNMF
+
+        # Called directly: `train` ignores the number of epochs with labels.
+        train = NeuralNMF.train_supervised if self._labels else NeuralNMF.train_unsupervised
+        step = [self.setting.step, self.setting.step] if self._labels else self.setting.step
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its indexing is deprecated in torch
+            history = train(self.net, self._X, epoch=1, lr=step, verbose=False, full_history=True, **self._labels)
+        if self.setting.project:
+            for layer in self.net.lsqnonneglst:
+                layer.A.data.clamp_(min=0)
+        loss = float(history.get("loss_nmf" if self._labels else "loss")[0])  # a mean over entries
+        return float(np.sqrt(loss * self.entries)) / self.norm
+
+    def negative_share(self) -> float:
+        """Share of the entries of its factors that are negative."""
+        factors = [layer.A.data.numpy().ravel() for layer in self.net.lsqnonneglst]
+        return float((np.concatenate(factors) < 0).mean())
+
+
+@dataclass
+class Reach:
+    """How far a training came: seconds of every epoch, the last relative error and whether it is the target's."""
+
+    target: float
+    epochs: Times = field(default_factory=Times)
+    error: float = np.inf
+    negative_share: float = 0.0
+
+    @property
+    def reached(self) -> bool:
+        return self.error <= self.target
+
+    @property
+    def total(self) -> float:
+        return sum(self.epochs.seconds)
+
+
+def train_until(published: Published, target: float, seconds: float, epochs: int) -> Reach:
+    """Train until the relative error is at most `target`, or for about `seconds`, or for `epochs`."""
+    reach = Reach(target)
+    while not reach.reached and reach.total < seconds and len(reach.epochs.seconds) < epochs:
+        with clock(reach.epochs):
+            reach.error = published.epoch()
+        if not np.isfinite(reach.error):
+            break
+    reach.negative_share = published.negative_share()
+    return reach
+
+
+def fastest_threads(work: Callable[[], object], rounds: int) -> str:
+    """Give torch one thread or one a core, whichever does `work` sooner, and say so."""
+    import torch
+
+    numbers = sorted({1, os.cpu_count() or 1})
+    times = [Times() for _ in numbers]
+    for _ in range(rounds):
+        for number, measured in zip(numbers, times, strict=True):
+            torch.set_num_threads(number)
+            with clock(measured):
+                work()
+    best = int(np.argmin([measured.median for measured in times]))
+    torch.set_num_threads(numbers[best])
+    seen = ", ".join(f"{number}: {measured}" for number, measured in zip(numbers, times, strict=True))
+    return f"torch has {numbers[best]} thread(s), its faster setting here (an epoch with {seen})"

@@ -1,0 +1,371 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import linalg, optimize, sparse
+
+from nnmf_runner.core import nnls as module
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.nnls import kkt_violation, nnls
+
+hundredths = st.integers(-300, 300).map(lambda i: i / 100)
+small_integers = st.integers(-2, 2).map(float)
+bits = st.integers(0, 1).map(float)
+
+
+@st.composite
+def problems(draw, elements, max_side=7):
+    m, k, n = (draw(st.integers(1, max_side)) for _ in range(3))
+    return draw(arrays(float, (m, k), elements=elements)), draw(arrays(float, (m, n), elements=elements))
+
+
+def scipy_columns(A, X):
+    return np.column_stack([optimize.nnls(A, x)[0] for x in X.T])
+
+
+def column_costs(A, X, S):
+    return ((X - A @ S) ** 2).sum(axis=0)
+
+
+def best_of_all_supports(A, X):
+    """Lowest cost of every column over all supports whose least-squares solution is nonnegative."""
+    k = A.shape[1]
+    best = (X**2).sum(axis=0)
+    for F in (list(F) for size in range(1, k + 1) for F in combinations(range(k), size)):
+        S = np.linalg.lstsq(A[:, F], X)[0]
+        costs = np.where((S >= 0).all(axis=0), column_costs(A[:, F], X, S), np.inf)
+        best = np.minimum(best, costs)
+    return best
+
+
+def assert_optimal(A, X, S, tol=1e-9):
+    """Optimality in the units of ``||a_i||`` and ``||x_j||``, straight from the definition."""
+    unit = np.outer(np.linalg.norm(A, axis=0), np.linalg.norm(X, axis=0))
+    unit[unit == 0] = 1.0
+    multiplier = A.T @ (A @ S - X) / unit
+    assert S.min() >= 0
+    assert multiplier.min() >= -tol
+    # A zero of S that rounding made positive may keep its multiplier.
+    positive = tol * S.max(axis=0) < S
+    assert np.abs(multiplier[positive]).max(initial=0.0) <= tol
+
+
+def gaussian(seed, m, k, n):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((m, k)), rng.standard_normal((m, n))
+
+
+def uniform(seed, m, k, n):
+    rng = np.random.default_rng(seed)
+    return rng.random((m, k)), rng.random((m, n))
+
+
+def duplicates():
+    A, X = uniform(3, 12, 4, 30)
+    return np.hstack([A, A, A[:, :1]]), X
+
+
+def nearly_duplicates():
+    A, X = uniform(3, 12, 4, 30)
+    return np.hstack([A, A * (1 + 1e-9), A + 1e-8 * A[::-1]]), X
+
+
+def zero_columns():
+    A, X = gaussian(4, 9, 5, 30)
+    A[:, [0, 3]] = 0.0
+    X[:, 7] = 0.0
+    return A, X
+
+
+def scaled(A_too):
+    A, X = uniform(5, 15, 7, 40)
+    scales = 10.0 ** np.linspace(-9, 9, 40)
+    return (A * 10.0 ** np.linspace(9, -9, 7) if A_too else A), X * scales
+
+
+def binary(m, k, n):
+    rng = np.random.default_rng(6)
+    return rng.integers(0, 2, (m, k)).astype(float), rng.integers(0, 2, (m, n)).astype(float)
+
+
+HARD = {
+    "tall": lambda: gaussian(0, 50, 6, 40),
+    "positive": lambda: uniform(0, 50, 20, 200),
+    "wide": lambda: uniform(1, 4, 11, 40),
+    "wide_signed": lambda: gaussian(1, 4, 11, 40),
+    "duplicate_columns": duplicates,
+    "nearly_duplicate_columns": nearly_duplicates,
+    "zero_columns": zero_columns,
+    "scaled_X": lambda: scaled(False),
+    "scaled_A_and_X": lambda: scaled(True),
+    "binary_tall": lambda: binary(20, 8, 60),
+    "binary_wide": lambda: binary(5, 9, 60),
+    "all_ones": lambda: (np.ones((6, 4)), np.ones((6, 3))),
+    "nothing_helps": lambda: (np.eye(3), -np.ones((3, 2))),
+    "one_column": lambda: uniform(2, 8, 5, 1),
+    "one_variable": lambda: gaussian(2, 8, 1, 20),
+    "one_of_each": lambda: (np.array([[2.0]]), np.array([[3.0]])),
+    "seventy_variables": lambda: uniform(7, 90, 70, 50),
+    **{f"hilbert_{k}": lambda k=k: (linalg.hilbert(k), gaussian(8, k, 1, 40)[1]) for k in (4, 8, 12)},
+    "hilbert_positive": lambda: (linalg.hilbert(10), uniform(8, 10, 1, 60)[1]),
+}
+
+
+@settings(deadline=None, max_examples=80)
+@given(problems(hundredths))
+def test_no_column_costs_more_than_scipys(problem):
+    A, X = problem
+    ours, theirs = nnls(A, X).S, scipy_columns(A, X)
+    assert (column_costs(A, X, ours) <= column_costs(A, X, theirs) + 1e-9 * (X**2).sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("make", [gaussian, uniform])
+def test_unique_solutions_equal_scipys(make, seed):
+    A, X = make(seed, 30, 8, 50)
+    np.testing.assert_allclose(nnls(A, X).S, scipy_columns(A, X), atol=1e-10)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.one_of(problems(small_integers, 6), problems(bits, 6), problems(hundredths, 6)))
+def test_no_support_is_better(problem):
+    A, X = problem
+    costs = column_costs(A, X, nnls(A, X).S)
+    np.testing.assert_allclose(costs, best_of_all_supports(A, X), atol=1e-9 * max(1.0, (X**2).max()))
+
+
+def planted(rng, m, k, sizes):
+    """A problem with a known solution: ``A^T X = G S - M`` with M zero on, and positive off, supports of given sizes."""
+    A = rng.standard_normal((m, k))
+    support = np.array([rng.permutation(k) < size for size in sizes]).T  # (k, n)
+    S, M = (rng.uniform(0.5, 1.5, support.shape) * where for where in (support, ~support))
+    return A, A @ S - np.linalg.pinv(A).T @ M, S
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([0] * 5, id="empty"),
+        pytest.param([20] * 400, id="full"),
+        pytest.param(list(range(21)) * 20, id="every_size"),
+        pytest.param([20] * 50 + [4] * 400, id="full_and_few"),
+        pytest.param([20] * 50 + [0] * 50 + [19] * 400, id="full_none_and_most"),
+    ],
+)
+def test_planted_solution_is_found_cold_and_warm(rng, sizes):
+    A, X, S = planted(rng, 60, 20, sizes)
+    np.testing.assert_allclose(nnls(A, X).S, S, atol=1e-10)
+    np.testing.assert_allclose(nnls(A, X, passive=S > 0).S, S, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [62, 63, 64, 100])
+def test_planted_solution_is_found_whatever_the_number_of_variables(rng, k):
+    A, X, S = planted(rng, 150, k, [*range(k + 1), k, k])
+    np.testing.assert_allclose(nnls(A, X).S, S, atol=1e-10)
+    np.testing.assert_allclose(nnls(A, X[:, -2:]).S, S[:, -2:], atol=1e-10)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.one_of(problems(small_integers), problems(bits), problems(hundredths)))
+def test_every_small_problem_is_certified(problem):
+    A, X = problem
+    result = nnls(A, X)
+    assert result.violation <= 1e-9
+    assert_optimal(A, X, result.S)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_problems_are_certified(name):
+    A, X = HARD[name]()
+    result = nnls(A, X)
+    assert result.violation <= 1e-9
+    assert result.violation == pytest.approx(kkt_violation(A.T @ A, A.T @ X, result.S), abs=1e-12)
+    assert_optimal(A, X, result.S)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_solution_is_zero_outside_the_passive_sets(name):
+    result = nnls(*HARD[name]())
+    assert (result.S[~result.passive] == 0).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(bool, (6, 9)), st.integers(0, 5))
+def test_any_warm_start_gives_the_same_solution(passive, seed):
+    A, X = gaussian(seed, 12, 6, 9)
+    np.testing.assert_allclose(nnls(A, X, passive=passive).S, nnls(A, X).S, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["wide", "duplicate_columns", "zero_columns", "binary_wide", "hilbert_8"])
+@pytest.mark.parametrize("value", [False, True])
+def test_singular_problems_are_certified_from_any_warm_start(name, value):
+    A, X = HARD[name]()
+    assert nnls(A, X, passive=np.full((A.shape[1], X.shape[1]), value)).violation <= 1e-9
+
+
+def test_own_passive_sets_need_one_round():
+    A, X = uniform(0, 30, 10, 100)
+    cold = nnls(A, X)
+    warm = nnls(A, X, passive=cold.passive)
+    assert cold.n_iter > 1
+    assert warm.n_iter == 1
+    np.testing.assert_array_equal(warm.passive, cold.passive)
+
+
+def test_warm_start_is_not_changed():
+    A, X = uniform(0, 30, 10, 100)
+    passive = np.zeros((10, 100), bool)
+    nnls(A, X, passive=passive)
+    assert not passive.any()
+
+
+@pytest.mark.parametrize("spread", [1, 9])
+def test_scaling_columns_scales_the_solution_and_keeps_the_passive_sets(spread):
+    A, X = gaussian(3, 20, 6, 50)
+    rng = np.random.default_rng(0)
+    a, x = 10.0 ** rng.uniform(-spread, spread, 6), 10.0 ** rng.uniform(-spread, spread, 50)
+    plain, scaled_ = nnls(A, X), nnls(A * a, X * x)
+    np.testing.assert_array_equal(scaled_.passive, plain.passive)
+    np.testing.assert_allclose(scaled_.S, plain.S * x / a[:, None], rtol=1e-9)
+
+
+def test_permuting_variables_and_columns_permutes_the_solution():
+    A, X = gaussian(4, 20, 6, 30)
+    rng = np.random.default_rng(1)
+    rows, columns = rng.permutation(6), rng.permutation(30)
+    permuted = nnls(A[:, rows], X[:, columns]).S
+    np.testing.assert_allclose(permuted, nnls(A, X).S[rows][:, columns], atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_equals_dense(form):
+    A, X = gaussian(5, 25, 6, 40)
+    X[np.abs(X) < 1] = 0.0
+    dense = nnls(A, X)
+    for other in (nnls(A, sparse.coo_array(X).asformat(form)), nnls(sparse.coo_array(A).asformat(form), X)):
+        np.testing.assert_allclose(other.S, dense.S, atol=1e-12)
+
+
+def test_integers_are_solved_as_numbers():
+    np.testing.assert_allclose(nnls([[2, 0], [0, 4]], [[1, -5], [1, 2]]).S, [[0.5, 0.0], [0.25, 0.5]])
+
+
+PATHS = {
+    "solve_in_parts": {"STACK_SIZE": 1},
+    "one_inverse_a_set": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf},
+    "one_inverse_a_set_in_parts": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf, "STACK_SIZE": 100},
+    "no_sharing": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0},
+    "no_keys": {"MAX_KEY_BITS": 0},
+    "from_the_active_set": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "TRUSTED_CONDITION": np.inf},
+    "elimination_alone": {"TRUSTED_CONDITION": 0.0},
+    "elimination_in_parts": {"TRUSTED_CONDITION": 0.0, "STACK_SIZE": 1, "SMALL_STACK": 0, "GROUPING_SHARE": 0.0},
+    "backup_rule_alone": {"PATIENCE": -1, "MAX_ITER": 10_000},
+    "backup_rule_soon": {"PATIENCE": 0},
+    "scipy_at_once": {"MAX_ITER": 1},
+    "scipy_soon": {"MAX_ITER": 2},
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", ["tall", "positive", "scaled_A_and_X", "seventy_variables", "one_column"])
+def test_every_path_gives_the_same_answer(monkeypatch, path, name):
+    A, X = HARD[name]()
+    expected = nnls(A, X)
+    for constant, value in PATHS[path].items():
+        monkeypatch.setattr(module, constant, value)
+    found = nnls(A, X)
+    assert found.violation <= 1e-9
+    np.testing.assert_array_equal(found.passive, expected.passive)
+    np.testing.assert_allclose(found.S, expected.S, rtol=1e-8)
+
+
+# Inverses of a singular Gram matrix are not to be trusted: the paths that do so by force are left out.
+@pytest.mark.parametrize("path", [path for path in PATHS if "TRUSTED_CONDITION" not in PATHS[path]])
+@pytest.mark.parametrize("name", ["wide", "duplicate_columns", "zero_columns", "binary_wide", "hilbert_8"])
+def test_every_path_certifies_singular_problems(monkeypatch, path, name):
+    A, X = HARD[name]()
+    for constant, value in PATHS[path].items():
+        monkeypatch.setattr(module, constant, value)
+    assert nnls(A, X).violation <= 1e-9
+
+
+def counted(monkeypatch, name):
+    """Count the calls of a function of the module."""
+    calls, original = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args: calls.append(1) or original(*args))
+    return calls
+
+
+def test_scipy_takes_over_after_the_last_round(monkeypatch):
+    calls = counted(monkeypatch, "_active_set")
+    A, X = HARD["positive"]()
+    nnls(A, X)
+    assert not calls
+    monkeypatch.setattr(module, "MAX_ITER", 1)
+    nnls(A, X)
+    assert len(calls) == 1
+
+
+def test_backup_rule_changes_one_variable_a_column():
+    wrong = np.array([[True, True, False], [False, True, False], [True, False, False]])
+    expected = [[False, False, False], [False, True, False], [True, False, False]]
+    np.testing.assert_array_equal(module._last_only(wrong) & wrong, expected)
+
+
+def test_violation_vanishes_at_a_solution():
+    # S = (1, 0): gradient (0, 1) by hand.
+    assert kkt_violation(np.eye(2), np.array([[1.0], [-1.0]]), np.array([[1.0], [0.0]])) == 0.0
+
+
+@pytest.mark.parametrize(
+    "S",
+    [
+        pytest.param([[1.1], [0.0]], id="positive_entry_off"),
+        pytest.param([[1.0], [0.1]], id="zero_entry_lifted"),
+        pytest.param([[1.0], [-0.1]], id="negative_entry"),
+        pytest.param([[0.0], [0.0]], id="entry_missing"),
+        pytest.param([[2.0], [0.0]], id="solution_doubled"),
+    ],
+)
+def test_violation_is_clear_where_one_entry_is_wrong(S):
+    assert kkt_violation(np.eye(2), np.array([[1.0], [-1.0]]), np.array(S)) >= 0.05
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 20), st.integers(0, 5), st.integers(0, 9), st.sampled_from([-0.1, 0.1]))
+def test_any_perturbed_entry_is_a_violation(seed, row, column, change):
+    A, X = gaussian(seed, 12, 6, 10)
+    S = nnls(A, X).S
+    S[row, column] += change * max(S[:, column].max(), 1e-3)
+    assert kkt_violation(A.T @ A, A.T @ X, S) > 1e-4
+
+
+def test_violation_does_not_depend_on_scales():
+    A, X = gaussian(1, 12, 6, 10)
+    S = np.abs(X[:6])
+    a, x = 10.0 ** np.linspace(-6, 6, 6), 10.0 ** np.linspace(5, -5, 10)
+    expected = kkt_violation(A.T @ A, A.T @ X, S)
+    A, X, S = A * a, X * x, S * x / a[:, None]
+    assert kkt_violation(A.T @ A, A.T @ X, S) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("A", "X", "passive", "message"),
+    [
+        (np.ones((3, 2)), np.ones((4, 5)), None, "X has 4 rows, expected 3"),
+        (np.ones((3, 2)), np.ones((3, 5)), np.ones((5, 2), bool), r"passive has shape \(5, 2\), expected \(2, 5\)"),
+        (np.ones(3), np.ones((3, 5)), None, "A has 1 dimensions"),
+        (np.ones((3, 2)), np.ones(3), None, "X has 1 dimensions"),
+        (np.full((3, 2), np.nan), np.ones((3, 5)), None, "A has 6 entries that are NaN or infinite"),
+        (np.ones((3, 2)), np.full((3, 5), np.inf), None, "X has 15 entries that are NaN or infinite"),
+        (np.ones((3, 0)), np.ones((3, 5)), None, "A is empty"),
+        (np.ones((3, 2)), np.array([["a"], ["b"], ["c"]]), None, "X is not numeric"),
+        (np.ones((3, 2)), np.ones((3, 5)) * 1j, None, "X is not numeric"),
+    ],
+)
+def test_bad_input_is_refused_by_name(A, X, passive, message):
+    with pytest.raises(InputError, match=message):
+        nnls(A, X, passive=passive)

@@ -1,0 +1,200 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from nnmf_runner.core.costs import Labels, SquaredLabels
+from nnmf_runner.core.nnls import kkt_violation
+from nnmf_runner.core.updates import UPDATES, Codes, lift_zeros, multiply
+
+seeds = st.integers(0, 10_000)
+
+
+def factor_problem(seed, zeros=0.0):
+    """F (p, k), G (k, k) and C (p, k) of ``min ||X - F S||^2``, with the matrices X and S themselves."""
+    rng = np.random.default_rng(seed)
+    m, k, n = rng.integers(1, 12, 3)
+    S, X, F = (rng.random(shape) * (rng.random(shape) >= zeros) for shape in ((k, n), (m, n), (m, k)))
+    return F, X, S
+
+
+def half_cost(F, X, S):
+    return 0.5 * np.linalg.norm(X - F @ S) ** 2
+
+
+def violation(F, X, S):
+    return kkt_violation(S @ S.T, S @ X.T, F.T)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@settings(deadline=None, max_examples=60)
+@given(seed=seeds, zeros=st.sampled_from([0.0, 0.5, 0.9]))
+def test_update_never_increases_its_objective_and_stays_nonnegative(name, seed, zeros):
+    F, X, S = factor_problem(seed, zeros)
+    new = UPDATES[name]()(F, S @ S.T, X @ S.T)
+    assert new.shape == F.shape
+    assert new.min() >= 0
+    # Rounding of costs of the size of ||X||^2.
+    assert half_cost(new, X, S) <= half_cost(F, X, S) + 1e-13 * np.sum(X**2)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_update_does_not_change_what_it_is_given(name):
+    given_ = F, X, S = factor_problem(3)
+    before = [M.copy() for M in given_]
+    gram, cross = S @ S.T, X @ S.T
+    UPDATES[name]()(F, gram, cross)
+    for now, then in zip((*given_, gram, cross), (*before, S @ S.T, X @ S.T), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_solution_is_a_fixed_point(name, rng):
+    S, X = rng.random((5, 40)), rng.random((12, 40)) ** 4
+    F = np.vstack([optimize.nnls(S.T, row)[0] for row in X])
+    assert (F == 0).any()
+    np.testing.assert_allclose(UPDATES[name]()(F, S @ S.T, X @ S.T), F, atol=1e-10)
+
+
+# How near the limit 3,000 calls come; multiplicative updates approach zeros sublinearly.
+@pytest.mark.parametrize(("name", "calls", "tol"), [("mu", 3000, 1e-3), ("hals", 1000, 1e-9), ("anls", 1, 1e-9)])
+def test_limit_satisfies_the_optimality_conditions(name, calls, tol, rng):
+    S, X, F = rng.random((4, 40)), rng.random((12, 40)), rng.random((12, 4))
+    update = UPDATES[name]()
+    assert violation(F, X, S) > 0.05
+    for _ in range(calls):
+        F = update(F, S @ S.T, X @ S.T)
+    assert violation(F, X, S) <= tol
+
+
+def test_hals_and_anls_leave_zero_and_mu_does_not(rng):
+    S, X = rng.random((3, 20)), rng.random((8, 20))
+    for name, update in UPDATES.items():
+        new = update()(np.zeros((8, 3)), S @ S.T, X @ S.T)
+        assert new.any() != update.absorbs_zeros, name
+
+
+def test_anls_equals_scipy_row_by_row_for_changing_problems(rng):
+    update = UPDATES["anls"]()
+    for _ in range(4):  # the later calls start from the passive sets of the earlier ones
+        S, X = rng.random((5, 30)), rng.random((12, 30))
+        expected = np.vstack([optimize.nnls(S.T, row)[0] for row in X])
+        np.testing.assert_allclose(update(np.empty((12, 5)), S @ S.T, X @ S.T), expected, atol=1e-9)
+
+
+def test_multiply_is_zero_where_the_denominator_vanishes():
+    np.testing.assert_array_equal(multiply(np.array([[0.0, 2.0]]), np.array([[3.0, 3.0]]), np.array([[0.0, 6.0]])), [[0, 1]])
+
+
+def test_lift_zeros_replaces_zeros_by_a_share_of_the_mean_and_nothing_else():
+    F = np.array([[0.0, 4.0], [8.0, 0.0]])
+    np.testing.assert_array_equal(lift_zeros(F, share=0.5), [[1.5, 4.0], [8.0, 1.5]])
+
+
+def test_lift_zeros_makes_a_zero_matrix_positive():
+    assert lift_zeros(np.zeros((2, 3))).min() > 0
+
+
+class Semisupervised:
+    """A small problem with labels for some columns."""
+
+    def __init__(self, seed=0, share_known=0.6):
+        rng = np.random.default_rng(seed)
+        self.X, self.A, self.S = rng.random((12, 20)), rng.random((12, 4)), rng.random((4, 20))
+        self.Y = np.eye(3)[:, rng.integers(0, 3, 20)]
+        self.known = rng.random(20) < share_known
+        self.known[0] = True
+        self.weight = 0.8
+        self.labels = Labels(SquaredLabels(), self.weight, self.Y, self.known)
+        self.norm = np.sum(self.X**2)
+
+    def codes(self, name):
+        return Codes(UPDATES[name], self.norm, self.labels, self.S)
+
+    def step(self, codes, S):
+        return codes.step(S, self.A.T @ self.A, self.A.T @ self.X)
+
+    def label_cost(self, S, B):
+        return self.weight * np.sum(self.known * (self.Y - B @ S) ** 2) / self.known.sum()
+
+    def cost(self, S, B):
+        return np.sum((self.X - self.A @ S) ** 2) / self.norm + self.label_cost(S, B)
+
+
+@pytest.mark.parametrize("share_known", [0.0, 0.6, 1.0])
+def test_multiplicative_step_equals_the_formulas_of_ssnmf(share_known):
+    """Lee, Yoo and Choi 2010 with the mask L as a matrix: B, then S, on ``||X - A S||^2 + lam ||L o (Y - B S)||^2``."""
+    problem = Semisupervised(1, share_known)
+    X, A, S, Y = problem.X, problem.A, problem.S, problem.Y
+    L = np.tile(problem.known, (3, 1)).astype(float)
+    lam = problem.weight * problem.norm / problem.known.sum()
+    codes = problem.codes("mu")
+    B = codes.B.copy()
+    for _ in range(5):
+        B = B * ((L * Y) @ S.T) / ((L * (B @ S)) @ S.T)
+        expected = S * (A.T @ X + lam * B.T @ (L * Y)) / (A.T @ A @ S + lam * B.T @ (L * (B @ S)))
+        S = problem.step(codes, S).S
+        np.testing.assert_allclose(codes.B, B, rtol=1e-10)
+        np.testing.assert_allclose(S, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds, share_known=st.sampled_from([0.0, 0.3, 1.0]))
+def test_step_never_increases_the_whole_cost(name, seed, share_known):
+    problem = Semisupervised(seed, share_known)
+    codes, S = problem.codes(name), problem.S
+    costs = [problem.cost(S, codes.B)]
+    for _ in range(5):
+        S = problem.step(codes, S).S
+        costs.append(problem.cost(S, codes.B))
+        assert min(S.min(), codes.B.min()) >= 0
+    assert max(np.diff(costs)) <= 1e-12
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_map_starts_at_the_best_nonnegative_one(name):
+    problem = Semisupervised()
+    S, Y = problem.S[:, problem.known], problem.Y[:, problem.known]
+    best = np.vstack([optimize.nnls(S.T, row)[0] for row in Y])
+    B = problem.codes(name).B
+    np.testing.assert_allclose(B[best > 0], best[best > 0], rtol=1e-8)
+    assert (B[best == 0] > 0).all() == UPDATES[name].absorbs_zeros
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_step_reports_the_label_cost_and_the_derivatives_of_the_whole_cost(name):
+    problem = Semisupervised()
+    codes, S = problem.codes(name), problem.S
+    old = codes.B.copy()
+    step = problem.step(codes, S)
+    L, scale = problem.known.astype(float), problem.weight / problem.known.sum()
+    dS = 2 / problem.norm * problem.A.T @ (problem.A @ S - problem.X)
+    dS += 2 * scale * codes.B.T @ (L * (codes.B @ S - problem.Y))
+    dB = 2 * scale * (L * (old @ S - problem.Y)) @ S.T
+    assert step.label_cost == pytest.approx(problem.label_cost(S, codes.B), rel=1e-12)
+    np.testing.assert_array_equal(step.factors[1], old)
+    np.testing.assert_allclose(step.gradients[0], dS, atol=1e-13)
+    np.testing.assert_allclose(step.gradients[1], dB, atol=1e-13)
+
+
+def test_both_forms_of_the_multiplicative_step_agree():
+    problem = Semisupervised()
+    S, A, X = problem.S, problem.A, problem.X
+    theirs = problem.step(problem.codes("mu"), S)
+    ours = problem.codes("mu").multiplicative_step(S, A.T @ A @ S, A.T @ X)
+    np.testing.assert_allclose(ours.S, theirs.S, rtol=1e-12)
+    assert ours.label_cost == pytest.approx(theirs.label_cost)
+    for a, b in zip(ours.gradients, theirs.gradients, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_without_labels_there_is_no_map_and_no_label_cost(name):
+    problem = Semisupervised()
+    codes = Codes(UPDATES[name], problem.norm, None, problem.S)
+    step = problem.step(codes, problem.S)
+    assert codes.B is None
+    assert step.label_cost == codes.label_cost(problem.S) == 0.0
+    assert len(step.factors) == len(step.gradients) == 1
