@@ -78,7 +78,7 @@ class _Factorisation:
 
     @classmethod
     def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters]
+        return list(inspect.signature(cls).parameters)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
@@ -173,7 +173,7 @@ class _Factorisation:
         return METHODS[self._method](**options)
 
     def _options(self) -> list[str]:
-        return [name for name in inspect.signature(METHODS[self._method]).parameters]
+        return list(inspect.signature(METHODS[self._method]).parameters)
 
     def _supervision(self) -> dict[str, Any]:
         names = {"label_loss": "loss", "label_weight": "weight", "learn_map": "learn_map"}

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from nnmf_runner.config import RunConfig
 from nnmf_runner.core.checks import InputError, check_nonnegative
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
+from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers
 from nnmf_runner.metrics.classification import accuracy
@@ -35,9 +36,6 @@ from nnmf_runner.results import record as records
 from nnmf_runner.results.provenance import provenance, same_code
 
 log = logging.getLogger(__name__)
-
-# Each random choice has a stream of its own, so that all methods meet the same data, labels and start at a seed.
-STREAMS = ("data", "labels", "init", "fit")
 
 STATUS = {
     Stop.CONVERGED: records.DONE,
@@ -118,11 +116,6 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
     return Outcome(folder, record)
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """Random numbers of one seed for one purpose, independent of those for the others."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name),)))
 
 
 def check_data(config: RunConfig, dataset: Dataset) -> None:

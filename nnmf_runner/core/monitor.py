@@ -122,10 +122,12 @@ class Monitor:
 
 
 def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> float:
-    """Largest norm of a factor's projected gradient, in relative units: ``max_i ||P(dC/dF_i)|| ||F_i||``.
+    """Largest projected gradient of a nonnegative factor in relative units.
 
-    To first order it bounds the change of a relative cost for a relative change of one factor.  It does not
-    depend on the scale of the data, nor on how scale is shared between factors.
+    With each factor measured in multiples of its norm, ``f = F / ||F||`` and ``g = ||F|| dC/dF``, this is
+    ``max ||f - P(f - g)||``: what a unit step of projected gradient descent would move.  It does not depend on
+    the scale of the data, nor on how scale is shared between factors; and entries on their way to zero, which a
+    multiplicative update never completes, count with what is left of them.
 
     Parameters
     ----------
@@ -136,10 +138,17 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
 
     References
     ----------
-    C.-J. Lin, "Projected gradient methods for nonnegative matrix factorization", Neural Comput. 19, 2007,
-    for the projected gradient as the measure of convergence.
+    C.-J. Lin, "Projected gradient methods for nonnegative matrix factorization", Neural Comput. 19, 2007, for
+    the projected gradient as the measure of convergence; E. G. Birgin et al., SIAM J. Optim. 10(4), 2000,
+    for the step in place of the gradient.
     """
-    return max(_norm(np.where((F > 0) | (G < 0), G, 0.0)) * _norm(F) for F, G in zip(factors, gradients, strict=True))
+    return max(_step(F, G) for F, G in zip(factors, gradients, strict=True))
+
+
+def _step(F: Matrix, G: Matrix) -> float:
+    """``||f - P(f - g)||``; entrywise that is ``min(f, g)``."""
+    norm = _norm(F)
+    return _norm(np.minimum(F / max(norm, np.finfo(float).tiny), G * norm))
 
 
 def _norm(M: Matrix) -> float:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnmf_runner.core.costs import Labels
-from nnmf_runner.core.linalg import Matrix, squared_norm
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.nnls import PassiveSystems, ScaledProblem, pivot
 
 # Replaces zeros of the denominator.  Where that vanishes, the numerator does too, so any positive number does.
@@ -220,13 +220,15 @@ class Codes:
         return MapStep(
             before,
             2.0 * tie / self.norm * (before @ gram - cross),
-            self.label_cost(S),
+            float(self.label_costs(S).sum()),
             tie * self.B.T @ (self.B @ Sk),
             tie * self.B.T @ self._Y,
         )
 
-    def label_cost(self, S: Matrix) -> float:
-        """Weighted label cost of codes S with the map as it is."""
-        if self.B is None:
-            return 0.0
-        return self._tie / self.norm * squared_norm(self.B @ S[:, self._known] - self._Y)
+    def label_costs(self, S: Matrix) -> Matrix:
+        """What every column adds to the weighted label cost with the map as it is, shape (n,)."""
+        costs = np.zeros(S.shape[1])
+        if self.B is not None:
+            residual = self.B @ S[:, self._known] - self._Y
+            costs[self._known] = self._tie / self.norm * (residual**2).sum(axis=0)
+        return costs

@@ -18,6 +18,9 @@ from nnmf_runner.core.nnls import nnls
 from nnmf_runner.core.updates import TINY, Codes, Multiplicative, lift_zeros, multiply
 from nnmf_runner.methods.base import Fit, Method, Plan, Problem
 
+# How often the exponent of a multiplicative step is halved in search of a lower cost.
+MAX_HALVINGS = 10
+
 ArrayFunction = Callable[[Matrix], Matrix]
 
 
@@ -129,7 +132,7 @@ class Deep(Method):
         """Codes of new data, see `Method.transform`."""
         if self.is_linear:
             return self._all_codes(A, nnls(chain(list(A[:-1]), A[-1]), X).S)
-        S = lift_zeros(solve_layers(self._unpooled(A), X)[-1].S)
+        S = np.ones((A[-1].shape[1], X.shape[1]))  # far from the zeros that an update cannot leave
         codes, monitor = Codes(Multiplicative, squared_norm(X), None, S), Monitor(StoppingRule())
         return self._all_codes(A, fit_network(_Network(X, self), list(A), S, codes, monitor, only_codes=True)[1])
 
@@ -156,11 +159,6 @@ class Deep(Method):
             H = self._all_codes(A, S)[0]
             A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(A[0].T @ A[0], H @ H.T)
         return A, S
-
-    def _unpooled(self, A: Sequence[Matrix]) -> list[Matrix]:
-        """Factors with the rows of every group averaged: shapes that multiply."""
-        size = 1 if self.pooling == "none" else self.pool_size
-        return [A[0], *[factor.reshape(-1, size, factor.shape[1]).mean(axis=1) for factor in A[1:]]]
 
 
 def fit_linear(X: Any, A: list[Matrix], S: Matrix, codes: Codes, monitor: Monitor) -> tuple[list[Matrix], Matrix]:
@@ -222,9 +220,9 @@ class _Network:
             H.append(self.pool.down(self.f.value(Z[-1])))
         return [A[0] @ H[-1], *Z[::-1]], H[::-1]
 
-    def cost(self, A: list[Matrix], S: Matrix) -> float:
-        """Relative cost of the data."""
-        return squared_norm(self.X - self.forward(A, S)[0][0]) / self.norm
+    def costs(self, A: list[Matrix], S: Matrix) -> Matrix:
+        """What every column adds to the relative cost of the data, shape (n,)."""
+        return ((self.X - self.forward(A, S)[0][0]) ** 2).sum(axis=0) / self.norm
 
     def parts(self, A: list[Matrix], S: Matrix, block: int) -> tuple[Matrix, Matrix]:
         """Positive and negative part of half the derivative with respect to ``A_block``, or S if there is none."""
@@ -248,40 +246,41 @@ def fit_network(
     -------
     A, S
     """
-    cost = network.cost(A, S)
     while True:
-        data_cost, factors, gradients = cost, [] if only_codes else list(A), []
-        new = list(A)
+        new, factors, gradients = list(A), [] if only_codes else list(A), []
+        data_cost = float(network.costs(A, S).sum())
         for i in range(len(factors)):
             plus, minus = network.parts(new, S, i)
             gradients.append(2.0 / network.norm * (plus - minus))
-
-            candidate = multiply(A[i], minus, plus)
-            new[i], cost = _shortened(A[i], candidate, cost, partial(_cost_with, network, new, S, i))
+            new[i] = _shortened(A[i], multiply(A[i], minus, plus), partial(_cost_with, network, new, S, i))
         step = codes.multiplicative_step(S, *network.parts(new, S, len(A)))
         measure = stationarity([*factors, *step.factors], [*gradients, *step.gradients])
         if monitor.watch(data_cost + step.label_cost, measure):
             return A, S
-        total = cost + codes.label_cost(S)
-        S, _ = _shortened(S, step.S, total, partial(_cost_of_codes, network, new, codes))
-        A, cost = new, network.cost(new, S)
+        S = _shortened(S, step.S, partial(_costs_of_codes, network, new, codes))
+        A = new
 
 
-def _cost_with(network: _Network, A: list[Matrix], S: Matrix, i: int, F: Matrix) -> float:
-    return network.cost([*A[:i], F, *A[i + 1 :]], S)
+def _cost_with(network: _Network, A: list[Matrix], S: Matrix, i: int, F: Matrix) -> Matrix:
+    return network.costs([*A[:i], F, *A[i + 1 :]], S).sum()
 
 
-def _cost_of_codes(network: _Network, A: list[Matrix], codes: Codes, S: Matrix) -> float:
-    return network.cost(A, S) + codes.label_cost(S)
+def _costs_of_codes(network: _Network, A: list[Matrix], codes: Codes, S: Matrix) -> Matrix:
+    return network.costs(A, S) + codes.label_costs(S)
 
 
-def _shortened(F: Matrix, new: Matrix, cost: float, cost_of: Callable[[Matrix], float]) -> tuple[Matrix, float]:
-    """Take the first of ``F (new / F)^(1, 1/2, 1/4, ...)`` whose cost is no higher; stay at F if there is none."""
-    exponent = 1.0
-    ratio = new / np.maximum(F, TINY)
-    while exponent > 1e-3:
-        candidate = F * ratio**exponent
-        if (value := cost_of(candidate)) <= cost:
-            return candidate, value
-        exponent /= 2.0
-    return F, cost
+def _shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Matrix]) -> Matrix:
+    """Take the first of ``F (new / F)^(1, 1/2, 1/4, ...)`` whose cost is no higher; stay at F if there is none.
+
+    `cost_of` gives one cost for all, or one a column; each column then has an exponent of its own.
+    """
+    ratio, before = new / np.maximum(F, TINY), cost_of(F)
+    taken = np.zeros(np.shape(before), bool)
+    for halvings in range(MAX_HALVINGS):
+        candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
+        better = ~taken & (cost_of(candidate) <= before)
+        F = np.where(better, candidate, F)
+        taken |= better
+        if taken.all():
+            break
+    return F

@@ -22,13 +22,13 @@ class Accuracy:
         Over all columns, the map fitted to the known ones; None if none is known.
     unknown : float or None
         Over the columns that are not known; None if there is none, or none is known.
-    fit : float
-        Over all columns, the map fitted to all: what unsupervised codes allow.
+    fit : float or None
+        Over all columns, the map fitted to all, where none is known: what unsupervised codes allow.
     """
 
     all: float | None
     unknown: float | None
-    fit: float
+    fit: float | None
 
 
 def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> Accuracy:
@@ -47,11 +47,10 @@ def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> A
     -------
     Accuracy
     """
-    fit = float((predict(S, labels, np.ones_like(known)) == labels).mean())
     if not known.any():
-        return Accuracy(None, None, fit)
+        return Accuracy(None, None, float((predict(S, labels, ~known) == labels).mean()))
     right = predict(S, labels, known) == labels
-    return Accuracy(float(right.mean()), float(right[~known].mean()) if not known.all() else None, fit)
+    return Accuracy(float(right.mean()), None if known.all() else float(right[~known].mean()), None)
 
 
 def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[Any]:

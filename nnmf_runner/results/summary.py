@@ -13,7 +13,7 @@ COLUMNS = {
     "floor": "Eckart-Young floor",
     "accuracy": "accuracy",
     "accuracy_unknown": "on the unknown",
-    "accuracy_fit": "fit to all labels",
+    "accuracy_fit": "fit to all",
 }
 
 

@@ -1,0 +1,66 @@
+# `make help` lists what there is.  Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The matrices of the tests and of Table 1 are small, where one BLAS thread is fastest.
+export OPENBLAS_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup table1 table1-method1 test test-fast lint format bench peers clean
+
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
+
+setup: $(VENV)/.dev ## set up .venv with what the program and its tests need
+
+table1: $(VENV)/.core ## run Table 1 (27 cells, 10 trials), write and print the table, draw the figures
+	$(BIN)/nnmf-run experiment=table1
+	$(BIN)/nnmf-collect outputs/table1
+
+table1-method1: $(VENV)/.core ## the same table as the slides' algorithms read: Method 1, random start
+	$(BIN)/nnmf-run experiment=table1_method1
+	$(BIN)/nnmf-collect outputs/table1_method1
+
+test: $(VENV)/.dev ## run all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure speed; `make peers` first to compare with other packages
+	$(BIN)/python -m tests.benchmarks
+
+peers: $(VENV)/.dev ## install the packages that `make bench` compares with (several hundred MB)
+	$(BIN)/pip install --quiet '.[peers]'
+	$(BIN)/pip install --quiet --no-deps NeuralNMF==1.0.0 ssnmf==1.0.3
+	$(BIN)/pip install --quiet --no-deps --editable .
+
+clean: ## remove .venv and caches; outputs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/.core: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.core
+
+# Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "$(PYTHON) is `$(PYTHON) -V 2>&1`; expected Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  as_root=`[ "$$(id -u)" = 0 ] || command -v sudo`; \
+	  echo "installing python3-venv, which $(PYTHON) lacks"; \
+	  $$as_root apt-get update -qq && $$as_root apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); } || { \
+	  rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments. Install its venv module, then run make again."; exit 1; }

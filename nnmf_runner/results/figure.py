@@ -1,0 +1,258 @@
+"""Figures of runs, drawn from the saved factors and histories."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from scipy import sparse
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import DATASETS, Dataset
+from nnmf_runner.methods import METHODS
+from nnmf_runner.results.collect import counted
+from nnmf_runner.results.record import read_factors, read_history
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("png", "pdf")
+COLOUR_MAP = "YlGnBu"
+COLOURS = ("#b3582f", "#5f7f3f", "#2f5f9e", "#7a4f8f", "#8f7a2f", "#4f8f8f")
+BOUNDARY = {"color": "#c0504d", "linewidth": 0.5, "alpha": 0.8}
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 180,
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+}
+# More entries than this are no picture of the data any more.
+LARGEST_PICTURE = 4_000_000
+
+Records = dict[Path, dict[str, Any]]
+
+
+def draw_all(records: Records, folder: Path) -> Iterator[Path]:
+    """Draw the heatmaps of one run a method, and the convergence of these runs together.
+
+    Of every experiment the runs with most layers are taken, semisupervised ones if there are any, of the lowest seed.
+
+    Parameters
+    ----------
+    records : dict
+        Records by their folder.
+    folder : Path
+        Where to write; made if it does not exist.
+
+    Yields
+    ------
+    Path
+        Each file written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(STYLE):
+        for experiment, runs in _representatives(records).items():
+            for path, record in runs.items():
+                view = load_view(path, record)
+                if view is not None:
+                    yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
+            yield from _save(convergence(runs), folder / f"{experiment}_convergence")
+
+
+def _representatives(records: Records) -> dict[str, Records]:
+    """For every experiment one run a method, see `draw_all`."""
+
+    def rank(item: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
+        path, record = item
+        return -len(record["config"]["layers"]), record["regime"] != "semisupervised", record["config"]["seed"], path
+
+    chosen: dict[str, Records] = {}
+    for path, record in sorted(counted(records).items(), key=rank):
+        runs = chosen.setdefault(record["experiment"], {})
+        if record["config"]["method"]["name"] not in {run["config"]["method"]["name"] for run in runs.values()}:
+            runs[path] = record
+    return chosen
+
+
+@dataclass(frozen=True)
+class View:
+    """What the heatmaps of a run show.
+
+    Attributes
+    ----------
+    name, title : str
+    dataset : Dataset
+    approximations : list of ndarray of shape (m, n)
+        Of the data, from the codes of every layer.
+    A, S : list of ndarray
+        Factors with topics in the order of their samples, each column of A scaled to a largest entry of one.
+    """
+
+    name: str
+    title: str
+    dataset: Dataset
+    approximations: list[Matrix]
+    A: list[Matrix]
+    S: list[Matrix]
+
+
+def load_view(path: Path, record: dict[str, Any]) -> View | None:
+    """Load a run's factors and its data; None, with a line in the log, where the data cannot be shown.
+
+    Parameters
+    ----------
+    path : Path
+        The run's folder.
+    record : dict
+    """
+    options = dict(record["config"]["dataset"])
+    dataset = DATASETS[options.pop("name")](**options).load(stream(record["config"]["seed"], "data"))
+    if dataset.fingerprint() != record["dataset"]["fingerprint"]:
+        log.warning("%s: the data are not those of the run any more; no heatmaps.", path)
+        return None
+    if np.prod(dataset.X.shape) > LARGEST_PICTURE:
+        log.warning("%s: %d x %d entries are too many for heatmaps.", path, *dataset.X.shape)
+        return None
+    options = dict(record["config"]["method"])
+    name = options.pop("name")
+    method, factors = METHODS[name](**options), read_factors(path)
+    levels = range(len(record["config"]["layers"]))
+    A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
+    approximations = [A[0] @ method.decode(A, S, i) for i in levels]
+    title = (
+        f"{name} {'-'.join(map(str, record['config']['layers']))}, {record['regime']}, seed {record['config']['seed']}"
+    )
+    return View(name, title, dataset, approximations, *arranged(A, S))
+
+
+def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:
+    """Order the topics of every layer by where their samples stand and scale them to a largest weight of one.
+
+    Neither changes a product of factors: what a column of ``A_l`` loses, its row of ``A_{l+1}`` and ``S_l`` gains.
+
+    Parameters
+    ----------
+    A, S : sequence of ndarray of shape (k_{l-1}, k_l) and (k_l, n)
+
+    Returns
+    -------
+    A, S : list of ndarray
+    """
+    shown_A, shown_S = [], []
+    order, scale = np.arange(A[0].shape[0]), np.ones(A[0].shape[0])
+    for factor, codes in zip(A, S, strict=True):
+        if len(factor) == len(order):  # with pooling the rows of a layer are no longer the topics below
+            factor = scale[order, None] * factor[order]
+        position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
+        scale = np.where(factor.max(axis=0) > 0, factor.max(axis=0), 1.0)
+        order = np.argsort(position, kind="stable")
+        shown_A.append((factor / scale)[:, order])
+        shown_S.append((scale[:, None] * codes)[order])
+    return shown_A, shown_S
+
+
+def heatmaps(view: View) -> Figure:
+    """The data and their approximation after every layer, all A and all S; one colour scale a row."""
+    depth, truth = len(view.A), view.dataset.truth
+    labels = view.dataset.labels
+    features = truth.feature_labels if truth else []
+    X = view.dataset.X.toarray() if sparse.issparse(view.dataset.X) else view.dataset.X
+
+    figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
+    figure.suptitle(view.title, fontsize=10)
+    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1.0, 0.9, 0.55])
+    names = ["data", *(f"after layer {i}" for i in range(depth))]
+    pictures = _row(top, [X, *view.approximations], names, "features", "samples")
+    factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
+    codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
+
+    for i, ax in enumerate(pictures):
+        _mark(ax, _at(features, max(0, i - 1)), _at(labels, max(0, i - 1)))
+    _mark(factors[0], _at(features, 0), None)
+    for i, ax in enumerate(codes):
+        _mark(ax, None, _at(labels, i))
+    return figure
+
+
+def _row(
+    figure: SubFigure, matrices: Sequence[Matrix], titles: Sequence[str], down: str, across: str
+) -> Sequence[Axes]:
+    """Matrices side by side with one colour scale."""
+    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    highest = max(float(matrix.max()) for matrix in matrices)
+    for ax, matrix, title in zip(axes, matrices, titles, strict=True):
+        image = ax.imshow(matrix, aspect="auto", cmap=COLOUR_MAP, vmin=0.0, vmax=highest)
+        ax.set(title=f"{title}  ({matrix.shape[0]} x {matrix.shape[1]})", xticks=[], yticks=[], xlabel=across)
+        ax.spines[:].set_visible(True)
+    axes[0].set_ylabel(down)
+    figure.colorbar(image, ax=axes, aspect=14, pad=0.01, fraction=0.05)
+    return axes
+
+
+def _at(levels: Sequence[Any], level: int) -> Any:
+    """Labels of a level, or None where there is no such level."""
+    return levels[level] if level < len(levels) else None
+
+
+def _mark(ax: Axes, rows: Any, columns: Any) -> None:
+    """Draw the boundaries of blocks of equal labels, where the labels come in blocks."""
+    for labels, line in ((rows, ax.axhline), (columns, ax.axvline)):
+        if labels is None:
+            continue
+        boundaries = np.flatnonzero(np.diff(labels)) + 0.5
+        if len(boundaries) == len(np.unique(labels)) - 1:
+            for boundary in boundaries:
+                line(boundary, **BOUNDARY)
+
+
+def convergence(runs: Records) -> Figure:
+    """Excess of the relative cost over the lowest reached, and projected gradient, by iteration.
+
+    One colour a method; the layers of a hierarchical fit, which follow each other, from pale to dark.
+    """
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for path, record in sorted(runs.items(), key=lambda item: _position(item[1])):
+        history, name = read_history(path), record["config"]["method"]["name"]
+        stages = np.unique(history["layer"])
+        for i, layer in enumerate(stages, start=1):
+            part = history["layer"] == layer
+            label = name if layer < 0 else f"{name}, layer {layer:.0f}"
+            style = {"color": COLOURS[_position(record) % len(COLOURS)], "alpha": i / len(stages), "label": label}
+            iteration, cost = 1 + history["iteration"][part], history["cost"][part]
+            left.loglog(iteration[:-1], np.maximum(cost - cost.min(), 1e-16)[:-1], **style)
+            right.loglog(iteration, history["projected_gradient"][part], **style)
+    config, regime = next(iter(runs.values()))["config"], next(iter(runs.values()))["regime"]
+    right.axhline(config["tol"], color="0.4", linewidth=0.8, linestyle=":", label="tolerance")
+    left.set(xlabel="iteration", title="relative cost above the lowest reached")
+    right.set(xlabel="iteration", title="relative projected gradient")
+    right.legend(fontsize=6)
+    figure.suptitle(f"{'-'.join(map(str, config['layers']))}, {regime}, seed {config['seed']}", fontsize=9)
+    return figure
+
+
+def _position(record: dict[str, Any]) -> int:
+    """Place of a run's method among all methods."""
+    return list(METHODS).index(record["config"]["method"]["name"])
+
+
+def _save(figure: Figure, stem: Path) -> Iterator[Path]:
+    """Write a figure in every format, each file whole or not at all."""
+    for suffix in FORMATS:
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        scratch = path.with_name(f".{path.name}")
+        figure.savefig(scratch, format=suffix)
+        scratch.replace(path)
+        yield path

@@ -1,0 +1,232 @@
+"""Tables of runs: means over trials, best in bold, the published value and the floor beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nnmf_runner.methods import METHODS
+from nnmf_runner.results.record import COUNTED, MAX_ITER
+
+CELL = ["experiment", "dataset", "regime", "layers", "method"]
+COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
+REGIMES = ["unsupervised", "semisupervised", "supervised"]
+
+# Metrics of a table, and whether more is better.
+METRICS = {
+    "relative_error": False,
+    "accuracy": True,
+    "accuracy_unknown": True,
+    "accuracy_fit": True,
+    "seconds": False,
+}
+TITLES = {
+    "relative_error": "Relative error",
+    "accuracy": "Accuracy over all samples",
+    "accuracy_unknown": "Accuracy on the samples of unknown label",
+    "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
+    "seconds": "Seconds a fit",
+}
+DIGITS = {"relative_error": 4, "accuracy": 3, "accuracy_unknown": 3, "accuracy_fit": 3, "seconds": 2}
+
+
+def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
+    """One row a run: its cell, seed, status, metrics, floor and published values.
+
+    Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
+    are appended to the name of the method.
+    """
+    rows = []
+    for path, record in records.items():
+        config = record["config"]
+        rows.append(
+            {
+                "experiment": record["experiment"],
+                "dataset": config["dataset"]["name"],
+                "regime": record["regime"],
+                "layers": "-".join(map(str, config["layers"])),
+                "method": config["method"]["name"],
+                "seed": config["seed"],
+                "status": record["status"],
+                "stop": record.get("stop"),
+                "message": record.get("message"),
+                "n_iter": record.get("n_iter"),
+                **{name: record["metrics"].get(name) for name in METRICS},
+                "floor": record["layers"][-1]["floor"] if record["layers"] else None,
+                **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
+                "peak_memory_mb": record.get("peak_memory_mb"),
+                "commit": record.get("commit"),
+                "folder": path.name,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["method"] += _variants(frame, [record["config"] for record in records.values()])
+    frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
+    return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+
+
+def _sort_key(column: pd.Series) -> pd.Series:
+    """Few layers before many, methods in their order, anything else by its value."""
+    if column.name == "layers":
+        return column.map(lambda text: (text.count("-"), text))
+    if column.name == "method":
+        return column.map(lambda text: (list(METHODS).index(text.split()[0]), text))
+    return column
+
+
+def _variants(frame: pd.DataFrame, configs: list[dict[str, Any]]) -> pd.Series:
+    """What tells runs of one cell apart besides the seed, as ``[option=value, ...]``; empty where nothing does."""
+    options = pd.DataFrame(
+        [_flat({key: value for key, value in config.items() if key != "seed"}) for config in configs]
+    )
+    labels = pd.Series("", index=frame.index)
+    for _, group in frame.groupby(CELL, sort=False):
+        here = options.loc[group.index].astype(str)
+        differing = [name for name in here.columns if here[name].nunique() > 1]
+        if differing:
+            text = here[differing].apply(lambda row: ", ".join(f"{k}={v}" for k, v in row.items()), axis=1)
+            labels[group.index] = " [" + text + "]"
+    return labels
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation and number of trials of every metric in every cell, in long format.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `rows_of`.
+
+    Returns
+    -------
+    DataFrame
+        With `COLUMNS`.  `std` is that of a sample, missing for one trial; `best` marks the best mean of its row
+        of the table as far as the digits shown tell.
+    """
+    counted = rows[rows["status"].isin(COUNTED)]
+    parts = []
+    for metric in METRICS:
+        values = counted.dropna(subset=[metric]).astype({metric: float})
+        groups = values.groupby(CELL, sort=False, observed=True)
+        part = groups[metric].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
+        reported = f"reported_{metric}"
+        part["reported"] = groups[reported].first() if reported in values else np.nan
+        part["floor"] = groups["floor"].mean() if metric == "relative_error" else np.nan
+        parts.append(part.reset_index().assign(metric=metric))
+    summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
+    if summary is None:
+        return pd.DataFrame(columns=COLUMNS)
+    summary["best"] = _best(summary)
+    return summary[COLUMNS]
+
+
+def _best(summary: pd.DataFrame) -> pd.Series:
+    """Whether each mean is the best among the methods of its row, at the digits shown."""
+    shown = [round(mean, DIGITS[metric]) for mean, metric in zip(summary["mean"], summary["metric"], strict=True)]
+    signed = pd.Series(shown) * [-1.0 if METRICS[metric] else 1.0 for metric in summary["metric"]]
+    group = [summary[name] for name in ("experiment", "dataset", "regime", "layers", "metric")]
+    return signed == signed.groupby(group, observed=True).transform("min")
+
+
+def footnotes(rows: pd.DataFrame) -> list[str]:
+    """What a reader has to know about the runs behind a table."""
+    notes = []
+    excluded = rows.loc[~rows["status"].isin(COUNTED), "status"].value_counts()
+    if len(excluded):
+        counts = ", ".join(f"{count} {status}" for status, count in excluded.items())
+        notes.append(f"Runs left out of the means: {counts}.")
+    limited = rows[rows["status"] == MAX_ITER].groupby("method", observed=True).size()
+    if len(limited):
+        counts = ", ".join(f"{count} of {method}" for method, count in limited.items())
+        notes.append(f"Runs that ended at the limit of iterations: {counts}.")
+    return notes
+
+
+def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """One table a metric: a row for every regime and depth, a column for every method."""
+    parts = []
+    for (experiment, dataset, metric), table in _tables(summary):
+        header, body = _layout(table, metric, _markdown_cell)
+        lines = [f"### {TITLES[metric]} ({experiment}, {dataset})", "", _pipes(header), _pipes(["---"] * len(header))]
+        parts.append("\n".join([*lines, *map(_pipes, body)]))
+    legend = "Mean ± standard deviation over the trials; best in bold; in brackets what the publication reports."
+    return "\n\n".join([*parts, *(["" + legend] if parts else []), *footnotes(rows)]) + "\n"
+
+
+def to_latex(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The same tables for LaTeX with the package booktabs."""
+    parts = []
+    for (experiment, dataset, metric), table in _tables(summary):
+        header, body = _layout(table, metric, _latex_cell)
+        parts += [
+            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+            rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(f'{TITLES[metric]} ({experiment}, {dataset})')}}} \\",
+            r"\toprule",
+            " & ".join(map(_escape, header)) + r" \\",
+            r"\midrule",
+            *(" & ".join(row) + r" \\" for row in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
+
+
+def _tables(summary: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """The long table cut by experiment, dataset and metric, metrics in their order."""
+    groups = summary.groupby(["experiment", "dataset", "metric"], sort=False)
+    return sorted(groups, key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])))
+
+
+def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -> tuple[list[str], list[list[str]]]:
+    """Header and body of one table."""
+    methods = list(dict.fromkeys(table["method"]))
+    floors = [DIGITS[metric] if metric == "relative_error" else None]
+    header = ["regime", "layers", *(["floor"] if floors[0] else []), *methods]
+    body = []
+    for (regime, layers), row in table.groupby(["regime", "layers"], sort=False, observed=True):
+        cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
+        floor = [f"{row['floor'].iloc[0]:.{floors[0]}f}"] if floors[0] else []
+        body.append([str(regime), str(layers), *floor, *(cells.get(method, "") for method in methods)])
+    return header, body
+
+
+def _markdown_cell(entry: Any, digits: int) -> str:
+    mean = f"{entry.mean:.{digits}f}"
+    parts = [f"**{mean}**" if entry.best else mean]
+    if pd.notna(entry.std):
+        parts.append(f"± {entry.std:.{digits}f}")
+    if pd.notna(entry.reported):
+        parts.append(f"({entry.reported:.3f})")
+    return " ".join(parts)
+
+
+def _latex_cell(entry: Any, digits: int) -> str:
+    mean = f"{entry.mean:.{digits}f}"
+    parts = [rf"\textbf{{{mean}}}" if entry.best else mean]
+    if pd.notna(entry.std):
+        parts.append(rf"$\pm$ {entry.std:.{digits}f}")
+    if pd.notna(entry.reported):
+        parts.append(f"({entry.reported:.3f})")
+    return " ".join(parts)
+
+
+def _pipes(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    """Text for LaTeX."""
+    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in text)
