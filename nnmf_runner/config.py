@@ -27,7 +27,7 @@ from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.methods import METHODS, Supervision, check_layers
-from nnmf_runner.results.record import SCHEMA_VERSION
+from nnmf_runner.results.record import REGIMES, SCHEMA_VERSION
 
 # Every group of `conf/` and the registry that its options come from.
 GROUPS: dict[str, dict[str, type]] = {
@@ -119,9 +119,8 @@ class RunConfig:
     @property
     def regime(self) -> str:
         """Name of the share of labels that is known."""
-        if self.label_fraction == 0.0:
-            return "unsupervised"
-        return "supervised" if self.label_fraction == 1.0 else "semisupervised"
+        none, some, every = REGIMES
+        return {0.0: none, 1.0: every}.get(self.label_fraction, some)
 
     def identity(self, seed: int) -> dict[str, Any]:
         """What determines the result of the trial with this seed, and nothing else."""

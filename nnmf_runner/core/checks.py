@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from nnmf_runner.core.linalg import canonical
+
 
 class InputError(ValueError):
     """An argument is not acceptable; the message names it, what was expected and what came."""
@@ -40,7 +42,7 @@ def check_number(
     open_high: bool = False,
     integer: bool = False,
 ) -> Any:
-    """Return `value` if it is a number from `low` to `high`, each left out of the range where it is open.
+    """Return `value` if it is a finite number from `low` to `high`, each left out of the range where it is open.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def check_number(
     if isinstance(value, kinds) and not isinstance(value, bool):
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
-        if above and below:
+        if above and below and np.isfinite(value):
             return value
     left = "(" if open_low or low == -np.inf else "["
     right = ")" if open_high or high == np.inf else "]"
@@ -76,7 +78,7 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
         If it is not numeric, not of two dimensions, empty, or holds NaN or infinity.
     """
     if sparse.issparse(array):
-        array = array.tocsr() if array.format not in ("csr", "csc") else array
+        array = canonical(array.tocsr() if array.format not in ("csr", "csc") else array)
         values = array.data
     else:
         try:
@@ -90,9 +92,9 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
-    # One sum settles the usual case at a fraction of the cost of looking at every entry.
-    if not np.isfinite(values.sum()) and not np.isfinite(values).all():
-        bad = int(values.size - np.isfinite(values).sum())
+    with np.errstate(all="ignore"):  # one sum settles the usual case at a fraction of the cost of every entry
+        suspicious = not np.isfinite(values.sum())
+    if suspicious and (bad := int(values.size - np.isfinite(values).sum())):
         raise InputError(f"{name} has {bad} entries that are NaN or infinite, expected finite numbers.")
     return array.astype(np.float64, copy=False)
 

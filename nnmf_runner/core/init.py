@@ -16,6 +16,9 @@ from nnmf_runner.core.layer import forward
 from nnmf_runner.core.linalg import Matrix, cross_product, truncated_svd
 from nnmf_runner.core.updates import HALS, lift_zeros
 
+# Entries of a singular vector below this share of its largest are zeros with rounding.
+ROUNDING = 1e-10
+
 
 class Initialisation(Protocol):
     """A way to begin."""
@@ -124,13 +127,15 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     ----------
     C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
     """
-    U, sigma, Vt = truncated_svd(X, rank, rng)
-    A = np.empty_like(U)
-    for j in range(rank):
+    found = min(rank, *X.shape)
+    U, sigma, Vt = truncated_svd(X, found, rng)
+    A = rng.random((X.shape[0], rank))  # columns beyond the rank of the data, where ranks grow, stay random
+    for j in range(found):
         candidates = [(np.maximum(sign * U[:, j], 0.0), np.maximum(sign * Vt[j], 0.0)) for sign in (1.0, -1.0)]
         norms = [float(np.linalg.norm(u) * np.linalg.norm(v)) for u, v in candidates]
         best = int(np.argmax(norms))
         u = candidates[best][0]
+        u[u < ROUNDING * u.max()] = 0.0  # what the decomposition leaves of a zero
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
 

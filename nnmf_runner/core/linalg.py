@@ -17,9 +17,18 @@ def cross_product(A: Matrix, X: Any) -> Matrix:
     return (X.T @ A).T if sparse.issparse(X) else A.T @ X
 
 
+def canonical(X: Any) -> Any:
+    """A sparse matrix in which every entry is stored once: X itself, or a copy with repeated entries added up."""
+    if X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
+
+
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
-    values = X.data if sparse.issparse(X) else X
+    values = canonical(X).data if sparse.issparse(X) else X
     return float(np.vdot(values, values))
 
 

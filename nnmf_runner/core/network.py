@@ -121,7 +121,7 @@ class Network:
 
     def _best_map(self, labels: Labels, S: Matrix, block: Block) -> Matrix:
         if block is self.everything:
-            self._last_codes = S
+            self._last_codes = S.copy()
         else:
             self._last_codes[:, block.columns] = S
         known = self.everything.known

@@ -260,12 +260,13 @@ class _Stacks:
         self.by_active = by_active
         from_active = by_active & (2 * passive.sum(axis=0) > len(passive))
         self._passive = passive
+        self._any_active = bool(from_active.any())  # columns without an active variable are in no stack
         self._passive_stacks = _equal_sizes(passive, np.flatnonzero(~from_active))
         self._active_stacks = _equal_sizes(~passive, np.flatnonzero(from_active))
 
     def solve(self, gram: Matrix, inverse: Matrix, rhs: Matrix) -> Matrix:
         S = np.zeros_like(rhs)
-        if self._active_stacks:
+        if self._any_active:
             shifted = rhs.copy()
             unrestricted = inverse @ rhs
             for rows, columns in self._active_stacks:

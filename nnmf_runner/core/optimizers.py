@@ -98,9 +98,12 @@ def _descend(
         if not blocks:
             x = objective.project(rule(x, gradient))
         for i in rng.permutation(len(blocks)):
-            _, part = objective.evaluate(x, blocks[i])
+            value, part = objective.evaluate(x, blocks[i])
+            if not np.isfinite(value):
+                break
             x = objective.project(rule(x, part * len(blocks)))
-        value, gradient = objective.evaluate(x)
+        if np.isfinite(value):
+            value, gradient = objective.evaluate(x)
         if not np.isfinite(value):
             monitor.stop = Stop.DIVERGED
             return before
@@ -118,7 +121,7 @@ class GradientDescent:
     """
 
     name: ClassVar[str] = "gd"
-    step: float = 0.1
+    step: float = 1.0
 
     def __post_init__(self) -> None:
         check_number(self.step, "optimizer.step", low=0.0, open_low=True)
@@ -151,7 +154,7 @@ class StochasticGradient:
     """
 
     name: ClassVar[str] = "sgd"
-    step: float = 0.1
+    step: float = 1.0
     decay: float = 0.01
     batch: int = 32
 

@@ -168,7 +168,7 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
     given = layers
     if isinstance(layers, str):
         layers = [
-            int(part) if part.strip().isdigit() else part for part in layers.strip("[]").replace(",", "-").split("-")
+            int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
         ]
     if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool):
         layers = [layers]

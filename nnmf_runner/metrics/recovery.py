@@ -56,13 +56,20 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     topics, true_topics = A[0], truth[0]
     match, _ = match_topics(topics, true_topics)
     for found, planted in zip(A[1:], truth[1:], strict=False):
-        topics, true_topics = topics @ found, true_topics @ planted
-        parents, _ = match_topics(topics, true_topics)
-        right.extend(parents[found.argmax(axis=1)] == planted[match].argmax(axis=1))
-        match = parents
+        below, above, true_topics = topics, topics @ found, true_topics @ planted
+        # Weights between topics of unit length: what a topic weighs must not depend on how factors share scale.
+        weights = found * _length(below)[:, None] / _length(above)
+        parents, _ = match_topics(above, true_topics)
+        right.extend(parents[weights.argmax(axis=1)] == planted[match].argmax(axis=1))
+        match, topics = parents, above
     return float(np.mean(right))
 
 
 def _unit(M: Matrix) -> Matrix:
+    return M / _length(M)
+
+
+def _length(M: Matrix) -> Matrix:
+    """Norms of the columns, one for a column of zeros."""
     length = np.linalg.norm(M, axis=0)
-    return M / np.where(length > 0, length, 1.0)
+    return np.where(length > 0, length, 1.0)

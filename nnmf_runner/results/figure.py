@@ -65,8 +65,11 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
     with mpl.rc_context(STYLE):
         for experiment, runs in _representatives(records).items():
             for path, record in runs.items():
-                view = load_view(path, record)
-                if view is not None:
+                try:
+                    view = load_view(path, record)
+                except ValueError as error:
+                    log.warning("%s: no heatmaps: %s.", path, error)
+                else:
                     yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
             yield from _save(convergence(runs), folder / f"{experiment}_convergence")
 
@@ -108,23 +111,26 @@ class View:
     S: list[Matrix]
 
 
-def load_view(path: Path, record: dict[str, Any]) -> View | None:
-    """Load a run's factors and its data; None, with a line in the log, where the data cannot be shown.
+def load_view(path: Path, record: dict[str, Any]) -> View:
+    """Load a run's factors and its data.
 
     Parameters
     ----------
     path : Path
         The run's folder.
     record : dict
+
+    Raises
+    ------
+    ValueError
+        If the factors cannot be read or the data cannot be shown, with the reason.
     """
     options = dict(record["config"]["dataset"])
     dataset = DATASETS[options.pop("name")](**options).load(stream(record["config"]["seed"], "data"))
     if dataset.fingerprint() != record["dataset"]["fingerprint"]:
-        log.warning("%s: the data are not those of the run any more; no heatmaps.", path)
-        return None
+        raise ValueError("the data are not those of the run any more")
     if np.prod(dataset.X.shape) > LARGEST_PICTURE:
-        log.warning("%s: %d x %d entries are too many for heatmaps.", path, *dataset.X.shape)
-        return None
+        raise ValueError("{} x {} entries are too many".format(*dataset.X.shape))
     options = dict(record["config"]["method"])
     name = options.pop("name")
     method, factors = METHODS[name](**options), read_factors(path)
@@ -225,7 +231,12 @@ def convergence(runs: Records) -> Figure:
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for path, record in sorted(runs.items(), key=lambda item: _position(item[1])):
-        history, name = read_history(path), record["config"]["method"]["name"]
+        try:
+            history = read_history(path)
+        except ValueError as error:
+            log.warning("%s: not in the figure of convergence: %s.", path, error)
+            continue
+        name = record["config"]["method"]["name"]
         stages = np.unique(history["layer"])
         for i, layer in enumerate(stages, start=1):
             part = history["layer"] == layer

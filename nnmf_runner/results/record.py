@@ -8,10 +8,14 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from nnmf_runner.methods import METHODS
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 1
@@ -21,6 +25,10 @@ RECORD, FACTORS, HISTORY = "record.json", "factors.npz", "history.csv"
 # Status of a run.  Only the first two give numbers that a table may average.
 DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
 COUNTED = (DONE, MAX_ITER)
+STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED]
+
+# Names for the share of labels that a method is given: none, some, all.
+REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
 
 def folder_name(identity: dict[str, Any]) -> str:
@@ -74,9 +82,15 @@ def _replace(new: Path, folder: Path) -> None:
     """Put `new` where `folder` is or will be."""
     if folder.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.replace(folder, old / folder.name)
-        os.replace(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            os.replace(folder, old / folder.name)
+            os.replace(new, folder)
+        except OSError:
+            if not folder.exists():
+                os.rename(old / folder.name, folder)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
     else:
         os.replace(new, folder)
 
@@ -109,23 +123,70 @@ def read_record(path: Path) -> dict[str, Any]:
         raise ValueError("is not a record: it has no schema version")
     if record["schema"] != SCHEMA_VERSION:
         raise ValueError(f"has schema version {record['schema']}, expected {SCHEMA_VERSION}")
-    missing = [key for key in ("status", "config", "metrics", "layers", "experiment", "regime") if key not in record]
-    if missing:
-        raise ValueError(f"is incomplete: it has no {', '.join(missing)}")
+    for name, is_right in _FORM.items():
+        value: Any = record
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None:
+            raise ValueError(f"is incomplete: it has no {name}")
+        if not is_right(value):
+            raise ValueError(f"is damaged: {name}={value!r} is not what a record holds there")
     return record
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it maps names to numbers, or to None where a number does not exist."""
+    return isinstance(value, dict) and all(entry is None or _is_number(entry) for entry in value.values())
+
+
+# What tables and figures rely on, by its dotted name in a record.
+_FORM: dict[str, Callable[[Any], bool]] = {
+    "status": lambda value: value in STATUSES,
+    "regime": lambda value: value in REGIMES,
+    "experiment": lambda value: isinstance(value, str),
+    "reported": _is_numbers,
+    "metrics": _is_numbers,
+    "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
+    "config.seed": lambda value: isinstance(value, int),
+    "config.dataset.name": lambda value: isinstance(value, str),
+    "config.method.name": lambda value: value in METHODS,
+    "config.layers": lambda value: isinstance(value, list) and all(isinstance(rank, int) for rank in value),
+}
+
+
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
-    """Factors ``A0, ..., S0, ...`` and, with labels, ``B`` of a run's folder."""
-    with np.load(folder / FACTORS, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Factors ``A0, ..., S0, ...`` and, with labels, ``B`` of a run's folder.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read, with the reason.
+    """
+    try:
+        with (folder / FACTORS).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{FACTORS} cannot be read: {error}") from None
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:
-    """Columns of a run's history."""
-    with (folder / HISTORY).open(newline="") as file:
-        header, *rows = list(csv.reader(file))
-    columns = np.array(rows, dtype=float).reshape(len(rows), len(header)).T
+    """Columns of a run's history.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, with the reason.
+    """
+    try:
+        with (folder / HISTORY).open(newline="") as file:
+            header, *rows = list(csv.reader(file))
+        columns = np.array(rows, dtype=float).reshape(len(rows), len(header)).T
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{HISTORY} cannot be read: {error}") from None
     return dict(zip(header, columns, strict=True))
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.record import COUNTED, MAX_ITER
+from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
-REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
 # Metrics of a table, and whether more is better.
 METRICS = {
@@ -74,8 +73,13 @@ def _sort_key(column: pd.Series) -> pd.Series:
     if column.name == "layers":
         return column.map(lambda text: (text.count("-"), text))
     if column.name == "method":
-        return column.map(lambda text: (list(METHODS).index(text.split()[0]), text))
+        return column.map(_method_order)
     return column
+
+
+def _method_order(label: str) -> tuple[int, str]:
+    """Place of a method, with or without the options that tell it apart."""
+    return list(METHODS).index(label.split()[0]), label
 
 
 def _variants(frame: pd.DataFrame, configs: list[dict[str, Any]]) -> pd.Series:
@@ -192,13 +196,13 @@ def _tables(summary: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFr
 
 def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -> tuple[list[str], list[list[str]]]:
     """Header and body of one table."""
-    methods = list(dict.fromkeys(table["method"]))
-    floors = [DIGITS[metric] if metric == "relative_error" else None]
-    header = ["regime", "layers", *(["floor"] if floors[0] else []), *methods]
+    methods = sorted(set(table["method"]), key=_method_order)
+    has_floor = metric == "relative_error"
+    header = ["regime", "layers", *(["floor"] if has_floor else []), *methods]
     body = []
     for (regime, layers), row in table.groupby(["regime", "layers"], sort=False, observed=True):
         cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
-        floor = [f"{row['floor'].iloc[0]:.{floors[0]}f}"] if floors[0] else []
+        floor = [f"{row['floor'].iloc[0]:.{DIGITS[metric]}f}"] if has_floor else []
         body.append([str(regime), str(layers), *floor, *(cells.get(method, "") for method in methods)])
     return header, body
 
