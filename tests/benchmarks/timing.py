@@ -29,6 +29,11 @@ class Times:
         """Median, in seconds."""
         return float(np.median(self.seconds))
 
+    @property
+    def total(self) -> float:
+        """Sum, in seconds."""
+        return float(sum(self.seconds))
+
     def __str__(self) -> str:
         if len(self.seconds) == 1:
             return _duration(self.seconds[0])
@@ -39,7 +44,6 @@ class Times:
 @contextmanager
 def clock(times: Times) -> Iterator[None]:
     """Append the seconds that the block takes to `times`; the garbage collector waits."""
-    gc.collect()
     gc.disable()
     start = time.perf_counter()
     try:
@@ -49,7 +53,7 @@ def clock(times: Times) -> Iterator[None]:
         gc.enable()
 
 
-def take_turns(tasks: list[Callable[[], object]], rounds: int, calls: int = 1) -> list[Times]:
+def take_turns(tasks: list[Callable[[], object]], rounds: int, calls: list[int] | None = None) -> list[Times]:
     """Time `tasks` in turns, so that the noise of a shared machine meets all of them alike.
 
     Parameters
@@ -57,8 +61,9 @@ def take_turns(tasks: list[Callable[[], object]], rounds: int, calls: int = 1) -
     tasks : list of callable
         Each is called once untimed first.
     rounds : int
-    calls : int
-        Calls of a task in a round; their mean is one measurement.
+    calls : list of int, optional
+        Calls of every task in a round, so that short ones are timed as long as others; their mean is one
+        measurement.  One by default.
 
     Returns
     -------
@@ -69,11 +74,11 @@ def take_turns(tasks: list[Callable[[], object]], rounds: int, calls: int = 1) -
     for task in tasks:
         task()
     for _ in range(rounds):
-        for task, times in zip(tasks, results, strict=True):
+        for task, times, number in zip(tasks, results, calls or [1] * len(tasks), strict=True):
             with clock(times):
-                for _ in range(calls):
+                for _ in range(number):
                     task()
-            times.seconds[-1] /= calls
+            times.seconds[-1] /= number
     return results
 
 
@@ -131,12 +136,13 @@ def machine() -> str:
     """Facts about the machine and the libraries, one a line."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     names = sorted(name for name in os.environ if name.startswith("OPENBLAS_") or name in THREAD_VARIABLES)
+    variables = ", ".join(f"{name}={os.environ[name]}" for name in names)
     packages = " ".join(f"{name} {_version(name)}" for name in ("torch", "NeuralNMF", "scikit-learn"))
     load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "not known"
     facts = {
         "cpu": f"{_cpu()}, {os.cpu_count()} cores, load {load}",
         "python": f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}",
-        "blas": f"{blas['name']} {blas['version']}, 1 thread, set by {', '.join(f'{n}={os.environ[n]}' for n in names)}",
+        "blas": f"{blas['name']} {blas['version']}, 1 thread, set by {variables}",
         "peers": packages,
     }
     return "\n".join(f"{name:7} {fact}" for name, fact in facts.items())

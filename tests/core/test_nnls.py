@@ -103,6 +103,8 @@ HARD = {
     "scaled_A_and_X": lambda: scaled(True),
     "binary_tall": lambda: binary(20, 8, 60),
     "binary_wide": lambda: binary(5, 9, 60),
+    # The solution is 100 times what the scale of the data suggests: the ridge has to be refined away.
+    "cancelling": lambda: (np.array([[1.0, -1.0], [0.0, 1e-2]]), np.array([[0.0, 1.0], [1.0, 1.0]])),
     "all_ones": lambda: (np.ones((6, 4)), np.ones((6, 3))),
     "nothing_helps": lambda: (np.eye(3), -np.ones((3, 2))),
     "one_column": lambda: uniform(2, 8, 5, 1),
@@ -114,7 +116,7 @@ HARD = {
 }
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(problems(hundredths))
 def test_no_column_costs_more_than_scipys(problem):
     A, X = problem
@@ -138,7 +140,7 @@ def test_no_support_is_better(problem):
 
 
 def planted(rng, m, k, sizes):
-    """A problem with a known solution: ``A^T X = G S - M`` with M zero on, and positive off, supports of given sizes."""
+    """A problem with a known solution: ``A^T X = G S - M``, S positive on supports of given sizes and M off them."""
     A = rng.standard_normal((m, k))
     support = np.array([rng.permutation(k) < size for size in sizes]).T  # (k, n)
     S, M = (rng.uniform(0.5, 1.5, support.shape) * where for where in (support, ~support))
@@ -161,14 +163,14 @@ def test_planted_solution_is_found_cold_and_warm(rng, sizes):
     np.testing.assert_allclose(nnls(A, X, passive=S > 0).S, S, atol=1e-10)
 
 
-@pytest.mark.parametrize("k", [62, 63, 64, 100])
+@pytest.mark.parametrize("k", [62, 63, 90])
 def test_planted_solution_is_found_whatever_the_number_of_variables(rng, k):
-    A, X, S = planted(rng, 150, k, [*range(k + 1), k, k])
+    A, X, S = planted(rng, 120, k, [*range(k + 1), k, k])
     np.testing.assert_allclose(nnls(A, X).S, S, atol=1e-10)
     np.testing.assert_allclose(nnls(A, X[:, -2:]).S, S[:, -2:], atol=1e-10)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(st.one_of(problems(small_integers), problems(bits), problems(hundredths)))
 def test_every_small_problem_is_certified(problem):
     A, X = problem
@@ -309,6 +311,13 @@ def test_scipy_takes_over_after_the_last_round(monkeypatch):
     assert len(calls) == 1
 
 
+def test_one_exchange_a_column_needs_more_rounds_than_block_exchanges(monkeypatch):
+    A, X = HARD["positive"]()
+    rounds = nnls(A, X).n_iter
+    monkeypatch.setattr(module, "PATIENCE", -1)
+    assert nnls(A, X).n_iter > rounds
+
+
 def test_backup_rule_changes_one_variable_a_column():
     wrong = np.array([[True, True, False], [False, True, False], [True, False, False]])
     expected = [[False, False, False], [False, True, False], [True, False, False]]
@@ -332,6 +341,11 @@ def test_violation_vanishes_at_a_solution():
 )
 def test_violation_is_clear_where_one_entry_is_wrong(S):
     assert kkt_violation(np.eye(2), np.array([[1.0], [-1.0]]), np.array(S)) >= 0.05
+
+
+@pytest.mark.parametrize("x", [1e-6, 1e6])
+def test_violation_of_a_lifted_zero_is_relative_to_its_column(x):
+    assert kkt_violation(np.eye(2), np.array([[x], [-x]]), np.array([[x], [0.1 * x]])) == pytest.approx(0.1)
 
 
 @settings(deadline=None, max_examples=50)

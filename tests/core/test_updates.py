@@ -28,7 +28,7 @@ def violation(F, X, S):
 
 
 @pytest.mark.parametrize("name", UPDATES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(seed=seeds, zeros=st.sampled_from([0.0, 0.5, 0.9]))
 def test_update_never_increases_its_objective_and_stays_nonnegative(name, seed, zeros):
     F, X, S = factor_problem(seed, zeros)
@@ -84,7 +84,9 @@ def test_anls_equals_scipy_row_by_row_for_changing_problems(rng):
 
 
 def test_multiply_is_zero_where_the_denominator_vanishes():
-    np.testing.assert_array_equal(multiply(np.array([[0.0, 2.0]]), np.array([[3.0, 3.0]]), np.array([[0.0, 6.0]])), [[0, 1]])
+    np.testing.assert_array_equal(
+        multiply(np.array([[0.0, 2.0]]), np.array([[3.0, 3.0]]), np.array([[0.0, 6.0]])), [[0, 1]]
+    )
 
 
 def test_lift_zeros_replaces_zeros_by_a_share_of_the_mean_and_nothing_else():
@@ -129,11 +131,11 @@ def test_multiplicative_step_equals_the_formulas_of_ssnmf(share_known):
     X, A, S, Y = problem.X, problem.A, problem.S, problem.Y
     L = np.tile(problem.known, (3, 1)).astype(float)
     lam = problem.weight * problem.norm / problem.known.sum()
-    codes = problem.codes("mu")
+    codes, eps = problem.codes("mu"), 1e-300
     B = codes.B.copy()
     for _ in range(5):
-        B = B * ((L * Y) @ S.T) / ((L * (B @ S)) @ S.T)
-        expected = S * (A.T @ X + lam * B.T @ (L * Y)) / (A.T @ A @ S + lam * B.T @ (L * (B @ S)))
+        B = B * ((L * Y) @ S.T) / ((L * (B @ S)) @ S.T + eps)
+        expected = S * (A.T @ X + lam * B.T @ (L * Y)) / (A.T @ A @ S + lam * B.T @ (L * (B @ S)) + eps)
         S = problem.step(codes, S).S
         np.testing.assert_allclose(codes.B, B, rtol=1e-10)
         np.testing.assert_allclose(S, expected, rtol=1e-10)
@@ -196,5 +198,5 @@ def test_without_labels_there_is_no_map_and_no_label_cost(name):
     codes = Codes(UPDATES[name], problem.norm, None, problem.S)
     step = problem.step(codes, problem.S)
     assert codes.B is None
-    assert step.label_cost == codes.label_cost(problem.S) == 0.0
+    assert step.label_cost == 0.0
     assert len(step.factors) == len(step.gradients) == 1

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_nonnegative, check_number
+
+
+def test_input_errors_are_value_errors():
+    assert issubclass(InputError, ValueError)
+
+
+def test_legal_choice_is_returned():
+    assert check_choice("mu", ("mu", "hals"), "solver") == "mu"
+
+
+def test_unknown_choice_is_refused_with_the_legal_and_the_nearest():
+    message = r"solver=hal is not known\. Expected one of: hals, mu\. Did you mean 'hals'\?"
+    with pytest.raises(InputError, match=message):
+        check_choice("hal", ("mu", "hals"), "solver")
+
+
+@pytest.mark.parametrize("value", ["zzz", None, 3])
+def test_choice_like_none_is_refused_without_a_guess(value):
+    with pytest.raises(InputError, match=rf"solver={value} is not known\. Expected one of: hals, mu\.$"):
+        check_choice(value, ("mu", "hals"), "solver")
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
+def test_number_in_range_is_returned(value):
+    assert check_number(value, "x", low=0.0, high=1.0) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "message"),
+    [
+        (-0.1, {"low": 0.0, "high": 1.0}, r"x=-0\.1 is not valid\. Expected a number in \[0, 1\]\."),
+        (1.1, {"low": 0.0, "high": 1.0}, r"x=1\.1 is not valid"),
+        (0.0, {"low": 0.0, "open_low": True}, r"Expected a number in \(0, inf\)\."),
+        (1.0, {"high": 1.0, "open_high": True}, r"Expected a number in \(-inf, 1\)\."),
+        (2.0, {"low": 1, "integer": True}, r"x=2\.0 is not valid\. Expected an integer in \[1, inf\)\."),
+        (np.nan, {}, r"x=nan is not valid\. Expected a number in \(-inf, inf\)\."),
+        (True, {}, r"x=True is not valid"),
+        ("1", {}, r"x=1 is not valid"),
+        (None, {}, r"x=None is not valid"),
+    ],
+)
+def test_other_numbers_are_refused_with_the_range(value, options, message):
+    with pytest.raises(InputError, match=message):
+        check_number(value, "x", **options)
+
+
+def test_range_that_is_shown_open_at_infinity_is_open():
+    with pytest.raises(InputError, match=r"x=inf is not valid\. Expected a number in \(0, inf\)\."):
+        check_number(np.inf, "x", low=0.0, open_low=True)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_real_numbers_become_doubles_of_the_same_value(dtype):
+    array = np.array([[0, 1], [1, 0]], dtype)
+    for given in (array, array.tolist(), sparse.csr_array(array), sparse.coo_matrix(array)):
+        found = check_finite(given, "X")
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found.toarray() if sparse.issparse(found) else found, array)
+
+
+def test_double_matrix_is_not_copied():
+    X = np.ones((2, 3))
+    assert check_finite(X, "X") is X
+
+
+def test_sparse_matrix_stays_sparse_in_a_form_that_can_be_indexed():
+    assert check_finite(sparse.coo_array(np.eye(3)), "X")[:, [1]].shape == (3, 1)
+
+
+def test_vector_passes_where_it_may():
+    np.testing.assert_array_equal(check_finite([1, 2], "weights", vector=True), [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ([1.0, 2.0], r"X has 1 dimensions with shape \(2,\), expected 2\."),
+        (np.ones((1, 2, 3)), r"X has 3 dimensions"),
+        (3.0, r"X has 0 dimensions"),
+        (np.empty((0, 3)), r"X is empty: its shape is \(0, 3\)\."),
+        ([[1.0], [2.0, 3.0]], r"X is not a matrix: "),
+        ([["a"]], r"X is not numeric: expected real numbers, got entries of type <U1\."),
+        ([[1j]], r"X is not numeric"),
+        ([[None]], r"X is not numeric"),
+        ([[np.nan, 1.0]], r"X has 1 entries that are NaN or infinite, expected finite numbers\."),
+        ([[np.inf, np.nan]], r"X has 2 entries"),
+        ([[np.inf, -np.inf]], r"X has 2 entries"),
+        (sparse.csr_array([[np.nan, 0.0]]), r"X has 1 entries"),
+    ],
+)
+def test_what_is_no_matrix_of_finite_numbers_is_refused(array, message):
+    with pytest.raises(InputError, match=message):
+        check_finite(array, "X")
+
+
+@pytest.mark.parametrize("array", [np.full((300, 300), 2, np.float16), np.full((2, 2), 1e308)])
+def test_finite_numbers_whose_sum_overflows_pass_in_silence(array):
+    assert check_finite(array, "X").max() == array.max()
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_negative_entries_are_refused_with_the_lowest(form):
+    with pytest.raises(InputError, match=r"X has negative entries \(the lowest is -2\), expected nonnegative ones\."):
+        check_nonnegative(form([[1.0, -2.0], [0.0, -1.0]]), "X")
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_zeros_alone_are_refused(form):
+    with pytest.raises(InputError, match="X holds only zeros"):
+        check_nonnegative(form([[0.0, 0.0]]), "X")
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array, sparse.csc_matrix])
+def test_nonnegative_entries_pass(form):
+    assert check_nonnegative(form([[0.0, 2.0]]), "X").sum() == 2.0
+
+
+def test_sparse_entries_given_in_parts_count_as_their_sum():
+    X = sparse.csr_array((np.array([3.0, -1.0]), np.array([0, 0]), np.array([0, 2])), shape=(1, 1))
+    np.testing.assert_array_equal(check_nonnegative(X, "X").toarray(), [[2.0]])

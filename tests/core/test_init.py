@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, nndsvd
+from nnmf_runner.core.network import solve_layers
+
+ALL = [*((name, {}) for name in INITIALISATIONS), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]
+
+
+@pytest.fixture(params=ALL, ids=str)
+def init(request):
+    name, options = request.param
+    return INITIALISATIONS[name](**options)
+
+
+def relative_error(X, A):
+    A = list(A)
+    return np.linalg.norm(X - np.linalg.multi_dot([*A, solve_layers(A, X)[-1].S])) / np.linalg.norm(X)
+
+
+@pytest.mark.parametrize("layers", [(9,), (9, 4), (9, 4, 2), (1, 1), (30,)])
+def test_factors_have_their_shapes_nonnegative_entries_and_unit_columns(init, toy, rng, layers):
+    factors = init.start(toy.X, layers, rng)
+    assert [A.shape for A in factors] == list(zip((87, *layers), layers, strict=False))
+    for A in factors:
+        assert A.min() >= 0
+        np.testing.assert_allclose(np.linalg.norm(A, axis=0), 1.0, rtol=1e-12)
+
+
+def test_growing_ranks_are_possible(init, toy, rng):
+    assert [A.shape for A in init.start(toy.X, (3, 5), rng)] == [(87, 3), (3, 5)]
+
+
+def test_zero_rows_and_columns_of_the_data_leave_finite_unit_columns(init, rng):
+    X = np.zeros((12, 15))
+    X[3:6, 2:9] = rng.random((3, 7))  # rank 3: more topics are asked for than there are
+    for A in init.start(X, (6, 3), rng):
+        np.testing.assert_allclose(np.linalg.norm(A, axis=0), 1.0, rtol=1e-12)
+
+
+def test_same_seed_gives_the_same_factors(init, toy):
+    first, again = (init.start(toy.X, (9, 4), np.random.default_rng(3)) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_scale_of_the_data_does_not_matter(init, toy):
+    plain, scaled = (init.start(X, (9, 4), np.random.default_rng(3)) for X in (toy.X, 1e6 * toy.X))
+    for a, b in zip(plain, scaled, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize("name", INITIALISATIONS)
+def test_sparse_equals_dense(name, rng, form):
+    init = INITIALISATIONS[name]()
+    X = rng.random((40, 50)) * (rng.random((40, 50)) < 0.3)
+    dense, thin = (init.start(M, (4, 2), np.random.default_rng(0)) for M in (X, form(X)))
+    # Two ways to singular vectors, and zeros of one that are rounding in the other.
+    for a, b in zip(dense, thin, strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-8)
+
+
+def test_nndsvd_equals_scikit_learns(toy, rng):
+    theirs = pytest.importorskip("sklearn.decomposition._nmf")._initialize_nmf(toy.X, 9, init="nndsvd")[0]
+    ours = nndsvd(toy.X, 9, rng)
+    # scikit-learn sets entries below 1e-6 to zero, and its decomposition is randomised.
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_nndsvd_of_rank_one_data_is_its_factor(rng):
+    u, v = rng.random(20), rng.random(30)
+    A = NNDSVD().start(np.outer(u, v), (1,), rng)[0]
+    np.testing.assert_allclose(A[:, 0], u / np.linalg.norm(u), atol=1e-12)
+
+
+@pytest.mark.parametrize("fill", ["mean", "random"])
+def test_fill_leaves_no_zeros_and_keeps_the_rest_in_proportion(toy, fill):
+    plain, filled = (NNDSVD(fill=f).start(toy.X, (9,), np.random.default_rng(0))[0] for f in ("zero", fill))
+    assert (plain == 0).any()
+    assert (filled > 0).all()
+    for j in range(9):
+        kept = plain[:, j] > 0
+        ratio = filled[kept, j] / plain[kept, j]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-10)
+
+
+def test_greedy_fits_better_than_what_it_starts_from_and_with_every_sweep(toy, rng):
+    errors = [relative_error(toy.X, init.start(toy.X, (9,), rng)) for init in (NNDSVD(), Greedy(1), Greedy(20))]
+    assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nndsvd", {"fill": "zeros"}, r"init\.fill=zeros is not known\. .* Did you mean 'zero'\?"),
+        ("greedy", {"sweeps": 0}, r"init\.sweeps=0"),
+    ],
+)
+def test_bad_options_are_refused_by_name(name, options, message):
+    with pytest.raises(InputError, match=message):
+        INITIALISATIONS[name](**options)

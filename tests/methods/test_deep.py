@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.init import Random
+from nnmf_runner.core.linalg import squared_norm
+from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.updates import Codes, Multiplicative
+from nnmf_runner.methods import Plan, Problem, Supervision
+from nnmf_runner.methods.deep import Deep, _Network, activation, fit_linear, fit_network, pooling
+
+POOLINGS = ["none", "mean", "max"]
+ACTIVATIONS = [("identity", 1.0), ("power", 0.5), ("power", 2.0), ("log1p", 1.0)]
+ALL = [
+    Deep(pooling=pool, pool_size=3, activation=name, exponent=exponent)
+    for pool in POOLINGS
+    for name, exponent in ACTIVATIONS
+]
+
+
+@pytest.fixture(params=ALL, ids=lambda m: f"{m.pooling}-{m.activation}-{m.exponent}")
+def method(request):
+    return request.param
+
+
+def plan(X, layers, seed=0, **rule):
+    return Plan(Random().start(X, layers, np.random.default_rng(seed)), StoppingRule(**({"max_iter": 30} | rule)))
+
+
+def plain_output(method, A, S):
+    """The network from its definition, entry by entry of a group."""
+    f = {"identity": lambda z: z, "power": lambda z: z**method.exponent, "log1p": np.log1p}[method.activation]
+    pool = {"mean": np.mean, "max": np.max}.get(method.pooling)
+    H = S
+    for factor in reversed(A[1:]):
+        F = f(factor @ H)
+        if pool:
+            F = np.array([pool(F[i : i + method.pool_size], axis=0) for i in range(0, len(F), method.pool_size)])
+        H = F
+    return A[0] @ H
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_cost_never_rises_and_falls(method, toy, supervised):
+    classes = np.where(np.arange(90) % 2, toy.classes[4], -1)
+    labels = Supervision(weight=0.1).labels(classes, 4) if supervised else None
+    fit = method.fit(Problem(toy.X, labels), plan(toy.X, (9, 4)))
+    costs = fit.history.cost
+    assert max(np.diff(costs)) <= 1e-13
+    assert costs[-1] < costs[0]
+    assert min(M.min() for M in (*fit.A, *fit.S)) >= 0
+
+
+def test_last_cost_is_that_of_the_network_returned(method, toy):
+    fit = method.fit(Problem(toy.X), plan(toy.X, (9, 4, 2), max_iter=10))
+    output = plain_output(method, fit.A, fit.S[-1])
+    error = np.linalg.norm(toy.X - output) ** 2 / np.linalg.norm(toy.X) ** 2
+    assert fit.history.cost[-1] == pytest.approx(error, rel=1e-9)
+    for level in range(3):
+        np.testing.assert_allclose(fit.A[0] @ method.decode(fit.A, fit.S, level), output, rtol=1e-10)
+
+
+def test_parts_are_nonnegative_and_differ_by_half_the_derivative(method, rng):
+    group = 1 if method.pooling == "none" else method.pool_size
+    X = rng.random((8, 9))
+    A, S = [rng.random((8, 4)), rng.random((4 * group, 3)), rng.random((3 * group, 2))], rng.random((2, 9))
+    network, h = _Network(X, method), 1e-6
+    for block in range(4):
+        plus, minus = network.parts(A, S, block)
+        assert min(plus.min(), minus.min()) >= 0
+        direction = rng.standard_normal((*A, S)[block].shape)
+
+        def cost(t, block=block, direction=direction):
+            moved = [M + t * direction if i == block else M for i, M in enumerate((*A, S))]
+            return np.linalg.norm(X - plain_output(method, moved[:3], moved[3])) ** 2
+
+        slope = 2.0 * np.vdot(plus - minus, direction)
+        assert slope == pytest.approx((cost(h) - cost(-h)) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_linear_path_equals_the_network_iteration_by_iteration(toy, rng, supervised):
+    X = toy.X
+    labels = Supervision(weight=0.1).labels(np.where(np.arange(90) % 2, toy.classes[2], -1), 2) if supervised else None
+    A, S = [rng.random(shape) for shape in ((87, 9), (9, 4), (4, 2))], rng.random((2, 90))
+    found = []
+    for fit, data in ((fit_linear, X), (fit_network, _Network(X, Deep()))):
+        monitor = Monitor(StoppingRule(max_iter=25))
+        found.append(([*fit(data, A, S, Codes(Multiplicative, squared_norm(X), labels, S), monitor)], monitor.history))
+    (ours, our_history), (theirs, their_history) = found
+    np.testing.assert_allclose(our_history.cost, their_history.cost, rtol=1e-9)
+    np.testing.assert_allclose(our_history.projected_gradient, their_history.projected_gradient, rtol=1e-6)
+    for a, b in zip((*ours[0], ours[1]), (*theirs[0], theirs[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-12)
+
+
+def test_first_multiplicative_updates_equal_the_formulas(rng):
+    """Section 5 of the design, no pooling and no activation: every block with the newest values of the others."""
+    X, A, S = rng.random((12, 15)), [rng.random((12, 5)), rng.random((5, 3))], rng.random((3, 15))
+    monitor = Monitor(StoppingRule(max_iter=1))
+    found, codes = fit_linear(X, A, S, Codes(Multiplicative, squared_norm(X), None, S), monitor)
+    H = A[1] @ S
+    A0 = A[0] * (X @ H.T) / (A[0] @ H @ H.T)
+    A1 = A[1] * (A0.T @ X @ S.T) / (A0.T @ A0 @ A[1] @ S @ S.T)
+    P = A0 @ A1
+    np.testing.assert_allclose(found[0], A0, rtol=1e-10)
+    np.testing.assert_allclose(found[1], A1, rtol=1e-10)
+    np.testing.assert_allclose(codes, S * (P.T @ X) / (P.T @ P @ S), rtol=1e-10)
+
+
+def test_planted_exact_factorisation_is_recovered(rng):
+    A, S = rng.random((30, 3)) * (rng.random((30, 3)) > 0.5), rng.random((3, 50)) * (rng.random((3, 50)) > 0.5)
+    X = A @ S
+    fit = Deep().fit(Problem(X), plan(X, (5, 3), max_iter=4000, tol=1e-8))
+    assert np.linalg.norm(X - fit.A[0] @ fit.S[0]) < 1e-3 * np.linalg.norm(X)
+
+
+def test_supervision_improves_the_label_fit(toy, rng):
+    classes, residuals = rng.integers(0, 2, 90), []  # nothing in the data tells them apart
+    for weight in (0.0, 10.0):
+        labels = Supervision(weight=weight).labels(classes, 2)
+        S = Deep().fit(Problem(toy.X, labels), plan(toy.X, (9, 4), max_iter=200)).S[-1]
+        Y = np.eye(2)[:, classes]
+        residuals.append(np.linalg.norm(Y - Y @ np.linalg.pinv(S) @ S))
+    assert residuals[1] < 0.7 * residuals[0]
+
+
+@pytest.mark.parametrize("method", [Deep(), Deep(activation="log1p"), Deep(pooling="max", pool_size=2)])
+def test_sparse_equals_dense(method, rng):
+    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
+    # A plan's generator is used up by a fit, so each gets its own.
+    dense, thin = (method.fit(Problem(M), plan(X, (5, 2), max_iter=10)) for M in (X, sparse.csr_array(X)))
+    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [Deep(), Deep(activation="log1p"), Deep(pooling="max")])
+def test_codes_of_the_training_data_fit_them_no_worse(method, toy):
+    fit = method.fit(Problem(toy.X), plan(toy.X, (9, 4)))
+    some = slice(None, None, 15)
+    codes, trained = method.transform(fit.A, toy.X[:, some]), [S[:, some] for S in fit.S]
+    found, before = (np.linalg.norm(toy.X[:, some] - plain_output(method, fit.A, S[-1])) for S in (codes, trained))
+    # A nonlinear network has local minima, and its updates stop at a tolerance.
+    assert found <= (1.0 + 1e-9 if method.is_linear else 1.02) * before
+    np.testing.assert_allclose(fit.A[0] @ codes[0], plain_output(method, fit.A, codes[-1]), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "exponent"), ACTIVATIONS)
+def test_slope_is_the_derivative_of_the_activation(name, exponent):
+    f, Z = activation(name, exponent), np.linspace(0.1, 3.0, 20)
+    np.testing.assert_allclose(f.slope(Z), (f.value(Z + 1e-6) - f.value(Z - 1e-6)) / 2e-6, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_pooling_up_is_the_transpose_of_its_derivative(name, rng):
+    pool, F = pooling(name, 3), rng.random((6, 5))
+    dF, D = rng.standard_normal((6, 5)), rng.standard_normal(pool.down(F).shape)
+    change = (pool.down(F + 1e-7 * dF) - pool.down(F - 1e-7 * dF)) / 2e-7
+    assert np.vdot(D, change) == pytest.approx(np.vdot(pool.up(F, D), dF), rel=1e-7)
+
+
+def test_max_pooling_gives_a_tie_to_one_member():
+    assert pooling("max", 2).up(np.ones((4, 3)), np.ones((2, 3))).sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "avg"}, r"method\.pooling=avg is not known\. Expected one of: max, mean, none"),
+        ({"activation": "relu"}, r"method\.activation=relu is not known"),
+        ({"pool_size": 1}, r"method\.pool_size=1 is not valid"),
+        ({"exponent": 0.0}, r"method\.exponent=0\.0 is not valid"),
+    ],
+)
+def test_bad_options_are_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        Deep(**options)

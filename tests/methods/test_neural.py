@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.init import NNDSVD, Random
+from nnmf_runner.core.monitor import StoppingRule
+from nnmf_runner.core.network import Network
+from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.methods import Plan, Problem, Supervision
+from nnmf_runner.methods.neural import Neural
+
+SUPERVISIONS = [Supervision(), Supervision(learn_map=True), Supervision("cross_entropy")]
+
+
+def plan(X, layers, seed=0, **rule):
+    return Plan(Random().start(X, layers, np.random.default_rng(seed)), StoppingRule(**({"max_iter": 30} | rule)))
+
+
+def half_known(classes):
+    return np.where(np.arange(90) % 2, classes, -1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_codes_of_the_training_data_are_those_of_the_fit(name, toy):
+    p = plan(toy.X, (9, 4, 2))
+    fit = Neural().fit(Problem(toy.X), Plan(p.start, p.rule, OPTIMIZERS[name]()))
+    for found, trained in zip(Neural().transform(fit.A, toy.X), fit.S, strict=True):
+        np.testing.assert_allclose(found, trained, atol=1e-8 * trained.max())
+
+
+@pytest.mark.parametrize("cost", [Reconstruction(), Energy()])
+@pytest.mark.parametrize("supervision", [None, *SUPERVISIONS], ids=str)
+def test_last_cost_is_that_of_what_is_returned(cost, supervision, toy):
+    labels = supervision and supervision.labels(half_known(toy.classes[4]), 4)
+    fit = Neural().fit(Problem(toy.X, labels, cost), plan(toy.X, (9, 4)))
+    variables = [*fit.A, fit.B] if labels and labels.learn_map else fit.A
+    assert fit.history.cost[-1] == pytest.approx(Network(toy.X, cost, labels).evaluate(variables).value, rel=1e-9)
+    assert fit.history.cost[-1] < fit.history.cost[0]
+    assert min(M.min() for M in (*fit.A, *fit.S)) >= 0
+
+
+def test_returned_map_predicts_best_where_it_is_not_learnt(toy):
+    classes = half_known(toy.classes[4])
+    fit = Neural().fit(Problem(toy.X, Supervision().labels(classes, 4)), plan(toy.X, (9, 4)))
+    known = classes >= 0
+    best = np.eye(4)[:, classes[known]] @ np.linalg.pinv(fit.S[-1][:, known])
+    np.testing.assert_allclose(fit.B, best, rtol=1e-6, atol=1e-9)
+
+
+def test_planted_exact_factorisation_is_recovered(rng):
+    A, S = rng.random((30, 3)) * (rng.random((30, 3)) > 0.5), rng.random((3, 50)) * (rng.random((3, 50)) > 0.5)
+    X = A @ S
+    fit = Neural().fit(Problem(X), plan(X, (5, 3), max_iter=2000, tol=1e-7))
+    assert np.linalg.norm(X - fit.A[0] @ fit.A[1] @ fit.S[1]) < 1e-3 * np.linalg.norm(X)
+
+
+@pytest.mark.parametrize("layers", [(3,), (9, 3)])
+@pytest.mark.parametrize("supervision", SUPERVISIONS, ids=str)
+def test_supervision_improves_the_label_fit(toy, supervision, layers):
+    classes, residuals = toy.classes[9] % 2, []  # three topics keep them apart only if they are asked to
+    for weight in (0.0, 10.0):
+        labels = Supervision(supervision.loss, weight, supervision.learn_map).labels(classes, 2)
+        S = Neural().fit(Problem(toy.X, labels), plan(toy.X, layers, max_iter=40)).S[-1]
+        Y = np.eye(2)[:, classes]
+        residuals.append(np.linalg.norm(Y - Y @ np.linalg.pinv(S) @ S))
+    assert residuals[1] < 0.8 * residuals[0]
+
+
+def test_sparse_equals_dense(rng):
+    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
+    dense, thin = (Neural().fit(Problem(M), plan(X, (5, 2), max_iter=5)) for M in (X, sparse.csr_array(X)))
+    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_default_fit_from_nndsvd_converges_to_the_floor(toy):
+    start = NNDSVD().start(toy.X, (9, 4), np.random.default_rng(0))
+    fit = Neural().fit(Problem(toy.X), Plan(start))
+    sigma = np.linalg.svd(toy.X, compute_uv=False)
+    error = np.linalg.norm(toy.X - fit.A[0] @ Neural().decode(fit.A, fit.S, 1)) / np.linalg.norm(toy.X)
+    assert fit.stop == "converged"
+    assert error <= 1.001 * np.linalg.norm(sigma[4:]) / np.linalg.norm(sigma)

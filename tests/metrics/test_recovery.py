@@ -1,0 +1,102 @@
+"""Recovery of planted topics and trees, whatever the order and scale of what was found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnmf_runner.datasets.toy import Toy
+from nnmf_runner.metrics.recovery import match_topics, tree_agreement
+
+
+@pytest.fixture
+def truth():
+    return Toy().load(np.random.default_rng(0)).truth.A
+
+
+def permuted(A, rng, *, scaled=False):
+    """The same factorisation with the topics of every layer in another order, and scale."""
+    out, order, scale = [], np.arange(A[0].shape[0]), np.ones(A[0].shape[0])
+    for factor in A:
+        factor = scale[order, None] * factor[order]
+        scale = rng.uniform(0.1, 10.0, factor.shape[1]) if scaled else np.ones(factor.shape[1])
+        order = rng.permutation(factor.shape[1])
+        out.append((factor / scale)[:, order])
+    return out
+
+
+def noisy(A, rng):
+    return [factor + 0.3 * factor.max() * rng.random(factor.shape) for factor in A]
+
+
+def test_planted_topics_and_tree_give_one(truth):
+    match, cosine = match_topics(truth[0], truth[0])
+    np.testing.assert_array_equal(match, np.arange(9))
+    assert cosine == pytest.approx(1.0)
+    assert tree_agreement(truth, truth) == 1.0
+
+
+def test_hand_worked_match():
+    truth = np.eye(3)[:, :2]
+    topics = np.array([[0.0, 3.0], [0.0, 4.0], [2.0, 0.0]])  # the first meets no true topic
+    match, cosine = match_topics(topics, truth)
+    assert match[1] == 1
+    assert cosine == pytest.approx(0.8 / 2)
+
+
+def test_more_or_fewer_topics_than_true_ones():
+    match, cosine = match_topics(np.eye(3), np.eye(3)[:, :2])
+    np.testing.assert_array_equal(match, [0, 1, -1])
+    assert cosine == pytest.approx(1.0)
+    match, cosine = match_topics(np.eye(3)[:, :1], np.eye(3)[:, :2])
+    np.testing.assert_array_equal(match, [0])
+    assert cosine == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_matching_does_not_depend_on_order_and_scale(truth, seed):
+    rng = np.random.default_rng(seed)
+    found = noisy(truth, rng)[0]
+    order, scale = rng.permutation(9), rng.uniform(0.1, 10.0, 9)
+    before, after = match_topics(found, truth[0]), match_topics((found * scale)[:, order], truth[0])
+    np.testing.assert_array_equal(after[0], before[0][order])
+    assert after[1] == pytest.approx(before[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tree_of_the_truth_is_found_in_any_order_and_scale(truth, seed):
+    rng = np.random.default_rng(seed)
+    assert tree_agreement(permuted(truth, rng, scaled=True), truth) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tree_agreement_does_not_depend_on_order(truth, seed):
+    rng = np.random.default_rng(seed)
+    found = noisy(truth, rng)
+    assert tree_agreement(permuted(found, rng), truth) == tree_agreement(found, truth)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tree_agreement_does_not_depend_on_the_scale_of_topics(truth, seed):
+    """``A_1 D, D^-1 S_1`` is the same factorisation as ``A_1, S_1``: where a topic belongs cannot depend on D."""
+    rng = np.random.default_rng(seed)
+    found = noisy(truth, rng)
+    assert tree_agreement(permuted(found, rng, scaled=True), truth) == tree_agreement(found, truth)
+
+
+def test_a_topic_below_the_wrong_parent_counts(truth):
+    wrong = [truth[0], truth[1].copy(), truth[2]]
+    wrong[1][0] = wrong[1][8]  # subtopic 0 below the last topic
+    # 1 of the 9 + 4 topics below a parent
+    assert tree_agreement(wrong, truth) == pytest.approx(12 / 13)
+
+
+def test_no_tree_where_there_is_one_layer_or_another_shape(truth):
+    assert tree_agreement(truth[:1], truth) is None
+    assert tree_agreement([truth[0], truth[1][:, :3]], truth) is None
+    assert tree_agreement(truth[:2], truth) == 1.0
+
+
+def test_topics_of_zeros_match_nothing_and_give_numbers():
+    _, cosine = match_topics(np.zeros((4, 2)), np.eye(4)[:, :2])
+    assert cosine == 0.0

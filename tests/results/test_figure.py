@@ -1,0 +1,117 @@
+"""Figures: drawn from saved factors, of the runs that stand for an experiment, without changing a product."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nnmf_runner.results import figure
+from nnmf_runner.results.record import read_factors
+
+
+def stack(rng, ranks=(6, 4, 2), m=7, n=8):
+    A = [rng.random(shape) for shape in zip([m, *ranks[:-1]], ranks, strict=True)]
+    return A, [rng.random((rank, n)) for rank in ranks]
+
+
+@pytest.mark.parametrize("with_zeros", [False, True])
+def test_arranging_changes_no_product_of_factors(rng, with_zeros):
+    A, S = stack(rng)
+    if with_zeros:
+        A[0][:, 2], S[1][3] = 0.0, 0.0
+    shown_A, shown_S = figure.arranged(A, S)
+    product, shown = np.eye(7), np.eye(7)
+    for level in range(3):
+        product, shown = product @ A[level], shown @ shown_A[level]
+        np.testing.assert_allclose(shown @ shown_S[level], product @ S[level], rtol=1e-12)
+
+
+def test_arranging_scales_every_topic_to_one_and_orders_by_samples(rng):
+    A, _ = stack(rng)
+    codes = [np.zeros((a.shape[1], 8)) for a in A]
+    for S in codes:
+        S[np.arange(len(S)), rng.permutation(8)[: len(S)]] = 1.0
+    shown_A, shown_S = figure.arranged(A, codes)
+    for factor, S in zip(shown_A, shown_S, strict=True):
+        np.testing.assert_allclose(factor.max(axis=0), 1.0)
+        assert (np.diff(S.argmax(axis=1)) > 0).all()
+
+
+def test_the_pictures_are_those_of_the_saved_factors(run_of):
+    outcome = run_of("label_fraction=0.4", "layers=9-4-2")
+    view, factors = figure.load_view(outcome.folder, outcome.record), read_factors(outcome.folder)
+    product = factors["A0"]
+    for level, picture in enumerate(view.approximations):
+        product = product @ factors[f"A{level}"] if level else product
+        np.testing.assert_allclose(picture, product @ factors[f"S{level}"], rtol=1e-9, atol=1e-12)
+        error = np.linalg.norm(view.dataset.X - picture) / np.linalg.norm(view.dataset.X)
+        assert error == pytest.approx(outcome.record["layers"][level]["relative_error"])
+
+
+def test_one_colour_scale_a_row_and_marked_boundaries(run_of):
+    outcome = run_of("label_fraction=0.4", "layers=9-4-2")
+    drawn = figure.heatmaps(figure.load_view(outcome.folder, outcome.record))
+    assert len(drawn.subfigs) == 3
+    for row, count in zip(drawn.subfigs, (4, 3, 3), strict=True):
+        images = [ax.images[0] for ax in row.axes if ax.images]
+        assert len(images) == count
+        assert len({image.get_clim() for image in images}) == 1
+    data = drawn.subfigs[0].axes[0]
+    assert len(data.lines) == 8 + 8  # between nine blocks of features and of samples
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["method=hier", "method=deep", "method=neural", "method=deep method.pooling=max"])
+def test_png_and_pdf_are_written_for_every_method(run_of, tmp_path, method):
+    outcome = run_of(*method.split(), "label_fraction=0.4", "layers=9-4-2")
+    paths = list(figure.draw_all({outcome.folder: outcome.record}, tmp_path))
+    assert sorted(path.suffix for path in paths) == [".pdf", ".pdf", ".png", ".png"]
+    for path in paths:
+        assert path.read_bytes().startswith(b"%PDF" if path.suffix == ".pdf" else b"\x89PNG")
+    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no scratch left
+
+
+def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lowest_seed(record_of, records_of):
+    def three(method, **changes):
+        return record_of(method, layers=(9, 4, 2), **changes)
+
+    wanted = [three("hier", seed=1), three("deep", seed=0, regime="supervised")]
+    others = [
+        record_of("hier", seed=0),
+        three("hier", seed=0, regime="unsupervised"),
+        three("hier", seed=2),
+        three("hier", seed=0, status="failed"),
+        three("deep", seed=1, regime="supervised"),
+    ]
+    chosen = figure._representatives(records_of(*others, *wanted))
+    assert list(chosen) == ["trial"]
+    assert {id(record) for record in chosen["trial"].values()} == {id(record) for record in wanted}
+
+
+def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
+    assert list(figure.draw_all(records_of(record_of(status="failed")), tmp_path)) == []
+
+
+def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of, tmp_path, caplog):
+    outcome = run_of("method=hier", "layers=9-4")
+    folder = tmp_path / "run"
+    shutil.copytree(outcome.folder, folder)
+    record = json.loads((folder / "record.json").read_text())
+    record["dataset"]["fingerprint"] = "0" * 16
+    with caplog.at_level(logging.WARNING):
+        paths = list(figure.draw_all({folder: record}, tmp_path / "figures"))
+    assert str(folder) in caplog.text
+    assert [path.name for path in paths] == ["runs_convergence.png", "runs_convergence.pdf"]
+
+
+@pytest.mark.parametrize("overrides", ["layers=9", "method=hier layers=9-4", "max_iter=0"])
+def test_convergence_of_short_and_shallow_runs_is_drawn(run_of, overrides):
+    outcome = run_of(*overrides.split())
+    drawn = figure.convergence({outcome.folder: outcome.record})
+    assert isinstance(drawn, Figure)
+    drawn.savefig("/dev/null", format="png")

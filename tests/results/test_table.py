@@ -1,0 +1,219 @@
+"""Tables against plain computations on invented records."""
+
+from __future__ import annotations
+
+import re
+import statistics
+
+import pandas as pd
+import pytest
+
+from nnmf_runner.results import table
+
+CELL = ["experiment", "dataset", "regime", "layers", "method"]
+COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
+
+
+def made(records):
+    rows = table.rows_of(records)
+    return rows, table.summarise(rows)
+
+
+def entry(summary, **where):
+    for name, value in where.items():
+        summary = summary[summary[name] == value]
+    assert len(summary) == 1
+    return summary.iloc[0]
+
+
+@pytest.fixture
+def three_methods(record_of, records_of):
+    """Two cells; hier with three trials of which one failed, and deep and neural with two."""
+    made = [
+        record_of(seed=0, error=0.31, reported={"relative_error": 0.374}),
+        record_of(seed=1, error=0.35, reported={"relative_error": 0.374}),
+        record_of(seed=2, status="diverged"),
+        *(record_of("deep", seed=s, error=0.29, status="max_iter") for s in range(2)),
+        *(record_of("neural", seed=s, error=0.29001 + 1e-7 * s) for s in range(2)),
+        record_of("neural", layers=(9,), seed=0, error=0.2),
+    ]
+    return records_of(*made)
+
+
+def test_columns_are_those_that_were_agreed(three_methods):
+    assert list(made(three_methods)[1].columns) == COLUMNS
+
+
+def test_means_deviations_and_counts_are_plain_ones(three_methods):
+    _, summary = made(three_methods)
+    hier = entry(summary, method="hier", metric="relative_error")
+    assert hier["mean"] == pytest.approx(statistics.mean([0.31, 0.35]))
+    assert hier["std"] == pytest.approx(statistics.stdev([0.31, 0.35]))
+    assert (hier["n"], hier["reported"], hier["layers"]) == (2, 0.374, "9-4")
+    assert hier["floor"] == pytest.approx(0.2)  # that of the last rank
+    seconds = entry(summary, method="hier", metric="seconds")
+    assert seconds["mean"] == pytest.approx(1.5)
+    assert pd.isna(seconds["floor"])
+    assert pd.isna(seconds["reported"])
+
+
+def test_one_trial_has_no_deviation(three_methods):
+    alone = entry(made(three_methods)[1], layers="9", metric="relative_error")
+    assert alone["n"] == 1
+    assert pd.isna(alone["std"])
+    assert alone["best"]
+
+
+def test_metrics_that_no_run_has_are_left_out(three_methods):
+    assert set(made(three_methods)[1]["metric"]) == {"relative_error", "accuracy", "accuracy_unknown", "seconds"}
+
+
+def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records_of, record_of):
+    errors = {"hier": 0.31, "deep": 0.29, "neural": 0.29001}
+    metrics = {"hier": 0.95, "deep": 0.9, "neural": 0.7}
+    records = []
+    for name, error in errors.items():
+        record = record_of(name, error=error)
+        record["metrics"]["accuracy"] = metrics[name]
+        records.append(record)
+    _, summary = made(records_of(*records))
+    best = {
+        m: set(summary[(summary["metric"] == m) & summary["best"]]["method"]) for m in ("relative_error", "accuracy")
+    }
+    assert best == {"relative_error": {"deep", "neural"}, "accuracy": {"hier"}}  # equal at the digits shown
+
+
+def test_runs_without_numbers_are_counted_in_a_footnote_and_never_averaged(record_of, records_of):
+    failures = ["failed", "diverged", "interrupted", "failed"]
+    records = records_of(record_of(seed=9), *(record_of(seed=i, status=s) for i, s in enumerate(failures)))
+    rows, summary = made(records)
+    assert (summary["n"] == 1).all()
+    assert len(rows) == 5
+    for text in (table.to_markdown(summary, rows), table.to_latex(summary, rows)):
+        note = next(line for line in text.splitlines() if "left out" in line)
+        assert all(part in note for part in ("2 failed", "1 diverged", "1 interrupted"))
+
+
+def test_metrics_of_a_diverged_run_are_not_averaged(record_of, records_of):
+    diverged = record_of(seed=1) | {"status": "diverged"}
+    diverged["metrics"] = {"relative_error": 1e9, "seconds": 1.0}
+    _, summary = made(records_of(record_of(seed=0, error=0.5), diverged))
+    assert entry(summary, metric="relative_error")["mean"] == 0.5
+
+
+def test_runs_at_the_limit_of_iterations_are_averaged_and_noted(three_methods):
+    rows, summary = made(three_methods)
+    assert entry(summary, method="deep", metric="relative_error")["n"] == 2
+    assert "limit of iterations: 2 of deep" in table.to_markdown(summary, rows)
+
+
+def test_a_folder_of_failures_alone_gives_a_table_without_rows(record_of, records_of):
+    rows, summary = made(records_of(record_of(status="failed"), record_of(seed=1, status="failed")))
+    assert len(summary) == 0
+    assert list(summary.columns) == COLUMNS
+    assert "2 failed" in table.to_markdown(summary, rows)
+    assert "2 failed" in table.to_latex(summary, rows)
+
+
+def test_variants_of_one_method_are_told_apart(record_of, records_of):
+    options = {"method.solver": "mu"}
+    records = records_of(*(record_of(seed=s) for s in range(2)), *(record_of(seed=s, **options) for s in range(2)))
+    _, summary = made(records)
+    errors = summary[summary["metric"] == "relative_error"]
+    assert set(errors["method"]) == {"hier [method.solver=hals]", "hier [method.solver=mu]"}
+    assert (errors["n"] == 2).all()
+
+
+def test_seeds_alone_make_no_variants(record_of, records_of):
+    assert set(made(records_of(*(record_of(seed=s) for s in range(5))))[0]["method"]) == {"hier"}
+
+
+def test_experiments_regimes_and_depths_are_cells_of_their_own(record_of, records_of):
+    changes = [
+        {},
+        {"experiment": "other"},
+        {"regime": "supervised"},
+        {"layers": [{"layer": 0, "rank": 9, "floor": 0.1}]},
+    ]
+    records = [record_of(error=float(i), **change) for i, change in enumerate(changes)]
+    records[3]["config"]["layers"] = [9]
+    _, summary = made(records_of(*records))
+    errors = summary[summary["metric"] == "relative_error"]
+    assert len(errors) == 4
+    assert set(errors["layers"]) == {"9", "9-4"}
+
+
+def test_rows_stand_in_the_order_of_the_slides(record_of, records_of):
+    regimes, depths, methods = ["unsupervised", "semisupervised", "supervised"], [(9,), (9, 4), (9, 4, 2)], []
+    records = []
+    for regime in reversed(regimes):
+        for depth in reversed(depths):
+            records += [record_of(m, layers=depth, regime=regime) for m in ("neural", "deep", "hier")]
+    _, summary = made(records_of(*records))
+    errors = summary[summary["metric"] == "relative_error"]
+    expected = [
+        (regime, "-".join(map(str, depth)), method)
+        for regime in regimes
+        for depth in depths
+        for method in ("hier", "deep", "neural")
+    ]
+    methods = list(zip(errors["regime"], errors["layers"], errors["method"], strict=True))
+    assert methods == expected
+
+
+def shown_cell(text, layers):
+    """The first Markdown table's row for these layers, by its header."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    return dict(zip(lines[0], next(line for line in lines if line[1] == layers), strict=True))
+
+
+def test_methods_stand_in_their_order_even_if_the_first_row_lacks_some(three_methods):
+    rows, summary = made(three_methods)
+    assert list(shown_cell(table.to_markdown(summary, rows), "9-4"))[-3:] == ["hier", "deep", "neural"]
+
+
+def test_markdown_shows_mean_deviation_reported_floor_and_bold(three_methods):
+    rows, summary = made(three_methods)
+    text = table.to_markdown(summary, rows)
+    assert shown_cell(text, "9-4") == {
+        "regime": "semisupervised",
+        "layers": "9-4",
+        "floor": "0.2000",
+        "hier": "0.3300 ± 0.0283 (0.374)",
+        "deep": "**0.2900** ± 0.0000",
+        "neural": "**0.2900** ± 0.0000",
+    }
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({row.count("|") for row in block.splitlines()}) == 1  # as many cells in every row
+
+
+def unescaped(text, char):
+    return re.findall(rf"(?<!\\){re.escape(char)}", text)
+
+
+def test_latex_is_balanced_and_escaped(record_of, records_of):
+    records = records_of(
+        record_of(experiment="table1_method1"), record_of(experiment="table1_method1", **{"method.solver": "a_b"})
+    )
+    rows, summary = made(records)
+    text = table.to_latex(summary, rows)
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert len(unescaped(body, "{")) == len(unescaped(body, "}"))
+    assert not unescaped(body, "_")
+    assert not unescaped(body, "%")
+    tabulars = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", body, flags=re.DOTALL)
+    assert len(tabulars) == body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == 4
+    for columns, inside in tabulars:
+        assert [inside.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+        lines = [line for line in inside.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert {len(unescaped(line, "&")) + 1 for line in lines} == {len(columns)}
+        assert inside.count("$") % 2 == 0
+
+
+def test_table_of_one_run(record_of, records_of):
+    rows, summary = made(records_of(record_of()))
+    assert len(rows) == 1
+    assert "**0.5000**" in table.to_markdown(summary, rows)
+    assert r"\textbf{0.5000}" in table.to_latex(summary, rows)

@@ -1,0 +1,152 @@
+"""Bad input: one line that names the argument, exit status 2, nothing written."""
+
+from __future__ import annotations
+
+import pytest
+
+# Command line, and what its message has to name.
+SINGLE = [
+    ("method=foo", ["method=foo", "deep, hier", "neural"]),
+    ("method=neurl", ["Did you mean 'neural'?"]),
+    ("dataset=foo", ["dataset=foo", "toy"]),
+    ("cost=foo", ["cost=foo", "energy, reconstruction"]),
+    ("optimizer=foo", ["optimizer=foo", "lbfgs"]),
+    ("init=foo", ["init=foo", "nndsvd"]),
+    ("experiment=tabel1", ["experiment=tabel1", "Did you mean 'table1"]),
+    ("methd=neural", ["methd", "Did you mean 'method'?"]),
+    ("sede=3", ["sede", "Did you mean 'seed'?"]),
+    ("supervision.wieght=1", ["supervision.wieght", "Did you mean 'supervision.weight'?"]),
+    ("method.solver=mu", ["method.solver", "method=hier"]),
+    ("method=hier method.pooling=max", ["method.pooling", "method=deep"]),
+    ("optimizer.step=1", ["optimizer.step", "optimizer=gd"]),
+    ("method.foo=1", ["method.foo"]),
+    ("+foo=1", ["foo"]),
+    ("++foo=1", ["foo"]),
+    ("++method.foo=1", ["method.foo"]),
+    ("+method.foo=1", ["method.foo"]),
+    ("~method", ["method"]),
+    ("~optimizer", ["optimizer"]),
+    ("~foo", ["foo"]),
+    ("method=null", ["method"]),
+    ("dataset=null", ["dataset"]),
+    ("method=[", ["method"]),
+    ("seed", ["seed"]),
+    ("seed=abc", ["seed", "abc"]),
+    ("seed=1.5", ["seed", "1.5"]),
+    ("seed=-1", ["seed=-1"]),
+    ("trials=x", ["trials", "x"]),
+    ("trials=0", ["trials=0"]),
+    ("workers=0", ["workers=0"]),
+    ("max_iter=-1", ["max_iter=-1"]),
+    ("tol=-1", ["tol=-1"]),
+    ("tol=nan", ["tol=nan"]),
+    ("tol=inf max_iter=1", ["tol=inf"]),
+    ("force=maybe", ["force", "maybe"]),
+    ("label_fraction=high", ["label_fraction", "high"]),
+    ("label_fraction=2", ["label_fraction=2", "[0, 1]"]),
+    ("label_fraction=-0.1", ["label_fraction=-0.1"]),
+    ("label_fraction=nan", ["label_fraction=nan"]),
+    ("label_level=7", ["label_level=7"]),
+    ("layers=[]", ["layers", "empty"]),
+    ("layers=", ["layers"]),
+    ("layers=null", ["layers"]),
+    ("layers=0", ["layers[0]=0", "positive integer"]),
+    ("layers=[9,0]", ["layers[1]=0"]),
+    ("layers=[-3]", ["layers[0]=-3"]),
+    ("layers=[9,4.5]", ["layers[1]=4.5"]),
+    ("layers=true", ["layers"]),
+    ("layers=nine", ["layers", "nine"]),
+    ("layers=9-x", ["layers[1]=x"]),
+    ("layers=[9,12]", ["layers[1]=12 exceeds layers[0]=9"]),
+    ("layers=[88]", ["layers[0]=88", "87"]),
+    ("name=../x", ["name=../x"]),
+    ("name=..", ["name=.."]),
+    ("name=a/b", ["name=a/b"]),
+    ("cost=energy method=hier", ["method=hier", "cost=energy"]),
+    ("cost=energy cost.weights=[1,1,1,1] layers=9-4", ["cost.weights", "4", "2"]),
+    ("cost=energy cost.weights=[-1]", ["cost.weights[0]=-1"]),
+    ("method=hier supervision.loss=cross_entropy", ["method=hier", "supervision.loss=cross_entropy"]),
+    ("supervision.loss=square", ["supervision.loss=square", "Did you mean 'squared'?"]),
+    ("dataset.noise=-1", ["dataset.noise=-1"]),
+    ("dataset.noise=inf max_iter=1", ["dataset.noise=inf"]),
+    ("dataset.topics=[0,0]", ["dataset."]),
+    ("dataset.levels=[0,0,0] dataset.noise=0", ["X holds only zeros"]),
+    ("reported=[1] max_iter=1", ["reported"]),
+    ("output=/dev/null/x max_iter=1", ["/dev/null"]),
+    ("output=/proc/nowhere max_iter=1", ["/proc/nowhere"]),
+    ("hydra/launcher=nope", ["hydra/launcher=nope"]),
+]
+
+SWEEPS = [
+    ("-m seed=0,abc,1", ["seed", "abc"]),
+    ("-m method=neural,foo,deep", ["method=foo"]),
+    ("-m layers=[9],[9,12],[9,4]", ["layers[1]=12"]),
+    ("-m label_fraction=0,1.5,1", ["label_fraction=1.5"]),
+    ("-m layers=[9],[88],[4]", ["layers[0]=88"]),
+    ("-m seed=0,1 sede=3", ["sede"]),
+    ("-m cost=energy cost.weights=[1,1] layers=[9,4],[9]", ["cost.weights"]),
+    ("-m seed=0,1 output=/dev/null/x", ["/dev/null"]),
+    ("-m seed=0,1 name=../x", ["name=../x"]),
+    ("-m method=hier,neural cost=reconstruction,energy", ["method=hier", "cost=energy"]),
+    ("experiment=table1 seed=abc", ["seed", "abc"]),
+]
+
+
+def is_one_line_that_names(result, parts, program="nnmf-run"):
+    assert result.files == []
+    assert result.status == 2
+    assert "Traceback" not in result.err
+    assert result.err.count("\n") == 1
+    assert result.err.startswith(f"{program}: ")
+    assert [part for part in parts if part not in result.err] == []
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])
+def test_a_run_is_refused_before_anything_is_written(command, line, parts):
+    is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
+
+
+@pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line for line, _ in SWEEPS])
+def test_a_sweep_with_one_bad_value_is_refused_before_its_first_run(command, line, parts):
+    is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [("methd=neural", ["methd", "'method'"]), ("layers=[9,12]", ["layers[1]=12"]), ("-m seed=0,x", ["seed", "x"])],
+)
+def test_so_it_is_in_a_process_of_its_own(script, line, parts):
+    is_one_line_that_names(script("nnmf-run", *line.split()), parts)
+
+
+def test_an_output_folder_that_is_a_file_is_refused(command, tmp_path_factory):
+    file = tmp_path_factory.mktemp("other") / "file"
+    file.write_text("content")
+    is_one_line_that_names(command(f"output={file}", "max_iter=3"), [str(file)])
+    assert file.read_text() == "content"
+
+
+def test_too_long_a_name_is_refused(command):
+    result = command(f"name={'a' * 300}", "max_iter=3")
+    assert result.status == 2
+    assert "a" * 300 in result.err.splitlines()[-1]
+    assert [name for name in result.files if name != "outputs"] == []
+
+
+def test_collecting_a_missing_folder_or_one_without_records_is_refused(command, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    for folder in (empty / "absent", empty):
+        is_one_line_that_names(command(folder, program="nnmf-collect"), [f"folder={folder}"], "nnmf-collect")
+    assert list(empty.iterdir()) == []
+
+
+def test_collecting_damaged_records_alone_is_refused(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "record.json").write_text("{")
+    result = command(folder, program="nnmf-collect")
+    assert result.status == 2
+    assert result.err.splitlines()[-1].startswith(f"nnmf-collect: folder={folder} holds no record")
+    assert "Traceback" not in result.err
+    assert [path.name for path in folder.iterdir()] == ["record.json"]

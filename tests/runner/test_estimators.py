@@ -1,0 +1,274 @@
+"""Estimators: conventions, orientation, prediction, refusals, determinism."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF
+
+ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
+
+
+def fitted(kind, X, y=None, **params):
+    return kind(**{"layers": (4, 2), "max_iter": 200, "random_state": 0, **params}).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def X():
+    """Samples as rows, (24, 15): four blocks inside two."""
+    blocks = np.kron(np.eye(4), np.ones((6, 3))) * 3 + np.kron(np.eye(2), np.ones((12, 6)))
+    X = np.hstack([blocks, np.ones((24, 3))]) + 0.05 * np.random.default_rng(0).random((24, 15))
+    X.flags.writeable = False  # no estimator may change its data
+    return X
+
+
+@pytest.fixture(scope="module")
+def y():
+    """The larger blocks under names that are no indices; one in three is known."""
+    return np.where(np.arange(24) % 3 == 0, np.where(np.arange(24) < 12, 7, 3), -1)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_parameters_are_kept_as_given_and_settable(kind):
+    model = kind(layers=[3, 2], tol=1e-3)
+    params = model.get_params()
+    assert params["layers"] == [3, 2]
+    assert params["layers"] is model.layers
+    assert kind(**params).get_params() == params
+    assert model.set_params(tol=0.5, max_iter=3) is model
+    assert (model.tol, model.max_iter) == (0.5, 3)
+    assert repr(model).startswith(f"{kind.__name__}(layers=[3, 2], ")
+    with pytest.raises(InputError, match=r"parameter=max_itr.*Did you mean 'max_iter'"):
+        model.set_params(max_itr=3)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_scikit_learn_can_clone_them(kind, X):
+    base = pytest.importorskip("sklearn.base")
+    model = fitted(kind, X)
+    copy = base.clone(model)
+    assert copy is not model
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "factors_")
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_shapes_and_orientation(kind, X, y):
+    model = kind(layers=(4, 2), max_iter=50, random_state=0)
+    assert model.fit(X, y) is model
+    assert [A.shape for A in model.factors_] == [(15, 4), (4, 2)]
+    assert [S.shape for S in model.codes_] == [(24, 4), (24, 2)]
+    assert model.components_.shape == (2, 15)
+    assert model.label_map_.shape == (2, 2)
+    assert model.n_features_in_ == 15
+    np.testing.assert_array_equal(model.classes_, [3, 7])
+    assert {len(column) for column in model.history_.values()} == {model.n_iter_ + 1}
+    assert {"cost", "projected_gradient", "seconds"} <= model.history_.keys()
+    assert model.fit_transform(X, y).shape == (24, 2)
+    assert all((array >= 0).all() for array in [*model.factors_, *model.codes_, model.components_])
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_codes_times_components_approximate_the_samples(kind, X):
+    model = fitted(kind, X, layers=(5, 4), max_iter=3000)
+    np.testing.assert_allclose(model.components_, (model.factors_[0] @ model.factors_[1]).T)
+    # four blocks and a constant: four topics leave noise of 0.05 and little else
+    assert np.linalg.norm(X - model.codes_[-1] @ model.components_) / np.linalg.norm(X) < 0.05
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_predict_finds_the_classes_by_their_own_names(kind, X, y):
+    model = fitted(kind, X, y)
+    np.testing.assert_array_equal(model.predict(X), np.where(np.arange(24) < 12, 7, 3))
+    np.testing.assert_array_equal(model.predict(X[[0, 23]]), [7, 3])
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("unlabelled", [None, "all unknown"])
+def test_without_labels_there_is_nothing_to_predict(kind, X, unlabelled):
+    model = fitted(kind, X, None if unlabelled is None else np.full(24, -1))
+    assert model.label_map_ is None
+    assert model.transform(X).shape == (24, 2)
+    with pytest.raises(InputError, match="without labels"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_fitting_again_without_labels_forgets_them(kind, X, y):
+    model = fitted(kind, X, y).fit(X)
+    assert model.label_map_ is None
+    assert not hasattr(model, "classes_")
+
+
+def test_transform_of_the_same_data_gives_the_codes(X):
+    model = fitted(NeuralNMF, X, max_iter=2000)
+    # the codes are the exact solution for the factors, whatever has been iterated
+    np.testing.assert_allclose(model.transform(X), model.codes_[-1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_transform_treats_every_sample_alone(kind, X):
+    model = fitted(kind, X)
+    new = X[[3, 17]] + 0.01
+    np.testing.assert_allclose(model.transform(new)[1:], model.transform(new[1:]), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_sparse_and_lists_are_as_good_as_arrays(kind, X, y):
+    dense = fitted(kind, X, y, max_iter=10)
+    for same in (sparse.csr_array(X), sparse.coo_array(X), X.tolist(), np.asfortranarray(X)):
+        codes = fitted(kind, same, list(y), max_iter=10).codes_[-1]
+        np.testing.assert_allclose(codes, dense.codes_[-1], rtol=1e-6, atol=1e-9)  # other orders of summation
+    np.testing.assert_allclose(dense.transform(sparse.csr_array(X)), dense.transform(X), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_the_same_random_state_gives_the_same_result(kind, X, y):
+    one, two = (fitted(kind, X, y, init="random", max_iter=20) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one.factors_, two.factors_, strict=True))
+    other = fitted(kind, X, y, init="random", max_iter=20, random_state=1)
+    assert not np.array_equal(one.factors_[0], other.factors_[0])
+    generators = [fitted(kind, X, init="random", random_state=np.random.default_rng(5)) for _ in range(2)]
+    assert np.array_equal(generators[0].factors_[0], generators[1].factors_[0])
+
+
+def broken(X, change):
+    X = X.copy()
+    return {
+        "negative": lambda: X - 1.0,
+        "nan": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X),
+        "infinite": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, np.inf, X),
+        "text": lambda: X.astype(str),
+        "objects": lambda: X.astype(object),
+        "complex": lambda: X + 1j,
+        "ragged": lambda: [[1.0, 2.0], [3.0]],
+        "zeros": lambda: np.zeros_like(X),
+        "empty": lambda: X[:0],
+        "vector": lambda: X[0],
+        "sparse nan": lambda: sparse.csr_array(np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X)),
+    }[change]()
+
+
+CHANGES = [
+    "negative",
+    "nan",
+    "infinite",
+    "text",
+    "objects",
+    "complex",
+    "ragged",
+    "zeros",
+    "empty",
+    "vector",
+    "sparse nan",
+]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_bad_data_are_refused_in_one_line_by_name(kind, X, change):
+    for refused in (
+        lambda: kind(layers=(4, 2)).fit(broken(X, change)),
+        lambda: fitted(kind, X).transform(broken(X, change)),
+    ):
+        with pytest.raises(InputError, match=r"^X ") as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(23, int), "y has shape"),
+        (np.zeros((24, 2), int), "y has shape"),
+        (np.zeros(24, int), "y has one class"),
+        (np.where(np.arange(24) < 3, 5, -1), "y has one class, 5"),
+        (np.full(24, 0.5), "y is of type float64"),
+        (np.full(24, "a"), "y is of type"),
+        (np.full(24, None), "y is of type object"),
+    ],
+)
+def test_bad_labels_are_refused(kind, X, y, message):
+    with pytest.raises(InputError, match=message):
+        kind(layers=(4, 2)).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_unfitted_and_other_features_are_refused(kind, X):
+    for call in (kind().transform, kind().predict):
+        with pytest.raises(InputError, match="not fitted"):
+            call(X)
+    with pytest.raises(InputError, match="X has 14 features, expected 15"):
+        fitted(kind, X).transform(X[:, :14])
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"layers": ()}, "layers"),
+        ({"layers": (4, 0)}, r"layers\[1\]=0"),
+        ({"layers": (4, -2)}, r"layers\[1\]=-2"),
+        ({"layers": (4.5,)}, r"layers\[0\]=4.5"),
+        ({"layers": (2, 4)}, r"layers\[1\]=4 exceeds"),
+        ({"layers": (16,)}, r"layers\[0\]=16 exceeds 15"),
+        ({"layers": None}, "layers"),
+        ({"init": "nndsdv"}, "init=nndsdv.*Did you mean 'nndsvd'"),
+        ({"tol": -1.0}, "tol=-1"),
+        ({"tol": "small"}, "tol=small"),
+        ({"max_iter": 1.5}, "max_iter=1.5"),
+        ({"label_weight": -1.0}, "weight=-1"),
+        ({"random_state": -1}, "random_state"),
+        ({"random_state": "seed"}, "random_state"),
+    ],
+)
+def test_bad_parameters_are_refused_by_name(kind, X, params, named):
+    with pytest.raises(InputError, match=named):
+        fitted(kind, X, **params)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "named"),
+    [
+        (NeuralNMF, {"cost": "energi"}, "cost=energi.*Did you mean 'energy'"),
+        (NeuralNMF, {"optimizer": "bfgs"}, "optimizer=bfgs.*Did you mean 'lbfgs'"),
+        (NeuralNMF, {"label_loss": "hinge"}, "loss=hinge"),
+        (HierarchicalNMF, {"solver": "cd"}, "solver=cd"),
+        (DeepNMF, {"pooling": "median"}, "pooling=median"),
+        (DeepNMF, {"activation": "relu"}, "activation=relu"),
+        (DeepNMF, {"exponent": 0.0}, "exponent=0"),
+    ],
+)
+def test_bad_options_of_one_method_are_refused_by_name(X, kind, params, named):
+    with pytest.raises(InputError, match=named):
+        fitted(kind, X, **params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"cost": "energy"},
+        {"optimizer": "spg"},
+        {"optimizer": "gd"},
+        {"label_loss": "cross_entropy"},
+        {"learn_map": True},
+        {"init": "greedy"},
+    ],
+    ids=str,
+)
+def test_options_of_the_neural_estimator_fit_and_predict(X, y, params):
+    model = fitted(NeuralNMF, X, y, **params)
+    assert model.history_["cost"][-1] <= model.history_["cost"][0]
+    assert (model.predict(X) == np.where(np.arange(24) < 12, 7, 3)).mean() > 0.9
+
+
+def test_example_of_the_documentation():
+    from nnmf_runner import nnls
+
+    X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    model = NeuralNMF(layers=(4, 2), random_state=0)
+    assert model.fit_transform(X).shape == (20, 2)
+    assert nnls(model.factors_[0], X.T).S.shape == (4, 20)

@@ -1,0 +1,260 @@
+"""One run: labels drawn, scores recomputed from what was saved, statuses, finding what is done."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nnmf_runner import run
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.results.record import read_factors, read_history
+from nnmf_runner.run import check_data, draw_known, run_one, run_trials
+
+FRACTIONS = np.linspace(0.0, 1.0, 101)
+SIZES = {"subtopics": [10, 10, 5, 7, 5, 20, 10, 9, 14], "supertopics": [32, 58], "rare": [1, 2, 100]}
+
+
+def labels_of(sizes, seed=0):
+    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+
+
+def drawn(labels, fraction, seed=0):
+    return draw_known(labels, float(fraction), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_no_class_is_left_without_a_label(sizes):
+    labels = labels_of(sizes)
+    for fraction in (1e-9, 0.01, *FRACTIONS[1:]):
+        assert set(labels[drawn(labels, fraction)]) == set(labels)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_the_share_is_right_in_all_and_in_every_class(sizes):
+    labels = labels_of(sizes)
+    for fraction in FRACTIONS[1:]:
+        known = drawn(labels, fraction)
+        counts = np.bincount(labels[known], minlength=len(sizes))
+        share = fraction * np.array(sizes)
+        # within one of the share; classes that would have none get one
+        assert (np.abs(counts - share) <= 1.0).all()
+        added = np.maximum(0.0, 1.0 - share).sum()
+        assert -0.5 <= known.sum() - fraction * len(labels) <= 0.5 + added
+
+
+def test_nothing_and_everything():
+    labels = labels_of(SIZES["subtopics"])
+    assert not drawn(labels, 0.0).any()
+    assert drawn(labels, 1.0).all()
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_larger_fractions_contain_smaller_ones(sizes):
+    labels = labels_of(sizes)
+    sets = [drawn(labels, fraction) for fraction in FRACTIONS]
+    lost = [f"{b:.2f}" for b, less, more in zip(FRACTIONS[1:], sets, sets[1:], strict=False) if (less & ~more).any()]
+    assert lost == []
+
+
+def test_labels_come_from_the_seed():
+    labels = labels_of(SIZES["subtopics"])
+    np.testing.assert_array_equal(drawn(labels, 0.4, 3), drawn(labels, 0.4, 3))
+    assert (drawn(labels, 0.4, 3) != drawn(labels, 0.4, 4)).any()
+
+
+def test_all_methods_meet_the_same_data_labels_and_start(configure, monkeypatch):
+    seen = {}
+
+    def fit(self, problem, plan):
+        seen.setdefault("X", []).append(problem.X)
+        seen.setdefault("known", []).append(problem.labels.known)
+        seen.setdefault("start", []).append(plan.start[0])
+        raise KeyboardInterrupt
+
+    for method in ("hier", "deep", "neural"):
+        config = configure(f"method={method}", "label_fraction=0.4")
+        monkeypatch.setattr(type(config.method), "fit", fit)
+        with pytest.raises(KeyboardInterrupt):
+            run_one(config, 5)
+    for arrays in seen.values():
+        np.testing.assert_array_equal(arrays[0], arrays[1])
+        np.testing.assert_array_equal(arrays[0], arrays[2])
+
+
+def test_noise_labels_and_start_have_streams_of_their_own(configure):
+    quiet, noisy = configure("dataset.noise=0", "label_fraction=0.4"), configure("label_fraction=0.4")
+    known = [run.known_labels(c, c.dataset.load(stream(2, "data")), stream(2, "labels")) for c in (quiet, noisy)]
+    np.testing.assert_array_equal(*known)
+    draws = [tuple(stream(2, name).random(3)) for name in ("data", "labels", "init", "fit")]
+    assert len(set(draws)) == 4
+
+
+@pytest.fixture
+def short(configure, tmp_path):
+    """A short run by its overrides."""
+
+    def make(*overrides, seed=0):
+        return run_one(configure(f"output={tmp_path}", "max_iter=20", *overrides), seed)
+
+    return make
+
+
+def plain_accuracy(S, labels, known):
+    Y = np.eye(labels.max() + 1)[labels].T
+    return np.argmax(Y[:, known] @ np.linalg.pinv(S[:, known]) @ S, axis=0) == labels
+
+
+@pytest.mark.parametrize("method", ["hier", "deep", "neural"])
+@pytest.mark.parametrize("fraction", [0, 0.4, 1])
+def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, method, fraction):
+    outcome = short(f"method={method}", f"label_fraction={fraction}", seed=3)
+    record, factors = outcome.record, read_factors(outcome.folder)
+    config = configure(f"label_fraction={fraction}")
+    dataset = config.dataset.load(stream(3, "data"))
+    known = run.known_labels(config, dataset, stream(3, "labels"))
+    sigma = np.linalg.svd(dataset.X, compute_uv=False) ** 2
+    product = np.eye(87)
+    for i, (row, rank) in enumerate(zip(record["layers"], (9, 4, 2), strict=True)):
+        product = product @ factors[f"A{i}"]
+        error = np.linalg.norm(dataset.X - product @ factors[f"S{i}"]) / np.linalg.norm(dataset.X)
+        assert row["relative_error"] == pytest.approx(error, rel=1e-9)
+        assert row["floor"] == pytest.approx(np.sqrt(sigma[rank:].sum() / sigma.sum()), rel=1e-9)
+        assert row["relative_error"] >= row["floor"] * (1 - 1e-12)
+        right = plain_accuracy(factors[f"S{i}"], dataset.labels[2], known if fraction else np.ones(90, bool))
+        expected = [right.mean() if fraction else None, right[~known].mean() if fraction == 0.4 else None]
+        assert [row["accuracy"], row["accuracy_unknown"]] == expected
+        assert row["accuracy_fit"] == (None if fraction else right.mean())
+    assert ("B" in factors) == bool(fraction)
+    assert record["metrics"]["relative_error"] == record["layers"][-1]["relative_error"]
+    assert all((factors[name] >= 0).all() for name in factors if name != "B")
+
+
+def test_a_record_holds_all_that_was_agreed(short):
+    outcome = short("label_fraction=0.4", "method=hier")
+    record = json.loads((outcome.folder / "record.json").read_text())
+    assert record == json.loads(json.dumps(outcome.record))
+    for key in (
+        "schema",
+        "status",
+        "metrics",
+        "layers",
+        "peak_memory_mb",
+        "versions",
+        "commit",
+        "blas_threads",
+        "host",
+    ):
+        assert key in record
+    assert record["config"]["seed"] == 0
+    assert record["metrics"]["seconds"] > 0
+    assert {"done", "max_iter"} & {record["status"]}
+    history = read_history(outcome.folder)
+    assert {"cost", "projected_gradient", "seconds"} <= history.keys()
+    assert len(history["cost"]) == record["n_iter"] + 1
+
+
+def test_the_status_says_how_a_run_ended(short):
+    assert short("max_iter=2").record["status"] == "max_iter"
+    assert short("max_iter=2000", "layers=9").record["status"] == "done"
+
+
+def test_a_diverged_run_keeps_finite_factors_and_its_status(short):
+    outcome = short("optimizer=gd", "optimizer.step=1e300", "force=true")
+    assert outcome.record["status"] == "diverged"
+    assert all(np.isfinite(factor).all() for factor in read_factors(outcome.folder).values())
+
+
+def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, monkeypatch):
+    fit, calls = Hierarchical.fit, []
+
+    def fail_first(self, problem, plan):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("by zero")
+        return fit(self, problem, plan)
+
+    monkeypatch.setattr(Hierarchical, "fit", fail_first)
+    outcomes = run_trials(configure("method=hier", "max_iter=2", "trials=2", f"output={tmp_path}"))
+    assert [outcome.record["status"] for outcome in outcomes] == ["failed", "max_iter"]
+    assert outcomes[0].record["message"] == "ZeroDivisionError: by zero"
+    assert [path.name for path in outcomes[0].folder.iterdir()] == ["record.json"]
+
+
+def test_a_done_run_is_found_again_and_not_repeated(short, monkeypatch):
+    first = short(seed=1)
+    monkeypatch.setattr(run, "same_code", lambda record: True)
+    monkeypatch.setattr(run, "fit_factors", lambda *args: pytest.fail("was run again"))
+    again = short("name=runs", "workers=2", seed=1)
+    assert again.folder == first.folder
+    assert again.record == json.loads(json.dumps(first.record))
+
+
+@pytest.mark.parametrize("reason", ["force", "code", "changed", "seed", "interrupted", "damaged"])
+def test_a_run_is_repeated_where_it_is_not_the_same_or_not_done(short, monkeypatch, reason):
+    first = short()
+    path = first.folder / "record.json"
+    if reason == "interrupted":
+        path.write_text(json.dumps({**first.record, "status": "interrupted"}))
+    if reason == "damaged":
+        path.write_text("{")
+    monkeypatch.setattr(run, "same_code", lambda record: reason != "code")
+    fitted, fit = [], run.fit_factors
+    monkeypatch.setattr(run, "fit_factors", lambda *args: fitted.append(1) or fit(*args))
+    overrides = {"force": ["force=true"], "changed": ["tol=1e-3"]}.get(reason, [])
+    again = short(*overrides, seed=int(reason == "seed"))
+    assert fitted == [1]
+    assert json.loads(path.read_text() if again.folder == first.folder else "{}").get("status") != "interrupted"
+
+
+def test_trials_are_seeds_from_the_first_on(configure, tmp_path):
+    outcomes = run_trials(configure("trials=3", "seed=4", "max_iter=2", f"output={tmp_path}"))
+    assert [outcome.record["config"]["seed"] for outcome in outcomes] == [4, 5, 6]
+    assert len(list(tmp_path.glob("runs/*/record.json"))) == 3
+    assert len({outcome.record["dataset"]["fingerprint"] for outcome in outcomes}) == 3
+
+
+def test_the_same_seed_gives_the_same_numbers(short):
+    one, two = short("init=random", "force=true"), None
+    before = read_factors(one.folder)
+    two = short("init=random", "force=true")
+    assert all(np.array_equal(before[name], factor) for name, factor in read_factors(two.folder).items())
+
+
+def test_labels_asked_of_data_that_have_none_are_refused(configure):
+    bare = Dataset("bare", np.ones((20, 30)))
+    with pytest.raises(InputError, match=r"label_fraction=0\.4.*dataset=bare has none"):
+        check_data(configure("label_fraction=0.4", "layers=3"), bare)
+    check_data(configure("layers=3"), bare)
+
+
+@pytest.mark.parametrize(
+    ("X", "named"),
+    [
+        (-np.ones((9, 9)), "X"),
+        (np.full((9, 9), np.nan), "X"),
+        (np.zeros((9, 9)), "X"),
+        (np.ones((3, 9)), r"layers\[0\]=9"),
+    ],
+)
+def test_data_that_no_method_can_factor_are_refused(configure, X, named):
+    with pytest.raises(InputError, match=named):
+        check_data(configure("layers=9-4"), Dataset("bad", X))
+
+
+def test_a_run_on_bare_data_has_no_accuracies(configure, tmp_path, monkeypatch):
+    config = configure("layers=3", "max_iter=2", f"output={tmp_path}")
+    bare = Dataset("bare", np.random.default_rng(0).random((20, 30)))
+    monkeypatch.setattr(type(config.dataset), "load", lambda self, rng: bare)
+    metrics = run_one(config, 0).record["metrics"]
+    assert [metrics[name] for name in ("accuracy", "accuracy_unknown", "accuracy_fit")] == [None] * 3
+
+
+@pytest.mark.parametrize("init", ["random", "nndsvd", "greedy"])
+def test_growing_ranks_run_from_every_start_where_they_are_asked_for(short, init):
+    outcome = short("layers=[4,9]", "allow_growing_ranks=true", f"init={init}")
+    assert (outcome.record["status"], outcome.record["message"]) == ("max_iter", None)
