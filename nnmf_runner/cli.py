@@ -58,11 +58,18 @@ def _run() -> int:
     from nnmf_runner.run import check_sweep, run_trials
 
     outcomes: list[list[Outcome]] = []  # of every configuration that was run
+    refused: list[Exception] = []
 
     def job(composed: DictConfig) -> None:
-        outcomes.append(run_trials(config.resolve(composed)))
-        if any(outcome.interrupted for outcome in outcomes[-1]):
-            raise KeyboardInterrupt
+        if refused:
+            return
+        try:
+            outcomes.append(run_trials(config.resolve(composed)))
+        except (InputError, OSError) as error:  # Hydra would print it in its own way
+            refused.append(error)
+        else:
+            if any(outcome.interrupted for outcome in outcomes[-1]):
+                raise KeyboardInterrupt
 
     logging.captureWarnings(True)
     config.register_schema()
@@ -72,6 +79,8 @@ def _run() -> int:
         hydra.main(version_base="1.3", config_path=config.conf_dir(), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(config.explain(error)) from None
+    if refused:
+        raise refused[0]
     return _report(outcomes)
 
 

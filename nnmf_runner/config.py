@@ -109,7 +109,12 @@ class RunConfig:
             raise InputError(
                 f"name={self.name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name."
             )
-        self.method.check(self.cost, self.supervision)
+        for i, entry in enumerate(self.reported):
+            if not isinstance(entry, dict):
+                raise InputError(
+                    f"reported[{i}]={entry} is not valid. Expected a mapping with regime, layers and method."
+                )
+        self.method.check(self.cost, self.supervision, len(self.layers))
 
     @property
     def folder(self) -> Path:
@@ -180,6 +185,8 @@ def resolve(config: DictConfig) -> RunConfig:
     """
     _refuse_unknown_keys(config, "", [f.name for f in dataclasses.fields(RunConfig)])
     for group in GROUPS:
+        if OmegaConf.get_type(config, group) is None:
+            raise InputError(_no_option(group))
         fields = [f.name for f in dataclasses.fields(OmegaConf.get_type(config, group))]
         _refuse_unknown_keys(config[group], f"{group}.", fields)
     try:
@@ -202,6 +209,9 @@ def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:
     if known.cfg or known.info or known.help or known.hydra_help or known.shell_completion:
         return
     given = OverridesParser.create().parse_overrides(known.overrides)
+    for override in given:
+        if override.key_or_group in GROUPS and override.value() is None:
+            raise InputError(_no_option(override.key_or_group))
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
         hydra = compose("config", fixed, return_hydra_config=True).hydra
@@ -211,6 +221,10 @@ def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:
         overrides = OverridesParser.create().parse_overrides([*params, *known.overrides])
         for job in BasicSweeper.split_arguments(overrides, None)[0]:
             yield resolve(compose("config", job))
+
+
+def _no_option(group: str) -> str:
+    return f"{group} has to be chosen. Expected one of: {', '.join(sorted(GROUPS[group]))}."
 
 
 def _refuse_unknown_keys(config: DictConfig, prefix: str, legal: list[str]) -> None:

@@ -108,7 +108,7 @@ class _Factorisation:
         layers = check_layers(self.layers, columns.shape)
         method, supervision = self._new_method(), Supervision(**self._supervision())
         cost = _chosen(COSTS, getattr(self, "cost", "reconstruction"), "cost")
-        method.check(cost, supervision)
+        method.check(cost, supervision, len(layers))
         labels = None if y is None else self._labels(y, columns.shape[1], supervision)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)

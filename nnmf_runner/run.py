@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,16 @@ STATUS = {
     Stop.DIVERGED: records.DIVERGED,
     Stop.INTERRUPTED: records.INTERRUPTED,
 }
+
+
+class StopEvent(Protocol):
+    """What a thread's and a process's event have in common."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+    def set(self) -> None:
+        """Ask to stop."""
 
 
 @dataclass(frozen=True)
@@ -278,8 +288,14 @@ def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual."""
+def interruptible() -> Iterator[StopEvent]:
+    """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual.
+
+    In a worker process the event is the one that its parent sets.
+    """
+    if _parent_stops is not None:
+        yield _parent_stops
+        return
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -317,33 +333,57 @@ def run_trials(config: RunConfig) -> list[Outcome]:
     ------
     InputError, OSError
         See `run_one`.
+    KeyboardInterrupt
+        If several processes were at work and have been told to stop.
     """
     seeds = range(config.seed, config.seed + config.trials)
     workers = min(config.workers or os.cpu_count() or 1, config.trials)
-    if workers == 1:
-        trials: Iterator[Outcome] = (run_one(config, seed, bar=True) for seed in seeds)
-        return list(_until_interrupted(trials))
-    pending = [_pool(workers).submit(run_one, config, seed) for seed in seeds]
+    if workers > 1:
+        return _run_in_workers(config, seeds, workers)
+    outcomes = []
+    for seed in seeds:
+        outcomes.append(run_one(config, seed, bar=True))
+        if outcomes[-1].interrupted:
+            break
+    return outcomes
+
+
+def _run_in_workers(config: RunConfig, seeds: Sequence[int], workers: int) -> list[Outcome]:
+    """Trials in the order of their seeds, from a pool of processes."""
+    executor, stop = _pool(workers)
+    # What is started here inherits that Ctrl-C is ignored: the parent alone decides when to stop.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pending = [executor.submit(_run_in_worker, config, seed) for seed in seeds]
+    signal.signal(signal.SIGINT, previous)
     with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
-        outcomes = []
-        for future in pending:
-            if interrupted.is_set() and future.cancel():
-                continue
-            outcomes.append(future.result())
-            bar.update()
-            if outcomes[-1].interrupted:
-                interrupted.set()
-        return outcomes
+        while not all(future.done() for future in pending):
+            wait(pending, timeout=0.05)
+            bar.update(sum(future.done() for future in pending) - bar.n)
+            if interrupted.is_set():
+                stop.set()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    return [future.result() for future in pending]
 
 
-def _until_interrupted(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    for outcome in outcomes:
-        yield outcome
-        if outcome.interrupted:
-            return
+# In a worker process, the event by which its parent stops it.
+_parent_stops: StopEvent | None = None
+
+
+def _start_worker(stop: StopEvent) -> None:
+    global _parent_stops
+    _parent_stops = stop
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def _run_in_worker(config: RunConfig, seed: int) -> Outcome | None:
+    """One trial; None if it was stopped before it began."""
+    return None if _parent_stops and _parent_stops.is_set() else run_one(config, seed)
 
 
 @functools.cache
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Worker processes that outlive one configuration, since starting them costs more than a small fit."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+def _pool(workers: int) -> tuple[ProcessPoolExecutor, StopEvent]:
+    """Worker processes, and what stops them; they outlive a configuration, since starting them costs a fit."""
+    context = get_context("spawn")
+    stop = context.Event()
+    return ProcessPoolExecutor(workers, context, _start_worker, (stop,)), stop

@@ -47,6 +47,9 @@ class Cost(Protocol):
 
     name: ClassVar[str]
 
+    def check(self, n_layers: int) -> None:
+        """Refuse, with an `InputError`, options that do not fit this number of layers."""
+
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
 
@@ -61,6 +64,9 @@ class Reconstruction:
     """
 
     name: ClassVar[str] = "reconstruction"
+
+    def check(self, n_layers: int) -> None:
+        """Fits any number of layers."""
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`."""
@@ -104,13 +110,17 @@ class Energy:
         for i, weight in enumerate(self.weights):
             check_number(weight, f"cost.weights[{i}]", low=0.0)
 
-    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
-        """Value and derivative, see `Cost.evaluate`."""
-        if len(self.weights) > len(layers):
+    def check(self, n_layers: int) -> None:
+        """Refuse more weights than layers, see `Cost.check`."""
+        if len(self.weights) > n_layers:
             raise InputError(
-                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected at most {len(layers)}, "
+                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected at most {n_layers}, "
                 "one a layer."
             )
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative, see `Cost.evaluate`."""
+        self.check(len(layers))
         weights = [*self.weights, *[1.0] * (len(layers) - len(self.weights))]
         value, norm = 0.0, squared_norm
         right: list[Matrix | None] = []

@@ -118,8 +118,8 @@ class Method:
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
 
-    def check(self, cost: Cost, supervision: Supervision) -> None:
-        """Refuse a cost or label loss that the method cannot minimise.
+    def check(self, cost: Cost, supervision: Supervision, n_layers: int) -> None:
+        """Refuse a cost or label loss that the method cannot minimise, or a cost that does not fit the layers.
 
         Raises
         ------
@@ -131,6 +131,7 @@ class Method:
         ):
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
+        cost.check(n_layers)
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Factor the data of `problem` as `plan` says."""

@@ -145,16 +145,16 @@ def _is_numbers(value: Any) -> bool:
 
 # What tables and figures rely on, by its dotted name in a record.
 _FORM: dict[str, Callable[[Any], bool]] = {
+    "config.seed": lambda value: isinstance(value, int),
+    "config.dataset.name": lambda value: isinstance(value, str),
+    "config.method.name": lambda value: value in METHODS,
+    "config.layers": lambda value: isinstance(value, list) and all(isinstance(rank, int) for rank in value),
     "status": lambda value: value in STATUSES,
     "regime": lambda value: value in REGIMES,
     "experiment": lambda value: isinstance(value, str),
     "reported": _is_numbers,
     "metrics": _is_numbers,
     "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
-    "config.seed": lambda value: isinstance(value, int),
-    "config.dataset.name": lambda value: isinstance(value, str),
-    "config.method.name": lambda value: value in METHODS,
-    "config.layers": lambda value: isinstance(value, list) and all(isinstance(rank, int) for rank in value),
 }
 
 

@@ -148,6 +148,9 @@ def fastest_threads(work: Callable[[], object], rounds: int) -> str:
     """Give torch one thread or, where that does `work` clearly sooner, one a core; return a note that says so."""
     import torch
 
+    if not rounds:
+        torch.set_num_threads(1)
+        return "torch has 1 thread, not compared with more"
     numbers = sorted({1, os.cpu_count() or 1})
     times = [Times() for _ in numbers]
     for _ in range(rounds):

@@ -122,13 +122,13 @@ def test_bad_supervision_is_refused_by_name(options, message):
 )
 def test_unsupported_costs_are_refused(name, cost, supervision, message):
     with pytest.raises(InputError, match=f"method={name} {message}"):
-        METHODS[name]().check(cost, supervision)
+        METHODS[name]().check(cost, supervision, 2)
 
 
 @pytest.mark.parametrize("cost", [Reconstruction(), Energy()])
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_neural_supports_every_cost(cost, loss):
-    METHODS["neural"]().check(cost, Supervision(loss))
+    METHODS["neural"]().check(cost, Supervision(loss), 2)
 
 
 @pytest.mark.parametrize(

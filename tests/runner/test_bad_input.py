@@ -104,12 +104,12 @@ def is_one_line_that_names(result, parts, program="nnmf-run"):
 
 @pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])
 def test_a_run_is_refused_before_anything_is_written(command, line, parts):
-    is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
+    is_one_line_that_names(command("max_iter=3", *line.split()), parts)
 
 
 @pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line for line, _ in SWEEPS])
 def test_a_sweep_with_one_bad_value_is_refused_before_its_first_run(command, line, parts):
-    is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
+    is_one_line_that_names(command("max_iter=3", *line.split()), parts)
 
 
 @pytest.mark.slow
