@@ -109,11 +109,12 @@ class _Factorisation:
         method, supervision = self._new_method(), Supervision(**self._supervision())
         cost = _chosen(COSTS, getattr(self, "cost", "reconstruction"), "cost")
         method.check(cost, supervision, len(layers))
+        vars(self).pop("classes_", None)  # of an earlier fit
         labels = None if y is None else self._labels(y, columns.shape[1], supervision)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
         )
-        rng = np.random.default_rng(self.random_state)
+        rng = self._rng()
         start = _chosen(INITIALISATIONS, self.init, "init").start(columns, layers, rng)
         optimizer = _chosen(OPTIMIZERS, getattr(self, "optimizer", "lbfgs"), "optimizer")
         self._store(method, method.fit(Problem(columns, labels, cost), Plan(start, rule, optimizer, rng)))
@@ -167,6 +168,14 @@ class _Factorisation:
         if self.label_map_ is None:
             raise InputError(f"{type(self).__name__} was fitted without labels. Expected y in fit(X, y) to predict.")
         return self.classes_[np.argmax(codes @ self.label_map_.T, axis=1)]
+
+    def _rng(self) -> np.random.Generator:
+        try:
+            return np.random.default_rng(self.random_state)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"random_state={self.random_state!r} is not valid. Expected a nonnegative integer, a Generator or None."
+            ) from None
 
     def _new_method(self) -> Method:
         options = {name: value for name, value in self.get_params().items() if name in self._options()}

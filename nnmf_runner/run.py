@@ -191,18 +191,16 @@ def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generat
     -------
     ndarray of bool, shape (n,)
     """
-    classes, sizes = np.unique(labels, return_counts=True)
-    orders = [rng.permutation(np.flatnonzero(labels == c)) for c in classes]
-    known = np.zeros(len(labels), bool)
     if fraction == 0.0:
-        return known
-    counts = np.maximum(1, np.floor(fraction * sizes).astype(int))
-    # What rounding down leaves goes to the classes that lost most by it.
-    missing = round(fraction * len(labels)) - int(counts.sum())
-    for c in np.argsort(counts - fraction * sizes, kind="stable")[: max(0, missing)]:
-        counts[c] += 1
-    for order, count in zip(orders, counts, strict=True):
-        known[order[:count]] = True
+        return np.zeros(len(labels), bool)
+    # The j-th of n columns of a class stands at (j + 1/2) / n, the first before all; the lowest are taken.
+    classes, place = np.unique(labels), np.empty(len(labels))
+    for c in classes:
+        members = rng.permutation(np.flatnonzero(labels == c))
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        place[members[0]] = 0.0
+    known = np.zeros(len(labels), bool)
+    known[np.argsort(place, kind="stable")[: max(len(classes), round(fraction * len(labels)))]] = True
     return known
 
 

@@ -109,7 +109,7 @@ def test_a_run_is_refused_before_anything_is_written(command, line, parts):
 
 @pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line for line, _ in SWEEPS])
 def test_a_sweep_with_one_bad_value_is_refused_before_its_first_run(command, line, parts):
-    is_one_line_that_names(command("max_iter=3", *line.split()), parts)
+    is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
 
 
 @pytest.mark.slow

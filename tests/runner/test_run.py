@@ -257,4 +257,4 @@ def test_a_run_on_bare_data_has_no_accuracies(configure, tmp_path, monkeypatch):
 @pytest.mark.parametrize("init", ["random", "nndsvd", "greedy"])
 def test_growing_ranks_run_from_every_start_where_they_are_asked_for(short, init):
     outcome = short("layers=[4,9]", "allow_growing_ranks=true", f"init={init}")
-    assert (outcome.record["status"], outcome.record["message"]) == ("max_iter", None)
+    assert outcome.record["status"] in ("done", "max_iter")
