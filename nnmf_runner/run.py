@@ -193,14 +193,13 @@ def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generat
     """
     if fraction == 0.0:
         return np.zeros(len(labels), bool)
-    # The j-th of n columns of a class stands at (j + 1/2) / n, the first before all; the lowest are taken.
-    classes, place = np.unique(labels), np.empty(len(labels))
-    for c in classes:
+    # The j-th of n columns of a class stands at (j + 1/2) / n; the lowest are taken, whichever class they are of.
+    known, place = np.zeros(len(labels), bool), np.empty(len(labels))
+    for c in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == c))
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
-        place[members[0]] = 0.0
-    known = np.zeros(len(labels), bool)
-    known[np.argsort(place, kind="stable")[: max(len(classes), round(fraction * len(labels)))]] = True
+        known[members[0]] = True
+    known[np.argsort(place, kind="stable")[: round(fraction * len(labels))]] = True
     return known
 
 
