@@ -70,7 +70,8 @@ def forward(A: Matrix, inputs: Any, warm: PassiveSystems | None = None) -> Layer
     A : ndarray of shape (k_in, k)
     inputs : ndarray or sparse matrix of shape (k_in, n)
     warm : PassiveSystems, optional
-        Systems of an earlier `Layer` with the same n and k to start from.
+        Systems of an earlier `Layer` with the same n and k to start from; they are taken over, so the earlier
+        layer is not to be used any more.
 
     Returns
     -------

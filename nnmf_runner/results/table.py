@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,24 +208,19 @@ def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -
     return header, body
 
 
-def _markdown_cell(entry: Any, digits: int) -> str:
+def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
+    """Mean, in bold where it is best, deviation and published value; `bold` is a template."""
     mean = f"{entry.mean:.{digits}f}"
-    parts = [f"**{mean}**" if entry.best else mean]
+    parts = [bold.format(mean) if entry.best else mean]
     if pd.notna(entry.std):
-        parts.append(f"± {entry.std:.{digits}f}")
+        parts.append(f"{plus_minus} {entry.std:.{digits}f}")
     if pd.notna(entry.reported):
         parts.append(f"({entry.reported:.3f})")
     return " ".join(parts)
 
 
-def _latex_cell(entry: Any, digits: int) -> str:
-    mean = f"{entry.mean:.{digits}f}"
-    parts = [rf"\textbf{{{mean}}}" if entry.best else mean]
-    if pd.notna(entry.std):
-        parts.append(rf"$\pm$ {entry.std:.{digits}f}")
-    if pd.notna(entry.reported):
-        parts.append(f"({entry.reported:.3f})")
-    return " ".join(parts)
+_markdown_cell = partial(_cell, bold="**{}**", plus_minus="±")
+_latex_cell = partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
 def _pipes(cells: list[str]) -> str:

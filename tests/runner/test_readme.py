@@ -1,0 +1,65 @@
+"""The numbers that README prints are what the current code gives, and what the project promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnmf_runner.results.summary import layer_table
+from nnmf_runner.run import run_trials
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+FRACTIONS = {"unsupervised": 0.0, "semisupervised": 0.4, "supervised": 1.0}
+CELLS = [(regime, layers) for regime in FRACTIONS for layers in ("9", "9-4", "9-4-2")]
+
+
+def shown(title: str) -> dict[tuple[str, str], dict[str, str]]:
+    """A Markdown table of README below a title: cells by regime and layers, then by the header."""
+    section = README[README.index(f"### {title}") :]
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines()[2:] if line.startswith("|")]
+    rows = lines[2 : 2 + len(CELLS)]
+    return {(row[0], row[1]): dict(zip(lines[0], row, strict=True)) for row in rows}
+
+
+def number(cell: str) -> float:
+    return float(re.search(r"\d+\.\d+", cell).group())
+
+
+@pytest.fixture
+def trials(configure, tmp_path):
+    def make(method: str, regime: str, layers: str):
+        fraction = FRACTIONS[regime]
+        overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={tmp_path}"]
+        return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1"))]
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["neural", "hier"])
+@pytest.mark.parametrize(("regime", "layers"), CELLS)
+def test_errors_of_table_1_are_those_of_the_code(trials, method, regime, layers):
+    errors = [record["metrics"]["relative_error"] for record in trials(method, regime, layers)]
+    assert len(errors) == 10
+    # half a unit of the last digit shown, and as much for another BLAS
+    assert np.mean(errors) == pytest.approx(number(shown("Relative error")[regime, layers][method]), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("regime", "layers"), CELLS)
+def test_the_neural_method_reaches_the_floor_and_every_label(trials, regime, layers):
+    for record in trials("neural", regime, layers):
+        metrics, floor = record["metrics"], record["layers"][-1]["floor"]
+        assert record["status"] == "done"
+        assert floor <= metrics["relative_error"] <= 1.001 * floor
+        assert (metrics["accuracy"] or metrics["accuracy_fit"]) == 1.0
+        assert metrics["relative_error"] <= record["reported"]["relative_error"]
+
+
+def test_the_first_output_is_what_the_command_prints(configure, tmp_path):
+    records = [o.record for o in run_trials(configure("layers=9-4-2", f"output={tmp_path}"))]
+    for line in layer_table(records).splitlines():
+        assert line in README
