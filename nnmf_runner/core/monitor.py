@@ -11,6 +11,9 @@ import numpy as np
 
 from nnmf_runner.core.linalg import Matrix
 
+# Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
+SMALL_ERROR = 0.01
+
 
 class Stop(StrEnum):
     """Why a fit ended, in ascending order of concern."""
@@ -40,7 +43,7 @@ class History:
     cost : list of float
         Relative cost.
     projected_gradient : list of float
-        `stationarity` of the iterate.
+        That of the relative error, the root of the cost: `stationarity` over twice the error.
     seconds : list of float
         Time the iteration took.
     """
@@ -70,14 +73,15 @@ class StoppingRule:
     Attributes
     ----------
     tol : float
-        A fit has converged when its `stationarity` is at most this.
+        A fit has converged when the projected gradient of its relative error is at most this: to first order, what
+        the error still loses for a change of one factor by its own size.
     max_iter : int
         Iterations (epochs, for stochastic optimizers) after which it ends anyway.
     progress : callable, optional
         Called with iteration and relative cost at every iteration; returning true interrupts the fit.
     """
 
-    tol: float = 1e-4
+    tol: float = 3e-4
     max_iter: int = 5000
     progress: Progress | None = None
 
@@ -101,12 +105,13 @@ class Monitor:
         self._iteration = 0
         self._clock = time.perf_counter()
 
-    def watch(self, cost: float, projected_gradient: float) -> Stop | None:
-        """Record an iterate; return the reason to stop, if there is one."""
+    def watch(self, cost: float, measure: float) -> Stop | None:
+        """Record an iterate by its relative cost and `stationarity`; return the reason to stop, if there is one."""
         if not np.isfinite(cost):
             self.stop = Stop.DIVERGED
             return self.stop
         now = time.perf_counter()
+        projected_gradient = float(measure / (2.0 * max(np.sqrt(max(cost, 0.0)), SMALL_ERROR)))
         row = (self.layer, self._iteration, cost, projected_gradient, now - self._clock)
         for column, value in zip(self.history.columns().values(), row, strict=True):
             column.append(value)  # type: ignore[arg-type]

@@ -12,7 +12,9 @@ def test_iterates_are_recorded_in_order():
     assert columns["iteration"] == [0, 1, 2]
     assert columns["layer"] == [2, 2, 2]
     assert columns["cost"] == [1.0, 1 / 2, 1 / 3]
-    assert columns["projected_gradient"] == [0.5] * 3
+    # that of the relative error e, where the cost is e^2: dC = 2 e de
+    expected = [0.25 * np.sqrt(i + 1) for i in range(3)]
+    assert columns["projected_gradient"] == pytest.approx(expected, rel=1e-14)
     assert min(columns["seconds"]) >= 0
     assert len(monitor.history) == 3
 
@@ -29,8 +31,13 @@ def test_stages_share_a_history_and_count_anew():
 
 def test_fit_has_converged_at_the_tolerance_itself():
     rule = StoppingRule(tol=1e-3)
-    assert Monitor(rule).watch(1.0, 1e-3) is Stop.CONVERGED
-    assert Monitor(rule).watch(1.0, 1.001e-3) is None
+    assert Monitor(rule).watch(0.25, 1e-3) is Stop.CONVERGED
+    assert Monitor(rule).watch(0.25, 1.001e-3) is None
+
+
+@pytest.mark.parametrize("cost", [1e-8, 0.0, -1e-16])  # rounding can leave a cost below zero
+def test_fit_of_data_without_noise_converges(cost):
+    assert Monitor(StoppingRule(tol=1e-3)).watch(cost, 1e-5) is Stop.CONVERGED
 
 
 def test_fit_ends_after_the_last_iteration_and_not_before():
@@ -49,7 +56,7 @@ def test_cost_that_is_no_number_is_divergence_and_not_recorded(cost):
 def test_progress_sees_every_iterate_and_can_interrupt():
     seen = []
     monitor = Monitor(StoppingRule(tol=0.5, progress=lambda i, cost: seen.append((i, cost)) or i == 1))
-    assert monitor.watch(3.0, 1.0) is None
+    assert monitor.watch(3.0, 4.0) is None
     assert monitor.watch(2.0, 0.1) is Stop.INTERRUPTED  # asked for, though it has converged as well
     assert seen == [(0, 3.0), (1, 2.0)]
 

@@ -195,6 +195,22 @@ class Terminal:
         return self.process.returncode
 
 
+@pytest.fixture
+def terminal(tmp_path):
+    """Start command lines in a terminal; what a failing test leaves running is killed."""
+    started = []
+
+    def start(arguments):
+        started.append(Terminal(arguments, tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.communicate()
+
+
 def is_whole(folder):
     """No half-written file: every record reads, nothing is hidden but what Hydra keeps of a sweep."""
     for path in find_records(folder):
@@ -205,13 +221,13 @@ def is_whole(folder):
 
 
 @pytest.mark.slow
-def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(tmp_path):
-    terminal = Terminal(ENDLESS, tmp_path)
-    shown = terminal.read_until(r"it/s.*cost 0\.\d+")
+def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(terminal, tmp_path):
+    running = terminal(ENDLESS)
+    shown = running.read_until(r"it/s.*cost 0\.\d+")
     assert re.search(r"deep 9-4-2 seed 0: \d+it .*cost 0\.\d+", shown)
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.finish() == 130
-    assert "Traceback" not in terminal.text
+    running.process.send_signal(signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
     (record,) = records_below(tmp_path)
     assert record["status"] == "interrupted"
     assert record["n_iter"] > 0
@@ -219,36 +235,36 @@ def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(tmp_pat
 
 
 @pytest.mark.slow
-def test_control_c_ends_a_sweep_before_its_next_run(tmp_path):
-    terminal = Terminal(["-m", "seed=0,1", *ENDLESS], tmp_path)
-    terminal.read_until(r"it/s.*cost")
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.finish() == 130
+def test_control_c_ends_a_sweep_before_its_next_run(terminal, tmp_path):
+    running = terminal(["-m", "seed=0,1", *ENDLESS])
+    running.read_until(r"it/s.*cost")
+    running.process.send_signal(signal.SIGINT)
+    assert running.finish() == 130
     assert [(r["status"], r["config"]["seed"]) for r in records_below(tmp_path)] == [("interrupted", 0)]
     assert is_whole(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["group", "parent"])
-def test_control_c_ends_all_workers(tmp_path, to):
+def test_control_c_ends_all_workers(terminal, tmp_path, to):
     """A terminal sends it to every process of the group; `kill -INT` and schedulers to the parent alone."""
-    terminal = Terminal([*ENDLESS, "trials=4", "workers=2"], tmp_path)
-    terminal.read_until(r"0/4")
+    running = terminal([*ENDLESS, "trials=4", "workers=2"])
+    running.read_until(r"0/4")
     time.sleep(5.0)  # the workers import numpy and begin
-    (os.killpg if to == "group" else os.kill)(terminal.process.pid, signal.SIGINT)
-    assert terminal.finish() == 130
-    assert "Traceback" not in terminal.text
+    (os.killpg if to == "group" else os.kill)(running.process.pid, signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
     assert {record["status"] for record in records_below(tmp_path)} <= {"interrupted"}
     assert len(records_below(tmp_path)) <= 2
     assert is_whole(tmp_path)
 
 
 @pytest.mark.slow
-def test_control_c_while_workers_start_ends_without_a_traceback(tmp_path):
-    terminal = Terminal([*ENDLESS, "trials=4", "workers=2"], tmp_path)
-    terminal.read_until(r"0/4")
+def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_path):
+    running = terminal([*ENDLESS, "trials=4", "workers=2"])
+    running.read_until(r"0/4")
     time.sleep(0.3)
-    os.killpg(terminal.process.pid, signal.SIGINT)
-    assert terminal.finish() == 130
-    assert "Traceback" not in terminal.text
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
     assert is_whole(tmp_path)
