@@ -6,6 +6,7 @@ import pytest
 
 from nnmf_runner import config as schema
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.results.record import folder_name
 
 
@@ -74,7 +75,7 @@ def test_the_seed_changes_the_folder(configure):
         ("", "supervision.weight=3"),
         ("", "supervision.learn_map=true"),
         ("", "layers=[9,4,2]"),
-        ("", "tol=0.0001"),
+        ("", f"tol={StoppingRule.tol:.12f}"),
         ("method=hier", "optimizer=gd"),
         ("method=deep", "optimizer=adam optimizer.step=0.5"),
         ("label_fraction=1", "label_fraction=1.0"),

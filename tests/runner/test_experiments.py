@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pandas as pd
 import pytest
 
@@ -41,9 +43,17 @@ def reported(cell):
     return values | ({"accuracy": ACCURACIES[regime, layers][i]} if (regime, layers) in ACCURACIES else {})
 
 
+@functools.cache
+def swept(experiment):
+    """Every configuration of an experiment; composing them takes seconds."""
+    schema.register_schema()
+    return list(schema.sweep_configs([f"experiment={experiment}"]))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["table1", "table1_method1"])
-def test_an_experiment_is_the_27_cells_with_what_the_slides_report(configure, experiment):
-    configs = list(schema.sweep_configs([f"experiment={experiment}"]))
+def test_an_experiment_is_the_27_cells_with_what_the_slides_report(experiment):
+    configs = swept(experiment)
     found = {(c.regime, "-".join(map(str, c.layers)), c.method.name): c for c in configs}
     assert len(configs) == len(found) == 27
     assert set(found) == set(CELLS)
@@ -54,8 +64,9 @@ def test_an_experiment_is_the_27_cells_with_what_the_slides_report(configure, ex
     assert len({(c.tol, c.max_iter, c.init.name) for c in configs}) == 1  # one stopping rule, one start
 
 
-def test_method1_is_what_the_slides_read(configure):
-    configs = list(schema.sweep_configs(["experiment=table1_method1"]))
+@pytest.mark.slow
+def test_method1_is_what_the_slides_read():
+    configs = swept("table1_method1")
     assert {(c.init.name, c.optimizer.name, c.cost.name) for c in configs} == {("random", "gd", "reconstruction")}
     assert {c.method.solver for c in configs if c.method.name == "hier"} == {"mu"}
 
