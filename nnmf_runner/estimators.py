@@ -195,6 +195,8 @@ class _Factorisation:
             raise InputError(f"y has shape {y.shape}, expected ({n},): one class index a sample.")
         if y.dtype.kind not in "iu":
             raise InputError(f"y is of type {y.dtype}, expected integers: class indices, and -1 where unknown.")
+        if y.min() < -1:
+            raise InputError(f"y holds {y.min()}, expected class indices from 0, and -1 where unknown.")
         self.classes_ = np.unique(y[y >= 0])
         if len(self.classes_) == 1:
             raise InputError(f"y has one class, {self.classes_[0]}, expected at least two, or y=None.")

@@ -272,3 +272,8 @@ def test_example_of_the_documentation():
     model = NeuralNMF(layers=(4, 2), random_state=0)
     assert model.fit_transform(X).shape == (20, 2)
     assert nnls(model.factors_[0], X.T).S.shape == (4, 20)
+
+
+def test_a_label_below_minus_one_is_refused(X, y):
+    with pytest.raises(InputError, match=r"y holds -2, expected class indices from 0, and -1 where unknown\."):
+        NeuralNMF(layers=(4, 2)).fit(X, np.where(y == y.max(), -2, y))
