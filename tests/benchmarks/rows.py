@@ -41,9 +41,9 @@ OWN_EPOCHS = {
     "unsupervised": {"docstring of its train.py": 200},
     "supervised": {"its src/NeuralNMF/attic/demo.py": 30, "its src/20news_super.py": 150},
 }
-# The settings that arrive in the fewest epochs (22, 27 and 27), of a search on these data over steps from 3 to 100
-# (with labels, from 10 to 100) and random starts 0, 1, 2.  Steps of 500 and more had not arrived after 100 epochs.
-# Our NNDSVD start in place of theirs needed 33 epochs, and 26 with projection.
+# The settings that arrive in the fewest epochs (22, 27 and 27) of those tried on these data: random starts 0, 1, 2 with
+# steps from 3 to 100 and, for labels, six pairs of start and step from 10 to 100.  Steps of 500 and more, tried from
+# start 0, had not arrived after 100 epochs.  Our NNDSVD start in place of theirs took 33 epochs, 26 with projection.
 BEST = Setting(step=30.0, seed=1)
 BEST_PROJECTED = Setting(step=60.0, seed=0, project=True)
 BEST_SUPERVISED = Setting(step=60.0, seed=0)  # projects by itself
