@@ -146,7 +146,7 @@ class _Factorisation:
         columns = check_nonnegative(X, "X").T
         if columns.shape[0] != self.n_features_in_:
             raise InputError(f"X has {columns.shape[0]} features, expected {self.n_features_in_} as in fit.")
-        return self._fitted_method.transform(self.factors_, columns)[-1].T
+        return self._fitted_method.transform(self._fit, columns)[-1].T
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Class index of new data, by the label map that was fitted.
@@ -203,7 +203,7 @@ class _Factorisation:
         return supervision.labels(np.where(y >= 0, np.searchsorted(self.classes_, y), -1), len(self.classes_))
 
     def _store(self, method: Method, fit: Fit) -> None:
-        self._fitted_method = method
+        self._fitted_method, self._fit = method, fit
         self.factors_ = fit.A
         self.codes_ = [S.T for S in fit.S]
         self.label_map_ = fit.B

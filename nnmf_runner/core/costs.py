@@ -7,29 +7,30 @@ tolerances mean the same for every data set.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_number
-from nnmf_runner.core.layer import Layer
-from nnmf_runner.core.linalg import Matrix, inner
-from nnmf_runner.core.nnls import ScaledProblem
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
+from nnmf_runner.core.linalg import Matrix, inner, squared_norm
+from nnmf_runner.core.nnls import Mask, ScaledProblem
 
 
 @dataclass
 class Derivative:
     """Value of a cost and its partial derivatives with the codes of every layer held fixed.
 
-    The derivative with respect to ``A_l`` is ``inputs_l @ right[l].T + A_l @ small[l] + direct[l]``: kept in
+    The derivative with respect to ``A_l`` is ``inputs_l @ right[l].T + sum A_l U V^T + direct[l]``: kept in
     parts, so that the backward pass can add its own and the data are read once more only.
 
     Attributes
     ----------
     value : float
     right : list of ndarray of shape (k_l, n), or None for zero
-    small : list of ndarray of shape (k_l, k_l), or None for zero
+    pairs : list of list of (U, V), each of shape (k_l, n)
     direct : list of ndarray of shape (k_{l-1}, k_l), or None for zero
     dS : list of ndarray of shape (k_l, n), or None for zero
         Derivative with respect to the codes.
@@ -37,7 +38,7 @@ class Derivative:
 
     value: float
     right: list[Matrix | None]
-    small: list[Matrix | None]
+    pairs: list[list[Pair]]
     direct: list[Matrix | None]
     dS: list[Matrix | None]
 
@@ -50,12 +51,33 @@ class Cost(Protocol):
     def check(self, n_layers: int) -> None:
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
 
+    def unit(self, X: Any) -> float:
+        """What the value is divided by to be relative to data X."""
+
+    def divergence(self, mask: Mask | None) -> BetaDivergence:
+        """Half the cost of one layer, for the known entries."""
+
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
 
 
+class Squared:
+    """What costs of squared residuals share."""
+
+    def check(self, n_layers: int) -> None:
+        """Fits any number of layers."""
+
+    def unit(self, X: Any) -> float:
+        """``||X||^2``."""
+        return squared_norm(X)
+
+    def divergence(self, mask: Mask | None) -> BetaDivergence:
+        """Half the squared residual."""
+        return BetaDivergence(2.0, mask)
+
+
 @dataclass
-class Reconstruction:
+class Reconstruction(Squared):
     """``||X - A_0 A_1 ... A_L S_L||^2``.
 
     References
@@ -65,32 +87,46 @@ class Reconstruction:
 
     name: ClassVar[str] = "reconstruction"
 
-    def check(self, n_layers: int) -> None:
-        """Fits any number of layers."""
-
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`."""
-        first, last = layers[0], layers[-1]
-        upper = [last.S]  # A_l ... A_L S_L for l = L+1 down to 1
-        for layer in reversed(layers[1:]):
-            upper.append(layer.A @ upper[-1])
-        upper.reverse()  # upper[l] is what A_l is multiplied by, (k_l, n)
-        outer = upper[0] @ upper[0].T  # (k_0, k_0)
-        value = squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(first.gram, outer)
+        first, upper = layers[0], _upper(layers)
+        approximated = first.gram_product(upper[0])
+        value = squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(approximated, upper[0])
+        value += sum(layer.share * layer.penalty() for layer in layers)
+        others: list[Matrix | None] = [None] * (len(layers) - 1)
+        direct, dS = _through_upper(layers, upper, 2.0 * (approximated - first.cross))
+        # The codes of one layer minimise the cost itself, with its penalty: nothing to propagate.
+        by_codes = _with_penalties(layers, dS) if others else [*others, None]
+        pairs = [[(2.0 * upper[0], upper[0])], *([] for _ in others)]
+        return Derivative(value, [-2.0 * upper[0], *others], pairs, direct, by_codes)
 
-        empty: list[Matrix | None] = [None] * (len(layers) - 1)
-        direct: list[Matrix | None] = [None]
-        derivative = 2.0 * (first.gram @ upper[0] - first.cross)  # dC / d upper[0], (k_0, n)
-        for layer, above in zip(layers[1:], upper[1:], strict=True):
-            direct.append(derivative @ above.T)
-            derivative = layer.A.T @ derivative
-        # With one layer the codes minimise the cost itself: nothing to propagate.
-        dS = [*empty, derivative if empty else None]
-        return Derivative(value, [-2.0 * upper[0], *empty], [2.0 * outer, *empty], direct, dS)
+
+def _with_penalties(layers: list[Layer], dS: Matrix) -> list[Matrix | None]:
+    """Derivatives by the codes of every layer: those of the penalties, and `dS` for the last."""
+    by_codes = [layer.share * layer.penalty_gradient() if layer.is_penalised else None for layer in layers]
+    by_codes[-1] = dS if by_codes[-1] is None else by_codes[-1] + dS
+    return by_codes
+
+
+def _upper(layers: list[Layer]) -> list[Matrix]:
+    """What every ``A_l`` is multiplied by in the product, ``A_{l+1} ... A_L S_L``, shape (k_l, n)."""
+    upper = [layers[-1].S]
+    for layer in reversed(layers[1:]):
+        upper.append(layer.A @ upper[-1])
+    return upper[::-1]
+
+
+def _through_upper(layers: list[Layer], upper: list[Matrix], derivative: Matrix) -> tuple[list[Matrix | None], Matrix]:
+    """From dC / d upper[0], shape (k_0, n), to the derivatives by ``A_1, ..., A_L`` and by ``S_L``."""
+    direct: list[Matrix | None] = [None]
+    for layer, above in zip(layers[1:], upper[1:], strict=True):
+        direct.append(derivative @ above.T)
+        derivative = layer.A.T @ derivative
+    return direct, derivative
 
 
 @dataclass
-class Energy:
+class Energy(Squared):
     """``w_0 ||X - A_0 S_0||^2 + sum_l w_l ||S_{l-1} - A_l S_l||^2``.
 
     Parameters
@@ -124,18 +160,53 @@ class Energy:
         weights = [*self.weights, *[1.0] * (len(layers) - len(self.weights))]
         value, norm = 0.0, squared_norm
         right: list[Matrix | None] = []
-        small: list[Matrix | None] = []
+        pairs: list[list[Pair]] = []
         dS: list[Matrix | None] = []
         for layer, weight in zip(layers, weights, strict=True):
-            S, outer = layer.S, layer.S @ layer.S.T
-            value += weight * (norm - 2.0 * inner(layer.cross, S) + inner(layer.gram, outer))
+            S = layer.S
+            residual = norm - 2.0 * inner(layer.cross, S) + inner(layer.gram_product(S), S)
+            value += weight * (residual + layer.penalty())
             right.append(-2.0 * weight * S)
-            small.append(2.0 * weight * outer)
+            pairs.append([(2.0 * weight * S, S)])
             if dS:  # this term's derivative with respect to its input, the codes below
                 dS[-1] = 2.0 * weight * (layer.inputs - layer.A @ S)
             dS.append(None)  # its derivative with respect to S vanishes on the passive sets
-            norm = float(np.trace(outer))
-        return Derivative(value, right, small, [None] * len(layers), dS)
+            norm = inner(S, S)
+        return Derivative(value, right, pairs, [None] * len(layers), dS)
+
+
+@dataclass
+class KullbackLeibler:
+    """The I-divergence ``D(X | A_0 A_1 ... A_L S_L)``, in units of the sum of X.
+
+    References
+    ----------
+    D. D. Lee and H. S. Seung, "Algorithms for non-negative matrix factorization", NIPS 2000.
+    """
+
+    name: ClassVar[str] = "kl"
+
+    def check(self, n_layers: int) -> None:
+        """Fits any number of layers."""
+
+    def unit(self, X: Any) -> float:
+        """Twice the sum of X."""
+        return 2.0 * self.divergence(None).unit(X)
+
+    def divergence(self, mask: Mask | None) -> BetaDivergence:
+        """The I-divergence."""
+        return BetaDivergence(1.0, mask)
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative, see `Cost.evaluate`: the whole approximation is formed."""
+        first, upper = layers[0], _upper(layers)
+        divergence, V = self.divergence(first.mask if isinstance(first, MaskedLayer) else None), first.A @ upper[0]
+        Q, P = divergence.parts(first.inputs, V)
+        dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
+        direct, dS = _through_upper(layers, upper, first.A.T @ dV)
+        direct[0] = dV @ upper[0].T
+        value = 2.0 * divergence.value(first.inputs, V) + sum(layer.share * layer.penalty() for layer in layers)
+        return Derivative(value, [None] * len(layers), [[] for _ in layers], direct, _with_penalties(layers, dS))
 
 
 def label_map(S: Matrix, Y: Matrix) -> Matrix:
@@ -173,9 +244,13 @@ class LabelDerivative:
 
 
 class LabelCost(Protocol):
-    """What the labels of the known columns add to the cost."""
+    """What the labels of the known columns add to the cost.
+
+    Those that multiplicative updates can minimise have a `divergence`, which is the cost over its beta.
+    """
 
     name: ClassVar[str]
+    divergence: ClassVar[BetaDivergence]
 
     def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
         """Value and derivatives for codes (k, n), one-hot labels (c, n) and the map B (c, k)."""
@@ -185,6 +260,7 @@ class SquaredLabels:
     """``||Y - B S||^2`` over the labelled columns."""
 
     name: ClassVar[str] = "squared"
+    divergence: ClassVar[BetaDivergence] = BetaDivergence(2.0)
 
     def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
         """Value and derivatives, see `LabelCost.evaluate`."""
@@ -207,6 +283,19 @@ class CrossEntropyLabels:
         value = float(np.log(total).sum()) - inner(Y, scores)
         difference = unit * (exponentials / total - Y)  # (c, n)
         return LabelDerivative(unit * value, B.T @ difference, difference @ S.T)
+
+
+class KullbackLeiblerLabels:
+    """The I-divergence ``D(Y | B S)`` over the labelled columns, for a nonnegative map."""
+
+    name: ClassVar[str] = "kl"
+    divergence: ClassVar[BetaDivergence] = BetaDivergence(1.0)
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        V = B @ S
+        Q, P = self.divergence.parts(Y, V)
+        return LabelDerivative(self.divergence.value(Y, V), B.T @ (Q - P), (Q - P) @ S.T)
 
 
 @dataclass(frozen=True)
@@ -238,5 +327,5 @@ class Labels:
         return self.weight / float(self.known.sum())
 
 
-COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy)}
-LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels)}
+COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy, KullbackLeibler)}
+LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

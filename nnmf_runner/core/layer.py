@@ -1,12 +1,37 @@
-"""Forward and backward pass of one layer ``S = q(A, X)``."""
+"""Forward and backward pass of one layer ``S = q(A, X)``, plain, with penalties, and with missing entries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from nnmf_runner.core.linalg import Matrix, cross_product
-from nnmf_runner.core.nnls import PassiveSystems, ScaledProblem, pivot
+from nnmf_runner.core.nnls import ColumnProblem, Mask, PassiveSystems, ScaledProblem, pivot
+
+# U, V for a term ``A U V^T`` of a derivative with respect to A.
+Pair = tuple[Matrix, Matrix]
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """A penalty ``l1 sum S + l2/2 ||S||^2`` on the codes of a layer, against ``1/2 ||inputs - A S||^2``.
+
+    Attributes
+    ----------
+    l1, l2 : float or ndarray of shape (k, 1)
+    share : float
+        What it counts with in the cost of the whole network.
+    """
+
+    l1: Any = 0.0
+    l2: Any = 0.0
+    share: float = 1.0
+
+
+NO_SHRINKAGE = Shrinkage()
 
 
 @dataclass
@@ -18,13 +43,14 @@ class Layer:
     A : ndarray of shape (k_in, k)
     inputs : ndarray or sparse matrix of shape (k_in, n)
     S : ndarray of shape (k, n)
-        The codes ``q(A, inputs)``.
+        The codes, ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``.
     gram, cross : ndarray of shape (k, k) and (k, n)
-        ``A^T A`` and ``A^T inputs``.
-    unit : ndarray of shape (k, 1)
+        ``A^T A`` and ``A^T inputs``; with missing entries there is one Gram matrix a column, (n, k, k).
+    unit : ndarray of shape (k, 1), or (k, n) with missing entries
         Units of the variables in which `systems` is scaled.
     systems : PassiveSystems
         The linear systems on the passive sets; hand them to the next `forward` as a warm start.
+    shrinkage : Shrinkage
     """
 
     A: Matrix
@@ -34,6 +60,36 @@ class Layer:
     cross: Matrix
     unit: Matrix
     systems: PassiveSystems
+    shrinkage: Shrinkage = NO_SHRINKAGE
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether the codes are."""
+        return self.shrinkage is not NO_SHRINKAGE
+
+    @property
+    def share(self) -> float:
+        """What the penalty counts with in the cost of the whole network."""
+        return self.shrinkage.share
+
+    def gram_product(self, T: Matrix) -> Matrix:
+        """``A^T A T`` over the known entries, for T of shape (k, n)."""
+        return self.gram @ T
+
+    def derivative(self, right: Matrix, pairs: Sequence[Pair]) -> Matrix:
+        """``inputs right^T + sum A U V^T`` over the known entries, shape (k_in, k); the inputs are read once."""
+        small = sum((U @ V.T for U, V in pairs), np.zeros_like(self.gram))  # (k, k)
+        return self.inputs @ right.T + self.A @ small
+
+    def penalty(self) -> float:
+        """``2 l1 sum S + l2 ||S||^2``: what the penalties add to ``||inputs - A S||^2``."""
+        if not self.is_penalised:
+            return 0.0
+        return float((2.0 * self.shrinkage.l1 * self.S + self.shrinkage.l2 * self.S**2).sum())
+
+    def penalty_gradient(self) -> Matrix:
+        """Derivative of `penalty` with respect to the codes."""
+        return 2.0 * (self.shrinkage.l1 + self.shrinkage.l2 * self.S)
 
     def adjoint(self, dS: Matrix) -> Matrix:
         """Solve the systems of the forward pass for a cost's derivative with respect to the codes.
@@ -47,7 +103,8 @@ class Layer:
         -------
         V : ndarray of shape (k, n)
             ``v_F = G_FF^{-1} g_F`` on the passive set F of each column, zero elsewhere.  The derivatives of
-            the cost through the layer are ``dC/dX = A V`` and ``dC/dA = X V^T - A (S V^T + V S^T)``.
+            the cost through the layer are ``dC/dX = A V``, ``dC/dA = X V^T - A (S V^T + V S^T)`` and, for a
+            penalty, ``dC/dl1 = -V``.
 
         Notes
         -----
@@ -57,27 +114,75 @@ class Layer:
         References
         ----------
         T. Will et al., "Neural nonnegative matrix factorization for hierarchical multilayer topic modeling",
-        arXiv:2303.00058, section 2.
+        arXiv:2303.00058, section 2; X. Sun, N. M. Nasrabadi and T. D. Tran, arXiv:1701.08349, with a penalty.
         """
         return self.unit * self.systems.solve(self.unit * dS)
 
 
-def forward(A: Matrix, inputs: Any, warm: PassiveSystems | None = None) -> Layer:
-    """Compute ``S = argmin_{S >= 0} ||inputs - A S||^2`` and keep what the backward pass needs.
+@dataclass
+class MaskedLayer(Layer):
+    """A layer that leaves out the missing entries of its input, which is zero there.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (k_in, n)
+        True where an entry is known.
+    """
+
+    mask: Mask = field(default_factory=lambda: np.ones((0, 0), bool))
+
+    def gram_product(self, T: Matrix) -> Matrix:
+        """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
+        return self.A.T @ (self.mask * (self.A @ T))
+
+    def derivative(self, right: Matrix, pairs: Sequence[Pair]) -> Matrix:
+        """``inputs right^T + sum (W o A U) V^T``, see `Layer.derivative`."""
+        gradient = self.inputs @ right.T
+        for U, V in pairs:
+            gradient += (self.mask * (self.A @ U)) @ V.T
+        return gradient
+
+
+def forward(
+    A: Matrix,
+    inputs: Any,
+    warm: PassiveSystems | None = None,
+    *,
+    mask: Mask | None = None,
+    shrinkage: Shrinkage = NO_SHRINKAGE,
+) -> Layer:
+    """Compute ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2`` and what its derivative needs.
 
     Parameters
     ----------
     A : ndarray of shape (k_in, k)
+        Of any sign.
     inputs : ndarray or sparse matrix of shape (k_in, n)
     warm : PassiveSystems, optional
         Systems of an earlier `Layer` with the same n and k to start from; they are taken over, so the earlier
         layer is not to be used any more.
+    mask : ndarray of bool, shape (k_in, n), optional
+        True where an entry of dense `inputs` is known; the others are zero and left out.
+    shrinkage : Shrinkage
+        Its `l1` and `l2`.
 
     Returns
     -------
     Layer
     """
-    gram, cross = A.T @ A, cross_product(A, inputs)
-    problem = ScaledProblem(gram, cross)
+    cross = cross_product(A, inputs)
+    gram = A.T @ A if mask is None else _column_grams(A, mask)
+    penalised = (gram, cross)
+    if shrinkage is not NO_SHRINKAGE:
+        penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
+    problem = ScaledProblem(*penalised) if mask is None else ColumnProblem(*penalised)
     solution = pivot(problem, warm)
-    return Layer(A, inputs, problem.unit * solution.S, gram, cross, problem.unit, solution.systems)
+    solved = (A, inputs, problem.unit * solution.S, gram, cross, problem.unit, solution.systems, shrinkage)
+    return Layer(*solved) if mask is None else MaskedLayer(*solved, mask)
+
+
+def _column_grams(A: Matrix, mask: Mask) -> Matrix:
+    """``A^T diag(w_j) A`` for every column ``w_j`` of the mask, shape (n, k, k)."""
+    m, k = A.shape
+    squares = (A[:, :, None] * A[:, None, :]).reshape(m, k * k)
+    return (mask.T.astype(float) @ squares).reshape(-1, k, k)

@@ -180,15 +180,56 @@ class ScaledProblem:
         """Largest absolute entry of every column of `cross`, shape (n,): what tolerances are relative to."""
         return _column_scale(self.cross)
 
+    def systems(self, passive: Mask) -> PassiveSystems:
+        """The linear systems of this problem on passive sets of shape (k, n)."""
+        return PassiveSystems(passive)
+
     def gradient(self, S: Matrix) -> Matrix:
         """``G S - C`` at `S` (in scaled variables), without the ridge."""
-        return self.gram @ S - RIDGE * S - self.cross
+        return _product(self.gram, S) - RIDGE * S - self.cross
 
     def residual(self, S: Matrix) -> Matrix:
         """Natural residual of every column of `S` (in scaled variables), shape (n,)."""
         gradient = self.gradient(S)
         relative = np.minimum(S / _column_scale(S), gradient / self.scale)
         return _largest(relative)
+
+
+class ColumnProblem(ScaledProblem):
+    """The same with a Gram matrix of its own for every column, as missing entries of ``X`` make it.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, k, k)
+    cross : ndarray of shape (k, n)
+
+    Attributes
+    ----------
+    unit : ndarray of shape (k, n)
+    """
+
+    def __init__(self, gram: Matrix, cross: Matrix) -> None:
+        length = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))  # (n, k)
+        unit = 1.0 / np.where(length > 0, length, 1.0)
+        self.unit = unit.T
+        self.gram = gram * unit[:, :, None] * unit[:, None, :]
+        diagonal = np.arange(gram.shape[-1])
+        self.gram[:, diagonal, diagonal] = 1.0 + RIDGE
+        self.cross = cross * self.unit
+
+    def systems(self, passive: Mask) -> PassiveSystems:
+        """The linear systems of this problem on passive sets of shape (k, n)."""
+        return ColumnSystems(passive)
+
+
+def _product(gram: Matrix, S: Matrix) -> Matrix:
+    """``G S``, shape (k, n), for a G of shape (k, k) or one a column, (n, k, k)."""
+    return gram @ S if gram.ndim == 2 else np.matvec(gram, S.T).T
+
+
+def _of_columns(gram: Matrix, columns: Index) -> Matrix:
+    """The Gram matrices of some columns."""
+    return gram if gram.ndim == 2 else gram[columns]
 
 
 def _largest(M: Matrix) -> Matrix:
@@ -248,6 +289,29 @@ class PassiveSystems:
         for part in _parts(n, k * k):
             S[:, part] = np.matvec(self._inverses[self._set_of[part]], rhs.T[part]).T
         return S
+
+
+class ColumnSystems(PassiveSystems):
+    """The systems where every column has a G of its own: one inverse a column.
+
+    Parameters
+    ----------
+    passive : ndarray of bool, shape (k, n)
+    """
+
+    def __init__(self, passive: Mask) -> None:
+        self.passive = passive
+
+    def factor(self, gram: Matrix) -> PassiveSystems:
+        """Take `gram` of shape (n, k, k), each symmetric positive definite and of unit diagonal."""
+        sets = self.passive.T
+        inside = sets[:, :, None] & sets[:, None, :]
+        self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
+        return self
+
+    def solve(self, rhs: Matrix) -> Matrix:
+        """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        return np.matvec(self._inverses, rhs.T).T
 
 
 class _Stacks:
@@ -351,9 +415,9 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     """
     k, n = problem.cross.shape
     gram = problem.gram
-    systems = systems or PassiveSystems(np.ones((k, n), bool))
+    systems = systems or problem.systems(np.ones((k, n), bool))
     S = systems.factor(gram).solve(problem.cross)
-    gradient = gram @ S - problem.cross
+    gradient = _product(gram, S) - problem.cross
     if np.where(systems.passive, S, gradient).min() >= 0:
         return Pivoted(S, systems, 1)
 
@@ -370,23 +434,23 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
         patience = np.where(count < fewest, PATIENCE, patience - 1)
         fewest = np.minimum(fewest, count)
         passive[:, columns] ^= np.where(patience >= 0, wrong, _last_only(wrong))
-        cross = problem.cross[:, columns]
-        part = PassiveSystems(passive[:, columns]).factor(gram).solve(cross)
+        cross, own = problem.cross[:, columns], _of_columns(gram, columns)
+        part = problem.systems(passive[:, columns]).factor(own).solve(cross)
         S[:, columns] = part
-        wrong = _infeasible(passive[:, columns], part, gram @ part - cross, tolerance[columns])
+        wrong = _infeasible(passive[:, columns], part, _product(own, part) - cross, tolerance[columns])
         still = wrong.any(axis=0)
         columns, wrong, fewest, patience = columns[still], wrong[:, still], fewest[still], patience[still]
     if len(columns):
-        S[:, columns] = _active_set(gram, problem.cross[:, columns])
+        S[:, columns] = _active_set(_of_columns(gram, columns), problem.cross[:, columns])
         passive[:, columns] = S[:, columns] > 0
-    return Pivoted(S, PassiveSystems(passive).factor(gram), n_iter)
+    return Pivoted(S, problem.systems(passive).factor(gram), n_iter)
 
 
 def _active_set(gram: Matrix, cross: Matrix) -> Matrix:
     """Solve column by column with scipy, as least squares in the Cholesky factor of `gram`."""
-    factor = np.linalg.cholesky(gram).T
-    rhs = np.linalg.solve(factor.T, cross)
-    return np.column_stack([optimize.nnls(factor, column)[0] for column in rhs.T])
+    factors = np.linalg.cholesky(np.broadcast_to(gram, (cross.shape[1], *gram.shape[-2:])))
+    rhs = np.linalg.solve(factors, cross.T[:, :, None])[:, :, 0]
+    return np.column_stack([optimize.nnls(F.T, column)[0] for F, column in zip(factors, rhs, strict=True)])
 
 
 def _infeasible(passive: Mask, S: Matrix, gradient: Matrix, tolerance: Matrix) -> Mask:

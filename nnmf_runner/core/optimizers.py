@@ -42,7 +42,9 @@ class Objective:
         self.network = network
         self.shapes = [variable.shape for variable in start]
         self.ends = np.cumsum([variable.size for variable in start])
-        self.n_nonnegative = int(self.ends[-2] if network.learns_map else self.ends[-1])
+        self.nonnegative = network.nonnegative(start)
+        bounds = [np.full(v.size, 0.0 if sign else -np.inf) for v, sign in zip(start, self.nonnegative, strict=True)]
+        self.lower = np.concatenate(bounds)
 
     def pack(self, variables: Sequence[Matrix]) -> Matrix:
         """All variables, or all gradients, as one vector."""
@@ -55,9 +57,7 @@ class Objective:
 
     def project(self, x: Matrix) -> Matrix:
         """Nearest feasible vector; changes `x` in place."""
-        nonnegative = x[: self.n_nonnegative]
-        np.maximum(nonnegative, 0.0, out=nonnegative)
-        return x
+        return np.maximum(x, self.lower, out=x)
 
     def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
         """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
@@ -71,12 +71,15 @@ class Objective:
         return result.value, self.pack(result.gradients)
 
     def stationarity(self, x: Matrix, gradient: Matrix) -> float:
-        """`monitor.stationarity` of the variables; the sign-free map counts with its plain gradient."""
-        variables, gradients = self.unpack(x), self.unpack(gradient)
-        if not self.network.learns_map:
-            return stationarity(variables, gradients)
-        free = float(np.linalg.norm(variables[-1]) * np.linalg.norm(gradients[-1]))
-        return max(free, stationarity(variables[:-1], gradients[:-1]))
+        """`monitor.stationarity` of the variables; those free of sign count with their plain gradient."""
+        bounded: list[tuple[Matrix, Matrix]] = []
+        free = 0.0
+        for variable, part, sign in zip(self.unpack(x), self.unpack(gradient), self.nonnegative, strict=True):
+            if sign:
+                bounded.append((variable, part))
+            else:
+                free = max(free, float(np.linalg.norm(variable) * np.linalg.norm(part)))
+        return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
 
 
 Rule = Callable[[Matrix, Matrix], Matrix]
@@ -320,7 +323,6 @@ class LBFGS:
         """Minimise, see `Optimizer.minimize`."""
         objective = Objective(network, start)
         x = objective.pack(start)
-        lower = np.where(np.arange(len(x)) < objective.n_nonnegative, 0.0, -np.inf)
         run = _LBFGSRun(objective, monitor, x)
         if not monitor.stop:
             unlimited = np.iinfo(np.int32).max
@@ -330,7 +332,7 @@ class LBFGS:
                     x,
                     jac=True,
                     method="L-BFGS-B",
-                    bounds=optimize.Bounds(lower, np.inf),
+                    bounds=optimize.Bounds(objective.lower, np.inf),
                     callback=run.accept,
                     options={
                         "maxcor": self.memory, "maxls": 30, "ftol": 0.0, "gtol": 0.0,

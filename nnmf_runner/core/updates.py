@@ -1,22 +1,26 @@
 """Updates of one factor with the other held fixed.
 
-Each decreases ``1/2 tr(F G F^T) - <C, F>`` over ``F >= 0``, the rows of F independent of each other.  For
-``||X - A S||^2`` that is F = A, ``G = S S^T``, ``C = X S^T``; and by transposition F = S^T, ``G = A^T A``,
+Each decreases ``1/2 tr(F G F^T) - <C, F> + shift sum F`` over ``F >= 0``, the rows of F independent of each other.
+For ``||X - A S||^2`` that is F = A, ``G = S S^T``, ``C = X S^T``; and by transposition F = S^T, ``G = A^T A``,
 ``C = X^T A``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nnmf_runner.core.costs import Labels
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.nnls import PassiveSystems, ScaledProblem, pivot
+from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 
+# How often the exponent of a multiplicative step is halved in search of a lower cost.
+MAX_HALVINGS = 10
 # Replaces zeros of the denominator.  Where that vanishes, the numerator does too, so any positive number does.
 TINY = np.finfo(float).tiny
 
@@ -27,8 +31,8 @@ class Update(ABC):
     absorbs_zeros: ClassVar[bool]
 
     @abstractmethod
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
-        """New value for F of shape (p, k), from ``G`` (k, k) and ``C`` (p, k)."""
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
+        """New value for F of shape (p, k), from ``G`` (k, k), ``C`` (p, k) and the penalty `shift` on its sum."""
 
 
 class Multiplicative(Update):
@@ -41,14 +45,31 @@ class Multiplicative(Update):
 
     absorbs_zeros = True
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        return multiply(F, cross, F @ gram)
+        return multiply(F, cross, F @ gram + shift)
 
 
 def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:
     """``F o numerator / denominator``, zero where the denominator vanishes."""
     return F * numerator / np.maximum(denominator, TINY)
+
+
+def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matrix:
+    """Take the first of ``F (new / F)^(1, 1/2, 1/4, ...)`` whose cost is no higher; stay at F if there is none.
+
+    `cost_of` gives one cost for all, or one a column; each column then has an exponent of its own.
+    """
+    ratio, before = new / np.maximum(F, TINY), cost_of(F)
+    taken = np.zeros(np.shape(before), bool)
+    for halvings in range(MAX_HALVINGS):
+        candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
+        better = ~taken & (cost_of(candidate) <= before)
+        F = np.where(better, candidate, F)
+        taken |= better
+        if taken.all():
+            break
+    return F
 
 
 class HALS(Update):
@@ -71,10 +92,10 @@ class HALS(Update):
     def __init__(self, sweeps: int = 2) -> None:
         self.sweeps = sweeps
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
         columns = np.ascontiguousarray(F.T).copy()  # (k, p), so that each is contiguous
-        target = np.ascontiguousarray(cross.T)
+        target = np.ascontiguousarray(cross.T) - shift
         for _ in range(self.sweeps):
             for j, pivot_entry in enumerate(gram.diagonal()):
                 if pivot_entry > 0:
@@ -96,9 +117,9 @@ class ExactLeastSquares(Update):
     def __init__(self) -> None:
         self._warm: PassiveSystems | None = None
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        problem = ScaledProblem(gram, cross.T)
+        problem = ScaledProblem(gram, cross.T - shift)
         solution = pivot(problem, self._warm)
         self._warm = solution.systems
         return (problem.unit * solution.S).T
@@ -120,14 +141,14 @@ class CodesStep:
     ----------
     S : ndarray of shape (k, n)
         The new codes.
-    label_cost : float
-        Weighted label cost of the old codes with the new map.
+    cost : float
+        Weighted label cost of the old codes with the new map, and their penalty.
     factors, gradients : list of ndarray
         The old values of what was updated, and the derivatives of the relative cost at them.
     """
 
     S: Matrix
-    label_cost: float
+    cost: float
     factors: list[Matrix]
     gradients: list[Matrix]
 
@@ -147,36 +168,45 @@ class MapStep:
 class Codes:
     """Updates codes, and a nonnegative label map if there are labels.
 
-    Minimises ``||X - A S||^2 / norm + weight ||Y - B S||^2 / ||Y||^2``, the second term over known columns.
+    Minimises the relative cost of the data, ``||X - A S||^2 / norm`` or another, plus that of the labels over the
+    known columns, ``weight ||Y - B S||^2 / ||Y||^2`` or their divergence, plus a penalty on S.
 
     Parameters
     ----------
     new_update : callable
         Gives a fresh `Update`.
     norm : float
-        ``||X||^2``.
+        The unit of the relative cost of the data: ``||X||^2`` for squared residuals.
     labels : Labels, optional
+        With a cost other than the squared one, `new_update` is multiplicative.
     S : ndarray of shape (k, n)
         First codes; the map starts at the best nonnegative one for them.
+    penalty : Penalty
+        On S.
 
     Attributes
     ----------
     B : ndarray of shape (c, k) or None
-
-    References
-    ----------
-    H. Lee, J. Yoo and S. Choi, "Semi-supervised nonnegative matrix factorization", IEEE Signal Process.
-    Lett. 17(1), 2010.
     """
 
-    def __init__(self, new_update: type[Update], norm: float, labels: Labels | None, S: Matrix) -> None:
-        self.norm = norm
+    def __init__(
+        self,
+        new_update: type[Update],
+        norm: float,
+        labels: Labels | None,
+        S: Matrix,
+        penalty: Penalty = NO_PENALTY,
+    ) -> None:
+        self.norm, self.penalty = norm, penalty
+        # The penalty in terms of half the cost of the data.
+        self._shift, self._ridge = norm / 2.0 * penalty.l1, norm * penalty.l2
+        self._map, self._tied, self._free = new_update(), new_update(), new_update()
         self.B: Matrix | None = None
-        self._free, self._tied, self._map = new_update(), new_update(), new_update()
         self._known = np.zeros(S.shape[1], bool) if labels is None else labels.known
         if labels is not None:
             self._Y = labels.Y[:, labels.known]
             self._tie = labels.scale * norm  # weight of ||Y - B S||^2 against ||X - A S||^2
+            self._divergence = labels.cost.divergence
             Sk = S[:, labels.known]
             B = ExactLeastSquares()(np.empty(0), Sk @ Sk.T, self._Y @ Sk.T)
             self.B = lift_zeros(B) if new_update.absorbs_zeros else B
@@ -184,27 +214,30 @@ class Codes:
     def step(self, S: Matrix, gram: Matrix, cross: Matrix) -> CodesStep:
         """Update B, then S, for ``gram = A^T A`` and ``cross = A^T X``."""
         gradient = 2.0 / self.norm * (gram @ S - cross)
-        labels = self.update_map(S)
+        if self.penalty is not NO_PENALTY:
+            gradient += self.penalty.gradient(S)
+            gram = gram + self._ridge * np.eye(len(gram))
+        labels, own = self.update_map(S), self.penalty.value(S)
         if labels is None or self.B is None:
-            return CodesStep(self._free(S.T, gram, cross.T).T, 0.0, [S], [gradient])
+            return CodesStep(self._free(S.T, gram, cross.T, self._shift).T, own, [S], [gradient])
         known = self._known
         gradient[:, known] += (labels.plus - labels.minus) * (2.0 / self.norm)
         new = np.empty_like(S)
         tied = gram + self._tie * self.B.T @ self.B  # (k, k)
-        new[:, known] = self._tied(S[:, known].T, tied, (cross[:, known] + labels.minus).T).T
+        new[:, known] = self._tied(S[:, known].T, tied, (cross[:, known] + labels.minus).T, self._shift).T
         if not known.all():
-            new[:, ~known] = self._free(S[:, ~known].T, gram, cross[:, ~known].T).T
-        return CodesStep(new, labels.cost, [S, labels.before], [gradient, labels.gradient])
+            new[:, ~known] = self._free(S[:, ~known].T, gram, cross[:, ~known].T, self._shift).T
+        return CodesStep(new, labels.cost + own, [S, labels.before], [gradient, labels.gradient])
 
     def multiplicative_step(self, S: Matrix, plus: Matrix, minus: Matrix) -> CodesStep:
         """Update B, then S multiplicatively, for the data's half-gradient ``plus - minus``, both nonnegative."""
-        plus, minus, labels = plus.copy(), minus.copy(), self.update_map(S)
+        plus, minus, labels = plus + self._shift + self._ridge * S, minus.copy(), self.update_map(S)
         if labels is not None:
             plus[:, self._known] += labels.plus
             minus[:, self._known] += labels.minus
-        step = CodesStep(multiply(S, minus, plus), 0.0, [S], [2.0 / self.norm * (plus - minus)])
+        step = CodesStep(multiply(S, minus, plus), self.penalty.value(S), [S], [2.0 / self.norm * (plus - minus)])
         if labels is not None:
-            step.label_cost = labels.cost
+            step.cost += labels.cost
             step.factors.append(labels.before)
             step.gradients.append(labels.gradient)
         return step
@@ -213,22 +246,29 @@ class Codes:
         """Update B for codes S; None where there are no labels."""
         if self.B is None:
             return None
-        Sk = S[:, self._known]
-        gram, cross = Sk @ Sk.T, self._Y @ Sk.T
-        before, self.B = self.B, self._map(self.B, gram, cross)
-        tie = self._tie
+        Sk, before = S[:, self._known], self.B
+        half = self._tie * self._divergence.beta / 2.0  # of the divergence, in terms of half the cost of the data
+        Q, P = self._divergence.parts(self._Y, before @ Sk)
+        plus, minus = Q @ Sk.T, P @ Sk.T
+        self.B = self._map(before, Sk @ Sk.T, minus) if self._divergence.beta == 2.0 else multiply(before, minus, plus)
+        fitted = self.B @ Sk
+        Q, P = self._divergence.parts(self._Y, fitted)
         return MapStep(
             before,
-            2.0 * tie / self.norm * (before @ gram - cross),
-            float(self.label_costs(S).sum()),
-            tie * self.B.T @ (self.B @ Sk),
-            tie * self.B.T @ self._Y,
+            2.0 * half / self.norm * (plus - minus),
+            float(self._label_costs(fitted).sum()),
+            half * self.B.T @ Q,
+            half * self.B.T @ P,
         )
 
-    def label_costs(self, S: Matrix) -> Matrix:
-        """What every column adds to the weighted label cost with the map as it is, shape (n,)."""
-        costs = np.zeros(S.shape[1])
+    def column_costs(self, S: Matrix) -> Matrix:
+        """What every column adds to the cost by its label, with the map as it is, and its penalty; shape (n,)."""
+        costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0)
         if self.B is not None:
-            residual = self.B @ S[:, self._known] - self._Y
-            costs[self._known] = self._tie / self.norm * (residual**2).sum(axis=0)
+            costs[self._known] += self._label_costs(self.B @ S[:, self._known])
         return costs
+
+    def _label_costs(self, fitted: Matrix) -> Matrix:
+        """Weighted label cost of every known column, for ``B S`` of shape (c, n_known)."""
+        each = self._divergence.entries(self._Y, fitted).sum(axis=0)
+        return self._divergence.beta * self._tie / self.norm * each

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, chain
-from nnmf_runner.core.monitor import History, Stop, StoppingRule
+from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
+from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.network import solve_layers
+from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.optimizers import LBFGS, Optimizer
+from nnmf_runner.core.regularisation import Penalty, Regularisation
+from nnmf_runner.core.updates import Codes, Multiplicative
 
 
 @dataclass
@@ -56,14 +63,19 @@ class Problem:
     Attributes
     ----------
     X : ndarray or sparse matrix of shape (m, n)
-        Nonnegative data, columns are samples.
+        Nonnegative data, columns are samples; zero where an entry is missing.
     labels : Labels or None
     cost : Cost
+    mask : ndarray of bool, shape (m, n), or None
+        True where an entry of dense X is known; None where all are.
+    regularisation : Regularisation
     """
 
     X: Any
     labels: Labels | None = None
     cost: Cost = field(default_factory=Reconstruction)
+    mask: Mask | None = None
+    regularisation: Regularisation = field(default_factory=Regularisation)
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,8 @@ class Fit:
         Label map of the last layer, where labels were known.
     history : History
     stop : Stop
+    parameters : dict of ndarray
+        What else the method needs to encode new data, by name.
     """
 
     A: list[Matrix]
@@ -108,18 +122,44 @@ class Fit:
     B: Matrix | None
     history: History
     stop: Stop
+    parameters: dict[str, Matrix] = field(default_factory=dict)
 
 
 class Method:
-    """A way to fit the factors.  Subclasses are dataclasses whose fields are the method's options."""
+    """A way to fit the factors.  Subclasses are dataclasses whose fields are the method's options.
+
+    Class attributes say what a method can do: the `costs` of the data and the `losses` of the labels it can
+    minimise; whether it `uses_optimizer`, `regularises` factors, has factors whose columns can be rescaled
+    (`rescales`), and the `most_layers` it can have.
+    """
 
     name: ClassVar[str]
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
+    regularises: ClassVar[bool] = False
+    most_layers: ClassVar[int | None] = None
 
-    def check(self, cost: Cost, supervision: Supervision, n_layers: int) -> None:
-        """Refuse a cost or label loss that the method cannot minimise, or a cost that does not fit the layers.
+    @property
+    def takes_missing(self) -> bool:
+        """Whether missing entries of the data can be left out."""
+        return False
+
+    @property
+    def rescales(self) -> bool:
+        """Whether a column of a factor can give its scale to the next factor without changing the model."""
+        return True
+
+    def check(
+        self,
+        cost: Cost,
+        supervision: Supervision,
+        n_layers: int,
+        regularisation: Regularisation | None = None,
+        *,
+        normalise: bool = False,
+    ) -> None:
+        """Refuse a cost, a loss of the labels, penalties or a number of layers that the method cannot have.
 
         Raises
         ------
@@ -132,14 +172,40 @@ class Method:
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
         cost.check(n_layers)
+        if self.most_layers is not None and n_layers > self.most_layers:
+            ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
+            raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
+        if regularisation is not None and regularisation.is_active and not self.regularises:
+            raise InputError(f"method={self.name} has no penalties on its factors. Expected regularisation of zero.")
+        if normalise and not self.rescales:
+            raise InputError(
+                f"method={self.name} with these options depends on the scale of its factors. Expected normalise=false."
+            )
+
+    def check_data(self, X: Any, mask: Mask | None) -> None:
+        """Refuse data that the method cannot take.
+
+        Raises
+        ------
+        InputError
+        """
+        if mask is None:
+            return
+        if not self.takes_missing:
+            raise InputError(
+                f"method={self.name} with these options cannot leave out missing entries. Expected X without NaN and "
+                "without mask or holdout, or one of: neural, deep, hier with solver=mu."
+            )
+        if sparse.issparse(X):
+            raise InputError("X is sparse, where missing entries cannot be told from zeros. Expected a dense X.")
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Factor the data of `problem` as `plan` says."""
         raise NotImplementedError
 
-    def transform(self, A: Sequence[Matrix], X: Any) -> list[Matrix]:
-        """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and fitted factors."""
-        return [layer.S for layer in solve_layers(A, X)]
+    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and what was fitted."""
+        return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit, len(fit.A)))]
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
         """From the codes of layer `level` down to the first, shape (k_0, n): the data are ``A_0`` times this."""
@@ -149,6 +215,57 @@ class Method:
         """What each code of layer `level` stands for in the data, shape (m, k_l): the data for unit codes."""
         unit = np.eye(A[level].shape[1])
         return A[0] @ self.decode(A, [unit] * (level + 1), level)
+
+
+def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
+    """What codes of new data minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
+
+    Nothing where it is the plain squared residual.
+    """
+    parameters = {} if divergence.beta == 2.0 else {"beta": np.array(divergence.beta)}
+    if any(np.any(term.l1) or np.any(term.l2) for term in on_S):
+        for i, (term, factor) in enumerate(zip(on_S, A, strict=True)):
+            for name in ("l1", "l2"):
+                parameters[f"{name}_{i}"] = np.broadcast_to(getattr(term, name), (factor.shape[1], 1)).astype(float)
+    return parameters
+
+
+def saved_divergence(fit: Fit, mask: Mask | None = None) -> BetaDivergence:
+    """The loss of the data that a fit was made with."""
+    return BetaDivergence(float(fit.parameters.get("beta", 2.0)), mask)
+
+
+def saved_shrinkage(fit: Fit, n: int) -> list[Shrinkage]:
+    """The penalties on the codes of `n` layers that a fit was made with."""
+    given = fit.parameters
+    return [Shrinkage(given[f"l1_{i}"], given[f"l2_{i}"]) if f"l1_{i}" in given else NO_SHRINKAGE for i in range(n)]
+
+
+def encode(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
+    """Codes of a network's data for fixed factors, by multiplicative updates, shape (k_L, n)."""
+    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from the zeros that an update cannot leave
+    penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
+    codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
+    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), only_codes=True)[1]
+
+
+def normalised(fit: Fit) -> Fit:
+    """The same factorisation with columns of unit length in every A: what they lose, the codes gain.
+
+    Penalties on the codes follow, so that new data are encoded as before.
+    """
+    A, S, parameters = [], [], dict(fit.parameters)
+    gained = np.ones(fit.A[0].shape[0])
+    for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
+        factor = factor * gained[:, None]
+        gained = np.linalg.norm(factor, axis=0)
+        gained = np.where(gained > 0, gained, 1.0)
+        A.append(factor / gained)
+        S.append(codes * gained[:, None])
+        for name, power in (("l1", 1), ("l2", 2)):
+            if f"{name}_{i}" in parameters:
+                parameters[f"{name}_{i}"] = parameters[f"{name}_{i}"] / gained[:, None] ** power
+    return replace(fit, A=A, S=S, B=None if fit.B is None else fit.B / gained, parameters=parameters)
 
 
 def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:

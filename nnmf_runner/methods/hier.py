@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from nnmf_runner.core.checks import check_choice
-from nnmf_runner.core.costs import Labels
-from nnmf_runner.core.layer import forward
+import numpy as np
+
+from nnmf_runner.core.checks import InputError, check_choice
+from nnmf_runner.core.costs import Cost
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import Shrinkage, forward
 from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
+from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
+from nnmf_runner.core.nnls import Mask
+from nnmf_runner.core.regularisation import Regularisation, factor_unit
 from nnmf_runner.core.updates import UPDATES, Codes, Update, lift_zeros
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+from nnmf_runner.methods.base import (
+    Fit,
+    Method,
+    Plan,
+    Problem,
+    Supervision,
+    encode,
+    loss_parameters,
+    saved_divergence,
+    saved_shrinkage,
+)
 
 
 @dataclass
@@ -31,10 +47,36 @@ class Hierarchical(Method):
     """
 
     name: ClassVar[str] = "hier"
+    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
+    losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
+    regularises: ClassVar[bool] = True
     solver: str = "hals"
 
     def __post_init__(self) -> None:
         check_choice(self.solver, UPDATES, "method.solver")
+
+    @property
+    def takes_missing(self) -> bool:
+        """Only by multiplicative updates."""
+        return self.solver == "mu"
+
+    def check(
+        self,
+        cost: Cost,
+        supervision: Supervision,
+        n_layers: int,
+        regularisation: Regularisation | None = None,
+        *,
+        normalise: bool = False,
+    ) -> None:
+        """Refuse what the method or its solver does not have, see `Method.check`."""
+        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
+        for name, value in (("cost", cost.name), ("supervision.loss", supervision.loss)):
+            if value == "kl" and self.solver != "mu":
+                raise InputError(
+                    f"{name}=kl needs multiplicative updates, but method.solver={self.solver}. "
+                    "Expected method=hier_mu, or method.solver=mu."
+                )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit layer after layer, see `Method.fit`."""
@@ -42,47 +84,77 @@ class Hierarchical(Method):
         factors: list[Matrix] = []
         codes: list[Matrix] = []
         stops: list[Stop | None] = []
+        shrinkage: list[Shrinkage] = []
         for level, start in enumerate(plan.start):
-            labels = problem.labels if level == len(plan.start) - 1 else None
+            last, first = level == len(plan.start) - 1, level == 0
+            layer = replace(
+                problem, X=inputs, labels=problem.labels if last else None, mask=problem.mask if first else None
+            )
             monitor = Monitor(plan.rule, history, level)
-            A, S, B = factorise(inputs, start, UPDATES[self.solver], labels, monitor)
+            A, S, B = factorise(layer, start, UPDATES[self.solver], monitor)
             factors.append(A)
             codes.append(S)
+            penalty = problem.regularisation.on_S(S.shape, factor_unit(squared_norm(inputs), 2))
+            norm = problem.cost.unit(inputs)
+            shrinkage.append(Shrinkage(norm / 2.0 * penalty.l1, norm * penalty.l2))
             inputs = S
             stops.append(monitor.stop)
-        return Fit(factors, codes, B, history, worst(stops))
+        parameters = loss_parameters(problem.cost.divergence(None), shrinkage, factors)
+        return Fit(factors, codes, B, history, worst(stops), parameters)
+
+    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, layer after layer, see `Method.transform`."""
+        divergence = saved_divergence(fit)
+        if divergence.beta == 2.0:
+            return super().transform(fit, X, mask)
+        codes, inputs = [], X
+        for A, shrinkage in zip(fit.A, saved_shrinkage(fit, len(fit.A)), strict=True):
+            codes.append(encode(NonnegativeNetwork(inputs, replace(divergence, mask=mask)), [A], shrinkage))
+            inputs, mask = codes[-1], None
+        return codes
 
 
 def factorise(
-    X: Any, A: Matrix, new_update: type[Update], labels: Labels | None, monitor: Monitor
+    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor
 ) -> tuple[Matrix, Matrix, Matrix | None]:
     """Fit one layer ``X ~ A S`` by alternating updates.
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (m, n)
+    problem : Problem
     A : ndarray of shape (m, k)
         Where to begin; the codes begin at ``q(A, X)``.
     new_update : type of Update
-    labels : Labels, optional
+        Multiplicative where entries are missing or the cost is not the squared residual.
     monitor : Monitor
 
     Returns
     -------
     A, S, B : ndarray of shape (m, k), (k, n) and (c, k) or None
     """
-    S = forward(A, X).S
+    X, norm = problem.X, problem.cost.unit(problem.X)
+    unit = factor_unit(squared_norm(X), 2)
+    if problem.regularisation.is_active:  # begin with the scale shared equally
+        A = A * (unit / np.linalg.norm(A))
+    S = forward(A, X, mask=problem.mask).S
+    on_A = problem.regularisation.on_A(A.shape, unit)
     if new_update.absorbs_zeros:
         A, S = lift_zeros(A), lift_zeros(S)
-    norm, update_A = squared_norm(X), new_update()
-    codes = Codes(new_update, norm, labels, S)
+    codes = Codes(new_update, norm, problem.labels, S, problem.regularisation.on_S(S.shape, unit))
+    divergence = problem.cost.divergence(problem.mask)
+    if divergence != BetaDivergence():
+        [A], S = fit_network(NonnegativeNetwork(X, divergence), [A], S, codes, monitor, [on_A])
+        return A, S, codes.B
+
+    update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     while True:
         gram, cross = S @ S.T, cross_product(S.T, X.T).T
         half_gradient = A @ gram - cross
         data_cost = 1.0 + inner(A, half_gradient - cross) / norm  # ||X - A S||^2 / ||X||^2
-        A_new = update_A(A, gram, cross)
+        A_new = update_A(A, gram + ridge, cross, norm / 2.0 * on_A.l1)
         step = codes.step(S, A_new.T @ A_new, cross_product(A_new, X))
-        measure = stationarity([A, *step.factors], [2.0 / norm * half_gradient, *step.gradients])
-        if monitor.watch(data_cost + step.label_cost, measure):
+        gradient = 2.0 / norm * half_gradient + on_A.gradient(A)
+        measure = stationarity([A, *step.factors], [gradient, *step.gradients])
+        if monitor.watch(data_cost + on_A.value(A) + step.cost, measure):
             return A, S, codes.B
         A, S = A_new, step.S

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from nnmf_runner.core.costs import Labels, label_map
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
+from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
-from nnmf_runner.core.network import Network, solve_layers
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+from nnmf_runner.core.network import Network, Terms, solve_layers
+from nnmf_runner.core.regularisation import factor_unit
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem, loss_parameters
 
 
 @dataclass
@@ -24,28 +29,60 @@ class Neural(Method):
     """
 
     name: ClassVar[str] = "neural"
-    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy")
+    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
+    regularises: ClassVar[bool] = True
+
+    @property
+    def takes_missing(self) -> bool:
+        """Always."""
+        return True
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""
-        network, labels = Network(problem.X, problem.cost, problem.labels), problem.labels
-        variables = list(plan.start)
+        start, labels = list(plan.start), problem.labels
+        if problem.regularisation.is_active:  # begin with the scale shared equally
+            unit = factor_unit(squared_norm(problem.X), len(start) + 1)
+            start = [factor * (unit / np.linalg.norm(factor)) for factor in start]
+        terms = self.terms(problem, start)
+        network = Network(problem.X, problem.cost, labels, mask=problem.mask, terms=terms)
+        variables = [*start, *self.first_l1(terms, start)]
         if labels is not None and labels.learn_map:
-            variables.append(_best_map(variables, problem.X, labels))
+            codes = solve_layers(start, problem.X, mask=problem.mask, shrinkage=terms.on_S)[-1].S
+            variables.append(_best_map(codes, labels))
         monitor = Monitor(plan.rule)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
-        A = variables[: len(plan.start)]
-        S = [layer.S for layer in solve_layers(A, problem.X, network.everything.warm)]
+        A, on_S = network.factors(variables), network.shrinkage(variables)
+        warm = network.everything.warm
+        S = [layer.S for layer in solve_layers(A, problem.X, warm, mask=problem.mask, shrinkage=on_S)]
         B = None
         if labels is not None:
-            B = variables[-1] if labels.learn_map else _best_map(A, problem.X, labels)
+            B = network.split(variables)[2] if labels.learn_map else _best_map(S[-1], labels)
         assert monitor.stop is not None
-        return Fit(A, S, B, monitor.history, monitor.stop)
+        return Fit(A, S, B, monitor.history, monitor.stop, loss_parameters(BetaDivergence(), on_S, A))
+
+    def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
+        """What the network has besides cost and labels: the penalties, that on the codes in the last layer.
+
+        The last layer's penalty stands against its own input, in the units that this has where all factors share
+        the scale of the data equally.
+        """
+        if not problem.regularisation.is_active:
+            return Terms()
+        norm, last = squared_norm(problem.X), len(start) - 1
+        unit = factor_unit(norm, last + 2)
+        on_A = [problem.regularisation.on_A(factor.shape, unit) for factor in start]
+        penalty = problem.regularisation.on_S((start[-1].shape[1], problem.X.shape[1]), unit)
+        share = unit ** (2 * last)
+        shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, share)
+        return Terms(on_A, [NO_SHRINKAGE] * last + [shrinkage])
+
+    def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
+        """The penalties that are variables; none here."""
+        return []
 
 
-def _best_map(A: Sequence[Matrix], X: Any, labels: Labels) -> Matrix:
-    """The label map that predicts best from the codes of `A`, shape (c, k_L)."""
-    codes = solve_layers(A, X)[-1].S[:, labels.known]
-    return label_map(codes, labels.Y[:, labels.known])
+def _best_map(S: Matrix, labels: Labels) -> Matrix:
+    """The label map that predicts best from the last codes, shape (c, k_L)."""
+    return label_map(S[:, labels.known], labels.Y[:, labels.known])

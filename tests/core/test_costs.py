@@ -3,7 +3,16 @@ import pytest
 from scipy.special import log_softmax
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import COSTS, LABEL_COSTS, CrossEntropyLabels, Energy, Labels, SquaredLabels, label_map
+from nnmf_runner.core.costs import (
+    COSTS,
+    LABEL_COSTS,
+    CrossEntropyLabels,
+    Energy,
+    KullbackLeibler,
+    Labels,
+    SquaredLabels,
+    label_map,
+)
 from nnmf_runner.core.network import solve_layers
 
 
@@ -60,6 +69,7 @@ def test_squared_labels_equal_their_definition(rng):
 @pytest.mark.parametrize("cost", LABEL_COSTS)
 def test_label_derivatives_equal_differences(cost, rng):
     S, Y, B = rng.random((4, 6)), one_hot(rng, 3, 6), rng.standard_normal((3, 4))
+    B = np.abs(B) if cost == "kl" else B  # a divergence is of nonnegative matrices
     dS, dB, h = rng.standard_normal(S.shape), rng.standard_normal(B.shape), 1e-6
     cost = LABEL_COSTS[cost]()
     result = cost.evaluate(S, Y, B)
@@ -75,7 +85,15 @@ def test_label_scale_is_the_weight_over_the_number_of_known_columns(rng):
     assert scale == pytest.approx(2.0 / np.linalg.norm(Y[:, known]) ** 2)
 
 
-@pytest.mark.parametrize("cost", COSTS)
+def test_kl_of_one_layer_is_its_divergence(rng):
+    X, A = rng.random((8, 10)), rng.random((8, 3))
+    layers = solve_layers([A], X)
+    V = A @ layers[0].S
+    value = KullbackLeibler().evaluate(layers, np.sum(X**2)).value / KullbackLeibler().unit(X)
+    assert value == pytest.approx(np.sum(X * np.log(X / V) - X + V) / X.sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("cost", ["reconstruction", "energy"])
 def test_costs_of_one_layer_are_its_squared_error(cost, rng):
     X, A = rng.random((8, 10)), rng.random((8, 3))
     layers = solve_layers([A], X)

@@ -175,7 +175,7 @@ def test_step_reports_the_label_cost_and_the_derivatives_of_the_whole_cost(name)
     dS = 2 / problem.norm * problem.A.T @ (problem.A @ S - problem.X)
     dS += 2 * scale * codes.B.T @ (L * (codes.B @ S - problem.Y))
     dB = 2 * scale * (L * (old @ S - problem.Y)) @ S.T
-    assert step.label_cost == pytest.approx(problem.label_cost(S, codes.B), rel=1e-12)
+    assert step.cost == pytest.approx(problem.label_cost(S, codes.B), rel=1e-12)
     np.testing.assert_array_equal(step.factors[1], old)
     np.testing.assert_allclose(step.gradients[0], dS, atol=1e-13)
     np.testing.assert_allclose(step.gradients[1], dB, atol=1e-13)
@@ -187,7 +187,7 @@ def test_both_forms_of_the_multiplicative_step_agree():
     theirs = problem.step(problem.codes("mu"), S)
     ours = problem.codes("mu").multiplicative_step(S, A.T @ A @ S, A.T @ X)
     np.testing.assert_allclose(ours.S, theirs.S, rtol=1e-12)
-    assert ours.label_cost == pytest.approx(theirs.label_cost)
+    assert ours.cost == pytest.approx(theirs.cost)
     for a, b in zip(ours.gradients, theirs.gradients, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-14)
 
@@ -198,5 +198,5 @@ def test_without_labels_there_is_no_map_and_no_label_cost(name):
     codes = Codes(UPDATES[name], problem.norm, None, problem.S)
     step = problem.step(codes, problem.S)
     assert codes.B is None
-    assert step.label_cost == 0.0
+    assert step.cost == 0.0
     assert len(step.factors) == len(step.gradients) == 1

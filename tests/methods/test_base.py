@@ -58,7 +58,7 @@ def test_topics_are_the_products_of_the_factors(method, rng):
 
 def test_codes_of_new_samples_have_their_shapes_and_do_not_depend_on_each_other(method, toy, plan):
     fit = method.fit(Problem(toy.X), plan)
-    codes, some = method.transform(fit.A, toy.X), method.transform(fit.A, toy.X[:, 5:8])
+    codes, some = method.transform(fit, toy.X), method.transform(fit, toy.X[:, 5:8])
     assert [S.shape for S in codes] == [(9, 90), (4, 90), (2, 90)]
     for whole, part in zip(codes, some, strict=True):
         np.testing.assert_allclose(part, whole[:, 5:8], atol=1e-9)
@@ -116,8 +116,8 @@ def test_bad_supervision_is_refused_by_name(options, message):
 @pytest.mark.parametrize(
     ("cost", "supervision", "message"),
     [
-        (Energy(), Supervision(), r"has no cost=energy\. Expected one of: reconstruction\."),
-        (Reconstruction(), Supervision("cross_entropy"), r"has no supervision\.loss=cross_entropy\. .* squared\."),
+        (Energy(), Supervision(), r"has no cost=energy\. Expected one of: reconstruction, kl\."),
+        (Reconstruction(), Supervision("cross_entropy"), r"has no supervision\.loss=cross_entropy\. .* squared, kl\."),
     ],
 )
 def test_unsupported_costs_are_refused(name, cost, supervision, message):

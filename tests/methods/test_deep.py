@@ -3,12 +3,14 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.linalg import squared_norm
 from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_network, fit_product, pooling
 from nnmf_runner.core.updates import Codes, Multiplicative
 from nnmf_runner.methods import Plan, Problem, Supervision
-from nnmf_runner.methods.deep import Deep, _Network, activation, fit_linear, fit_network, pooling
+from nnmf_runner.methods.deep import Deep
 
 POOLINGS = ["none", "mean", "max"]
 ACTIVATIONS = [("identity", 1.0), ("power", 0.5), ("power", 2.0), ("log1p", 1.0)]
@@ -65,7 +67,7 @@ def test_parts_are_nonnegative_and_differ_by_half_the_derivative(method, rng):
     group = 1 if method.pooling == "none" else method.pool_size
     X = rng.random((8, 9))
     A, S = [rng.random((8, 4)), rng.random((4 * group, 3)), rng.random((3 * group, 2))], rng.random((2, 9))
-    network, h = _Network(X, method), 1e-6
+    network, h = method._network(X, BetaDivergence()), 1e-6
     for block in range(4):
         plus, minus = network.parts(A, S, block)
         assert min(plus.min(), minus.min()) >= 0
@@ -85,7 +87,7 @@ def test_linear_path_equals_the_network_iteration_by_iteration(toy, rng, supervi
     labels = Supervision(weight=0.1).labels(np.where(np.arange(90) % 2, toy.classes[2], -1), 2) if supervised else None
     A, S = [rng.random(shape) for shape in ((87, 9), (9, 4), (4, 2))], rng.random((2, 90))
     found = []
-    for fit, data in ((fit_linear, X), (fit_network, _Network(X, Deep()))):
+    for fit, data in ((fit_product, X), (fit_network, NonnegativeNetwork(X))):
         monitor = Monitor(StoppingRule(max_iter=25))
         found.append(([*fit(data, A, S, Codes(Multiplicative, squared_norm(X), labels, S), monitor)], monitor.history))
     (ours, our_history), (theirs, their_history) = found
@@ -99,7 +101,7 @@ def test_first_multiplicative_updates_equal_the_formulas(rng):
     """Section 5 of the design, no pooling and no activation: every block with the newest values of the others."""
     X, A, S = rng.random((12, 15)), [rng.random((12, 5)), rng.random((5, 3))], rng.random((3, 15))
     monitor = Monitor(StoppingRule(max_iter=1))
-    found, codes = fit_linear(X, A, S, Codes(Multiplicative, squared_norm(X), None, S), monitor)
+    found, codes = fit_product(X, A, S, Codes(Multiplicative, squared_norm(X), None, S), monitor)
     H = A[1] @ S
     A0 = A[0] * (X @ H.T) / (A[0] @ H @ H.T)
     A1 = A[1] * (A0.T @ X @ S.T) / (A0.T @ A0 @ A[1] @ S @ S.T)
@@ -140,7 +142,7 @@ def test_sparse_equals_dense(method, rng):
 def test_codes_of_the_training_data_fit_them_no_worse(method, toy):
     fit = method.fit(Problem(toy.X), plan(toy.X, (9, 4)))
     some = slice(None, None, 15)
-    codes, trained = method.transform(fit.A, toy.X[:, some]), [S[:, some] for S in fit.S]
+    codes, trained = method.transform(fit, toy.X[:, some]), [S[:, some] for S in fit.S]
     found, before = (np.linalg.norm(toy.X[:, some] - plain_output(method, fit.A, S[-1])) for S in (codes, trained))
     # A nonlinear network has local minima, and its updates stop at a tolerance.
     assert found <= (1.0 + 1e-9 if method.is_linear else 1.02) * before

@@ -25,7 +25,7 @@ def half_known(classes):
 def test_codes_of_the_training_data_are_those_of_the_fit(name, toy):
     p = plan(toy.X, (9, 4, 2))
     fit = Neural().fit(Problem(toy.X), Plan(p.start, p.rule, OPTIMIZERS[name]()))
-    for found, trained in zip(Neural().transform(fit.A, toy.X), fit.S, strict=True):
+    for found, trained in zip(Neural().transform(fit, toy.X), fit.S, strict=True):
         np.testing.assert_allclose(found, trained, atol=1e-8 * trained.max())
 
 

@@ -9,7 +9,7 @@ SINGLE = [
     ("method=foo", ["method=foo", "deep, hier", "neural"]),
     ("method=neurl", ["Did you mean 'neural'?"]),
     ("dataset=foo", ["dataset=foo", "toy"]),
-    ("cost=foo", ["cost=foo", "energy, reconstruction"]),
+    ("cost=foo", ["cost=foo", "energy, kl, reconstruction"]),
     ("optimizer=foo", ["optimizer=foo", "lbfgs"]),
     ("init=foo", ["init=foo", "nndsvd"]),
     ("experiment=tabel1", ["experiment=tabel1", "Did you mean 'table1"]),

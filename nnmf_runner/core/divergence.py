@@ -1,0 +1,67 @@
+"""Beta-divergences: the loss of the data, or of the labels, that multiplicative updates decrease.
+
+Missing entries of the data are zero and left out through a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.nnls import Mask
+
+# Replaces zeros of the approximation, which divide.
+SMALLEST = float(np.sqrt(np.finfo(float).tiny))
+
+
+@dataclass(frozen=True)
+class BetaDivergence:
+    """``D(X | V)`` of order beta over the known entries: ``1/2 ||X - V||^2`` for 2, the I-divergence for 1.
+
+    Parameters
+    ----------
+    beta : float
+        From 1 to 2.
+    mask : ndarray of bool, shape (m, n), optional
+        True where an entry is known; ``X`` is zero elsewhere.
+
+    References
+    ----------
+    C. Fevotte and J. Idier, "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural
+    Comput. 23(9), 2011.
+    """
+
+    beta: float = 2.0
+    mask: Mask | None = None
+
+    def unit(self, X: Matrix) -> float:
+        """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""
+        return float((X**self.beta).sum()) / self.beta
+
+    def entries(self, X: Matrix, V: Matrix) -> Matrix:
+        """What every entry adds to ``D(X | V)``, shape (m, n)."""
+        V = np.maximum(V, SMALLEST)
+        if self.beta == 2.0:
+            each = 0.5 * (X - V) ** 2
+        elif self.beta == 1.0:
+            each = special.kl_div(X, V)
+        else:
+            b = self.beta
+            each = (X**b + (b - 1.0) * V**b - b * X * V ** (b - 1.0)) / (b * (b - 1.0))
+        return each if self.mask is None else each * self.mask
+
+    def value(self, X: Matrix, V: Matrix) -> float:
+        """``D(X | V)``."""
+        return float(self.entries(X, V).sum())
+
+    def parts(self, X: Matrix, V: Matrix) -> tuple[Matrix, Matrix]:
+        """Nonnegative parts ``Q`` and ``P`` of the derivative ``Q - P`` with respect to V, shape (m, n) each."""
+        if self.beta == 2.0:
+            Q, P = V, X
+        else:
+            V = np.maximum(V, SMALLEST)
+            Q, P = V ** (self.beta - 1.0), X * V ** (self.beta - 2.0)
+        return (Q if self.mask is None else Q * self.mask), P

@@ -1,0 +1,232 @@
+"""Nonnegative networks fitted by multiplicative updates: products of factors, with or without activation and pooling.
+
+``V = A_0 H_1``, ``H_l = pool(f(A_l H_{l+1}))``, ``H_{L+1} = S_L``.  One layer is NMF; several without activation and
+pooling are a product of factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.linalg import Matrix, cross_product, inner
+from nnmf_runner.core.monitor import Monitor, stationarity
+from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
+from nnmf_runner.core.updates import TINY, Codes, multiply, shortened
+
+ArrayFunction = Callable[[Matrix], Matrix]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A nonnegative increasing function of nonnegative numbers and its derivative."""
+
+    value: ArrayFunction
+    slope: ArrayFunction
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A map from groups of `size` neighbouring rows to one row each, and its transpose at a point.
+
+    ``down(F)`` has shape (k, n) for F of shape (size k, n); ``up(F, D)`` distributes D of shape (k, n) back.
+    """
+
+    down: ArrayFunction
+    up: Callable[[Matrix, Matrix], Matrix]
+
+
+def activation(name: str, exponent: float = 1.0) -> Activation:
+    """The activation of that name; `exponent` is that of ``power``."""
+    if name == "identity":
+        return Activation(lambda Z: Z, np.ones_like)
+    if name == "power":
+        return Activation(lambda Z: Z**exponent, lambda Z: exponent * np.maximum(Z, TINY) ** (exponent - 1.0))
+    return Activation(np.log1p, lambda Z: 1.0 / (1.0 + Z))
+
+
+def pooling(name: str, size: int = 1) -> Pooling:
+    """The pooling of that name over groups of `size` rows."""
+    if name == "none":
+        return Pooling(lambda F: F, lambda F, D: D)
+
+    def grouped(F: Matrix) -> Matrix:
+        return F.reshape(-1, size, F.shape[-1])  # (k, size, n)
+
+    def spread(D: Matrix) -> Matrix:
+        return np.repeat(D, size, axis=0)
+
+    if name == "mean":
+        return Pooling(lambda F: grouped(F).mean(axis=1), lambda F, D: spread(D) / size)
+
+    def up(F: Matrix, D: Matrix) -> Matrix:
+        largest = np.arange(size)[:, None] == grouped(F).argmax(axis=1)[:, None, :]
+        return spread(D) * largest.reshape(F.shape)
+
+    return Pooling(lambda F: grouped(F).max(axis=1), up)
+
+
+NO_ACTIVATION, NO_POOLING = activation("identity"), pooling("none")
+
+
+class NonnegativeNetwork:
+    """A network's output, its cost, and the two nonnegative parts of every derivative.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+        Made dense: the output has its shape.
+    divergence : BetaDivergence
+    activation : Activation
+    pooling : Pooling
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        divergence: BetaDivergence | None = None,
+        activation: Activation = NO_ACTIVATION,
+        pooling: Pooling = NO_POOLING,
+    ) -> None:
+        self.X = X.toarray() if sparse.issparse(X) else X
+        self.divergence = divergence or BetaDivergence()
+        self.unit = self.divergence.unit(self.X)
+        self.f, self.pool = activation, pooling
+
+    def forward(self, A: Sequence[Matrix], S: Matrix) -> tuple[list[Matrix], list[Matrix]]:
+        """``Z_0, ..., Z_L``, what each ``A_l H_{l+1}`` is, and ``H_1, ..., H_{L+1}``."""
+        Z: list[Matrix] = []
+        H = [S]
+        for factor in reversed(A[1:]):
+            Z.append(factor @ H[-1])
+            H.append(self.pool.down(self.f.value(Z[-1])))
+        return [A[0] @ H[-1], *Z[::-1]], H[::-1]
+
+    def costs(self, A: Sequence[Matrix], S: Matrix) -> Matrix:
+        """What every column adds to the relative cost of the data, shape (n,)."""
+        return self.divergence.entries(self.X, self.forward(A, S)[0][0]).sum(axis=0) / self.unit
+
+    def parts(self, A: Sequence[Matrix], S: Matrix, block: int) -> tuple[Matrix, Matrix]:
+        """Positive and negative part of the divergence's derivative by ``A_block``, or by S if there is none."""
+        Z, H = self.forward(A, S)
+        plus, minus = self.divergence.parts(self.X, Z[0])
+        for i in range(1, min(block, len(A) - 1) + 1):
+            F, slope = self.f.value(Z[i]), self.f.slope(Z[i])
+            plus = slope * self.pool.up(F, A[i - 1].T @ plus)
+            minus = slope * self.pool.up(F, A[i - 1].T @ minus)
+        if block == len(A):
+            return A[-1].T @ plus, A[-1].T @ minus
+        return plus @ H[block].T, minus @ H[block].T
+
+
+def fit_network(
+    network: NonnegativeNetwork,
+    A: list[Matrix],
+    S: Matrix,
+    codes: Codes,
+    monitor: Monitor,
+    on_A: Sequence[Penalty] = (),
+    *,
+    only_codes: bool = False,
+) -> tuple[list[Matrix], Matrix]:
+    """Multiplicative updates of a network, each shortened until the cost does not rise.
+
+    Parameters
+    ----------
+    network : NonnegativeNetwork
+    A : list of ndarray
+        Strictly positive.
+    S : ndarray of shape (k_L, n)
+        Strictly positive.
+    codes : Codes
+        Of unit ``2 network.unit``.
+    monitor : Monitor
+    on_A : sequence of Penalty
+        One a factor, or none.
+    only_codes : bool
+        Whether the factors stay.
+
+    Returns
+    -------
+    A, S
+    """
+    penalties = list(on_A) or [NO_PENALTY] * len(A)
+    while True:
+        new, factors, gradients = list(A), [] if only_codes else list(A), []
+        cost = float(network.costs(A, S).sum()) + sum(map(Penalty.value, penalties, factors))
+        for i in range(len(factors)):
+            plus, minus = network.parts(new, S, i)
+            plus = plus + network.unit * penalties[i].gradient(A[i])
+            gradients.append((plus - minus) / network.unit)
+            cost_of = partial(_cost_with, network, new, S, i, penalties[i])
+            new[i] = shortened(A[i], multiply(A[i], minus, plus), cost_of)
+        step = codes.multiplicative_step(S, *network.parts(new, S, len(A)))
+        measure = stationarity([*factors, *step.factors], [*gradients, *step.gradients])
+        if monitor.watch(cost + step.cost, measure):
+            return A, S
+        S = shortened(S, step.S, partial(_costs_of_codes, network, new, codes))
+        A = new
+
+
+def _cost_with(network: NonnegativeNetwork, A: list[Matrix], S: Matrix, i: int, penalty: Penalty, F: Matrix) -> float:
+    return float(network.costs([*A[:i], F, *A[i + 1 :]], S).sum()) + penalty.value(F)
+
+
+def _costs_of_codes(network: NonnegativeNetwork, A: list[Matrix], codes: Codes, S: Matrix) -> Matrix:
+    return network.costs(A, S) + codes.column_costs(S)
+
+
+def fit_product(
+    X: Any, A: list[Matrix], S: Matrix, codes: Codes, monitor: Monitor, on_A: Sequence[Penalty] = ()
+) -> tuple[list[Matrix], Matrix]:
+    """Multiplicative updates of ``||X - A_0 ... A_L S||^2``, reading X twice an iteration.
+
+    The same as `fit_network` for squared residuals of all entries, without forming the product.
+
+    Every block is updated with the newest values of the others: the layers from the data up, then the codes.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+    A : list of ndarray of shape (k_{l-1}, k_l)
+    S : ndarray of shape (k_L, n)
+    codes : Codes
+    monitor : Monitor
+    on_A : sequence of Penalty
+        One a factor, or none.
+
+    Returns
+    -------
+    A, S
+    """
+    half, penalties = codes.norm / 2.0, list(on_A) or [NO_PENALTY] * len(A)
+    while True:
+        H = [S]
+        for factor in reversed(A[1:]):
+            H.append(factor @ H[-1])
+        H.reverse()  # H[l] is what A_l is multiplied by
+
+        outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
+        denominator = A[0] @ outer
+        cost = 1.0 + inner(A[0], denominator - 2.0 * cross) / codes.norm + sum(map(Penalty.value, penalties, A))
+        denominator += half * penalties[0].gradient(A[0])
+        gradients = [(denominator - cross) / half]
+        new = [multiply(A[0], cross, denominator)]
+        gram, cross = new[0].T @ new[0], cross_product(new[0], X)  # of A_0 ... A_{l-1}
+        for factor, above, penalty in zip(A[1:], H[1:], penalties[1:], strict=True):
+            numerator = cross @ above.T
+            denominator = gram @ factor @ (above @ above.T) + half * penalty.gradient(factor)
+            gradients.append((denominator - numerator) / half)
+            new.append(multiply(factor, numerator, denominator))
+            gram, cross = new[-1].T @ gram @ new[-1], new[-1].T @ cross
+        step = codes.step(S, gram, cross)
+        measure = stationarity([*A, *step.factors], [*gradients, *step.gradients])
+        if monitor.watch(cost + step.cost, measure):
+            return A, S
+        A, S = new, step.S
