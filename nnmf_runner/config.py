@@ -25,7 +25,9 @@ from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.init import INITIALISATIONS
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
+from nnmf_runner.datasets.base import digest, read_mask
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.results.record import REGIMES, SCHEMA_VERSION
 
@@ -49,6 +51,8 @@ class RunConfig:
         One object a group, see `GROUPS`.
     supervision : Supervision
         How known labels enter the cost.
+    regularisation : Regularisation
+        Penalties on the factors.
     layers : list of int, int or str
         Ranks from the data up; ``9-4-2`` means ``[9, 4, 2]``.
     label_fraction : float
@@ -56,8 +60,15 @@ class RunConfig:
     label_level : int, optional
         Which level of the labels to use; by default that with as many classes as the last rank, or nearly.
     allow_growing_ranks : bool
+    holdout : float
+        Share of the known entries of the data that are hidden from the method; the record has the error on them.
+    mask : str, optional
+        A ``.npy`` file of booleans of the shape of the data, false where an entry is missing.  So is any NaN.
+    normalise : bool
+        Whether columns of every A are scaled to unit length after the fit, which the codes make up for.
     seed : int
-        Fixes the data's noise, the known labels and the initial factors, each from a stream of its own.
+        Fixes the data's noise, the known labels, the entries held out and the initial factors, each from a stream of
+        its own.
     trials : int
         Number of seeds, from `seed` on.
     workers : int, optional
@@ -80,10 +91,14 @@ class RunConfig:
     optimizer: Any = MISSING
     init: Any = MISSING
     supervision: Supervision = field(default_factory=Supervision)
+    regularisation: Regularisation = field(default_factory=Regularisation)
     layers: Any = "9-4-2"
     label_fraction: float = 0.0
     label_level: int | None = None
     allow_growing_ranks: bool = False
+    holdout: float = 0.0
+    mask: str | None = None
+    normalise: bool = False
     seed: int = 0
     trials: int = 1
     workers: int | None = 1
@@ -97,6 +112,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
         check_number(self.label_fraction, "label_fraction", low=0.0, high=1.0)
+        check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
         check_number(self.seed, "seed", low=0, integer=True)
         check_number(self.trials, "trials", low=1, integer=True)
         check_number(self.tol, "tol", low=0.0)
@@ -114,7 +130,7 @@ class RunConfig:
                 raise InputError(
                     f"reported[{i}]={entry} is not valid. Expected a mapping with regime, layers and method."
                 )
-        self.method.check(self.cost, self.supervision, len(self.layers))
+        self.method.check(self.cost, self.supervision, len(self.layers), self.regularisation, normalise=self.normalise)
 
     @property
     def folder(self) -> Path:
@@ -136,6 +152,10 @@ class RunConfig:
             "label_fraction": self.label_fraction,
             "label_level": self.label_level,
             "supervision": dataclasses.asdict(self.supervision),
+            "regularisation": dataclasses.asdict(self.regularisation),
+            "holdout": self.holdout,
+            "mask": None if self.mask is None else digest(read_mask(self.mask)),
+            "normalise": self.normalise,
             "tol": self.tol,
             "max_iter": self.max_iter,
             "seed": seed,
@@ -292,5 +312,6 @@ def _legal_keys() -> list[str]:
     nested = [
         f"{group}.{name}" for group, registry in GROUPS.items() for part in registry.values() for name in _fields(part)
     ]
-    supervision = [f"supervision.{name}" for name in _fields(Supervision)]
-    return [*_fields(RunConfig), "experiment", *sorted(set(nested)), *supervision]
+    parts = {"supervision": Supervision, "regularisation": Regularisation}
+    options = [f"{part}.{name}" for part, of in parts.items() for name in _fields(of)]
+    return [*_fields(RunConfig), "experiment", *sorted(set(nested)), *options]

@@ -20,14 +20,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from tqdm import tqdm
 
 from nnmf_runner.config import RunConfig
-from nnmf_runner.core.checks import InputError, check_nonnegative
+from nnmf_runner.core.checks import InputError, filled, split_missing
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.methods import Fit, Plan, Problem, check_layers
+from nnmf_runner.datasets.base import read_mask
+from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
@@ -44,6 +46,10 @@ STATUS = {
     Stop.DIVERGED: records.DIVERGED,
     Stop.INTERRUPTED: records.INTERRUPTED,
 }
+
+
+# Metrics of the last layer that stand for the run.
+LAST_LAYER = ("relative_error", "heldout_error", "accuracy", "accuracy_unknown", "accuracy_fit")
 
 
 class StopEvent(Protocol):
@@ -102,13 +108,15 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     factors = history = None
     try:
         dataset = config.dataset.load(stream(seed, "data"))
-        check_data(config, dataset)
+        entries = visible_entries(config, dataset, stream(seed, "holdout"))
+        check_data(config, dataset, entries)
         known = known_labels(config, dataset, stream(seed, "labels"))
         started = time.perf_counter()
         with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
-            fit = fit_factors(config, dataset, known, seed, lambda *state: show(*state) or interrupted.is_set())
+            progress = lambda *state: show(*state) or interrupted.is_set()  # noqa: E731
+            fit = fit_factors(config, dataset, entries, known, seed, progress)
         seconds = time.perf_counter() - started
-        layers = score(config, dataset, known, fit)
+        layers = score(config, dataset, entries, known, fit)
     except InputError:
         raise
     except Exception as error:
@@ -117,7 +125,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         record |= {"status": records.FAILED, "stop": None, "message": message, "traceback": traceback.format_exc()}
         record |= {"metrics": {}, "layers": []}
     else:
-        last = {name: layers[-1][name] for name in ("relative_error", "accuracy", "accuracy_unknown", "accuracy_fit")}
+        last = {name: layers[-1][name] for name in LAST_LAYER}
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
         record |= {"dataset": _described(dataset), "tree_agreement": _tree(dataset, fit)}
@@ -128,14 +136,53 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     return Outcome(folder, record)
 
 
-def check_data(config: RunConfig, dataset: Dataset) -> None:
-    """Refuse ranks and label fractions that the data do not allow.
+@dataclass(frozen=True)
+class Entries:
+    """The data as a method sees them, and what it does not see.
+
+    Attributes
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+        Zero where an entry is missing or held out.
+    mask : ndarray of bool, shape (m, n), or None
+        True where an entry is seen; None where all are.
+    heldout : ndarray of shape (m, n) or None
+        The data where they are held out, NaN elsewhere.
+    """
+
+    X: Any
+    mask: NDArray[np.bool_] | None = None
+    heldout: NDArray[Any] | None = None
+
+
+def visible_entries(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> Entries:
+    """Tell missing entries apart and hold out the share of the known ones that the configuration asks for.
+
+    Raises
+    ------
+    InputError
+        If the data are not acceptable, or the mask does not fit them.
+    """
+    X, mask = split_missing(dataset.X, "X", None if config.mask is None else read_mask(config.mask))
+    if not config.holdout:
+        return Entries(X, mask)
+    if sparse.issparse(X):
+        raise InputError(f"holdout={config.holdout:g} needs dense data, dataset={dataset.name} is sparse.")
+    known = np.ones(X.shape, bool) if mask is None else mask
+    hidden = np.zeros(X.shape, bool)
+    at = np.flatnonzero(known)
+    hidden.flat[rng.choice(at, round(config.holdout * len(at)), replace=False)] = True
+    return Entries(*split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden), np.where(hidden, X, np.nan))
+
+
+def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
+    """Refuse ranks and label fractions that the data do not allow, and data that the method cannot take.
 
     Raises
     ------
     InputError
     """
-    check_nonnegative(dataset.X, "X")
+    config.method.check_data(entries.X, entries.mask)
     check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
     if config.label_fraction and level is None:
@@ -161,7 +208,7 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
         key = repr(config.dataset)
         if key not in loaded:
             loaded[key] = config.dataset.load(stream(config.seed, "data"))
-        check_data(config, loaded[key])
+        check_data(config, loaded[key], visible_entries(config, loaded[key], stream(config.seed, "holdout")))
 
 
 def label_level(config: RunConfig, dataset: Dataset) -> int | None:
@@ -204,27 +251,39 @@ def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generat
 
 
 def fit_factors(
-    config: RunConfig, dataset: Dataset, known: NDArray[np.bool_], seed: int, progress: Progress | None = None
+    config: RunConfig,
+    dataset: Dataset,
+    entries: Entries,
+    known: NDArray[np.bool_],
+    seed: int,
+    progress: Progress | None = None,
 ) -> Fit:
     """Fit the method of a configuration to data of which the `known` labels may be seen."""
     labels = None
     if known.any():
         classes = dataset.labels[label_level(config, dataset)]
         labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1)
-    start = config.init.start(dataset.X, config.layers, stream(seed, "init"))
+    start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
     rule = StoppingRule(config.tol, config.max_iter, progress)
     plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))
-    return config.method.fit(Problem(dataset.X, labels, config.cost), plan)
+    problem = Problem(entries.X, labels, config.cost, entries.mask, config.regularisation)
+    fit = config.method.fit(problem, plan)
+    return normalised(fit) if config.normalise else fit
 
 
-def score(config: RunConfig, dataset: Dataset, known: NDArray[np.bool_], fit: Fit) -> list[dict[str, Any]]:
-    """Metrics of every layer, from the factors alone."""
+def score(
+    config: RunConfig, dataset: Dataset, entries: Entries, known: NDArray[np.bool_], fit: Fit
+) -> list[dict[str, Any]]:
+    """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
     level = label_level(config, dataset)
-    floors = eckart_young_floors(dataset.X, config.layers)
+    floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
+    held = None if entries.heldout is None else np.isfinite(entries.heldout)
     rows = []
     for i, (rank, S) in enumerate(zip(config.layers, fit.S, strict=True)):
         row: dict[str, Any] = {"layer": i, "rank": rank, "floor": floors[i]}
-        row["relative_error"] = relative_error(dataset.X, fit.A[0], config.method.decode(fit.A, fit.S, i))
+        product = (fit.A[0], config.method.decode(fit.A, fit.S, i))
+        row["relative_error"] = relative_error(entries.X, *product, entries.mask)
+        row["heldout_error"] = None if held is None else relative_error(entries.heldout, *product, held)
         row |= {"accuracy": None, "accuracy_unknown": None, "accuracy_fit": None}
         if level is not None:
             right = accuracy(S, dataset.labels[level], known)

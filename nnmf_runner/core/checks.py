@@ -99,6 +99,58 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     return array.astype(np.float64, copy=False)
 
 
+def split_missing(array: Any, name: str, mask: Any = None) -> tuple[Any, Any]:
+    """Check nonnegative data of which entries may be missing, and tell those apart.
+
+    Parameters
+    ----------
+    array : array_like or sparse matrix of shape (m, n)
+        NaN where an entry of dense data is missing.
+    name : str
+        What to call it in an error.
+    mask : array_like of bool, shape (m, n), optional
+        False where an entry is not to be looked at.
+
+    Returns
+    -------
+    array : ndarray or sparse matrix of shape (m, n)
+        As `check_nonnegative` returns it, zero where an entry is missing.
+    known : ndarray of bool, shape (m, n), or None
+        None where no entry is missing.
+
+    Raises
+    ------
+    InputError
+        As `check_nonnegative`; also if the mask is not of booleans or of another shape, or leaves nothing.
+    """
+    known = None
+    if mask is not None:
+        known = np.asarray(mask)
+        if known.dtype != bool:
+            raise InputError(f"mask is of type {known.dtype}, expected booleans: true where an entry is known.")
+        if known.shape != np.shape(array):
+            raise InputError(f"mask has shape {known.shape}, expected {np.shape(array)}, the shape of {name}.")
+    if not sparse.issparse(array):
+        array = np.asarray(array)
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            known = ~np.isnan(array) if known is None else known & ~np.isnan(array)
+    if known is None or known.all():
+        return check_nonnegative(array, name), None
+    if not known.any():
+        raise InputError(f"{name} has no known entry: all {known.size} are missing.")
+    if sparse.issparse(array):
+        raise InputError(f"{name} is sparse, where missing entries cannot be left out. Expected dense data.")
+    return check_nonnegative(np.where(known, array, 0.0), name), known
+
+
+def filled(array: Any, known: Any) -> Any:
+    """Dense data, zero where an entry is missing, with each feature's mean over its known entries there instead."""
+    if known is None:
+        return array
+    mean = array.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, array, mean)
+
+
 def check_nonnegative(array: Any, name: str) -> Any:
     """Return `array` as `check_finite` does, refusing negative entries and a matrix of zeros alone.
 

@@ -17,7 +17,7 @@ from nnmf_runner.core.nnls import Mask
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BetaDivergence:
     """``D(X | V)`` of order beta over the known entries: ``1/2 ||X - V||^2`` for 2, the I-divergence for 1.
 
@@ -36,6 +36,11 @@ class BetaDivergence:
 
     beta: float = 2.0
     mask: Mask | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is half the squared residual of all entries, which needs no product of the data's size."""
+        return self.beta == 2.0 and self.mask is None
 
     def unit(self, X: Matrix) -> float:
         """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""

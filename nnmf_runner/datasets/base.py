@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nnmf_runner.core.checks import InputError
+
 Labels = NDArray[np.intp]
 
 
@@ -40,7 +42,7 @@ class Dataset:
     ----------
     name : str
     X : ndarray or sparse matrix of shape (m, n)
-        Nonnegative, columns are samples.
+        Nonnegative, columns are samples; NaN where an entry of dense data is missing.
     labels : list of ndarray of shape (n,)
         Class indices from 0, one array a level, finest first; empty if there are none.
     truth : Truth or None
@@ -61,10 +63,33 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
         parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X]
-        digest = hashlib.sha256(repr(self.X.shape).encode())
-        for part in [*parts, *self.labels]:
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()[:16]
+        return digest(*parts, *self.labels, shape=self.X.shape)
+
+
+def digest(*arrays: NDArray[Any], shape: tuple[int, ...] = ()) -> str:
+    """Hash of the bytes of arrays."""
+    found = hashlib.sha256(repr(shape).encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
+def read_mask(path: str) -> NDArray[Any]:
+    """Read an array from a ``.npy`` file.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not one of an array of plain values.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"mask={path} cannot be read: {reason}. Expected a .npy file of booleans.") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"mask={path} holds several arrays. Expected a .npy file of booleans.")
+    return array
 
 
 class Source(Protocol):

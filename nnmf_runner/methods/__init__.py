@@ -1,10 +1,11 @@
 """Methods: each fits all factors of a problem and returns one `Fit`."""
 
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, check_layers
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, check_layers, normalised
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
+from nnmf_runner.methods.sparse_coding import SparseCoding
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural, SparseCoding)}
 
-__all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers"]
+__all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers", "normalised"]

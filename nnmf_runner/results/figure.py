@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from scipy import sparse
@@ -20,11 +21,14 @@ from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.results.collect import counted
 from nnmf_runner.results.record import read_factors, read_history
+from nnmf_runner.results.table import TITLES, rows_of, summarise
 
 log = logging.getLogger(__name__)
 
 FORMATS = ("png", "pdf")
-COLOUR_MAP = "YlGnBu"
+COLOUR_MAP, SIGNED_COLOUR_MAP = "YlGnBu", "PuOr_r"
+# Of the largest entry: smaller negative ones are rounding, or of no weight in a picture.
+NEGLIGIBLE = 0.02
 COLOURS = ("#b3582f", "#5f7f3f", "#2f5f9e", "#7a4f8f", "#8f7a2f", "#4f8f8f")
 BOUNDARY = {"color": "#c0504d", "linewidth": 0.5, "alpha": 0.8}
 STYLE = {
@@ -47,7 +51,8 @@ Records = dict[Path, dict[str, Any]]
 def draw_all(records: Records, folder: Path) -> Iterator[Path]:
     """Draw the heatmaps of one run a method, and the convergence of these runs together.
 
-    Of every experiment the runs with most layers are taken, semisupervised ones if there are any, of the lowest seed.
+    Of every experiment and method the run with most layers is taken, a semisupervised one if there is any, of the
+    lowest seed.  An experiment of several methods also gets a comparison of all its runs.
 
     Parameters
     ----------
@@ -72,6 +77,9 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
                 else:
                     yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
             yield from _save(convergence(runs), folder / f"{experiment}_convergence")
+        for experiment, summary in summarise(rows_of(records)).groupby("experiment", sort=False):
+            if summary["method"].nunique() > 1:
+                yield from _save(comparison(summary), folder / f"{experiment}_comparison")
 
 
 def _representatives(records: Records) -> dict[str, Records]:
@@ -162,7 +170,8 @@ def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], li
         if len(factor) == len(order):  # with pooling the rows of a layer are no longer the topics below
             factor = scale[order, None] * factor[order]
         position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
-        scale = np.where(factor.max(axis=0) > 0, factor.max(axis=0), 1.0)
+        largest = np.abs(factor).max(axis=0)
+        scale = np.where(largest > 0, largest, 1.0)
         order = np.argsort(position, kind="stable")
         shown_A.append((factor / scale)[:, order])
         shown_S.append((scale[:, None] * codes)[order])
@@ -195,11 +204,15 @@ def heatmaps(view: View) -> Figure:
 def _row(
     figure: SubFigure, matrices: Sequence[Matrix], titles: Sequence[str], down: str, across: str
 ) -> Sequence[Axes]:
-    """Matrices side by side with one colour scale."""
+    """Matrices side by side with one colour scale, diverging about zero where there are negative entries."""
     axes = figure.subplots(1, len(matrices), squeeze=False)[0]
-    highest = max(float(matrix.max()) for matrix in matrices)
+    highest = max(float(np.abs(matrix).max()) for matrix in matrices)
+    lowest = min(float(matrix.min()) for matrix in matrices)
+    colours = {"cmap": COLOUR_MAP, "vmin": 0.0, "vmax": highest}
+    if lowest < -NEGLIGIBLE * highest:
+        colours = {"cmap": SIGNED_COLOUR_MAP, "vmin": -highest, "vmax": highest}
     for ax, matrix, title in zip(axes, matrices, titles, strict=True):
-        image = ax.imshow(matrix, aspect="auto", cmap=COLOUR_MAP, vmin=0.0, vmax=highest)
+        image = ax.imshow(matrix, aspect="auto", **colours)
         ax.set(title=f"{title}  ({matrix.shape[0]} x {matrix.shape[1]})", xticks=[], yticks=[], xlabel=across)
         ax.spines[:].set_visible(True)
     axes[0].set_ylabel(down)
@@ -252,6 +265,49 @@ def convergence(runs: Records) -> Figure:
     right.legend(fontsize=6)
     figure.suptitle(f"{'-'.join(map(str, config['layers']))}, {regime}, seed {config['seed']}", fontsize=9)
     return figure
+
+
+def comparison(summary: pd.DataFrame) -> Figure:
+    """Relative error and accuracy of every method by layers: a panel for every regime, the floor beside the errors.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Of one experiment, from `nnmf_runner.results.table.summarise`.
+    """
+    metrics = [metric for metric in ("relative_error", "accuracy") if metric in set(summary["metric"])]
+    regimes, methods = [list(dict.fromkeys(summary[name])) for name in ("regime", "method")]
+    figure = Figure(figsize=(1.2 + 2.4 * len(regimes), 0.6 + 2.3 * len(metrics)), layout="constrained")
+    grid = figure.subplots(len(metrics), len(regimes), squeeze=False, sharey="row", sharex="col")
+    for metric, row in zip(metrics, grid, strict=True):
+        row[0].set_ylabel(TITLES[metric].lower())
+        for regime, ax in zip(regimes, row, strict=True):
+            part = summary[(summary["metric"] == metric) & (summary["regime"] == regime)]
+            if part.empty:
+                ax.set_axis_off()
+            else:
+                _dots(ax, part, methods)
+    for regime, ax in zip(regimes, grid[0], strict=True):
+        ax.set_title(regime)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), fontsize=7)
+    return figure
+
+
+def _dots(ax: Axes, part: pd.DataFrame, methods: Sequence[str]) -> None:
+    """Mean and deviation of every method, side by side above the layers; the floor as a line."""
+    layers = list(dict.fromkeys(part["layers"]))
+    for i, method in enumerate(methods):
+        own = part[part["method"] == method]
+        place = own["layers"].map(layers.index) + 0.11 * (i - (len(methods) - 1) / 2)
+        style = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.8, "color": COLOURS[i % len(COLOURS)]}
+        ax.errorbar(place, own["mean"], own["std"].fillna(0.0), label=method, **style)
+    if part["floor"].notna().any():
+        floors = part.groupby("layers", sort=False)["floor"].mean().reindex(layers)
+        span = np.arange(len(layers))
+        ax.hlines(floors, span - 0.45, span + 0.45, color="0.5", linewidth=0.8, label="Eckart-Young floor")
+    ax.set_xticks(range(len(layers)), layers)
+    ax.set_xlim(-0.6, len(layers) - 0.4)
 
 
 def _position(record: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from nnmf_runner.methods import METHODS
 
 # Goes up when a field changes its meaning; a record of another version is not read.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RECORD, FACTORS, HISTORY = "record.json", "factors.npz", "history.csv"
 

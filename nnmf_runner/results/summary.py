@@ -11,10 +11,13 @@ COLUMNS = {
     "rank": "rank",
     "relative_error": "relative error",
     "floor": "Eckart-Young floor",
+    "heldout_error": "of entries held out",
     "accuracy": "accuracy",
     "accuracy_unknown": "on the unknown",
     "accuracy_fit": "fit to all",
 }
+# Left out where there is nothing to show.
+OCCASIONAL = {"heldout_error"}
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
@@ -33,9 +36,12 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
     runs = [record["layers"] for record in records if record["layers"]]
     if not runs:
         return "no layers to show"
-    rows = [list(COLUMNS.values())]
-    rows += [[_mean([run[i][name] for run in runs]) for name in COLUMNS] for i in range(len(runs[0]))]
-    widths = [max(len(row[j]) for row in rows) for j in range(len(COLUMNS))]
+    shown = {
+        name: title for name, title in COLUMNS.items() if name not in OCCASIONAL or runs[0][0].get(name) is not None
+    }
+    rows = [list(shown.values())]
+    rows += [[_mean([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
+    widths = [max(len(row[j]) for row in rows) for j in range(len(shown))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if len(runs) > 1:
         lines.append(f"mean of {len(runs)} trials")

@@ -19,6 +19,7 @@ COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
 # Metrics of a table, and whether more is better.
 METRICS = {
     "relative_error": False,
+    "heldout_error": False,
     "accuracy": True,
     "accuracy_unknown": True,
     "accuracy_fit": True,
@@ -26,12 +27,20 @@ METRICS = {
 }
 TITLES = {
     "relative_error": "Relative error",
+    "heldout_error": "Relative error of the entries held out",
     "accuracy": "Accuracy over all samples",
     "accuracy_unknown": "Accuracy on the samples of unknown label",
     "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
     "seconds": "Seconds a fit",
 }
-DIGITS = {"relative_error": 4, "accuracy": 3, "accuracy_unknown": 3, "accuracy_fit": 3, "seconds": 2}
+DIGITS = {
+    "relative_error": 4,
+    "heldout_error": 4,
+    "accuracy": 3,
+    "accuracy_unknown": 3,
+    "accuracy_fit": 3,
+    "seconds": 2,
+}
 
 
 def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
@@ -63,7 +72,7 @@ def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
                 "folder": path.name,
             }
         )
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).astype({"floor": float})
     frame["method"] += _variants(frame, [record["config"] for record in records.values()])
     frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
     return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
@@ -203,9 +212,13 @@ def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -
     body = []
     for (regime, layers), row in table.groupby(["regime", "layers"], sort=False, observed=True):
         cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
-        floor = [f"{row['floor'].iloc[0]:.{DIGITS[metric]}f}"] if has_floor else []
+        floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
         body.append([str(regime), str(layers), *floor, *(cells.get(method, "") for method in methods)])
     return header, body
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:

@@ -1,0 +1,96 @@
+"""Supervised multilayer sparse coding: the layers of Neural NMF with a penalty on their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.costs import Cost
+from nnmf_runner.core.layer import Shrinkage
+from nnmf_runner.core.linalg import Matrix, squared_norm
+from nnmf_runner.core.network import Terms
+from nnmf_runner.core.regularisation import Regularisation
+from nnmf_runner.methods.base import Problem, Supervision
+from nnmf_runner.methods.neural import Neural
+
+
+@dataclass
+class SparseCoding(Neural):
+    """Multilayer sparse coding, trained end to end: ``S_l = argmin_{S >= 0} 1/2 ||S_{l-1} - A_l S||^2 + l1_l sum S``.
+
+    With a penalty the columns of every A count as of unit length, since the codes could otherwise be made small at
+    no cost.  Without one and with a nonnegative dictionary this is Neural NMF.
+
+    Parameters
+    ----------
+    penalty : float or list of float
+        One for all layers, or one a layer, in multiples of the root mean square length of the samples: ``l1_l`` is
+        ``penalty ||X|| / sqrt(n)``.
+    free : bool
+        Whether dictionaries may be negative.
+    learn_penalty : bool
+        Whether the penalty of every code is a variable, beginning at `penalty`.
+
+    Notes
+    -----
+    The cost to be minimised holds the penalties too, so that one layer is the usual dictionary learning.  The
+    publication trains for the labels alone; here the labels' weight against the data is ``supervision.weight``.
+
+    References
+    ----------
+    X. Sun, N. M. Nasrabadi and T. D. Tran, "Supervised deep sparse coding networks", arXiv:1701.08349.
+    """
+
+    name: ClassVar[str] = "sparse_coding"
+    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy")
+    regularises: ClassVar[bool] = False
+    penalty: Any = 0.01
+    free: bool = False
+    learn_penalty: bool = False
+
+    def __post_init__(self) -> None:
+        given = self.penalty if isinstance(self.penalty, (list, tuple)) else [self.penalty]
+        for i, value in enumerate(given):
+            name = f"method.penalty[{i}]" if given is self.penalty else "method.penalty"
+            check_number(value, name, low=0.0)
+
+    @property
+    def sign_free(self) -> bool:
+        """Whether dictionaries may be negative."""
+        return self.free
+
+    def check(
+        self,
+        cost: Cost,
+        supervision: Supervision,
+        n_layers: int,
+        regularisation: Regularisation | None = None,
+        *,
+        normalise: bool = False,
+    ) -> None:
+        """Refuse what the method does not have, see `Method.check`."""
+        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
+        if isinstance(self.penalty, (list, tuple)) and len(self.penalty) != n_layers:
+            raise InputError(
+                f"method.penalty={list(self.penalty)} has {len(self.penalty)} entries, expected {n_layers}, one a "
+                "layer, or a single number."
+            )
+
+    def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
+        """The penalties on the codes of every layer, see `Neural.terms`."""
+        given = list(self.penalty) if isinstance(self.penalty, (list, tuple)) else [self.penalty] * len(start)
+        if not (any(given) or self.learn_penalty):
+            return Terms(free=self.free)
+        length = np.sqrt(squared_norm(problem.X) / problem.X.shape[1])
+        on_S = [Shrinkage(value * length) for value in given]
+        return Terms(on_S=on_S, free=self.free, unit_columns=True, learn_l1=self.learn_penalty)
+
+    def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
+        """The penalties that are variables, one a code."""
+        if not terms.learn_l1:
+            return []
+        return [np.full((A.shape[1], 1), term.l1) for A, term in zip(start, terms.on_S, strict=True)]
