@@ -120,8 +120,14 @@ def test_only_the_squared_residual_of_all_entries_is_plain(mask):
     assert not BetaDivergence(1.0).is_plain
 
 
+def twice(X):
+    """Every entry stored in two halves."""
+    X = sparse.coo_array(X)
+    return sparse.coo_array((np.tile(X.data / 2, 2), tuple(np.tile(i, 2) for i in X.coords)), X.shape)
+
+
 @pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array, twice])
 def test_unit_of_sparse_data_is_that_of_dense(beta, form, pair):
     X, _ = pair
     assert BetaDivergence(beta).unit(form(X)) == pytest.approx(BetaDivergence(beta).unit(X), rel=1e-12)
