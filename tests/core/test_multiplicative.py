@@ -236,7 +236,7 @@ def test_one_layer_of_every_solver_reaches_one_penalised_objective(solver, rng):
 
     def objective(name, A, rule):
         monitor = Monitor(rule)
-        A, S, _ = factorise(problem, A, UPDATES[name], monitor)
+        A, _, _ = factorise(problem, A, UPDATES[name], monitor)
         return monitor.history.cost[-1], A
 
     best, A = objective("hals", start, StoppingRule(tol=1e-9, max_iter=3000))

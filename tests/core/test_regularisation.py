@@ -62,10 +62,17 @@ def test_nothing_given_is_no_penalty():
 
 @pytest.mark.parametrize(
     ("options", "here", "there"),
-    [({"l1_A": 0.1}, "A", "S"), ({"l2_A": 0.1}, "A", "S"), ({"l1_S": 0.1}, "S", "A"), ({"l1_S": 1, "l2_S": 1}, "S", "A")],
+    [
+        ({"l1_A": 0.1}, "A", "S"),
+        ({"l2_A": 0.1}, "A", "S"),
+        ({"l1_S": 0.1}, "S", "A"),
+        ({"l1_S": 1, "l2_S": 1}, "S", "A"),
+    ],
 )
 def test_penalty_on_one_side_alone_is_refused(options, here, there):
-    message = rf"penalises {here} alone, and {there} can take over its scale\. .*l1_{there} or regularisation\.l2_{there}"
+    message = (
+        rf"penalises {here} alone, and {there} can take over its scale\. .*l1_{there} or regularisation\.l2_{there}"
+    )
     with pytest.raises(InputError, match=message):
         Regularisation(**options)
 

@@ -205,7 +205,7 @@ def test_without_labels_there_is_no_map_and_no_label_cost(name):
 
 
 def penalised(rng):
-    """F, G, C of a problem with penalties, as a stacked plain one: ``||X - F S||^2 + 2 shift sum F + ridge ||F||^2``."""
+    """S, X and F of ``1/2 ||X - F S||^2 + shift sum F``."""
     S, X, F = rng.random((4, 40)), rng.random((12, 40)), rng.random((12, 4))
     return S, X, F
 

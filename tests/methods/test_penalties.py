@@ -250,7 +250,11 @@ def test_methods_take_penalties_and_normalisation(method):
     ("method", "options", "message"),
     [
         (Unregularised(), {"regularisation": BOTH}, "method=plain has no penalties on its factors"),
-        (Deep(activation="log1p"), {"normalise": True}, "depends on the scale of its factors. Expected normalise=false"),
+        (
+            Deep(activation="log1p"),
+            {"normalise": True},
+            "depends on the scale of its factors. Expected normalise=false",
+        ),
         (Deep(pooling="max"), {"normalise": True}, "depends on the scale of its factors"),
         (Hierarchical("hals"), {"cost": KullbackLeibler()}, "cost=kl needs multiplicative updates"),
         (Hierarchical("anls"), {"supervision": Supervision("kl")}, "supervision.loss=kl needs multiplicative updates"),
