@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.divergence import BetaDivergence
@@ -200,12 +201,13 @@ class KullbackLeibler:
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`: the whole approximation is formed."""
         first, upper = layers[0], _upper(layers)
+        X = first.inputs.toarray() if sparse.issparse(first.inputs) else first.inputs
         divergence, V = self.divergence(first.mask if isinstance(first, MaskedLayer) else None), first.A @ upper[0]
-        Q, P = divergence.parts(first.inputs, V)
+        Q, P = divergence.parts(X, V)
         dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
         direct, dS = _through_upper(layers, upper, first.A.T @ dV)
         direct[0] = dV @ upper[0].T
-        value = 2.0 * divergence.value(first.inputs, V) + sum(layer.share * layer.penalty() for layer in layers)
+        value = 2.0 * divergence.value(X, V) + sum(layer.share * layer.penalty() for layer in layers)
         return Derivative(value, [None] * len(layers), [[] for _ in layers], direct, _with_penalties(layers, dS))
 
 

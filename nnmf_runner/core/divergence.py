@@ -6,11 +6,12 @@ Missing entries of the data are zero and left out through a mask.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, canonical
 from nnmf_runner.core.nnls import Mask
 
 # Replaces zeros of the approximation, which divide.
@@ -39,12 +40,13 @@ class BetaDivergence:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is half the squared residual of all entries, which needs no product of the data's size."""
+        """Whether it is half the squared residual of all entries."""
         return self.beta == 2.0 and self.mask is None
 
-    def unit(self, X: Matrix) -> float:
+    def unit(self, X: Any) -> float:
         """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""
-        return float((X**self.beta).sum()) / self.beta
+        values = canonical(X).data if sparse.issparse(X) else X
+        return float((values**self.beta).sum()) / self.beta
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
         """What every entry adds to ``D(X | V)``, shape (m, n)."""

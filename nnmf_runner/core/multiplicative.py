@@ -96,7 +96,7 @@ class NonnegativeNetwork:
     ) -> None:
         self.X = X.toarray() if sparse.issparse(X) else X
         self.divergence = divergence or BetaDivergence()
-        self.unit = self.divergence.unit(self.X)
+        self.unit = self.divergence.unit(self.X) or 1.0  # data of zeros have no scale to be relative to
         self.f, self.pool = activation, pooling
 
     def forward(self, A: Sequence[Matrix], S: Matrix) -> tuple[list[Matrix], list[Matrix]]:

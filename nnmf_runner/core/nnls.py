@@ -306,12 +306,15 @@ class ColumnSystems(PassiveSystems):
         """Take `gram` of shape (n, k, k), each symmetric positive definite and of unit diagonal."""
         sets = self.passive.T
         inside = sets[:, :, None] & sets[:, None, :]
+        self._gram = gram
         self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
         return self
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
-        return np.matvec(self._inverses, rhs.T).T
+        S = np.matvec(self._inverses, rhs.T)
+        # Columns with fewer known entries than variables are singular but for the ridge: refined once.
+        return (S + np.matvec(self._inverses, rhs.T - np.matvec(self._gram, S))).T
 
 
 class _Stacks:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import Shrinkage, forward
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward
 from nnmf_runner.core.linalg import Matrix, chain, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.multiplicative import (
@@ -110,12 +110,13 @@ class Deep(Method):
         else:
             A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A)
         assert monitor.stop is not None
-        parameters = loss_parameters(divergence, [Shrinkage(norm / 2.0 * on_S.l1, norm * on_S.l2)], A[-1:])
+        shrinkage = [NO_SHRINKAGE] * (len(A) - 1) + [Shrinkage(norm / 2.0 * on_S.l1, norm * on_S.l2)]
+        parameters = loss_parameters(divergence, shrinkage, A)
         return Fit(A, self._all_codes(A, S), codes.B, monitor.history, monitor.stop, parameters)
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of new data, see `Method.transform`."""
-        A, divergence, [shrinkage] = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit, 1)
+        A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit, len(fit.A))[-1]
         if self.is_linear and divergence.beta == 2.0:
             product = chain(list(A[:-1]), A[-1])
             return self._all_codes(A, forward(product, X, mask=mask, shrinkage=shrinkage).S)

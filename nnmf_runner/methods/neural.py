@@ -75,7 +75,8 @@ class Neural(Method):
         on_A = [problem.regularisation.on_A(factor.shape, unit) for factor in start]
         penalty = problem.regularisation.on_S((start[-1].shape[1], problem.X.shape[1]), unit)
         share = unit ** (2 * last)
-        shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, share)
+        counted = share * problem.cost.unit(problem.X) / norm  # in units of the cost, not of squared residuals
+        shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, counted)
         return Terms(on_A, [NO_SHRINKAGE] * last + [shrinkage])
 
     def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:

@@ -117,3 +117,40 @@ def test_energy_refuses_more_weights_than_layers(rng):
     layers = solve_layers([rng.random((8, 3))], rng.random((8, 10)))
     with pytest.raises(InputError, match=r"cost\.weights=\[1\.0, 2\.0\] has 2 entries, expected at most 1"):
         Energy([1.0, 2.0]).evaluate(layers, 1.0)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_kl_over_the_known_entries_equals_its_definition(depth, rng):
+    mask = rng.random((8, 10)) < 0.7
+    X, A = rng.random((8, 10)) * mask, [rng.random((8, 4)), rng.random((4, 3))][:depth]
+    layers = solve_layers(A, X, mask=mask)
+    x, v = X[mask], np.linalg.multi_dot([*A, layers[-1].S])[mask]
+    cost = KullbackLeibler()
+    assert cost.unit(X) == pytest.approx(2.0 * x.sum())
+    assert cost.evaluate(layers, 0.0).value == pytest.approx(2.0 * np.sum(x * np.log(x / v) - x + v), rel=1e-10)
+
+
+@pytest.mark.parametrize("cost", ["reconstruction", "energy"])
+def test_squared_costs_of_masked_layers_are_those_of_the_known_entries(cost, rng):
+    mask = rng.random((8, 10)) < 0.7
+    X, A = rng.random((8, 10)) * mask, rng.random((8, 3))
+    layers = solve_layers([A], X, mask=mask)
+    value = COSTS[cost]().evaluate(layers, np.sum(X**2)).value
+    assert value == pytest.approx(np.sum((X - A @ layers[0].S)[mask] ** 2), rel=1e-9)
+
+
+def test_kl_labels_equal_their_definition(rng):
+    S, Y, B = rng.random((4, 30)), one_hot(rng, 3, 30), rng.random((3, 4))
+    V = B @ S
+    expected = sum(-np.log(V[c, j]) - 1.0 + V[:, j].sum() for j, c in enumerate(Y.argmax(axis=0)))
+    assert LABEL_COSTS["kl"]().evaluate(S, Y, B).value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_divergence_of_a_cost_is_half_of_it_in_half_its_unit(name, rng):
+    X, A, mask = rng.random((8, 10)), rng.random((8, 3)), rng.random((8, 10)) < 0.7
+    cost, layers = COSTS[name](), solve_layers([A], X * mask, mask=mask)
+    divergence = cost.divergence(mask)
+    value = cost.evaluate(layers, np.sum((X * mask) ** 2)).value
+    assert 2.0 * divergence.value(X * mask, A @ layers[0].S) == pytest.approx(value, rel=1e-9)
+    assert 2.0 * divergence.unit(X * mask) == pytest.approx(cost.unit(X * mask))

@@ -9,7 +9,7 @@ from scipy import linalg, optimize, sparse
 
 from nnmf_runner.core import nnls as module
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.nnls import kkt_violation, nnls
+from nnmf_runner.core.nnls import ColumnProblem, ColumnSystems, kkt_violation, nnls, pivot
 
 hundredths = st.integers(-300, 300).map(lambda i: i / 100)
 small_integers = st.integers(-2, 2).map(float)
@@ -383,3 +383,105 @@ def test_violation_does_not_depend_on_scales():
 def test_bad_input_is_refused_by_name(A, X, passive, message):
     with pytest.raises(InputError, match=message):
         nnls(A, X, passive=passive)
+
+
+def column_problem(seed, m=12, k=5, n=30, share_known=0.8):
+    """One least-squares problem a column: the known rows of A and of X."""
+    rng = np.random.default_rng(seed)
+    A, X, W = rng.standard_normal((m, k)), rng.standard_normal((m, n)), rng.random((m, n)) < share_known
+    X = X * W
+    return A, X, W, np.stack([A[w].T @ A[w] for w in W.T]), A.T @ X
+
+
+def known_columns(A, X, W):
+    return np.column_stack([optimize.nnls(A[w], x[w])[0] for x, w in zip(X.T, W.T, strict=True)])
+
+
+def solved(gram, cross, passive=None):
+    problem = ColumnProblem(gram, cross)
+    solution = pivot(problem, None if passive is None else ColumnSystems(passive))
+    return problem.unit * solution.S, solution
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_with_gram_matrices_of_their_own_equal_scipys(seed):
+    A, X, W, gram, cross = column_problem(seed)
+    np.testing.assert_allclose(solved(gram, cross)[0], known_columns(A, X, W), atol=1e-9)
+
+
+def test_columns_with_one_gram_matrix_equal_the_shared_problem():
+    A, X = gaussian(3, 12, 5, 30)
+    S, solution = solved(np.broadcast_to(A.T @ A, (30, 5, 5)), A.T @ X)
+    shared = nnls(A, X)
+    np.testing.assert_allclose(S, shared.S, atol=1e-10)
+    np.testing.assert_array_equal(solution.systems.passive, shared.passive)
+
+
+@settings(deadline=None, max_examples=30)
+@given(arrays(bool, (5, 30)), st.integers(0, 5))
+def test_any_warm_start_of_columns_gives_the_same_solution(passive, seed):
+    A, X, W, gram, cross = column_problem(seed)
+    np.testing.assert_allclose(solved(gram, cross, passive)[0], known_columns(A, X, W), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [{"PATIENCE": -1, "MAX_ITER": 10_000}, {"PATIENCE": 0}, {"MAX_ITER": 1}, {"MAX_ITER": 2}],
+    ids=["backup_rule_alone", "backup_rule_soon", "scipy_at_once", "scipy_soon"],
+)
+def test_every_path_solves_columns_alike(monkeypatch, constants):
+    A, X, W, gram, cross = column_problem(1)
+    for constant, value in constants.items():
+        monkeypatch.setattr(module, constant, value)
+    S, solution = solved(gram, cross)
+    np.testing.assert_allclose(S, known_columns(A, X, W), atol=1e-9)
+    np.testing.assert_array_equal(solution.systems.passive, S > 0)
+
+
+def test_own_passive_sets_of_columns_need_one_round():
+    *_, gram, cross = column_problem(2)
+    S, cold = solved(gram, cross)
+    again, warm = solved(gram, cross, cold.systems.passive)
+    assert (cold.n_iter > 1, warm.n_iter) == (True, 1)
+    np.testing.assert_allclose(again, S, atol=1e-12)
+
+
+def test_scales_of_columns_and_variables_do_not_matter():
+    _, _, _, gram, cross = column_problem(4)
+    a, x = 10.0 ** np.linspace(-6, 6, 5), 10.0 ** np.linspace(8, -8, 30)
+    S, plain = solved(gram, cross)
+    scaled_S, solution = solved(gram * a[:, None] * a, cross * a[:, None] * x)
+    np.testing.assert_array_equal(solution.systems.passive, plain.systems.passive)
+    np.testing.assert_allclose(scaled_S, S * x / a[:, None], rtol=1e-9)
+
+
+@pytest.mark.parametrize("share_known", [0.3, 0.1, 0.0])
+def test_columns_with_fewer_equations_than_variables_cost_no_more_than_scipys(share_known):
+    A, X, W, gram, cross = column_problem(5, share_known=share_known)
+    assert (W.sum(axis=0) < 5).any()
+    S, solution = solved(gram, cross)
+    ours, theirs = (((X - W * (A @ S)) ** 2).sum(axis=0) for S in (S, known_columns(A, X, W)))
+    assert S.min() >= -1e-9 * max(1.0, S.max())
+    assert (ours <= theirs + 1e-7 * (X**2).sum(axis=0)).all()
+    np.testing.assert_array_equal(S[:, ~W.any(axis=0)], 0.0)
+    assert (S[~solution.systems.passive] == 0.0).all()
+
+
+def test_residual_of_columns_vanishes_at_a_solution_alone():
+    *_, gram, cross = column_problem(6)
+    problem = ColumnProblem(gram, cross)
+    S = pivot(problem).S
+    assert problem.residual(S).max() <= 1e-9
+    S[np.unravel_index(S.argmax(), S.shape)] *= 1.1
+    assert problem.residual(S).max() > 1e-3
+
+
+def test_systems_of_columns_solve_on_their_passive_sets(rng):
+    *_, gram, _ = column_problem(7)
+    problem, passive, rhs = ColumnProblem(gram, rng.random((5, 30))), rng.random((5, 30)) < 0.5, rng.random((5, 30))
+    found = ColumnSystems(passive).factor(problem.gram).solve(rhs)
+    for j in range(30):
+        F = np.flatnonzero(passive[:, j])
+        expected = np.zeros(5)
+        expected[F] = np.linalg.solve(problem.gram[j][np.ix_(F, F)], rhs[F, j])
+        np.testing.assert_allclose(found[:, j], expected, rtol=1e-9, atol=1e-12)

@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy.special import kl_div
 
-from nnmf_runner.core.costs import Labels, SquaredLabels
+from nnmf_runner.core.costs import LABEL_COSTS, Labels, SquaredLabels
 from nnmf_runner.core.nnls import kkt_violation
-from nnmf_runner.core.updates import UPDATES, Codes, lift_zeros, multiply
+from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.updates import UPDATES, Codes, lift_zeros, multiply, shortened
 
 seeds = st.integers(0, 10_000)
 
@@ -200,3 +202,125 @@ def test_without_labels_there_is_no_map_and_no_label_cost(name):
     assert codes.B is None
     assert step.cost == 0.0
     assert len(step.factors) == len(step.gradients) == 1
+
+
+def penalised(rng):
+    """S, X and F of ``1/2 ||X - F S||^2 + shift sum F``."""
+    S, X, F = rng.random((4, 40)), rng.random((12, 40)), rng.random((12, 4))
+    return S, X, F
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("shift", [0.0, 0.5, 3.0])
+def test_update_with_a_shift_never_increases_its_objective(name, shift, rng):
+    S, X, F = penalised(rng)
+    update = UPDATES[name]()
+
+    def cost(F):
+        return half_cost(F, X, S) + shift * F.sum()
+
+    for _ in range(10):
+        new = update(F, S @ S.T, X @ S.T, shift)
+        assert new.min() >= 0
+        assert cost(new) <= cost(F) + 1e-12 * np.sum(X**2)
+        F = new
+
+
+@pytest.mark.parametrize(("name", "calls", "tol"), [("mu", 3000, 2e-3), ("hals", 1000, 1e-8), ("anls", 1, 1e-8)])
+def test_limit_with_a_shift_is_the_solution_of_the_problem_with_the_linear_term(name, calls, tol, rng):
+    S, X, F = penalised(rng)
+    update, shift = UPDATES[name](), 2.0
+    for _ in range(calls):
+        F = update(F, S @ S.T, X @ S.T, shift)
+    # The linear term as a change of the data: S x' = S x - shift.
+    moved = X - shift * np.linalg.pinv(S) @ np.ones(4)
+    expected = np.vstack([optimize.nnls(S.T, row)[0] for row in moved])
+    assert (expected == 0).any()
+    np.testing.assert_allclose(F, expected, atol=tol)
+
+
+class Divergent(Semisupervised):
+    """Labels by their divergence, and penalties on S."""
+
+    penalty = Penalty(0.02, 0.03)
+
+    def __init__(self, loss, seed=0, share_known=0.6):
+        super().__init__(seed, share_known)
+        self.loss = loss
+        self.labels = Labels(LABEL_COSTS[loss](), self.weight, self.Y, self.known)
+
+    def codes(self, name):
+        return Codes(UPDATES[name], self.norm, self.labels, self.S, self.penalty)
+
+    def label_cost(self, S, B):
+        if self.loss == "squared":
+            return super().label_cost(S, B)
+        return self.weight * np.sum(kl_div(self.Y, B @ S)[:, self.known]) / self.known.sum()
+
+    def penalty_cost(self, S):
+        return 0.02 * S.sum() + 0.03 * np.sum(S**2)
+
+    def cost(self, S, B):
+        return super().cost(S, B) + self.penalty_cost(S)
+
+
+CASES = [("mu", "squared"), ("mu", "kl"), ("hals", "squared"), ("anls", "squared")]
+
+
+@pytest.mark.parametrize(("name", "loss"), CASES)
+@settings(deadline=None, max_examples=20)
+@given(seed=seeds, share_known=st.sampled_from([0.0, 0.3, 1.0]))
+def test_penalised_step_never_increases_the_whole_cost(name, loss, seed, share_known):
+    problem = Divergent(loss, seed, share_known)
+    codes, S = problem.codes(name), problem.S
+    costs = [problem.cost(S, codes.B)]
+    for _ in range(5):
+        S = problem.step(codes, S).S
+        costs.append(problem.cost(S, codes.B))
+        assert min(S.min(), codes.B.min()) >= 0
+    assert max(np.diff(costs)) <= 1e-12
+
+
+@pytest.mark.parametrize(("name", "loss"), CASES)
+def test_penalised_step_reports_the_derivatives_of_the_whole_cost(name, loss, rng):
+    problem = Divergent(loss)
+    codes, S, h = problem.codes(name), problem.S, 1e-6
+    old = codes.B.copy() + 0.1  # away from the best map
+    codes.B = old
+    step = problem.step(codes, S)
+    dS, dB = rng.standard_normal(S.shape), rng.standard_normal(old.shape)
+    slope_S = (problem.cost(S + h * dS, codes.B) - problem.cost(S - h * dS, codes.B)) / (2 * h)
+    slope_B = (problem.cost(S, old + h * dB) - problem.cost(S, old - h * dB)) / (2 * h)
+    assert np.vdot(step.gradients[0], dS) == pytest.approx(slope_S, rel=1e-6)
+    assert np.vdot(step.gradients[1], dB) == pytest.approx(slope_B, rel=1e-6)
+    assert step.cost == pytest.approx(problem.label_cost(S, codes.B) + problem.penalty_cost(S), rel=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["squared", "kl"])
+def test_costs_of_columns_add_up_to_labels_and_penalty(loss):
+    problem = Divergent(loss)
+    codes, S, A = problem.codes("mu"), problem.S, problem.A
+    each = codes.column_costs(S)
+    assert each.shape == (20,)
+    data = np.sum((problem.X - A @ S) ** 2) / problem.norm
+    assert each.sum() == pytest.approx(problem.cost(S, codes.B) - data, rel=1e-10)
+
+
+def test_shortened_takes_the_first_exponent_that_does_not_cost_more():
+    F, new = np.array([[1.0, 1.0]]), np.array([[16.0, 16.0]])
+    # Exponents 1, 1/2, 1/4 give 16, 4, 2.
+    np.testing.assert_allclose(shortened(F, new, lambda M: float((M > 5).any())), [[4.0, 4.0]])
+    np.testing.assert_allclose(shortened(F, new, lambda M: 0.0), new)
+    np.testing.assert_array_equal(shortened(F, new, lambda M: float((M != 1).any())), F)
+
+
+def test_shortened_gives_every_column_its_own_exponent():
+    F, new, limit = np.ones((2, 3)), np.full((2, 3), 16.0), np.array([20.0, 3.0, 0.5])
+    # The last column may not move at all.
+    found = shortened(F, new, lambda M: np.where(M[0] == 1, 0.0, (limit < M[0]).astype(float)))
+    np.testing.assert_allclose(found, [[16.0, 2.0, 1.0]] * 2)
+
+
+def test_shortened_keeps_zeros_and_reaches_them():
+    F, new = np.array([[0.0, 2.0]]), np.array([[0.0, 0.0]])
+    np.testing.assert_array_equal(shortened(F, new, lambda M: 0.0), [[0.0, 0.0]])

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import optimize, sparse
+from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.linalg import squared_norm
@@ -11,6 +13,7 @@ from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_
 from nnmf_runner.core.updates import Codes, Multiplicative
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.deep import Deep
+from nnmf_runner.methods.hier import Hierarchical
 
 POOLINGS = ["none", "mean", "max"]
 ACTIVATIONS = [("identity", 1.0), ("power", 0.5), ("power", 2.0), ("log1p", 1.0)]
@@ -179,3 +182,60 @@ def test_max_pooling_gives_a_tie_to_one_member():
 def test_bad_options_are_refused_by_name(options, message):
     with pytest.raises(InputError, match=message):
         Deep(**options)
+
+
+def best_codes(A, x):
+    """``argmin_{s >= 0} D(x | A s)`` by scipy's bounded quasi-Newton method."""
+
+    def value_and_slope(s):
+        v = A @ s + 1e-300
+        return kl_div(x, v).sum(), A.T @ (1.0 - x / v)
+
+    start = np.full(A.shape[1], x.sum() / A.sum())
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000}
+    bounds = [(0.0, None)] * A.shape[1]
+    return optimize.minimize(value_and_slope, start, jac=True, bounds=bounds, options=options).x
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_codes_under_the_divergence_are_optimal_column_by_column(scale, rng):
+    X, new_X = rng.random((12, 20)), rng.random((12, 8))
+    method, problem = Deep(), Problem(X, cost=KullbackLeibler())
+    fit = method.fit(problem, plan(X, (4,)))
+    (S,) = method.transform(fit, scale * new_X)
+    for s, x in zip(S.T / scale, new_X.T, strict=True):
+        best = kl_div(x, fit.A[0] @ best_codes(fit.A[0], x)).sum()
+        # Multiplicative updates end at the tolerance of the stopping rule.
+        assert kl_div(x, fit.A[0] @ s).sum() <= best + 1e-3 * x.sum()
+
+
+@pytest.mark.parametrize("layers", [(4,), (4, 2)])
+def test_codes_of_the_training_data_under_the_divergence_are_those_of_a_converged_fit(layers, toy):
+    X, method = toy.X[:, ::3], Deep()
+    fit = method.fit(Problem(X, cost=KullbackLeibler()), plan(X, layers, max_iter=1500, tol=1e-6))
+    for S, trained in zip(method.transform(fit, X), fit.S, strict=True):
+        np.testing.assert_allclose(S, trained, atol=3e-2 * trained.max())
+
+
+@pytest.mark.parametrize("loss", [None, "squared", "kl"])
+@pytest.mark.parametrize("cost", [Reconstruction(), KullbackLeibler()])
+def test_cost_of_every_loss_never_rises_and_is_that_of_the_definition(method, cost, loss, toy):
+    X, classes = toy.X[::3, ::3], np.where(np.arange(30) % 2, toy.classes[4][::3], -1)
+    known = classes >= 0
+    labels = loss and Supervision(loss, 0.1).labels(classes, 4)
+    fit = method.fit(Problem(X, labels, cost), plan(X, (9, 4), max_iter=25))
+    assert np.diff(fit.history.cost).max() <= 1e-13
+    V = plain_output(method, fit.A, fit.S[-1])
+    expected = kl_div(X, V).sum() / X.sum() if cost.name == "kl" else np.sum((X - V) ** 2) / np.sum(X**2)
+    if loss:
+        Y, V = np.eye(4)[:, classes[known]], fit.B @ fit.S[-1][:, known]
+        label = np.sum((Y - V) ** 2) if loss == "squared" else kl_div(Y, V).sum()
+        expected += 0.1 * label / known.sum()
+    assert fit.history.cost[-1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_layer_equals_the_hierarchical_method(toy):
+    for cost in (Reconstruction(), KullbackLeibler()):
+        labels = Supervision("kl", 0.1).labels(toy.classes[4], 4)
+        deep, hier = (m.fit(Problem(toy.X, labels, cost), plan(toy.X, (4,))) for m in (Deep(), Hierarchical("mu")))
+        np.testing.assert_allclose(deep.history.cost, hier.history.cost, rtol=1e-9)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import optimize, sparse
+from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.methods import Plan, Problem, Supervision
@@ -90,3 +92,69 @@ def test_loose_tolerance_stops_on_the_projected_gradient(method, toy):
 def test_unknown_solver_is_refused():
     with pytest.raises(InputError, match=r"method\.solver=als is not known\. Expected one of: anls, hals, mu"):
         Hierarchical("als")
+
+
+def best_codes(A, x):
+    """``argmin_{s >= 0} D(x | A s)`` by scipy's bounded quasi-Newton method."""
+
+    def value_and_slope(s):
+        v = A @ s + 1e-300
+        return kl_div(x, v).sum(), A.T @ (1.0 - x / v)
+
+    start = np.full(A.shape[1], x.sum() / A.sum())
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000}
+    bounds = [(0.0, None)] * A.shape[1]
+    return optimize.minimize(value_and_slope, start, jac=True, bounds=bounds, options=options).x
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_codes_under_the_divergence_are_optimal_column_by_column(scale, rng):
+    X, new_X = rng.random((12, 20)), rng.random((12, 8))
+    method, problem = Hierarchical("mu"), Problem(X, cost=KullbackLeibler())
+    fit = method.fit(problem, plan(X, (4,)))
+    (S,) = method.transform(fit, scale * new_X)
+    for s, x in zip(S.T / scale, new_X.T, strict=True):
+        best = kl_div(x, fit.A[0] @ best_codes(fit.A[0], x)).sum()
+        # Multiplicative updates end at the tolerance of the stopping rule.
+        assert kl_div(x, fit.A[0] @ s).sum() <= best + 1e-3 * x.sum()
+
+
+@pytest.mark.parametrize("layers", [(4,), (4, 2)])
+def test_codes_of_the_training_data_under_the_divergence_are_those_of_a_converged_fit(layers, toy):
+    X, method = toy.X[:, ::3], Hierarchical("mu")
+    fit = method.fit(Problem(X, cost=KullbackLeibler()), plan(X, layers, max_iter=1500, tol=1e-6))
+    for S, trained in zip(method.transform(fit, X), fit.S, strict=True):
+        np.testing.assert_allclose(S, trained, atol=3e-2 * trained.max())
+
+
+@pytest.mark.parametrize("loss", ["squared", "kl"])
+@pytest.mark.parametrize("cost", [Reconstruction(), KullbackLeibler()])
+def test_labels_reach_the_last_layer_alone_whatever_the_losses(cost, loss, toy):
+    labels = Supervision(loss, 1.0).labels(toy.classes[4], 4)
+    with_, without = (
+        Hierarchical("mu").fit(Problem(toy.X, known, cost), plan(toy.X, (9, 4), max_iter=20))
+        for known in (labels, None)
+    )
+    np.testing.assert_array_equal(with_.A[0], without.A[0])
+    assert not np.allclose(with_.A[1], without.A[1])
+
+
+@pytest.mark.parametrize("cost", [Reconstruction(), KullbackLeibler()])
+def test_divergent_labels_are_fitted_better_with_more_weight(cost, toy, rng):
+    classes, losses = rng.integers(0, 2, 90), []  # nothing in the data tells them apart
+    Y = np.eye(2)[:, classes]
+    for weight in (0.0, 10.0):
+        labels = Supervision("kl", weight).labels(classes, 2)
+        fit = Hierarchical("mu").fit(Problem(toy.X, labels, cost), plan(toy.X, (4,), max_iter=200))
+        losses.append(kl_div(Y, fit.B @ fit.S[-1]).sum())
+    assert losses[1] < 0.7 * losses[0]
+
+
+def test_sparse_equals_dense_under_the_divergence(rng):
+    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
+    dense, thin = (
+        Hierarchical("mu").fit(Problem(M, cost=KullbackLeibler()), plan(X, (5, 2), max_iter=10))
+        for M in (X, sparse.csr_array(X))
+    )
+    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-10)

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import kl_div
 
-from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.costs import Energy, KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.network import Network
+from nnmf_runner.core.nnls import nnls
 from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.neural import Neural
 
@@ -81,3 +84,56 @@ def test_default_fit_from_nndsvd_converges_to_the_floor(toy):
     error = np.linalg.norm(toy.X - fit.A[0] @ Neural().decode(fit.A, fit.S, 1)) / np.linalg.norm(toy.X)
     assert fit.stop == "converged"
     assert error <= 1.001 * np.linalg.norm(sigma[4:]) / np.linalg.norm(sigma)
+
+
+@pytest.mark.parametrize("supervision", [None, *SUPERVISIONS], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("layers", [(5,), (5, 3)])
+def test_divergence_is_minimised_and_recorded(layers, masked, supervision, toy):
+    rng = np.random.default_rng(3)
+    X = rng.random((20, 5)) @ rng.random((5, 90)) + 0.1 * rng.random((20, 90))
+    mask = rng.random(X.shape) < 0.8 if masked else None
+    X = X * mask if masked else X
+    labels = supervision and supervision.labels(half_known(toy.classes[4]), 4)
+    fit = Neural().fit(Problem(X, labels, KullbackLeibler(), mask), plan(X, layers))
+    variables = [*fit.A, fit.B] if labels and labels.learn_map else fit.A
+    again = Network(X, KullbackLeibler(), labels, mask=mask).evaluate(variables).value
+    assert fit.history.cost[-1] == pytest.approx(again, rel=1e-8)
+    assert fit.history.cost[-1] < 0.8 * fit.history.cost[0]
+    if labels is None:
+        V = np.linalg.multi_dot([*fit.A, fit.S[-1]])
+        W = np.ones_like(X) if mask is None else mask
+        assert fit.history.cost[-1] == pytest.approx(np.sum(W * kl_div(X, V)) / X.sum(), rel=1e-8)
+
+
+@pytest.mark.xfail(
+    reason="where A S is exactly zero the derivative is X / 1e-154: no step lowers the cost", strict=True
+)
+@pytest.mark.parametrize("init", [NNDSVD(), Random()], ids=lambda init: type(init).__name__)
+def test_divergence_survives_zeros_of_the_approximation(init, toy):
+    """Least-squares codes can leave a column of the product zero, which no multiplicative update does."""
+    start = init.start(toy.X, (9,), np.random.default_rng(0))
+    fit = Neural().fit(Problem(toy.X, cost=KullbackLeibler()), Plan(start, StoppingRule(max_iter=60)))
+    assert max(fit.history.projected_gradient) < 1e6
+    assert fit.stop == "max_iter"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_takes_masks_and_penalties(name, toy):
+    mask = np.random.default_rng(3).random(toy.X.shape) < 0.8
+    regularisation = Regularisation(l1_A=0.01, l2_A=0.01, l1_S=0.01, l2_S=0.01)
+    problem = Problem(toy.X * mask, mask=mask, regularisation=regularisation)
+    p = plan(toy.X, (9, 4), max_iter=10)
+    optimizer = OPTIMIZERS[name](**({"step": 0.02} if name in ("gd", "sgd") else {}))
+    fit = Neural().fit(problem, Plan(p.start, p.rule, optimizer))
+    assert fit.history.cost[-1] < fit.history.cost[0]
+    for found, trained in zip(Neural().transform(fit, toy.X * mask, mask), fit.S, strict=True):
+        np.testing.assert_allclose(found, trained, atol=1e-7 * trained.max())
+
+
+def test_codes_of_a_divergent_fit_are_least_squares(toy):
+    """The forward pass is the same for every cost; only the factors differ."""
+    fit = Neural().fit(Problem(toy.X, cost=KullbackLeibler()), plan(toy.X, (9, 4), max_iter=5))
+    assert fit.parameters == {}
+    for factor, inputs, S in zip(fit.A, (toy.X, fit.S[0]), fit.S, strict=True):
+        np.testing.assert_allclose(S, nnls(factor, inputs).S, atol=1e-8 * S.max())
