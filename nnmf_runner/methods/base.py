@@ -146,6 +146,11 @@ class Method:
         return False
 
     @property
+    def sign_free(self) -> bool:
+        """Whether the factors A may have negative entries; the codes never have."""
+        return False
+
+    @property
     def rescales(self) -> bool:
         """Whether a column of a factor can give its scale to the next factor without changing the model."""
         return True
