@@ -16,13 +16,11 @@ from nnmf_runner.core.layer import forward
 from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.nnls import Mask
-from nnmf_runner.core.updates import lift_zeros, multiply, shortened
+from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Fit, Method, Plan, Problem
 
-# Updates of the codes for one of the factors: those of the codes are k x k work, those of the factors read the data.
-PASSES = 10
 # Directions in which a factor's least-squares problem is below this, relative to the largest, are left alone.
-NEGLIGIBLE = 1e-10
+NEGLIGIBLE = 1e-8
 # What an entry of the codes is kept above, in multiples of the mean: an exact zero could never grow again.
 FLOOR = np.finfo(float).eps
 
@@ -46,12 +44,13 @@ class Semi(Method):
 
     Notes
     -----
-    Two things differ from the publication.  Its least-squares solution for a factor is that of least norm, of rank
+    Three things differ from the publication.  Its least-squares solution for a factor is that of least norm, of rank
     k_L at most, and forgets what pretraining found for the layers below; here the solution nearest to the present
-    factor is taken, with the same cost.  And its codes of the lower layers are left out of the iteration: in the
-    linear model they do not enter the cost.  After the fit they are ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||``;
-    so are the last codes of every column that the graph leaves free, in an exact last update of the fit, and those of
-    new data.  The columns that the graph ties have the codes that were trained.
+    factor is taken, with the same cost.  Its update of the codes is followed by a sweep over their rows, see
+    `update_codes`.  And its codes of the lower layers are left out of the iteration: in the linear model they do not
+    enter the cost.  After the fit they are ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||``; so are the last codes of every
+    column that the graph leaves free, in an exact last update of the fit, and those of new data.  The columns that
+    the graph ties have the codes that were trained.
 
     The history holds the pretraining of every layer and then, as layer -1, the fit of all.  Pretraining that
     ends at its limit of iterations is no concern to `Fit.stop`; one that is interrupted or diverges is.
@@ -158,10 +157,15 @@ class ClassGraph:
         return self.weight * float(self._quotients(tied, self._means(tied)).mean())
 
     def parts(self, H: Matrix) -> tuple[Matrix, Matrix]:
-        """Positive and negative part of half the derivative by the known codes, shapes (k, n_known)."""
+        """R of shape (k, 1) and M (k, n_known), nonnegative: ``R H - M`` is half the derivative by the known codes."""
         tied = H[:, self.known]
         means, unit = self._means(tied), self.weight / (len(H) * _squares(tied))
-        return unit * (1.0 - self._quotients(tied, means)) * tied, unit * means
+        return unit * (1.0 - self._quotients(tied, means)), unit * means
+
+    def gradient(self, H: Matrix) -> Matrix:
+        """The derivative by the known codes, shape (k, n_known)."""
+        ridge, means = self.parts(H)
+        return 2.0 * (ridge * H[:, self.known] - means)
 
     def _means(self, tied: Matrix) -> Matrix:
         """``H W``: in the place of every known column the mean of its class."""
@@ -223,28 +227,47 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > 0))
 
 
-def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None) -> Matrix:
-    """PASSES updates of the codes, at no higher cost ``||X - P H||^2 / norm`` plus the graph's."""
-    new = H
-    for _ in range(PASSES):
-        new = _pass(new, gram, cross, norm, graph)
-    if graph is not None:  # a row's square, its unit, changes with the codes: that the cost falls is not certain
-        cost_of = partial(_cost_of_codes, gram, cross, norm, graph)
-        if not cost_of(new) <= cost_of(H):
-            new = shortened(H, _pass(H, gram, cross, norm, graph), cost_of)
-    return np.maximum(new, FLOOR * new.mean())
+def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
+    """One update by `ding`, and then one row after the other, at no higher ``||X - P H||^2 / norm`` plus the graph's.
+
+    Near the end the multiplicative update alone takes thousands of iterations for what a sweep over the rows does.
+    """
+    if graph is None:
+        return _lifted(_sweep(ding(H, gram, cross), gram, cross))
+    cost_of = partial(_cost_of_codes, gram, cross, norm, graph)
+    first = _tied_ding(H, gram, cross, norm, graph)
+    new = _lifted(_tied_sweep(first, gram, cross, norm, graph))
+    # A row's unit in the graph's cost changes with the codes: that a whole step lowers the cost is not certain.
+    return new if cost_of(new) <= cost_of(H) else shortened(H, first, cost_of)
+
+
+def _lifted(H: Matrix) -> Matrix:
+    return np.maximum(H, FLOOR * H.mean())
+
+
+def _sweep(H: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    return HALS(sweeps=1)(H.T, gram, cross.T).T
+
+
+def _tied_ding(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph) -> Matrix:
+    plus, minus = np.zeros_like(H), np.zeros_like(H)
+    ridge, means = graph.parts(H)
+    plus[:, graph.known], minus[:, graph.known] = norm * ridge * H[:, graph.known], norm * means
+    return ding(H, gram, cross, plus, minus)
+
+
+def _tied_sweep(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph) -> Matrix:
+    """A sweep with the means of the classes held fixed, which bounds the concave part of the scatter from above."""
+    new, known = np.empty_like(H), graph.known
+    ridge, means = graph.parts(H)
+    new[:, known] = _sweep(H[:, known], gram + np.diag(norm * ridge[:, 0]), cross[:, known] + norm * means)
+    if not known.all():
+        new[:, ~known] = _sweep(H[:, ~known], gram, cross[:, ~known])
+    return new
 
 
 def _cost_of_codes(gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph, H: Matrix) -> float:
     return inner(H, gram @ H - 2.0 * cross) / norm + graph.value(H)
-
-
-def _pass(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None) -> Matrix:
-    if graph is None:
-        return ding(H, gram, cross)
-    plus, minus = np.zeros_like(H), np.zeros_like(H)
-    plus[:, graph.known], minus[:, graph.known] = (norm * part for part in graph.parts(H))
-    return ding(H, gram, cross, plus, minus)
 
 
 def fine_tune(
@@ -282,7 +305,7 @@ def fine_tune(
         gradient = 2.0 / norm * (step.gram @ H - step.cross)
         if graph is not None:
             cost += graph.value(H)
-            gradient[:, graph.known] += 2.0 * np.subtract(*graph.parts(H))
+            gradient[:, graph.known] += graph.gradient(H)
         gradients = [2.0 / norm * half for half in step.half_gradients]
         if nonnegative:
             measure = stationarity([*Z, H], [*gradients, gradient])
