@@ -91,6 +91,32 @@ def test_update_of_the_codes_never_raises_the_cost_however_rows_are_scaled(seed)
         assert costs[-1] < 0.9 * costs[0]
 
 
+class Overshooting(ClassGraph):
+    """Asks for a hundred times the step that its cost does."""
+
+    def parts(self, H):
+        ridge, means = super().parts(H)
+        return ridge, 100.0 * means
+
+
+def test_step_that_would_raise_the_cost_is_shortened(rng):
+    X, H, P = rng.random((8, 12)), rng.random((3, 12)), rng.standard_normal((8, 3))
+    graph, norm, costs = Overshooting(some_labels(12, 2, weight=1.0)), np.linalg.norm(X) ** 2, []
+    for _ in range(10):
+        costs.append(np.linalg.norm(X - P @ H) ** 2 / norm + graph.value(H))
+        H = update_codes(H, P.T @ P, P.T @ X, norm, graph)
+    assert max(np.diff(costs)) <= 1e-13
+
+
+def test_no_code_is_lost_for_good(rng):
+    """A zero could not grow again; a column of zeros in P tells nothing of its codes."""
+    P, X, H = rng.standard_normal((7, 3)), rng.random((7, 30)), rng.random((3, 30))
+    P[:, 1] = 0.0
+    np.testing.assert_array_equal(ding(H, P.T @ P, P.T @ X)[1], H[1])
+    for graph in (None, ClassGraph(some_labels(30, 2))):
+        assert update_codes(H, P.T @ P, P.T @ X, np.linalg.norm(X) ** 2, graph).min() > 0
+
+
 def test_update_of_the_codes_is_the_formula_entry_by_entry(rng):
     P, X, H = rng.standard_normal((7, 3)), rng.random((7, 5)), rng.random((3, 5))
     G, C = P.T @ P, P.T @ X
@@ -232,6 +258,13 @@ def test_codes_of_unknown_columns_are_those_of_new_data(toy):
     fit = Semi().fit(Problem(toy.X, labels), plan(toy.X, (9, 2)))
     new = Semi().transform(fit, toy.X)[-1]
     np.testing.assert_allclose(fit.S[-1][:, ~labels.known], new[:, ~labels.known], atol=1e-12 * new.max())
+
+
+def test_last_cost_is_that_of_what_is_returned_where_every_label_is_known(method, toy):
+    labels = Supervision(weight=0.5).labels(toy.classes[9] % 2, 2)
+    fit = method.fit(Problem(toy.X, labels), plan(toy.X, (9, 4)))
+    cost = relative_error(toy.X, fit.A, fit.S[-1]) ** 2 + ClassGraph(labels).value(fit.S[-1])
+    assert fit.history.cost[-1] == pytest.approx(cost, rel=1e-9)
 
 
 def test_known_labels_pull_the_codes_of_a_class_together(toy, rng):

@@ -11,6 +11,7 @@ from nnmf_runner import run
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.run import check_data, draw_known, run_one, run_trials
