@@ -143,7 +143,7 @@ class ClassGraph:
 
     References
     ----------
-    G. Trigeorgis et al., IEEE TPAMI 39(3), 2017, section 3.3.
+    G. Trigeorgis et al., IEEE TPAMI 39(3), 2017, for the weakly supervised variant.
     """
 
     def __init__(self, labels: Labels) -> None:
@@ -219,7 +219,7 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
 
     References
     ----------
-    C. Ding, T. Li and M. I. Jordan, IEEE TPAMI 32(1), 2010, equation 10.
+    C. Ding, T. Li and M. I. Jordan, IEEE TPAMI 32(1), 2010.
     """
     numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
     denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
