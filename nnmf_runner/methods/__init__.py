@@ -4,8 +4,9 @@ from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, ch
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
+from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural, SparseCoding)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural, Semi, SparseCoding)}
 
 __all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers", "normalised"]

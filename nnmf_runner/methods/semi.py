@@ -1,0 +1,364 @@
+"""Deep semi-NMF: factors of any sign under nonnegative codes, pretrained by layers, then tuned together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnmf_runner.core.checks import check_number
+from nnmf_runner.core.costs import Labels, label_map
+from nnmf_runner.core.divergence import SMALLEST
+from nnmf_runner.core.layer import forward
+from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
+from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
+from nnmf_runner.core.nnls import Mask
+from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+
+# Directions in which a factor's least-squares problem is below this, relative to the largest, are left alone.
+NEGLIGIBLE = 1e-8
+# What an entry of the codes is kept above, in multiples of the mean: an exact zero could never grow again.
+FLOOR = np.finfo(float).eps
+
+
+@dataclass
+class Semi(Method):
+    """Deep semi-NMF: minimise ``||X - Z_0 Z_1 ... Z_L H||^2``, H nonnegative and the Z's of any sign.
+
+    Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Labels, where
+    some are known, enter through a graph that ties the last codes of one class together (Deep WSF), so
+    ``supervision.weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
+
+    Parameters
+    ----------
+    pretrain : int
+        Most iterations of pretraining a layer.
+    weakly_supervised : bool
+        Whether known labels enter the fit at all; otherwise they serve the label map alone.
+    nonnegative : bool
+        Keep the Z's nonnegative too, by multiplicative updates, for comparison.
+
+    Notes
+    -----
+    Three things differ from the publication.  Its least-squares solution for a factor is that of least norm, of rank
+    k_L at most, and forgets what pretraining found for the layers below; here the solution nearest to the present
+    factor is taken, with the same cost.  Its update of the codes is followed by a sweep over their rows, see
+    `update_codes`.  And its codes of the lower layers are left out of the iteration: in the linear model they do not
+    enter the cost.  After the fit they are ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||``; so are the last codes of every
+    column that the graph leaves free, in an exact last update of the fit, and those of new data.  The columns that
+    the graph ties have the codes that were trained.
+
+    The history holds the pretraining of every layer and then, as layer -1, the fit of all.  Pretraining that
+    ends at its limit of iterations is no concern to `Fit.stop`; one that is interrupted or diverges is.
+
+    References
+    ----------
+    G. Trigeorgis, K. Bousmalis, S. Zafeiriou and B. W. Schuller, "A deep semi-NMF model for learning hidden
+    representations", ICML 2014, and "A deep matrix factorization method for learning attribute representations",
+    IEEE TPAMI 39(3), 2017; C. Ding, T. Li and M. I. Jordan, "Convex and semi-nonnegative matrix factorizations",
+    IEEE TPAMI 32(1), 2010, for the updates.
+    """
+
+    name: ClassVar[str] = "semi"
+    costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
+    losses: ClassVar[tuple[str, ...]] = ("squared",)
+    pretrain: int = 100
+    weakly_supervised: bool = True
+    nonnegative: bool = False
+
+    def __post_init__(self) -> None:
+        check_number(self.pretrain, "method.pretrain", low=0, integer=True)
+
+    @property
+    def sign_free(self) -> bool:
+        """Unless the factors are kept nonnegative."""
+        return not self.nonnegative
+
+    def fit(self, problem: Problem, plan: Plan) -> Fit:
+        """Pretrain layer by layer, then fit all factors together, see `Method.fit`."""
+        X, labels, history = problem.X, problem.labels, History()
+        Z, H, stops = self._pretrained(X, plan, history)
+        graph = None
+        if labels is not None and labels.weight > 0 and self.weakly_supervised:
+            graph = ClassGraph(labels)
+        monitor = Monitor(plan.rule, history)
+        Z, H = fine_tune(X, Z, H, monitor, graph=graph, nonnegative=self.nonnegative)
+        S = encode_levels(Z, X)
+        if graph is not None:
+            S[-1][:, graph.known] = H[:, graph.known]
+        B = None if labels is None else label_map(S[-1][:, labels.known], labels.Y[:, labels.known])
+        return Fit(Z, S, B, history, worst([*stops, monitor.stop]))
+
+    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, of every layer from the data themselves, see `Method.transform`."""
+        return encode_levels(fit.A, X, mask)
+
+    def _pretrained(self, X: Any, plan: Plan, history: History) -> tuple[list[Matrix], Matrix, list[Stop | None]]:
+        """Factors and last codes of a semi-NMF of the data, then of the codes below; why each ended, if it matters."""
+        rule = replace(plan.rule, max_iter=min(self.pretrain, plan.rule.max_iter))
+        factors: list[Matrix] = []
+        stops: list[Stop | None] = []
+        inputs = X
+        for level, start in enumerate(plan.start):
+            monitor = Monitor(rule, history, level)
+            first = lift_zeros(start) if self.nonnegative else start
+            H = lift_zeros(forward(first, inputs).S)
+            [factor], inputs = fine_tune(inputs, [first], H, monitor, nonnegative=self.nonnegative)
+            factors.append(factor)
+            stops.append(None if monitor.stop is Stop.MAX_ITER else monitor.stop)
+        return factors, inputs, stops
+
+
+def encode_levels(Z: Sequence[Matrix], X: Any, mask: Mask | None = None) -> list[Matrix]:
+    """Codes ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||`` of every layer l, shapes (k_l, n)."""
+    codes, product = [], Z[0]
+    for i, factor in enumerate(Z):
+        product = product @ factor if i else product  # (m, k_l)
+        codes.append(forward(product, X, mask=mask).S)
+    return codes
+
+
+class ClassGraph:
+    """The cost that ties codes of one class together: a graph whose edges join the known columns of a class.
+
+    With weights ``1/n_c`` on the edges within a class of n_c columns (itself included) every degree is one, and
+    ``tr(H Lap H^T)`` is the scatter of the codes about the means of their classes.  Since the factors can take over
+    any scale of the codes, each row counts by its scatter in units of its own square over the known columns,
+
+        weight / k sum_r ||h_r - mean_r||^2 / ||h_r||^2,
+
+    which lies between zero, all codes of a class alike, and the weight.
+
+    Parameters
+    ----------
+    labels : Labels
+
+    Attributes
+    ----------
+    known : ndarray of bool, shape (n,)
+
+    References
+    ----------
+    G. Trigeorgis et al., IEEE TPAMI 39(3), 2017, for the weakly supervised variant.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        self.known, self.weight = labels.known, labels.weight
+        self._Y = labels.Y[:, labels.known]
+        self._share = self._Y / np.maximum(self._Y.sum(axis=1, keepdims=True), 1.0)  # (c, n_known)
+
+    def value(self, H: Matrix) -> float:
+        """The cost of codes H of shape (k, n)."""
+        tied = H[:, self.known]
+        return self.weight * float(self._quotients(tied, self._means(tied)).mean())
+
+    def parts(self, H: Matrix) -> tuple[Matrix, Matrix]:
+        """R of shape (k, 1) and M (k, n_known), nonnegative: ``R H - M`` is half the derivative by the known codes."""
+        tied = H[:, self.known]
+        means, unit = self._means(tied), self.weight / (len(H) * _squares(tied))
+        return unit * (1.0 - self._quotients(tied, means)), unit * means
+
+    def gradient(self, H: Matrix) -> Matrix:
+        """The derivative by the known codes, shape (k, n_known)."""
+        ridge, means = self.parts(H)
+        return 2.0 * (ridge * H[:, self.known] - means)
+
+    def _means(self, tied: Matrix) -> Matrix:
+        """``H W``: in the place of every known column the mean of its class."""
+        return tied @ self._share.T @ self._Y
+
+    def _quotients(self, tied: Matrix, means: Matrix) -> Matrix:
+        """Scatter about the means over the square of every row, shape (k, 1)."""
+        return ((tied - means) ** 2).sum(axis=1, keepdims=True) / _squares(tied)
+
+
+def _squares(tied: Matrix) -> Matrix:
+    return np.maximum((tied**2).sum(axis=1, keepdims=True), SMALLEST)
+
+
+# New value of a factor Z with ``||inputs - P Z H||^2`` no higher, from Z, ``P^T inputs H^T``, ``P^T P Z H H^T``,
+# ``P^T P`` (None for the identity) and ``H H^T``.
+FactorUpdate = Callable[[Matrix, Matrix, Matrix, Matrix | None, Matrix], Matrix]
+
+
+def least_squares(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
+    """``P^+ inputs H^+`` where P and H have full rank, and otherwise the minimiser that is nearest to Z."""
+    step = (product - target) @ pseudo_inverse(right)
+    return Z - (step if left is None else pseudo_inverse(left) @ step)
+
+
+def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
+    """Lee and Seung's update, for nonnegative factors and data."""
+    return multiply(Z, target, product)
+
+
+def pseudo_inverse(gram: Matrix) -> Matrix:
+    """A symmetric M with ``M G M = M``, and ``G M G = G`` but for negligible directions of the Gram matrix G.
+
+    The first equation is what makes ``Z - (gradient) M`` the minimum over the directions that are left.
+    """
+    if not np.isfinite(gram).all():
+        return np.full_like(gram, np.nan)  # the monitor ends the fit
+    length = np.sqrt(gram.diagonal())
+    unit = 1.0 / np.where(length > 0, length, 1.0)  # directions count relative to the variables' own scales
+    values, vectors = np.linalg.eigh(gram * unit[:, None] * unit)
+    kept = values > NEGLIGIBLE * max(values[-1], SMALLEST)
+    half = unit[:, None] * vectors[:, kept] / np.sqrt(values[kept])
+    return half @ half.T
+
+
+def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0.0) -> Matrix:
+    """One update of the codes H of shape (k, n), for ``G = P^T P`` and ``C = P^T X`` of any sign.
+
+    ``H o sqrt(([C]+ + [G]- H + minus) / ([C]- + [G]+ H + plus))``, where ``[t]+ = max(t, 0)``, ``[t]- = max(-t, 0)``
+    and ``plus - minus`` is half the derivative of what else is minimised, in nonnegative parts of shape (k, n).
+
+    References
+    ----------
+    C. Ding, T. Li and M. I. Jordan, IEEE TPAMI 32(1), 2010.
+    """
+    numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
+    denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
+    # Where the denominator vanishes the column of P does, and any codes are as good.
+    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > 0))
+
+
+def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
+    """One update by `ding`, and then one row after the other, at no higher ``||X - P H||^2 / norm`` plus the graph's.
+
+    Near the end the multiplicative update alone takes thousands of iterations for what a sweep over the rows does.
+    """
+    if graph is None:
+        return _lifted(_sweep(ding(H, gram, cross), gram, cross))
+    cost_of = partial(_cost_of_codes, gram, cross, norm, graph)
+    first = _tied_ding(H, gram, cross, norm, graph)
+    new = _lifted(_tied_sweep(first, gram, cross, norm, graph))
+    # A row's unit in the graph's cost changes with the codes: that a whole step lowers the cost is not certain.
+    return new if cost_of(new) <= cost_of(H) else shortened(H, first, cost_of)
+
+
+def _lifted(H: Matrix) -> Matrix:
+    return np.maximum(H, FLOOR * H.mean())
+
+
+def _sweep(H: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    return HALS(sweeps=1)(H.T, gram, cross.T).T
+
+
+def _tied_ding(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph) -> Matrix:
+    plus, minus = np.zeros_like(H), np.zeros_like(H)
+    ridge, means = graph.parts(H)
+    plus[:, graph.known], minus[:, graph.known] = norm * ridge * H[:, graph.known], norm * means
+    return ding(H, gram, cross, plus, minus)
+
+
+def _tied_sweep(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph) -> Matrix:
+    """A sweep with the means of the classes held fixed, which bounds the concave part of the scatter from above."""
+    new, known = np.empty_like(H), graph.known
+    ridge, means = graph.parts(H)
+    new[:, known] = _sweep(H[:, known], gram + np.diag(norm * ridge[:, 0]), cross[:, known] + norm * means)
+    if not known.all():
+        new[:, ~known] = _sweep(H[:, ~known], gram, cross[:, ~known])
+    return new
+
+
+def _cost_of_codes(gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph, H: Matrix) -> float:
+    return inner(H, gram @ H - 2.0 * cross) / norm + graph.value(H)
+
+
+def fine_tune(
+    X: Any,
+    Z: list[Matrix],
+    H: Matrix,
+    monitor: Monitor,
+    *,
+    graph: ClassGraph | None = None,
+    nonnegative: bool = False,
+) -> tuple[list[Matrix], Matrix]:
+    """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2``, plus the graph's cost, by the updates of every Z, then of H.
+
+    With one factor this is semi-NMF.  An iteration reads X twice.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+    Z : list of ndarray of shape (k_{l-1}, k_l)
+    H : ndarray of shape (k_L, n)
+        Strictly positive.
+    monitor : Monitor
+    graph : ClassGraph, optional
+    nonnegative : bool
+        Whether the Z's are, and stay; strictly positive to begin with.
+
+    Returns
+    -------
+    Z, H
+    """
+    norm, update = squared_norm(X), multiplicative if nonnegative else least_squares
+    while True:
+        step = update_factors(X, Z, H, update)
+        cost = 1.0 + step.data / norm
+        gradient = 2.0 / norm * (step.gram @ H - step.cross)
+        if graph is not None:
+            cost += graph.value(H)
+            gradient[:, graph.known] += graph.gradient(H)
+        gradients = [2.0 / norm * half for half in step.half_gradients]
+        if nonnegative:
+            measure = stationarity([*Z, H], [*gradients, gradient])
+        else:
+            free = (float(np.linalg.norm(F) * np.linalg.norm(G)) for F, G in zip(Z, gradients, strict=True))
+            measure = max(stationarity([H], [gradient]), *free)
+        if monitor.watch(cost, measure):
+            return Z, H
+        Z, H = step.Z, update_codes(H, step.gram, step.cross, norm, graph)
+
+
+@dataclass
+class FactorsStep:
+    """One update of every factor with the codes H held fixed, from the data up.
+
+    Attributes
+    ----------
+    Z : list of ndarray
+        The new factors.
+    data : float
+        ``||X - Z_0 ... Z_L H||^2 - ||X||^2`` before.
+    half_gradients : list of ndarray
+        Halves of the derivatives of ``||X - Z_0 ... Z_L H||^2``, each with the new factors below it.
+    gram, cross : ndarray of shape (k_L, k_L) and (k_L, n)
+        ``P^T P`` and ``P^T X`` for the product P of the new factors.
+    """
+
+    Z: list[Matrix]
+    data: float
+    half_gradients: list[Matrix]
+    gram: Matrix
+    cross: Matrix
+
+
+def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate) -> FactorsStep:
+    """Update every factor once, with the newest of those below."""
+    upper = [H]
+    for factor in reversed(Z[1:]):
+        upper.append(factor @ upper[-1])
+    upper.reverse()  # what each factor is multiplied by
+
+    new: list[Matrix] = []
+    half_gradients: list[Matrix] = []
+    data, inputs = 0.0, X  # inputs are P^T X for the product P of the new factors so far
+    gram: Matrix | None = None
+    for factor, above in zip(Z, upper, strict=True):
+        right, target = above @ above.T, cross_product(above.T, inputs.T).T
+        product = (factor if gram is None else gram @ factor) @ right
+        if gram is None:
+            data = inner(factor, product - 2.0 * target)
+        half_gradients.append(product - target)
+        new.append(update(factor, target, product, gram, right))
+        inputs = cross_product(new[-1], inputs)
+        gram = new[-1].T @ (new[-1] if gram is None else gram @ new[-1])
+    assert gram is not None
+    return FactorsStep(new, data, half_gradients, gram, inputs)
