@@ -4,7 +4,8 @@ from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, ch
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
+from nnmf_runner.methods.unfolded import Unfolded
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural, Unfolded)}
 
 __all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers"]
