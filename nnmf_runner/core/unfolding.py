@@ -192,56 +192,51 @@ class UnfoldedNetwork:
 class MultiplicativeMomentum:
     """Steps ``W o (minus / plus)^e o (W / W_before)^t`` of several factors at once, ``plus - minus`` the gradient.
 
-    Every factor has its own exponent e, kept from one step to the next: the deeper a factor, the larger are both of
-    its parts beside their difference, and the larger is the exponent with which it moves.  The momentum t is
-    Nesterov's, started anew where the last step has come to point uphill, or where it would raise the cost.
+    Every factor has an exponent e of its own, kept from one step to the next: the deeper a factor, the larger are
+    both of its parts beside their difference, and the larger is the exponent with which it moves.  The momentum t is
+    Nesterov's, started anew for a factor whose last step has come to point uphill, and for all where the cost rises.
 
     References
     ----------
     B. O'Donoghue and E. Candes, "Adaptive restart for accelerated gradient schemes", Found. Comput. Math. 15, 2015;
     M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm",
-    ICNN 1993, for a step of its own size where the sign of the change stays.
+    ICNN 1993, for steps that grow while their direction stays.
     """
 
     def __init__(self, n_factors: int) -> None:
-        self.exponents = np.ones(n_factors)
+        self.exponents, self._ages = np.ones(n_factors), np.ones(n_factors)
         self._steps: list[Matrix] = []  # the last changes of the factors' logarithms
-        self._age = 1.0
 
     def search(
         self, W: Sequence[Matrix], parts: Sequence[Matrix], accepts: Callable[[list[Matrix]], bool]
     ) -> list[Matrix] | None:
         """The next factors, the first that are accepted as exponents shrink; None if none are."""
-        momentum = self._prepare(W, parts)
-        logs = [np.log(np.maximum(minus, TINY)) - np.log(np.maximum(plus, TINY)) for plus, minus in parts]
+        momentum = self._adapt(W, parts)
+        last = self._steps or [np.zeros_like(factor) for factor in W]
+        logs = [np.log(np.maximum(minus, TINY) / np.maximum(plus, TINY)) for plus, minus in parts]
         limit = np.log(LARGEST_FACTOR)
         for _ in range(MAX_SHRINKAGES):
-            steps = [exponent * log for exponent, log in zip(self.exponents, logs, strict=True)]
-            if momentum:
-                steps = [step + momentum * last for step, last in zip(steps, self._steps, strict=True)]
-            steps = [np.clip(step, -limit, limit) for step in steps]
+            terms = zip(self.exponents, logs, momentum, last, strict=True)
+            steps = [np.clip(e * log + t * before, -limit, limit) for e, log, t, before in terms]
             new = [factor * np.exp(step) for factor, step in zip(W, steps, strict=True)]
             if accepts(new):
                 self._steps = steps
                 return new
-            if not momentum:
+            if not momentum.any():
                 self.exponents *= SHRINKAGE
-            momentum, self._age = 0.0, 1.0
+            momentum, self._ages = np.zeros(len(W)), np.ones(len(W))
         return None
 
-    def _prepare(self, W: Sequence[Matrix], parts: Sequence[Matrix]) -> float:
-        """Adapt exponents to whether the last step still points downhill; return the momentum."""
+    def _adapt(self, W: Sequence[Matrix], parts: Sequence[Matrix]) -> Matrix:
+        """Adapt every exponent to whether the last step still points downhill; return the momenta."""
         if not self._steps:
-            return 0.0
-        descents = [
-            inner(minus - plus, factor * step)
-            for (plus, minus), factor, step in zip(parts, W, self._steps, strict=True)
-        ]
-        self.exponents *= np.where(np.array(descents) < 0, SHRINKAGE, GROWTH)
-        if sum(descents) < 0:
-            self._age = 1.0
-        before, self._age = self._age, (1.0 + np.sqrt(1.0 + 4.0 * self._age**2)) / 2.0
-        return float((before - 1.0) / self._age)
+            return np.zeros(len(W))
+        terms = zip(parts, W, self._steps, strict=True)
+        uphill = np.array([inner(plus - minus, factor * step) for (plus, minus), factor, step in terms]) > 0
+        self.exponents *= np.where(uphill, SHRINKAGE, GROWTH)
+        before = np.where(uphill, 1.0, self._ages)
+        self._ages = (1.0 + np.sqrt(1.0 + 4.0 * before**2)) / 2.0
+        return (before - 1.0) / self._ages
 
 
 def train(network: UnfoldedNetwork, W: list[Matrix], monitor: Monitor) -> tuple[list[Matrix], UnfoldedPass]:
