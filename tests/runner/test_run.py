@@ -11,6 +11,7 @@ from nnmf_runner import run
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.run import check_data, draw_known, run_one, run_trials
@@ -132,6 +133,17 @@ def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, metho
     assert ("B" in factors) == bool(fraction)
     assert record["metrics"]["relative_error"] == record["layers"][-1]["relative_error"]
     assert all((factors[name] >= 0).all() for name in factors if name != "B")
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.most_layers == 1])
+@pytest.mark.parametrize("fraction", [0, 0.4, 1])
+def test_a_method_of_one_rank_is_run_and_recorded(short, method, fraction):
+    outcome = short(f"method={method}", f"label_fraction={fraction}", "layers=9")
+    factors, [row] = read_factors(outcome.folder), outcome.record["layers"]
+    assert factors["A0"].shape == (87, 9)
+    assert factors["S0"].shape == (9, 90)
+    assert ("B" in factors) == bool(fraction)
+    assert row["floor"] * (1 - 1e-12) <= row["relative_error"] < 1
 
 
 def test_a_record_holds_all_that_was_agreed(short):
