@@ -6,7 +6,10 @@ from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
+from nnmf_runner.methods.unfolded import Unfolded
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Hierarchical, Deep, Neural, Semi, SparseCoding)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding)
+}
 
 __all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers", "normalised"]

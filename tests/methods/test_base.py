@@ -18,18 +18,24 @@ def method(request):
 
 
 @pytest.fixture
-def plan(toy):
-    return Plan(Random().start(toy.X, LAYERS, np.random.default_rng(0)), StoppingRule(0.0, max_iter=20))
+def layers(method):
+    """As many ranks as the method can have."""
+    return LAYERS[: method.most_layers]
+
+
+@pytest.fixture
+def plan(toy, layers):
+    return Plan(Random().start(toy.X, layers, np.random.default_rng(0)), StoppingRule(0.0, max_iter=20))
 
 
 def test_methods_are_registered_under_their_names():
     assert {name: method.name for name, method in METHODS.items()} == {name: name for name in METHODS}
 
 
-def test_fit_has_the_signs_and_shapes_it_promises(method, toy, plan):
+def test_fit_has_the_signs_and_shapes_it_promises(method, toy, plan, layers):
     fit = method.fit(Problem(toy.X), plan)
-    assert [A.shape for A in fit.A] == [(87, 9), (9, 4), (4, 2)]
-    assert [S.shape for S in fit.S] == [(9, 90), (4, 90), (2, 90)]
+    assert [A.shape for A in fit.A] == [(87, 9), (9, 4), (4, 2)][: len(layers)]
+    assert [S.shape for S in fit.S] == [(9, 90), (4, 90), (2, 90)][: len(layers)]
     assert min(S.min() for S in fit.S) >= 0
     assert method.sign_free or min(A.min() for A in fit.A) >= 0
     assert fit.B is None
@@ -49,28 +55,29 @@ def test_fit_is_determined_by_its_plan_and_leaves_the_start_alone(method, toy, p
 def test_reconstruction_is_the_product_of_the_factors(method, toy, plan):
     fit = method.fit(Problem(toy.X), plan)
     A, S = fit.A, fit.S
-    for level, product in enumerate((A[0] @ S[0], A[0] @ A[1] @ S[1], A[0] @ A[1] @ A[2] @ S[2])):
+    for level in range(len(S)):
+        product = np.linalg.multi_dot([*A[: level + 1], S[level]])
         np.testing.assert_allclose(A[0] @ method.decode(A, S, level), product, atol=1e-12)
 
 
 def test_topics_are_the_products_of_the_factors(method, rng):
     A = [rng.random(shape) for shape in ((7, 4), (4, 3), (3, 2))]
-    for level, product in enumerate((A[0], A[0] @ A[1], A[0] @ A[1] @ A[2])):
+    for level, product in list(enumerate((A[0], A[0] @ A[1], A[0] @ A[1] @ A[2])))[: method.most_layers]:
         np.testing.assert_allclose(method.topics(A, level), product, atol=1e-12)
 
 
-def test_codes_of_new_samples_have_their_shapes_and_do_not_depend_on_each_other(method, toy, plan):
+def test_codes_of_new_samples_have_their_shapes_and_do_not_depend_on_each_other(method, toy, plan, layers):
     fit = method.fit(Problem(toy.X), plan)
     codes, some = method.transform(fit, toy.X), method.transform(fit, toy.X[:, 5:8])
-    assert [S.shape for S in codes] == [(9, 90), (4, 90), (2, 90)]
+    assert [S.shape for S in codes] == [(9, 90), (4, 90), (2, 90)][: len(layers)]
     for whole, part in zip(codes, some, strict=True):
         np.testing.assert_allclose(part, whole[:, 5:8], atol=1e-9)
 
 
-def test_labels_give_a_map_and_unknown_ones_alone_give_none(method, toy, plan):
+def test_labels_give_a_map_and_unknown_ones_alone_give_none(method, toy, plan, layers):
     classes = np.where(np.arange(90) % 2, toy.classes[2], -1)
     fit = method.fit(Problem(toy.X, Supervision().labels(classes, 2)), plan)
-    assert fit.B.shape == (2, 2)
+    assert fit.B.shape == (2, layers[-1])
     assert Supervision().labels(np.full(90, -1), 2) is None
 
 
@@ -83,6 +90,8 @@ def test_progress_interrupts(method, toy, plan):
 
 @pytest.mark.parametrize("value", [np.nan, 1e200])
 def test_start_without_a_finite_cost_ends_as_diverged(method, toy, value):
+    if method.name == "unfolded" and np.isfinite(value):
+        pytest.skip("its start is scaled first, so this one has a finite cost")
     with np.errstate(all="ignore"):  # outside of the optimizers overflow is announced by numpy's warnings
         fit = method.fit(Problem(toy.X), Plan([np.full((87, 4), value)]))
     assert fit.stop is Stop.DIVERGED

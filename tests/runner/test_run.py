@@ -136,6 +136,17 @@ def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, metho
     assert all((factors[name] >= 0).all() for name in nonnegative)
 
 
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.most_layers == 1])
+@pytest.mark.parametrize("fraction", [0, 0.4, 1])
+def test_a_method_of_one_rank_is_run_and_recorded(short, method, fraction):
+    outcome = short(f"method={method}", f"label_fraction={fraction}", "layers=9")
+    factors, [row] = read_factors(outcome.folder), outcome.record["layers"]
+    assert factors["A0"].shape == (87, 9)
+    assert factors["S0"].shape == (9, 90)
+    assert ("B" in factors) == bool(fraction)
+    assert row["floor"] * (1 - 1e-12) <= row["relative_error"] < 1
+
+
 def test_a_record_holds_all_that_was_agreed(short):
     outcome = short("label_fraction=0.4", "method=hier")
     record = json.loads((outcome.folder / "record.json").read_text())

@@ -1,0 +1,95 @@
+"""Unfolded NMF: the multiplicative updates of the codes as layers with bases of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.monitor import Monitor
+from nnmf_runner.core.nnls import Mask
+from nnmf_runner.core.unfolding import UnfoldedNetwork, train
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+
+
+@dataclass
+class Unfolded(Method):
+    """Unfolded NMF: K multiplicative updates of the codes are the layers, ``X ~ W^K H^K`` the output.
+
+    The ``K + 1`` nonnegative bases are untied and trained together by multiplicative backpropagation.  It is a
+    network of depth, not a hierarchy: there is one rank.  `Fit.A` is ``[W^K]``, `Fit.S` is ``[H^K]``, and the
+    bases of the layers are `Fit.parameters`, ``W0, ..., W{K-1}``.
+
+    Parameters
+    ----------
+    unfold : int
+        Number of layers K.
+    beta : float
+        Order of the divergence of the data, from 1 (Kullback-Leibler) to 2 (squared residual).
+    sparsity : float
+        The publication's penalty mu on the codes within the layers.  One: as much as every topic's denominator is
+        where the layer's output is the data and its basis is uniform.
+
+    Notes
+    -----
+    Every step is multiplicative, ``W o (minus / plus)^e`` with the two nonnegative parts of the derivative.  The
+    publication has e = 1; here every basis has an exponent that adapts, and there is momentum (see
+    `nnmf_runner.core.unfolding.MultiplicativeMomentum`), and no step raises the cost.
+
+    References
+    ----------
+    J. Le Roux, J. R. Hershey and F. Weninger, "Deep NMF for speech separation", ICASSP 2015, arXiv:1409.2574.
+    """
+
+    name: ClassVar[str] = "unfolded"
+    most_layers: ClassVar[int | None] = 1
+    unfold: int = 5
+    beta: float = 1.0
+    sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self.unfold, "method.unfold", low=1, integer=True)
+        check_number(self.beta, "method.beta", low=1.0, high=2.0)
+        check_number(self.sparsity, "method.sparsity", low=0.0)
+
+    @property
+    def rescales(self) -> bool:
+        """Never: the layers depend on the scale of their bases."""
+        return False
+
+    def check_data(self, X: Any, mask: Mask | None) -> None:
+        """Refuse missing entries and sparse data, see `Method.check_data`."""
+        super().check_data(X, mask)
+        if sparse.issparse(X):
+            raise InputError(
+                f"X is sparse, and the layers of method={self.name} are dense. Expected a dense array: X.toarray()."
+            )
+
+    def fit(self, problem: Problem, plan: Plan) -> Fit:
+        """Train all bases, see `Method.fit`."""
+        network = UnfoldedNetwork(problem.X, self._divergence, self.sparsity, problem.labels)
+        monitor = Monitor(plan.rule)
+        W, done = train(network, network.start(plan.start[0], self.unfold), monitor)
+        assert monitor.stop is not None
+        parameters = {f"W{i}": basis for i, basis in enumerate(W[:-1])}
+        return Fit([W[-1]], [done.S], done.B, monitor.history, monitor.stop, parameters)
+
+    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, one forward pass, see `Method.transform`.
+
+        Raises
+        ------
+        InputError
+            If X is sparse or entries are missing.
+        """
+        self.check_data(X, mask)
+        bases = [fit.parameters[f"W{i}"] for i in range(self.unfold)]
+        return [UnfoldedNetwork(X, self._divergence, self.sparsity).encode(bases)[1]]
+
+    @property
+    def _divergence(self) -> BetaDivergence:
+        return BetaDivergence(float(self.beta))
