@@ -28,6 +28,7 @@ from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers
+from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
@@ -121,7 +122,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
         record |= {"dataset": _described(dataset), "tree_agreement": _tree(dataset, fit)}
-        factors, history = named_factors(fit), fit.history.columns()
+        factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
@@ -247,12 +248,6 @@ def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> 
 def _tree(dataset: Dataset, fit: Fit) -> float | None:
     """Share of topics found below their planted parent."""
     return tree_agreement(fit.A, dataset.truth.A) if dataset.truth else None
-
-
-def named_factors(fit: Fit) -> dict[str, NDArray[Any]]:
-    """The factors by the names that they are saved under."""
-    named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
-    return named if fit.B is None else {**named, "B": fit.B}
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:
