@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.costs import COSTS
-from nnmf_runner.core.init import INITIALISATIONS
+from nnmf_runner.core.init import INITIALISATIONS, Saved
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.datasets import DATASETS
@@ -156,7 +157,8 @@ class RunConfig:
 
 
 def _described(part: Any) -> dict[str, Any]:
-    return {"name": part.name, **dataclasses.asdict(part)}
+    """Name and options of a part; one that knows better what determines its result says so itself."""
+    return {"name": part.name, **(part.identity() if hasattr(part, "identity") else dataclasses.asdict(part))}
 
 
 def register_schema() -> None:
@@ -193,6 +195,28 @@ def resolve(config: DictConfig) -> RunConfig:
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise InputError(_first_line(error)) from None
+
+
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``.
+
+    A value that is not an option of the group is a path if it is a folder or holds a path separator.  In a sweep all
+    values have to be paths, or none: the others have no `path`.
+    """
+    full: list[str] = []
+    for argument in arguments:
+        value = argument.removeprefix("init=")
+        paths = [value] if Path(value).is_dir() else value.split(",")
+        if value != argument and all(map(_is_path, paths)):
+            quoted = ("'" + path.replace("'", r"\'") + "'" for path in paths)
+            full += [f"init={Saved.name}", "init.path=" + ",".join(quoted)]
+        else:
+            full.append(argument)
+    return full
+
+
+def _is_path(value: str) -> bool:
+    return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
 
 
 def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:

@@ -138,6 +138,7 @@ def check_data(config: RunConfig, dataset: Dataset) -> None:
     """
     check_nonnegative(dataset.X, "X")
     check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
+    config.init.check(dataset.X.shape[0], config.layers, signed=config.method.sign_free)
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
     if config.label_fraction and level is None:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")

@@ -172,6 +172,22 @@ def split_missing(
     return check(np.where(known, values, 0.0), name), known
 
 
+def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
+    """Dense data, zero where an entry is missing, with each feature's mean over its known entries there instead.
+
+    Parameters
+    ----------
+    array : ndarray or sparse matrix of shape (m, n)
+        One row a feature.
+    known : ndarray of bool, shape (m, n), or None
+        None where no entry is missing.
+    """
+    if known is None:
+        return array
+    mean = array.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, array, mean)
+
+
 def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] | None:
     if mask is None:
         return None

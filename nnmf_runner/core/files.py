@@ -86,7 +86,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).splitlines()
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
     return lines[0] if lines else type(error).__name__
 
 

@@ -147,6 +147,11 @@ class Method:
         return False
 
     @property
+    def sign_free(self) -> bool:
+        """Whether factors A may be negative; codes never are."""
+        return False
+
+    @property
     def rescales(self) -> bool:
         """Whether a column of a factor can give its scale to the next factor without changing the model."""
         return True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix, singular_values, squared_norm, squared_residual
@@ -14,14 +15,18 @@ from nnmf_runner.core.linalg import Matrix, singular_values, squared_norm, squar
 WHOLE_SVD = 2000
 
 
-def relative_error(X: Any, A: Matrix, S: Matrix) -> float:
+def relative_error(X: Any, A: Matrix, S: Matrix, entries: NDArray[np.bool_] | None = None) -> float:
     """``||X - A S|| / ||X||`` (Frobenius).
 
     Parameters
     ----------
     X : ndarray or sparse matrix of shape (m, n)
     A, S : ndarray of shape (m, k) and (k, n)
+    entries : ndarray of bool, shape (m, n), optional
+        The entries of dense X that both norms run over; all by default.
     """
+    if entries is not None:
+        return float(np.linalg.norm((X - A @ S)[entries]) / np.linalg.norm(X[entries]))
     return float(np.sqrt(squared_residual(X, A, S) / squared_norm(X)))
 
 

@@ -180,7 +180,7 @@ def test_free_signs_pass_where_they_may():
         (sparse.csr_array([[np.nan, 1.0]]), None, "X has 1 entries"),
         (sparse.csr_array([[1.0, 1.0]]), [[True]], "mask has shape"),
         ([["a"]], None, "X is not numeric"),
-        ([[1j * np.nan]], None, "X is not numeric"),
+        ([[1j * np.nan, 1.0]], None, "X is not numeric"),
         ([], None, "X has 1 dimensions"),
         (np.empty((0, 2)), None, "X is empty"),
     ],
