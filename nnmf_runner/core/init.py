@@ -5,7 +5,6 @@ All but saved ones have columns of unit length, so that the scale of the data is
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +22,14 @@ from nnmf_runner.core.updates import HALS, lift_zeros
 ROUNDING = 1e-10
 
 
-class Initialisation(ABC):
+class Initialisation:
     """A way to begin.  Subclasses are dataclasses whose fields are the options."""
 
     name: ClassVar[str]
 
-    @abstractmethod
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Factors of shapes ``(m, k_0), (k_0, k_1), ...`` for data of shape (m, n)."""
+        raise NotImplementedError
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
         """Refuse, with an `InputError`, data or ranks that it does not fit; `signed` allows factors of any sign."""

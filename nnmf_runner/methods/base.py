@@ -350,6 +350,6 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
         if shape is not None and rank > min(shape):
             raise InputError(
                 f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
-                f"({shape[0]} features, {shape[1]} samples). Expected a rank of at most {min(shape)}."
+                f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
             )
     return tuple(int(rank) for rank in layers)

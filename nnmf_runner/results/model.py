@@ -103,7 +103,10 @@ def read_model(folder: Path) -> SavedModel:
     if (folder / MODEL).exists():
         return _saved(folder)
     if (folder / RECORD).exists():
-        return _run(folder)
+        try:
+            return _run(folder)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{RECORD} is damaged: {type(error).__name__} {error}") from None
     raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
 
 

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_nonnegative, check_number, split_missing
+from nnmf_runner.core.checks import (
+    InputError,
+    check_choice,
+    check_finite,
+    check_nonnegative,
+    check_number,
+    split_missing,
+)
 
 
 def test_input_errors_are_value_errors():
