@@ -37,6 +37,11 @@ class BetaDivergence:
     beta: float = 2.0
     mask: Mask | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is half the squared residual of all entries."""
+        return self.beta == 2.0 and self.mask is None
+
     def unit(self, X: Matrix) -> float:
         """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""
         return float((X**self.beta).sum()) / self.beta

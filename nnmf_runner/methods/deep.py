@@ -105,7 +105,7 @@ class Deep(Method):
         on_S, on_A = penalties.on_S(S.shape, unit), [penalties.on_A(factor.shape, unit) for factor in A]
         codes, monitor = Codes(Multiplicative, norm, problem.labels, S, on_S), Monitor(plan.rule)
         divergence = problem.cost.divergence(problem.mask)
-        if self.is_linear and divergence == BetaDivergence():
+        if self.is_linear and divergence.is_plain:
             A, S = fit_product(problem.X, A, S, codes, monitor, on_A)
         else:
             A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A)

@@ -9,7 +9,6 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
-from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import Shrinkage, forward
 from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
@@ -142,7 +141,7 @@ def factorise(
         A, S = lift_zeros(A), lift_zeros(S)
     codes = Codes(new_update, norm, problem.labels, S, problem.regularisation.on_S(S.shape, unit))
     divergence = problem.cost.divergence(problem.mask)
-    if divergence != BetaDivergence():
+    if not divergence.is_plain:
         [A], S = fit_network(NonnegativeNetwork(X, divergence), [A], S, codes, monitor, [on_A])
         return A, S, codes.B
 
