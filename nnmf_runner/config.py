@@ -200,18 +200,25 @@ def resolve(config: DictConfig) -> RunConfig:
 def expanded(arguments: Sequence[str]) -> list[str]:
     """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``.
 
-    A value that is not an option of the group is a path if it is a folder or holds a path separator.  In a sweep all
-    values have to be paths, or none: the others have no `path`.
+    A value that is not an option of the group is a path if it is a folder or holds a path separator.
+
+    Raises
+    ------
+    InputError
+        If a sweep over paths has other options among them, which have no `path`.
     """
     full: list[str] = []
     for argument in arguments:
         value = argument.removeprefix("init=")
-        paths = [value] if Path(value).is_dir() else value.split(",")
-        if value != argument and all(map(_is_path, paths)):
+        values = [value] if Path(value).is_dir() else value.split(",")
+        paths = [each for each in values if _is_path(each)]
+        if value == argument or not paths:
+            full.append(argument)
+        elif len(paths) < len(values):
+            raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
+        else:
             quoted = ("'" + path.replace("'", r"\'") + "'" for path in paths)
             full += [f"init={Saved.name}", "init.path=" + ",".join(quoted)]
-        else:
-            full.append(argument)
     return full
 
 

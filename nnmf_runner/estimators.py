@@ -538,6 +538,8 @@ def _revived(model: SavedModel) -> _Factorisation:
     estimator._store(method, fit)
     if model.classes is not None:
         estimator.classes_ = _classes(model.classes, fit.B)
+    elif fit.B is not None:
+        raise InputError("B is there, but no classes")
     if model.feature_names is not None:
         estimator.feature_names_in_ = np.array(model.feature_names, dtype=object)
         if len(model.feature_names) != model.n_features:

@@ -73,7 +73,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         If they cannot be read, with the reason.
     """
     try:
-        with np.lib.npyio.NpzFile(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name} cannot be read: {_reason(error)}") from None

@@ -136,10 +136,6 @@ class Saved(Initialisation):
     name: ClassVar[str] = "saved"
     path: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise InputError("init.path is missing. Expected the folder of a run or of a saved model.")
-
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""
         factors = self.factors()
@@ -154,6 +150,8 @@ class Saved(Initialisation):
         InputError
             If there are none.
         """
+        if not self.path:
+            raise InputError("init.path is missing. Expected the folder of a run or of a saved model.")
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             raise InputError(f"init.path={self.path} is no folder. Expected that of a run or of a saved model.")

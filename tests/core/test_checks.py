@@ -167,7 +167,7 @@ def test_a_mask_of_everything_is_none(form):
     array = form([[1.0, 0.0], [0.0, 2.0]])
     X, known = split_missing(array, "X", np.ones((2, 2), bool))
     assert known is None
-    assert (X != array).sum() == 0
+    assert (array != X).sum() == 0
 
 
 def test_free_signs_pass_where_they_may():

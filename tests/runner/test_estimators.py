@@ -405,7 +405,7 @@ def test_bad_masks_are_refused(kind, params, X):
 def test_missing_entries_are_refused_where_they_cannot_be_left_out(X):
     holes = np.where(X > 3.0, np.nan, X)
     for refused in (lambda: fitted(HierarchicalNMF, holes), lambda: fitted(HierarchicalNMF, X).predict(holes)):
-        with pytest.raises(InputError, match="method=hier .*cannot leave out missing entries"):
+        with pytest.raises(InputError, match=r"method=hier .*cannot leave out missing entries"):
             refused()
 
 
