@@ -8,6 +8,7 @@ from nnmf_runner.core.checks import (
     check_finite,
     check_nonnegative,
     check_number,
+    filled,
     split_missing,
 )
 
@@ -196,3 +197,9 @@ def test_missing_entries_do_not_hide_what_is_wrong_with_the_others(array, mask, 
     with pytest.raises(InputError, match=message) as caught:
         split_missing(array, "X", mask)
     assert "\n" not in str(caught.value)
+
+
+def test_missing_entries_are_filled_with_the_mean_of_what_is_known_of_their_row():
+    X, known = split_missing([[1.0, np.nan, 3.0], [np.nan, np.nan, 0.0], [np.nan, np.nan, np.nan]], "X")
+    np.testing.assert_array_equal(filled(X, known), [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert filled(X, None) is X
