@@ -6,7 +6,7 @@
 
 from typing import Any
 
-__all__ = ["DeepNMF", "HierarchicalNMF", "InputError", "NeuralNMF", "kkt_violation", "nnls"]
+__all__ = ["DeepNMF", "HierarchicalNMF", "InputError", "NeuralNMF", "kkt_violation", "load", "nnls"]
 
 
 def __getattr__(name: str) -> Any:

@@ -71,6 +71,7 @@ def _run() -> int:
             if any(outcome.interrupted for outcome in outcomes[-1]):
                 raise KeyboardInterrupt
 
+    sys.argv[1:] = config.expanded(sys.argv[1:])  # which Hydra reads
     logging.captureWarnings(True)
     config.register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them

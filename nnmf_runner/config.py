@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.costs import COSTS
-from nnmf_runner.core.init import INITIALISATIONS
+from nnmf_runner.core.files import digest
+from nnmf_runner.core.init import INITIALISATIONS, Saved
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
-from nnmf_runner.datasets.base import digest, read_mask
+from nnmf_runner.datasets.base import read_mask
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.results.record import REGIMES, SCHEMA_VERSION
 
@@ -154,7 +156,7 @@ class RunConfig:
             "supervision": dataclasses.asdict(self.supervision),
             "regularisation": dataclasses.asdict(self.regularisation),
             "holdout": self.holdout,
-            "mask": None if self.mask is None else digest(read_mask(self.mask)),
+            "mask": None if self.mask is None else digest([read_mask(self.mask)]),
             "normalise": self.normalise,
             "tol": self.tol,
             "max_iter": self.max_iter,
@@ -176,7 +178,8 @@ class RunConfig:
 
 
 def _described(part: Any) -> dict[str, Any]:
-    return {"name": part.name, **dataclasses.asdict(part)}
+    """Name and options of a part; one that knows better what determines its result says so itself."""
+    return {"name": part.name, **(part.identity() if hasattr(part, "identity") else dataclasses.asdict(part))}
 
 
 def register_schema() -> None:
@@ -213,6 +216,35 @@ def resolve(config: DictConfig) -> RunConfig:
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise InputError(_first_line(error)) from None
+
+
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``.
+
+    A value that is not an option of the group is a path if it is a folder or holds a path separator.
+
+    Raises
+    ------
+    InputError
+        If a sweep over paths has other options among them, which have no `path`.
+    """
+    full: list[str] = []
+    for argument in arguments:
+        value = argument.removeprefix("init=")
+        values = [value] if Path(value).is_dir() else value.split(",")
+        paths = [each for each in values if _is_path(each)]
+        if value == argument or not paths:
+            full.append(argument)
+        elif len(paths) < len(values):
+            raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
+        else:
+            quoted = ("'" + path.replace("'", r"\'") + "'" for path in paths)
+            full += [f"init={Saved.name}", "init.path=" + ",".join(quoted)]
+    return full
+
+
+def _is_path(value: str) -> bool:
+    return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
 
 
 def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:

@@ -1,25 +1,37 @@
 """Estimators for Python users, by scikit-learn's conventions: samples are rows here, and only here.
 
 The core keeps samples as columns; `_Factorisation` transposes once on the way in and once on the way out.
+scikit-learn itself is not needed; where it is there, its tools take these estimators for their own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nnmf_runner.core.checks import InputError, check_choice, check_nonnegative, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_number, filled, split_missing
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.init import INITIALISATIONS
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.metrics.errors import relative_error
+from nnmf_runner.results.model import SavedModel, read_model, write_model
+
+# Parameters that are objects, or their names.
+REGISTRIES: dict[str, dict[str, type]] = {"cost": COSTS, "optimizer": OPTIMIZERS, "init": INITIALISATIONS}
 
 
 class _Factorisation:
@@ -29,10 +41,17 @@ class _Factorisation:
     ----------
     layers : sequence of int
         Ranks, from the data up.
+    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
+        Cost of the data; not every method has every one.
     init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
         Initial factors.
-    label_weight : float
-        Weight of the labels' relative cost against that of the data.
+    label_loss : {"squared", "kl", "cross_entropy"}
+        Cost of the labels; not every method has every one.
+    label_weight : float or None
+        Weight of the labels' relative cost against that of the data; None leaves y out altogether, as in a Pipeline
+        of which only the last step is to learn from it, or where y is no class label.
+    l1_A, l2_A, l1_S, l2_S : float
+        Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
     tol : float
         Relative projected gradient at which a fit has converged.
     max_iter : int
@@ -45,12 +64,15 @@ class _Factorisation:
     factors_ : list of ndarray of shape (k_{l-1}, k_l)
         ``A_0, ..., A_L``; the first has one row a feature.
     codes_ : list of ndarray of shape (n_samples, k_l)
-        Codes of every layer.
+        Codes of every layer, as the fit left them.
     components_ : ndarray of shape (k_L, n_features)
         The last layer's topics in terms of the features.
     label_map_ : ndarray of shape (n_classes, k_L) or None
     classes_ : ndarray of shape (n_classes,)
         Where labels were given.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Where the data had names of columns.
     n_iter_ : int
     stop_ : str
         Why the fit ended, see `nnmf_runner.core.monitor.Stop`.
@@ -59,6 +81,17 @@ class _Factorisation:
     """
 
     _method: ClassVar[str]
+    layers: Any
+    init: Any
+    label_weight: float | None
+    tol: float
+    max_iter: int
+    random_state: Any
+
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """Store the parameters of a constructor, from its local variables."""
+        for name in self._names():
+            setattr(self, name, given[name])
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
@@ -84,15 +117,32 @@ class _Factorisation:
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
         return f"{type(self).__name__}({given})"
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> _Factorisation:
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's tools may expect; they alone ask for it."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        try:
+            method = self._new_method()
+        except InputError:  # of parameters that `fit` is to refuse
+            method = METHODS[self._method]()
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(),
+            input_tags=InputTags(sparse=True, positive_only=not method.sign_free, allow_nan=method.takes_missing),
+        )
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> _Factorisation:
         """Factor the data.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Nonnegative.
-        y : array_like of int, shape (n_samples,), optional
-            Class index of every sample, -1 where it is unknown.
+        X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
+            Nonnegative; NaN where an entry is missing, for methods that can leave it out.
+        y : array_like of shape (n_samples,), optional
+            Class labels, integers or strings; -1 where unknown.
+        mask : array_like of bool, shape (n_samples, n_features), optional
+            True where an entry of dense X is known.
 
         Returns
         -------
@@ -101,36 +151,54 @@ class _Factorisation:
         Raises
         ------
         InputError
-            If X is negative, not finite, not numeric, zero or empty; if y has another length, is not of integers
-            or knows fewer than two classes; if a parameter is not acceptable.
+            If X is negative, not finite, not numeric, zero or empty; if y has another length, is not of class labels
+            or knows fewer than two classes; if `mask` does not fit X; if a parameter is not acceptable.
         """
-        columns = check_nonnegative(X, "X").T  # (n_features, n_samples)
+        method = self._new_method()
+        columns, known = _columns(X, mask, method)  # (n_features, n_samples)
         layers = check_layers(self.layers, columns.shape)
-        method, supervision = self._new_method(), Supervision(**self._supervision())
-        cost = _chosen(COSTS, getattr(self, "cost", "reconstruction"), "cost")
-        method.check(cost, supervision, len(layers))
-        vars(self).pop("classes_", None)  # of an earlier fit
-        labels = None if y is None else self._labels(y, columns.shape[1], supervision)
+        supervision, regularisation = Supervision(**self._supervision()), Regularisation(**self._regularisation())
+        cost = _chosen("cost", getattr(self, "cost", "reconstruction"))
+        method.check(cost, supervision, len(layers), regularisation)
+        method.check_data(columns, known)
+        for name in ("classes_", "feature_names_in_"):  # of an earlier fit
+            vars(self).pop(name, None)
+        labels = None
+        if y is not None and self.label_weight is not None:
+            self.classes_, indices = _class_indices(y, columns.shape[1])
+            labels = supervision.labels(indices, len(self.classes_))
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
         )
-        rng = self._rng()
-        start = _chosen(INITIALISATIONS, self.init, "init").start(columns, layers, rng)
-        optimizer = _chosen(OPTIMIZERS, getattr(self, "optimizer", "lbfgs"), "optimizer")
-        self._store(method, method.fit(Problem(columns, labels, cost), Plan(start, rule, optimizer, rng)))
-        self.n_features_in_ = columns.shape[0]
+        rng, init = self._rng(), _chosen("init", self.init)
+        init.check(columns.shape[0], layers, signed=method.sign_free)
+        plan = Plan(
+            init.start(filled(columns, known), layers, rng),
+            rule,
+            _chosen("optimizer", getattr(self, "optimizer", "lbfgs")),
+            rng,
+        )
+        self._store(method, method.fit(Problem(columns, labels, cost, known, regularisation), plan))
+        if (names := _feature_names(X)) is not None:
+            self.feature_names_in_ = names
         return self
 
-    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[Any]:
-        """Factor the data and return the codes of the last layer, shape (n_samples, layers[-1])."""
-        return self.fit(X, y).codes_[-1]
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> NDArray[Any]:
+        """Factor the data and return what `transform` gives for them, shape (n_samples, layers[-1]).
 
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        Labels shape the factors, but do not leak into these codes as they may into ``codes_``: what learns from the
+        result meets new data in the same form.
+        """
+        return self.fit(X, y, mask=mask).transform(X, mask=mask)
+
+    def transform(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
         """Codes of the last layer for new data.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
+        mask : array_like of bool, shape (n_samples, n_features), optional
+            True where an entry of dense X is known.
 
         Returns
         -------
@@ -139,35 +207,148 @@ class _Factorisation:
         Raises
         ------
         InputError
-            If the estimator is not fitted, or X is not acceptable or has another number of features.
+            If the estimator is not fitted, or X is not acceptable or has other features.
         """
-        if not hasattr(self, "factors_"):
-            raise InputError(f"{type(self).__name__} is not fitted. Expected a call of fit(X) before.")
-        columns = check_nonnegative(X, "X").T
-        if columns.shape[0] != self.n_features_in_:
-            raise InputError(f"X has {columns.shape[0]} features, expected {self.n_features_in_} as in fit.")
-        return self._fitted_method.transform(self._fit, columns)[-1].T
+        return self._encoded(X, mask)[2][-1].T
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Class index of new data, by the label map that was fitted.
+    def inverse_transform(self, codes: ArrayLike) -> NDArray[Any]:
+        """The data that codes of the last layer stand for.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        codes : array_like of shape (n_samples, layers[-1])
 
         Returns
         -------
-        ndarray of int, shape (n_samples,)
+        ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        InputError
+            If the estimator is not fitted, or the codes are not acceptable or of another layer.
+        """
+        self._check_fitted()
+        columns, rank = check_finite(codes, "codes").T, self._fit.A[-1].shape[1]
+        if columns.shape[0] != rank:
+            raise InputError(f"codes has {columns.shape[0]} columns, expected {rank}, the rank of the last layer.")
+        return (self._fit.A[0] @ self._decoded([columns] * len(self._fit.A))).T
+
+    def predict(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
+        """Class labels of new data, by the label map that was fitted.
+
+        Parameters
+        ----------
+        X, mask
+            As for `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of ``classes_``.
 
         Raises
         ------
         InputError
             If the estimator was fitted without labels; otherwise as `transform`.
         """
-        codes = self.transform(X)
+        codes = self.transform(X, mask=mask)
         if self.label_map_ is None:
             raise InputError(f"{type(self).__name__} was fitted without labels. Expected y in fit(X, y) to predict.")
         return self.classes_[np.argmax(codes @ self.label_map_.T, axis=1)]
+
+    def score(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> float:
+        """How well new data are described; higher is better.
+
+        Parameters
+        ----------
+        X, mask
+            As for `transform`.
+        y : array_like of shape (n_samples,), optional
+            Class labels, -1 where unknown.
+
+        Returns
+        -------
+        float
+            With y, where labels were fitted: the share of the known labels that `predict` gets right.  Otherwise
+            minus the relative error of the known entries, ``-||X - inverse_transform(transform(X))|| / ||X||``.
+
+        Raises
+        ------
+        InputError
+            If y has another length or knows no label; otherwise as `transform`.
+        """
+        columns, known, codes = self._encoded(X, mask)
+        if y is None or self.label_map_ is None:
+            return -relative_error(columns, self._fit.A[0], self._decoded(codes), known)
+        labels, given = _as_labels(y, columns.shape[1])
+        if not given.any():
+            raise InputError("y knows no label to score with. Expected a class label, or y=None.")
+        found = self.classes_[np.argmax(self.label_map_ @ codes[-1], axis=0)]
+        return float(np.mean(found[given] == labels[given]))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names of the columns that `transform` returns: the class and a number."""
+        self._check_fitted()
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self._fit.A[-1].shape[1])], dtype=object)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator as a folder, whole or not at all, in place of an earlier one.
+
+        Parameters
+        ----------
+        path : path
+            `nnmf_runner.load` reads it; its ``factors.npz`` serves ``init=path`` of a run as a start.
+
+        Raises
+        ------
+        InputError
+            If the estimator is not fitted, a parameter is an object that cannot be saved, or something other than a
+            saved model is at `path`.
+        OSError
+            If the folder cannot be written.
+        """
+        self._check_fitted()
+        classes, names = getattr(self, "classes_", None), getattr(self, "feature_names_in_", None)
+        model = SavedModel(
+            type(self).__name__,
+            {name: _description(name, value) for name, value in self.get_params().items()},
+            {"name": self._method, "options": dataclasses.asdict(self._fitted_method)},  # type: ignore[call-overload]
+            None if classes is None else {"dtype": str(classes.dtype), "values": classes.tolist()},
+            self.n_features_in_,
+            None if names is None else names.tolist(),
+            self._fit,
+        )
+        write_model(Path(path).expanduser().resolve(), model)
+
+    def _encoded(self, X: ArrayLike, mask: ArrayLike | None) -> tuple[Any, NDArray[np.bool_] | None, list[Matrix]]:
+        """New data as columns, their mask, and their codes in every layer."""
+        self._check_fitted()
+        method, names = self._fitted_method, _feature_names(X)
+        columns, known = _columns(X, mask, method)
+        if columns.shape[0] != self.n_features_in_:
+            raise InputError(
+                f"X has {columns.shape[0]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input."
+            )
+        expected = getattr(self, "feature_names_in_", None)
+        if names is not None and expected is not None and not np.array_equal(names, expected):
+            at = int(np.flatnonzero(names != expected)[0])
+            raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
+        method.check_data(columns, known)
+        return columns, known, method.transform(self._fit, columns, known)
+
+    def _decoded(self, codes: list[Matrix]) -> Matrix:
+        """What the first factor is to be multiplied by, from the last of the codes, shape (k_0, n_samples)."""
+        return self._fitted_method.decode(self._fit.A, codes, len(codes) - 1)
+
+    def _check_fitted(self) -> None:
+        if hasattr(self, "factors_"):
+            return
+        # Tools of scikit-learn look for an error of its own.
+        theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
+        kind = InputError if theirs is None else type("NotFittedError", (InputError, theirs), {})
+        raise kind(f"{type(self).__name__} is not fitted. Expected a call of fit(X) before.")
 
     def _rng(self) -> np.random.Generator:
         try:
@@ -178,46 +359,217 @@ class _Factorisation:
             ) from None
 
     def _new_method(self) -> Method:
-        options = {name: value for name, value in self.get_params().items() if name in self._options()}
-        return METHODS[self._method](**options)
-
-    def _options(self) -> list[str]:
-        return list(inspect.signature(METHODS[self._method]).parameters)
+        kind = METHODS[self._method]
+        return kind(**self._given(inspect.signature(kind).parameters))
 
     def _supervision(self) -> dict[str, Any]:
         names = {"label_loss": "loss", "label_weight": "weight", "learn_map": "learn_map"}
-        return {option: getattr(self, name) for name, option in names.items() if hasattr(self, name)}
+        return {names[name]: value for name, value in self._given(names).items() if value is not None}
 
-    def _labels(self, y: ArrayLike, n: int, supervision: Supervision) -> Any:
-        """Labels for the core; also sets `classes_`."""
-        y = np.asarray(y)
-        if y.shape != (n,):
-            raise InputError(f"y has shape {y.shape}, expected ({n},): one class index a sample.")
-        if y.dtype.kind not in "iu":
-            raise InputError(f"y is of type {y.dtype}, expected integers: class indices, and -1 where unknown.")
-        if y.min() < -1:
-            raise InputError(f"y holds {y.min()}, expected class indices from 0, and -1 where unknown.")
-        self.classes_ = np.unique(y[y >= 0])
-        if len(self.classes_) == 1:
-            raise InputError(f"y has one class, {self.classes_[0]}, expected at least two, or y=None.")
-        return supervision.labels(np.where(y >= 0, np.searchsorted(self.classes_, y), -1), len(self.classes_))
+    def _regularisation(self) -> dict[str, Any]:
+        return self._given(field.name for field in dataclasses.fields(Regularisation))
+
+    def _given(self, names: Any) -> dict[str, Any]:
+        """Those of some parameters that this estimator has."""
+        return {name: getattr(self, name) for name in names if name in self._names()}
 
     def _store(self, method: Method, fit: Fit) -> None:
+        # One order in memory, that of a file: products of arrays in another may differ in the last bits.
+        fit = dataclasses.replace(
+            fit,
+            A=_in_order(fit.A),
+            S=_in_order(fit.S),
+            B=None if fit.B is None else np.asarray(fit.B, order="C"),
+            parameters=dict(zip(fit.parameters, _in_order(fit.parameters.values()), strict=True)),
+        )
         self._fitted_method, self._fit = method, fit
         self.factors_ = fit.A
         self.codes_ = [S.T for S in fit.S]
         self.label_map_ = fit.B
         self.components_ = method.topics(fit.A, len(fit.A) - 1).T
+        self.n_features_in_ = fit.A[0].shape[0]
         self.history_ = {name: np.asarray(column) for name, column in fit.history.columns().items()}
         self.n_iter_ = len(fit.history) - 1
         self.stop_ = fit.stop.value
 
 
-def _chosen(registry: dict[str, type], value: Any, name: str) -> Any:
+def _in_order(arrays: Any) -> list[NDArray[Any]]:
+    return [np.asarray(array, order="C") for array in arrays]
+
+
+def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] | None]:
+    """Data with samples as columns, zero where they are missing, and which entries are known."""
+    shape = getattr(X, "shape", ())
+    if len(shape) == 1:
+        raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row a sample. Reshape your data.")
+    if len(shape) == 2 and shape[1] == 0:
+        raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
+    rows, known = split_missing(X, "X", mask, signed=method.sign_free)
+    return rows.T, None if known is None else known.T
+
+
+def _feature_names(X: Any) -> NDArray[Any] | None:
+    """Names of the columns of a data frame, if all are strings."""
+    names = np.asarray(getattr(X, "columns", ()), dtype=object)
+    return names if len(names) and all(isinstance(name, str) for name in names) else None
+
+
+def _as_labels(y: Any, n: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Class labels as an array of shape (n,), and which of them are known.
+
+    Raises
+    ------
+    InputError
+        If there are not `n`, or they are neither integers nor strings.
+    """
+    y = np.asarray(y)
+    if y.shape != (n,):
+        raise InputError(f"y has shape {y.shape}, expected ({n},): one class label a sample.")
+    if y.dtype == object and all(isinstance(label, (int, np.integer)) for label in y):
+        y = y.astype(np.int64)
+    if y.dtype == object:
+        known = np.array([not isinstance(label, int) or label != -1 for label in y])
+        is_label = all(isinstance(label, str) for label in y[known])
+    else:
+        known = y != -1 if y.dtype.kind in "if" else np.ones(n, bool)
+        is_label = y.dtype.kind in "iubU" or (y.dtype.kind == "f" and np.array_equal(y, np.floor(y)))
+    if not is_label:
+        raise InputError(
+            f"y is of type {y.dtype}, expected class labels: integers or strings, and -1 where unknown "
+            "(label_weight=None leaves y out)."
+        )
+    return y, known
+
+
+def _class_indices(y: Any, n: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The classes, and the class index of every sample, -1 where it is unknown.
+
+    Raises
+    ------
+    InputError
+        If y is not of class labels, or knows one class only.
+    """
+    y, known = _as_labels(y, n)
+    indices = np.full(n, -1)
+    classes, indices[known] = np.unique(y[known], return_inverse=True)
+    if len(classes) == 1:
+        raise InputError(f"y has one class, {classes[0]}, expected at least two, or y=None.")
+    return classes, indices
+
+
+def _chosen(name: str, value: Any) -> Any:
     """An object of a registry, by its name or as it is."""
-    if isinstance(value, tuple(registry.values())):
+    registry = REGISTRIES[name]
+    return value if isinstance(value, tuple(registry.values())) else registry[check_choice(value, registry, name)]()
+
+
+def _description(name: str, value: Any) -> Any:
+    """A parameter as JSON: numbers, names, sequences of them, or an object by its name and options."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return registry[check_choice(value, registry, name)]()
+    if isinstance(value, (Sequence, np.ndarray)):
+        return [_description(name, entry) for entry in value]
+    if type(value) in REGISTRIES.get(name, {}).values():
+        return {"name": value.name, "options": dataclasses.asdict(value)}
+    raise InputError(
+        f"{name} is of type {type(value).__name__}, which cannot be saved. Expected numbers, names or an object of "
+        f"nnmf_runner; set_params({name}=...) changes it without another fit."
+    )
+
+
+def _described(name: str, description: Any) -> Any:
+    """The parameter of a `_description`."""
+    if isinstance(description, list):
+        return tuple(description)
+    return description if not isinstance(description, dict) else _part(REGISTRIES.get(name, {}), description, name)
+
+
+def _part(registry: Mapping[str, type], description: Mapping[str, Any], name: str) -> Any:
+    """An object of a registry by its name and options."""
+    kind = registry[check_choice(description.get("name"), registry, name)]
+    legal = [field.name for field in dataclasses.fields(kind)]
+    options = description.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"{name}={description} is not valid. Expected a name and options.")
+    return kind(**{check_choice(option, legal, f"option of {name}"): value for option, value in options.items()})
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a fitted estimator from a folder.
+
+    Parameters
+    ----------
+    path : path
+        What an estimator's ``save`` wrote, or the folder of a run: its method becomes the estimator, and its classes
+        are the class indices of the data set.
+
+    Returns
+    -------
+    estimator
+        Its `transform` and `predict` give what they gave before, bit for bit.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or what it holds is damaged or of a later version.
+    """
+    try:
+        return _revived(read_model(Path(path).expanduser()))
+    except ValueError as error:
+        raise InputError(f"path={path} is not usable as a model: {str(error).rstrip('.')}.") from None
+
+
+def _revived(model: SavedModel) -> _Factorisation:
+    method, fit = _part(METHODS, model.method, "method"), model.fit
+    kinds = {kind._method: kind for kind in ESTIMATORS.values()}
+    kind = kinds[check_choice(method.name, kinds, "method")]
+    if model.estimator is None:
+        parameters = {name: value for name, value in model.parameters.items() if name in kind._names()}
+    else:
+        kind, parameters = ESTIMATORS[check_choice(model.estimator, ESTIMATORS, "estimator")], model.parameters
+    estimator = kind().set_params(**{name: _described(name, value) for name, value in parameters.items()})
+    if kind._method != method.name:
+        raise InputError(f"method={method.name} is not that of {kind.__name__}")
+    if model.n_features != fit.A[0].shape[0]:
+        raise InputError(f"A0 has {fit.A[0].shape[0]} rows, expected {model.n_features}, the number of features")
+    _try_out(method, fit)
+    estimator._store(method, fit)
+    if model.classes is not None:
+        estimator.classes_ = _classes(model.classes, fit.B)
+    elif fit.B is not None:
+        raise InputError("B is there, but no classes")
+    if model.feature_names is not None:
+        estimator.feature_names_in_ = np.array(model.feature_names, dtype=object)
+        if len(model.feature_names) != model.n_features:
+            raise InputError(f"there are {len(model.feature_names)} feature names for {model.n_features} features")
+    return estimator
+
+
+def _try_out(method: Method, fit: Fit) -> None:
+    """Refuse factors and parameters with which one sample cannot be encoded."""
+    if not method.sign_free and any((factor < 0).any() for factor in fit.A):
+        raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
+    try:
+        shapes = [codes.shape for codes in method.transform(fit, np.ones((fit.A[0].shape[0], 1)))]
+        method.topics(fit.A, len(fit.A) - 1)
+    except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
+    if shapes != [(S.shape[0], 1) for S in fit.S]:
+        raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
+
+
+def _classes(described: Mapping[str, Any], B: Matrix | None) -> NDArray[Any]:
+    """Class labels from a saved model."""
+    try:
+        classes = np.array(described["values"], dtype=described["dtype"])
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"classes={described} are no class labels") from None
+    _as_labels(classes, len(np.atleast_1d(classes)))
+    if B is not None and len(classes) != len(B):
+        raise InputError(f"there are {len(classes)} classes, but B has {len(B)} rows")
+    return classes
 
 
 class NeuralNMF(_Factorisation):
@@ -225,13 +577,21 @@ class NeuralNMF(_Factorisation):
 
     Parameters
     ----------
-    cost : {"reconstruction", "energy"} or object of `nnmf_runner.core.costs`
+    cost : {"reconstruction", "energy", "kl"} or object of `nnmf_runner.core.costs`
     optimizer : {"lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
     label_loss : {"squared", "cross_entropy"}
     learn_map : bool
         Whether the label map is a variable, rather than the best one for the codes.
-    layers, init, label_weight, tol, max_iter, random_state
-        As for every estimator here.
+    layers : sequence of int
+        Ranks, from the data up.
+    init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
+    label_weight : float or None
+        Weight of the labels' relative cost against that of the data; None leaves y out altogether.
+    l1_A, l2_A, l1_S, l2_S : float
+        Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
+    tol, max_iter
+        The stopping rule, see `nnmf_runner.core.monitor.StoppingRule`.
+    random_state : int, Generator or None
 
     Attributes
     ----------
@@ -263,22 +623,17 @@ class NeuralNMF(_Factorisation):
         optimizer: Any = "lbfgs",
         init: Any = "nndsvd",
         label_loss: str = Supervision.loss,
-        label_weight: float = Supervision.weight,
+        label_weight: float | None = Supervision.weight,
         learn_map: bool = Supervision.learn_map,
+        l1_A: float = 0.0,
+        l2_A: float = 0.0,
+        l1_S: float = 0.0,
+        l2_S: float = 0.0,
         tol: float = StoppingRule.tol,
         max_iter: int = StoppingRule.max_iter,
         random_state: Any = None,
     ) -> None:
-        self.layers = layers
-        self.cost = cost
-        self.optimizer = optimizer
-        self.init = init
-        self.label_loss = label_loss
-        self.label_weight = label_weight
-        self.learn_map = learn_map
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
+        self._keep(locals())
 
 
 class HierarchicalNMF(_Factorisation):
@@ -287,7 +642,10 @@ class HierarchicalNMF(_Factorisation):
     Parameters
     ----------
     solver : {"hals", "anls", "mu"}
-    layers, init, label_weight, tol, max_iter, random_state
+    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
+    label_loss : {"squared", "kl"}
+        Both "kl", and missing entries, need ``solver="mu"``.
+    layers, init, label_weight, l1_A, l2_A, l1_S, l2_S, tol, max_iter, random_state
         As for every estimator here, see `NeuralNMF`; labels act on the last layer.
 
     References
@@ -302,19 +660,19 @@ class HierarchicalNMF(_Factorisation):
         layers: Sequence[int] = (9, 4, 2),
         *,
         solver: str = Hierarchical.solver,
+        cost: Any = "reconstruction",
         init: Any = "nndsvd",
-        label_weight: float = Supervision.weight,
+        label_loss: str = Supervision.loss,
+        label_weight: float | None = Supervision.weight,
+        l1_A: float = 0.0,
+        l2_A: float = 0.0,
+        l1_S: float = 0.0,
+        l2_S: float = 0.0,
         tol: float = StoppingRule.tol,
         max_iter: int = StoppingRule.max_iter,
         random_state: Any = None,
     ) -> None:
-        self.layers = layers
-        self.solver = solver
-        self.init = init
-        self.label_weight = label_weight
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
+        self._keep(locals())
 
 
 class DeepNMF(_Factorisation):
@@ -327,7 +685,9 @@ class DeepNMF(_Factorisation):
     activation : {"identity", "power", "log1p"}
     exponent : float
         See `nnmf_runner.methods.deep.Deep`.
-    layers, init, label_weight, tol, max_iter, random_state
+    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
+    label_loss : {"squared", "kl"}
+    layers, init, label_weight, l1_A, l2_A, l1_S, l2_S, tol, max_iter, random_state
         As for every estimator here, see `NeuralNMF`.
 
     References
@@ -345,19 +705,19 @@ class DeepNMF(_Factorisation):
         pool_size: int = Deep.pool_size,
         activation: str = Deep.activation,
         exponent: float = Deep.exponent,
+        cost: Any = "reconstruction",
         init: Any = "nndsvd",
-        label_weight: float = Supervision.weight,
+        label_loss: str = Supervision.loss,
+        label_weight: float | None = Supervision.weight,
+        l1_A: float = 0.0,
+        l2_A: float = 0.0,
+        l1_S: float = 0.0,
+        l2_S: float = 0.0,
         tol: float = StoppingRule.tol,
         max_iter: int = StoppingRule.max_iter,
         random_state: Any = None,
     ) -> None:
-        self.layers = layers
-        self.pooling = pooling
-        self.pool_size = pool_size
-        self.activation = activation
-        self.exponent = exponent
-        self.init = init
-        self.label_weight = label_weight
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
+        self._keep(locals())
+
+
+ESTIMATORS: dict[str, type[_Factorisation]] = {kind.__name__: kind for kind in (NeuralNMF, HierarchicalNMF, DeepNMF)}

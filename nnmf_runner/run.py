@@ -30,6 +30,7 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import read_mask
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
+from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
@@ -129,7 +130,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
         record |= {"dataset": _described(dataset), "tree_agreement": _tree(dataset, fit)}
-        factors, history = named_factors(fit), fit.history.columns()
+        factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
@@ -184,6 +185,7 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
     """
     config.method.check_data(entries.X, entries.mask)
     check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
+    config.init.check(dataset.X.shape[0], config.layers, signed=config.method.sign_free)
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
     if config.label_fraction and level is None:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
@@ -306,12 +308,6 @@ def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> 
 def _tree(dataset: Dataset, fit: Fit) -> float | None:
     """Share of topics found below their planted parent."""
     return tree_agreement(fit.A, dataset.truth.A) if dataset.truth else None
-
-
-def named_factors(fit: Fit) -> dict[str, NDArray[Any]]:
-    """The factors by the names that they are saved under."""
-    named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
-    return named if fit.B is None else {**named, "B": fit.B}
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.linalg import canonical
@@ -14,6 +15,10 @@ from nnmf_runner.core.linalg import canonical
 
 class InputError(ValueError):
     """An argument is not acceptable; the message names it, what was expected and what came."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument holds objects of a type that is not acceptable."""
 
 
 def check_choice(value: object, legal: Iterable[str], name: str) -> str:
@@ -83,11 +88,15 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     else:
         try:
             array = np.asarray(array)
-        except ValueError as error:  # rows of different lengths
-            raise InputError(f"{name} is not a matrix: {error}.") from None
+            array = array.astype(np.float64) if array.dtype == object else array  # numbers, if they are
+        except TypeError as error:
+            raise InputTypeError(f"{name} is not numeric: {error}.") from None
+        except (ValueError, OverflowError) as error:  # rows of different lengths, or words
+            raise InputError(f"{name} is not a matrix of numbers: {error}.") from None
         values = array
     if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} is not numeric: expected real numbers, got entries of type {values.dtype}.")
+        hint = " Complex data not supported." if values.dtype.kind == "c" else ""
+        raise InputError(f"{name} is not numeric: expected real numbers, got entries of type {values.dtype}.{hint}")
     if array.ndim != 2 and not (vector and array.ndim == 1):
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
@@ -97,58 +106,6 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     if suspicious and (bad := int(values.size - np.isfinite(values).sum())):
         raise InputError(f"{name} has {bad} entries that are NaN or infinite, expected finite numbers.")
     return array.astype(np.float64, copy=False)
-
-
-def split_missing(array: Any, name: str, mask: Any = None) -> tuple[Any, Any]:
-    """Check nonnegative data of which entries may be missing, and tell those apart.
-
-    Parameters
-    ----------
-    array : array_like or sparse matrix of shape (m, n)
-        NaN where an entry of dense data is missing.
-    name : str
-        What to call it in an error.
-    mask : array_like of bool, shape (m, n), optional
-        False where an entry is not to be looked at.
-
-    Returns
-    -------
-    array : ndarray or sparse matrix of shape (m, n)
-        As `check_nonnegative` returns it, zero where an entry is missing.
-    known : ndarray of bool, shape (m, n), or None
-        None where no entry is missing.
-
-    Raises
-    ------
-    InputError
-        As `check_nonnegative`; also if the mask is not of booleans or of another shape, or leaves nothing.
-    """
-    known = None
-    if mask is not None:
-        known = np.asarray(mask)
-        if known.dtype != bool:
-            raise InputError(f"mask is of type {known.dtype}, expected booleans: true where an entry is known.")
-        if known.shape != np.shape(array):
-            raise InputError(f"mask has shape {known.shape}, expected {np.shape(array)}, the shape of {name}.")
-    if not sparse.issparse(array):
-        array = np.asarray(array)
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            known = ~np.isnan(array) if known is None else known & ~np.isnan(array)
-    if known is None or known.all():
-        return check_nonnegative(array, name), None
-    if not known.any():
-        raise InputError(f"{name} has no known entry: all {known.size} are missing.")
-    if sparse.issparse(array):
-        raise InputError(f"{name} is sparse, where missing entries cannot be left out. Expected dense data.")
-    return check_nonnegative(np.where(known, array, 0.0), name), known
-
-
-def filled(array: Any, known: Any) -> Any:
-    """Dense data, zero where an entry is missing, with each feature's mean over its known entries there instead."""
-    if known is None:
-        return array
-    mean = array.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, array, mean)
 
 
 def check_nonnegative(array: Any, name: str) -> Any:
@@ -163,7 +120,85 @@ def check_nonnegative(array: Any, name: str) -> Any:
     values = array.data if sparse.issparse(array) else array
     lowest = values.min(initial=0.0)
     if lowest < 0:
-        raise InputError(f"{name} has negative entries (the lowest is {lowest:g}), expected nonnegative ones.")
+        raise InputError(f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}.")
     if not values.any():
         raise InputError(f"{name} holds only zeros, expected at least one positive entry.")
     return array
+
+
+def split_missing(
+    array: Any, name: str, mask: Any = None, *, signed: bool = False
+) -> tuple[Any, NDArray[np.bool_] | None]:
+    """Return data with zeros for their missing entries, and which entries are known.
+
+    Parameters
+    ----------
+    array : array_like or scipy sparse matrix of shape (m, n)
+        NaN in dense data is a missing entry.
+    name : str
+        What to call it in an error.
+    mask : array_like of bool, shape (m, n), optional
+        True where an entry is known; what stands in the others is not looked at.
+    signed : bool
+        Whether entries may be negative.
+
+    Returns
+    -------
+    X : ndarray or sparse matrix of shape (m, n)
+        As `check_nonnegative` (`check_finite`, where signs are free) returns it.
+    known : ndarray of bool, shape (m, n), or None
+        None where all entries are known.
+
+    Raises
+    ------
+    InputError
+        As these two for what is known; also if nothing is, or `mask` is not of the data's shape or not of booleans.
+    """
+    check = check_finite if signed else check_nonnegative
+    if sparse.issparse(array):
+        return check(array, name), _whole(_as_mask(mask, array.shape, name))
+    try:
+        array = np.asarray(array)
+        values = array.astype(np.float64) if array.dtype == object else array
+        known = ~np.isnan(values)
+    except (TypeError, ValueError, OverflowError):  # neither numbers nor NaN
+        return check(array, name), _whole(_as_mask(mask, np.shape(array), name))
+    if (given := _as_mask(mask, values.shape, name)) is not None:
+        known &= given
+    if known.all():
+        return check(array, name), None
+    if not known.any():
+        raise InputError(f"{name} has no known entry: all {known.size} are missing, expected at least one number.")
+    return check(np.where(known, values, 0.0), name), known
+
+
+def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
+    """Dense data, zero where an entry is missing, with each feature's mean over its known entries there instead.
+
+    Parameters
+    ----------
+    array : ndarray or sparse matrix of shape (m, n)
+        One row a feature.
+    known : ndarray of bool, shape (m, n), or None
+        None where no entry is missing.
+    """
+    if known is None:
+        return array
+    mean = array.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, array, mean)
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    found = np.asarray(mask)
+    if found.dtype != bool:
+        raise InputError(f"mask is of type {found.dtype}, expected booleans: True where an entry of {name} is known.")
+    if found.shape != shape:
+        raise InputError(f"mask has shape {found.shape}, expected {shape} as {name} has.")
+    return found
+
+
+def _whole(mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """None for a mask that masks nothing."""
+    return None if mask is None or mask.all() else mask

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.files import digest
 
 Labels = NDArray[np.intp]
 
@@ -63,15 +63,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
         parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X]
-        return digest(*parts, *self.labels, shape=self.X.shape)
-
-
-def digest(*arrays: NDArray[Any], shape: tuple[int, ...] = ()) -> str:
-    """Hash of the bytes of arrays."""
-    found = hashlib.sha256(repr(shape).encode())
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
+        return digest([*parts, *self.labels, np.array(self.X.shape)])
 
 
 def read_mask(path: str) -> NDArray[Any]:

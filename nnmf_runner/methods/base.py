@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, chain
 from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
@@ -222,6 +223,44 @@ class Method:
         return A[0] @ self.decode(A, [unit] * (level + 1), level)
 
 
+# Before the name of a parameter among arrays.
+_PARAMETER = "parameters/"
+
+
+def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
+    """What a fit found, by the names that it is saved under: ``A0, ..., S0, ..., B, parameters/...``."""
+    named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
+    named |= {_PARAMETER + name: value for name, value in fit.parameters.items()}
+    return named if fit.B is None else {**named, "B": fit.B}
+
+
+def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: Stop) -> Fit:
+    """The fit of which `named_arrays` gives these.
+
+    Raises
+    ------
+    ValueError
+        If their names or shapes are not those of a fit, with the reason.
+    """
+    A, S, B = numbered(arrays, "A"), numbered(arrays, "S"), arrays.get("B")
+    parameters = {name.removeprefix(_PARAMETER): value for name, value in arrays.items() if name.startswith(_PARAMETER)}
+    if not A or len(A) != len(S):
+        raise ValueError(f"it has {len(A)} factors A and {len(S)} codes S")
+    if len(A) + len(S) + len(parameters) + (B is not None) < len(arrays):
+        known = {*(f"{kind}{i}" for kind in "AS" for i in range(len(A))), "B"}
+        strange = [name for name in arrays if name not in known and not name.startswith(_PARAMETER)]
+        raise ValueError(f"it has an array {strange[0]}, which no fit has")
+    for i, (factor, codes) in enumerate(zip(A, S, strict=True)):
+        below = A[i - 1].shape[-1] if i else 1
+        if factor.ndim != 2 or 0 in factor.shape or factor.shape[0] % below:  # with pooling, a multiple
+            raise ValueError(f"A{i} has shape {factor.shape}, which does not fit the layer below")
+        if codes.ndim != 2 or codes.shape != (factor.shape[1], S[0].shape[-1]):
+            raise ValueError(f"S{i} has shape {codes.shape}, expected {(factor.shape[1], S[0].shape[-1])}")
+    if B is not None and (B.ndim != 2 or B.shape[1] != A[-1].shape[1]):
+        raise ValueError(f"B has shape {B.shape}, expected one column for each of {A[-1].shape[1]} topics")
+    return Fit(A, S, B, history, stop, parameters)
+
+
 def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
     """What codes of new data minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
 
@@ -311,6 +350,6 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
         if shape is not None and rank > min(shape):
             raise InputError(
                 f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
-                f"({shape[0]} features, {shape[1]} samples). Expected a rank of at most {min(shape)}."
+                f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
             )
     return tuple(int(rank) for rank in layers)

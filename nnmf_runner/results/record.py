@@ -6,21 +6,19 @@ import csv
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nnmf_runner.core.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.methods import METHODS
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 2
 
-RECORD, FACTORS, HISTORY = "record.json", "factors.npz", "history.csv"
+RECORD, HISTORY = "record.json", "history.csv"
 
 # Status of a run.  Only the first two give numbers that a table may average.
 DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
@@ -60,46 +58,20 @@ def write_record(
     OSError
         If the folder cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden names are passed over by `find_records`.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
         if factors is not None:
             np.savez(scratch / FACTORS, **factors)
         if history is not None:
-            with (scratch / HISTORY).open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(history)
-                writer.writerows(zip(*history.values(), strict=True))
+            write_history(scratch, history)
         (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        scratch.chmod(0o777 & ~_umask())
-        _replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _replace(new: Path, folder: Path) -> None:
-    """Put `new` where `folder` is or will be."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        try:
-            os.replace(folder, old / folder.name)
-            os.replace(new, folder)
-        except OSError:
-            if not folder.exists():
-                os.rename(old / folder.name, folder)
-            raise
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.replace(new, folder)
-
-
-def _umask() -> int:
-    """The permissions that new files are denied; can only be read by setting them."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
+    """Write columns of equal length as `HISTORY`."""
+    with (folder / HISTORY).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(history)
+        writer.writerows(zip(*history.values(), strict=True))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -159,18 +131,14 @@ _FORM: dict[str, Callable[[Any], bool]] = {
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
-    """Factors ``A0, ..., S0, ...`` and, with labels, ``B`` of a run's folder.
+    """Arrays of a run's folder by the names of `nnmf_runner.methods.base.named_arrays`.
 
     Raises
     ------
     ValueError
         If they cannot be read, with the reason.
     """
-    try:
-        with (folder / FACTORS).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{FACTORS} cannot be read: {error}") from None
+    return read_arrays(folder / FACTORS)
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:

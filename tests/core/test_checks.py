@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_nonnegative, check_number
+from nnmf_runner.core.checks import (
+    InputError,
+    check_choice,
+    check_finite,
+    check_nonnegative,
+    check_number,
+    filled,
+    split_missing,
+)
 
 
 def test_input_errors_are_value_errors():
@@ -63,6 +71,15 @@ def test_real_numbers_become_doubles_of_the_same_value(dtype):
         np.testing.assert_array_equal(found.toarray() if sparse.issparse(found) else found, array)
 
 
+def test_objects_that_are_numbers_become_doubles():
+    assert check_finite(np.array([[1, 2.5]], object), "X").dtype == np.float64
+
+
+def test_objects_that_are_no_numbers_are_of_a_wrong_type_as_well():
+    with pytest.raises(TypeError, match="X is not numeric"):
+        check_finite([[1.0, {}]], "X")
+
+
 def test_double_matrix_is_not_copied():
     X = np.ones((2, 3))
     assert check_finite(X, "X") is X
@@ -83,10 +100,12 @@ def test_vector_passes_where_it_may():
         (np.ones((1, 2, 3)), r"X has 3 dimensions"),
         (3.0, r"X has 0 dimensions"),
         (np.empty((0, 3)), r"X is empty: its shape is \(0, 3\)\."),
-        ([[1.0], [2.0, 3.0]], r"X is not a matrix: "),
+        ([[1.0], [2.0, 3.0]], r"X is not a matrix of numbers: "),
+        ([["a", None]], r"X is not a matrix of numbers: could not convert string to float: 'a'\."),
         ([["a"]], r"X is not numeric: expected real numbers, got entries of type <U1\."),
-        ([[1j]], r"X is not numeric"),
-        ([[None]], r"X is not numeric"),
+        ([[1j]], r"X is not numeric: .* Complex data not supported\."),
+        ([[{}]], r"X is not numeric: .* must be a string or a real number"),
+        ([[None]], r"X has 1 entries that are NaN"),
         ([[np.nan, 1.0]], r"X has 1 entries that are NaN or infinite, expected finite numbers\."),
         ([[np.inf, np.nan]], r"X has 2 entries"),
         ([[np.inf, -np.inf]], r"X has 2 entries"),
@@ -105,7 +124,7 @@ def test_finite_numbers_whose_sum_overflows_pass_in_silence(array):
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array])
 def test_negative_entries_are_refused_with_the_lowest(form):
-    with pytest.raises(InputError, match=r"X has negative entries \(the lowest is -2\), expected nonnegative ones\."):
+    with pytest.raises(InputError, match=r"X has to be nonnegative\. Negative values in data: the lowest is -2\."):
         check_nonnegative(form([[1.0, -2.0], [0.0, -1.0]]), "X")
 
 
@@ -123,3 +142,64 @@ def test_nonnegative_entries_pass(form):
 def test_sparse_entries_given_in_parts_count_as_their_sum():
     X = sparse.csr_array((np.array([3.0, -1.0]), np.array([0, 0]), np.array([0, 2])), shape=(1, 1))
     np.testing.assert_array_equal(check_nonnegative(X, "X").toarray(), [[2.0]])
+
+
+MISSING = np.array([[1.0, np.nan], [0.0, 2.0]])
+
+
+@pytest.mark.parametrize("array", [MISSING, MISSING.tolist(), MISSING.astype(object), [[1, None], [0, 2]]])
+def test_nan_is_split_off_as_missing(array):
+    X, known = split_missing(array, "X")
+    np.testing.assert_array_equal(X, [[1.0, 0.0], [0.0, 2.0]])
+    np.testing.assert_array_equal(known, ~np.isnan(MISSING))
+    assert np.isnan(np.asarray(array, float)).any()  # the data stay as they are
+
+
+def test_a_mask_adds_to_nan_and_hides_whatever_stands_below_it():
+    array = np.array([[1.0, np.nan, -999.0], [np.inf, 2.0, 3.0]])
+    mask = np.array([[True, True, False], [False, True, True]])
+    X, known = split_missing(array, "X", mask)
+    np.testing.assert_array_equal(X, [[1.0, 0.0, 0.0], [0.0, 2.0, 3.0]])
+    np.testing.assert_array_equal(known, mask & ~np.isnan(array))
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_a_mask_of_everything_is_none(form):
+    array = form([[1.0, 0.0], [0.0, 2.0]])
+    X, known = split_missing(array, "X", np.ones((2, 2), bool))
+    assert known is None
+    assert (array != X).sum() == 0
+
+
+def test_free_signs_pass_where_they_may():
+    np.testing.assert_array_equal(split_missing([[-1.0, np.nan]], "X", signed=True)[0], [[-1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("array", "mask", "message"),
+    [
+        ([[np.nan, -1.0]], None, "X has to be nonnegative"),
+        ([[np.nan, np.inf]], None, "X has 1 entries that are NaN or infinite"),
+        ([[np.nan, np.nan]], None, "X has no known entry: all 2 are missing"),
+        ([[np.nan, 0.0]], None, "X holds only zeros"),
+        ([[1.0, 2.0]], [[False, False]], "X has no known entry"),
+        ([[1.0, 2.0]], [[True]], r"mask has shape \(1, 1\), expected \(1, 2\) as X has"),
+        ([[1.0, 2.0]], [[1, 0]], "mask is of type int64, expected booleans"),
+        (sparse.csr_array([[np.nan, 1.0]]), None, "X has 1 entries"),
+        (sparse.csr_array([[1.0, 1.0]]), [[True]], "mask has shape"),
+        ([["a"]], None, "X is not numeric"),
+        ([[1j * np.nan, 1.0]], None, "X is not numeric"),
+        ([], None, "X has 1 dimensions"),
+        (np.empty((0, 2)), None, "X is empty"),
+    ],
+)
+def test_missing_entries_do_not_hide_what_is_wrong_with_the_others(array, mask, message):
+    with pytest.raises(InputError, match=message) as caught:
+        split_missing(array, "X", mask)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_entries_are_filled_with_the_mean_of_what_is_known_of_their_row():
+    X, known = split_missing([[1.0, np.nan, 3.0], [np.nan, np.nan, 0.0], [np.nan, np.nan, np.nan]], "X")
+    np.testing.assert_array_equal(filled(X, known), [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert filled(X, None) is X

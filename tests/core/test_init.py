@@ -3,10 +3,11 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, nndsvd
+from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, Saved, nndsvd
 from nnmf_runner.core.network import solve_layers
 
-ALL = [*((name, {}) for name in INITIALISATIONS), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]
+FRESH = [name for name in INITIALISATIONS if name != "saved"]
+ALL = [*((name, {}) for name in FRESH), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]
 
 
 @pytest.fixture(params=ALL, ids=str)
@@ -53,7 +54,7 @@ def test_scale_of_the_data_does_not_matter(init, toy):
 
 
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_matrix])
-@pytest.mark.parametrize("name", INITIALISATIONS)
+@pytest.mark.parametrize("name", FRESH)
 def test_sparse_equals_dense(name, rng, form):
     init = INITIALISATIONS[name]()
     X = rng.random((40, 50)) * (rng.random((40, 50)) < 0.3)
@@ -102,3 +103,43 @@ def test_greedy_fits_better_than_what_it_starts_from_and_with_every_sweep(toy, r
 def test_bad_options_are_refused_by_name(name, options, message):
     with pytest.raises(InputError, match=message):
         INITIALISATIONS[name](**options)
+
+
+@pytest.fixture
+def kept(tmp_path, rng):
+    """Factors of ranks 4 and 2 for 10 features, free of sign, and the start that they are saved for."""
+    A = [rng.standard_normal((10, 4)), rng.random((4, 2))]
+    np.savez(tmp_path / "factors.npz", A0=A[0], A1=A[1], S0=rng.random((4, 3)), B=rng.random((2, 2)))
+    return A, Saved(str(tmp_path))
+
+
+def test_saved_factors_come_back_as_they_were(kept, rng):
+    A, init = kept
+    assert all(map(np.array_equal, init.start(np.ones((10, 30)), (4, 2), rng), A))
+    init.check(10, (4, 2), signed=True)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "layers", "signed", "message"),
+    [
+        (9, (4, 2), True, "10 x 4, 4 x 2, expected 9 x 4, 4 x 2 for 9 features and layers=4-2"),
+        (10, (4,), True, "expected 10 x 4 for"),
+        (10, (4, 2, 1), True, "expected 10 x 4, 4 x 2, 2 x 1 for"),
+        (10, (3, 2), True, "expected 10 x 3, 3 x 2 for"),
+        (10, (4, 2), False, r"negative entries \(the lowest is -.*needs nonnegative ones"),
+    ],
+)
+def test_saved_factors_that_do_not_fit_are_refused(kept, n_features, layers, signed, message):
+    with pytest.raises(InputError, match=message) as caught:
+        kept[1].check(n_features, layers, signed=signed)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_saved_start_is_what_its_factors_are(kept, tmp_path):
+    A, init = kept
+    before = init.identity()
+    np.savez(tmp_path / "factors.npz", A0=A[0], A1=A[1])  # codes and map do not matter
+    assert init.identity() == before
+    np.savez(tmp_path / "factors.npz", A0=A[0], A1=np.nextafter(A[1], 1.0))
+    assert init.identity() != before
+    assert NNDSVD("mean").identity() == {"fill": "mean"}

@@ -166,7 +166,7 @@ def test_growing_ranks_pass_by_request():
     [
         ([], r"layers=\[\] is empty\. Expected at least one rank"),
         ([9, 12], r"layers\[1\]=12 exceeds layers\[0\]=9: ranks must not grow \(set allow_growing_ranks=true"),
-        ([88], r"layers\[0\]=88 exceeds 87, the smaller side of the data \(87 features, 90 samples\)"),
+        ([88], r"layers\[0\]=88 exceeds 87, the smaller side of the data \(n_features=87, n_samples=90\)"),
         ([0], r"layers\[0\]=0 is not valid\. Expected a positive integer"),
         ([9, -4], r"layers\[1\]=-4 is not valid"),
         ([9.0], r"layers\[0\]=9\.0 is not valid"),

@@ -9,7 +9,7 @@ import stat
 import numpy as np
 import pytest
 
-from nnmf_runner.results import record as module
+from nnmf_runner.core import files
 from nnmf_runner.results.record import (
     RECORD,
     find_records,
@@ -57,7 +57,7 @@ def test_a_crash_in_the_middle_leaves_nothing(tmp_path, record_of, monkeypatch, 
 
 def test_a_killed_process_leaves_nothing_visible(tmp_path, record_of, monkeypatch):
     """What a kill leaves: the scratch folder is not cleaned up."""
-    monkeypatch.setattr(module.shutil, "rmtree", lambda *args, **kwargs: None)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *args, **kwargs: None)
     monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError("killed")))
     with pytest.raises(OSError, match="killed"):
         write_record(tmp_path / "run", record_of())

@@ -16,7 +16,7 @@ PACKAGE = Path(nnmf_runner.__file__).parent
 CONF = Path(schema.conf_dir())
 ROOMS = ["core", "datasets", "methods", "metrics", "results", "config", "run", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)} | {
-    "estimators": {"core", "methods", "estimators"}
+    "estimators": {"core", "methods", "metrics", "results", "estimators"}
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

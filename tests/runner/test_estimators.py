@@ -138,10 +138,11 @@ def broken(X, change):
     X = X.copy()
     return {
         "negative": lambda: X - 1.0,
-        "nan": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X),
+        "missing": lambda: np.full_like(X, np.nan),
         "infinite": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, np.inf, X),
         "text": lambda: X.astype(str),
-        "objects": lambda: X.astype(object),
+        "objects": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, {}, X),
+        "words": lambda: np.where(np.arange(X.size).reshape(X.shape) == 7, "seven", X.astype(object)),
         "complex": lambda: X + 1j,
         "ragged": lambda: [[1.0, 2.0], [3.0]],
         "zeros": lambda: np.zeros_like(X),
@@ -153,10 +154,11 @@ def broken(X, change):
 
 CHANGES = [
     "negative",
-    "nan",
+    "missing",
     "infinite",
     "text",
     "objects",
+    "words",
     "complex",
     "ragged",
     "zeros",
@@ -187,8 +189,11 @@ def test_bad_data_are_refused_in_one_line_by_name(kind, X, change):
         (np.zeros(24, int), "y has one class"),
         (np.where(np.arange(24) < 3, 5, -1), "y has one class, 5"),
         (np.full(24, 0.5), "y is of type float64"),
-        (np.full(24, "a"), "y is of type"),
+        (np.where(np.arange(24) < 12, np.nan, 1.0), "y is of type float64"),
+        (np.full(24, "a"), "y has one class, a"),
         (np.full(24, None), "y is of type object"),
+        (np.array(["a", 1] * 12, object), "y is of type object, expected class labels"),
+        (np.full(24, 1j), "y is of type complex128"),
     ],
 )
 def test_bad_labels_are_refused(kind, X, y, message):
@@ -201,7 +206,7 @@ def test_unfitted_and_other_features_are_refused(kind, X):
     for call in (kind().transform, kind().predict):
         with pytest.raises(InputError, match="not fitted"):
             call(X)
-    with pytest.raises(InputError, match="X has 14 features, expected 15"):
+    with pytest.raises(InputError, match=f"X has 14 features, but {kind.__name__} is expecting 15"):
         fitted(kind, X).transform(X[:, :14])
 
 
@@ -274,6 +279,160 @@ def test_example_of_the_documentation():
     assert nnls(model.factors_[0], X.T).S.shape == (4, 20)
 
 
-def test_a_label_below_minus_one_is_refused(X, y):
-    with pytest.raises(InputError, match=r"y holds -2, expected class indices from 0, and -1 where unknown\."):
-        NeuralNMF(layers=(4, 2)).fit(X, np.where(y == y.max(), -2, y))
+CLASSES = {
+    "negative integers": ([-2, 5], -1),
+    "floats": ([0.0, 2.0], -1.0),
+    "booleans": ([False, True], None),
+    "strings": (["large", "small"], None),
+    "strings and unknown ones": (["large", "small"], -1),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("labels", CLASSES)
+def test_classes_keep_their_names(kind, X, labels):
+    (first, second), unknown = CLASSES[labels]
+    truth = [second if i < 12 else first for i in range(24)]
+    given = truth if unknown is None else [label if i % 3 == 0 else unknown for i, label in enumerate(truth)]
+    y = np.array(given, dtype=object if "and" in labels else None)
+    model = fitted(kind, X, y)
+    assert list(model.classes_) == [first, second]
+    assert list(model.predict(X)) == truth
+    assert model.score(X, truth) == 1.0
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_without_a_weight_of_the_labels_y_is_left_out(kind, X):
+    y = np.random.default_rng(0).random(24)  # no class labels
+    plain, given = fitted(kind, X), fitted(kind, X, y, label_weight=None)
+    np.testing.assert_array_equal(given.codes_[-1], plain.codes_[-1])
+    assert given.label_map_ is None
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_score_is_accuracy_where_labels_were_fitted_and_otherwise_minus_the_relative_error(kind, X, y):
+    truth = np.where(np.arange(24) < 12, 7, 3)
+    model = fitted(kind, X, y)
+    assert model.score(X, truth) == 1.0
+    assert model.score(X, np.where(np.arange(24) < 6, 3, truth)) == 0.75
+    assert model.score(X, np.where(np.arange(24) < 6, 3, -1)) == 0.0  # over the known ones
+    error = np.linalg.norm(X - model.transform(X) @ model.components_) / np.linalg.norm(X)
+    assert model.score(X) == pytest.approx(-error, rel=1e-9)
+    assert model.score(sparse.csr_array(X)) == pytest.approx(-error, rel=1e-6)  # through Gram matrices
+    assert fitted(kind, X).score(X, truth) < 0.0
+    with pytest.raises(InputError, match="y knows no label"):
+        model.score(X, np.full(24, -1))
+    with pytest.raises(InputError, match=r"y has shape \(3,\), expected \(24,\)"):
+        model.score(X, [1, 2, 3])
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_inverse_transform_leads_back_to_the_data(kind, X):
+    model = fitted(kind, X)
+    codes = model.transform(X)
+    np.testing.assert_allclose(model.inverse_transform(codes), codes @ model.components_, rtol=1e-10, atol=1e-12)
+    with pytest.raises(InputError, match="codes has 4 columns, expected 2"):
+        model.inverse_transform(model.codes_[0])
+    with pytest.raises(InputError, match="codes has 1 entries that are NaN"):
+        model.inverse_transform([[np.nan, 1.0]])
+    with pytest.raises(InputError, match="not fitted"):
+        kind().inverse_transform(codes)
+
+
+def test_inverse_transform_goes_through_the_network(X):
+    model = fitted(DeepNMF, X, activation="log1p")
+    (A, B), codes = model.factors_, model.transform(X)
+    np.testing.assert_allclose(model.inverse_transform(codes), (A @ np.log1p(B @ codes.T)).T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_codes_of_the_fit_and_of_new_data_are_alike_whatever_the_labels(kind, X, y):
+    model = kind(layers=(4, 2), label_weight=10.0, random_state=0, max_iter=200)
+    np.testing.assert_array_equal(model.fit_transform(X, y), model.transform(X))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_names_of_features_are_kept_and_compared(kind, X):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"word{i}" for i in range(15)])
+    model = fitted(kind, frame)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    np.testing.assert_array_equal(model.transform(frame), model.transform(X))
+    with pytest.raises(InputError, match="X has 'word1' as its feature 0, expected 'word0' as in fit"):
+        model.transform(frame[[*frame.columns[1:], "word0"]])
+    assert list(model.get_feature_names_out()) == [f"{kind.__name__.lower()}{i}" for i in range(2)]
+    assert not hasattr(model.fit(X), "feature_names_in_")
+    assert not hasattr(fitted(kind, pandas.DataFrame(X)), "feature_names_in_")
+
+
+LEAVING_OUT = [(NeuralNMF, {}), (HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})]
+
+
+@pytest.mark.parametrize(("kind", "params"), LEAVING_OUT)
+def test_missing_entries_are_left_out_and_filled_in(kind, params, X):
+    known = np.random.default_rng(1).random(X.shape) < 0.8
+    holes = np.where(known, X, np.nan)
+    params = {"layers": (4,), "max_iter": 3000, **params}
+    model = fitted(kind, holes, **params)
+    masked = kind(random_state=0, **params).fit(np.where(known, X, -1.0), mask=known)
+    np.testing.assert_array_equal(masked.codes_[-1], model.codes_[-1])
+    codes = model.transform(holes)
+    np.testing.assert_array_equal(model.transform(np.where(known, X, np.inf), mask=known), codes)
+    found = model.inverse_transform(codes)
+    assert -model.score(holes) == pytest.approx(np.linalg.norm((X - found)[known]) / np.linalg.norm(X[known]))
+    # four blocks and a constant of rank 4: noise of 0.05 below entries of at least 1, and a fit with few entries
+    assert np.linalg.norm((X - found)[~known]) / np.linalg.norm(X[~known]) < 0.1
+
+
+@pytest.mark.parametrize(("kind", "params"), LEAVING_OUT)
+def test_a_mask_that_hides_nothing_changes_nothing(kind, params, X):
+    plain = fitted(kind, X, **params)
+    model = kind(layers=(4, 2), max_iter=200, random_state=0, **params).fit(X, mask=np.ones(X.shape, bool))
+    np.testing.assert_array_equal(model.codes_[-1], plain.codes_[-1])
+
+
+@pytest.mark.parametrize(("kind", "params"), LEAVING_OUT)
+def test_bad_masks_are_refused(kind, params, X):
+    model = kind(layers=(4, 2), **params)
+    with pytest.raises(InputError, match=r"mask has shape \(15, 24\), expected \(24, 15\) as X has"):
+        model.fit(X, mask=np.ones((15, 24), bool))
+    with pytest.raises(InputError, match="X has no known entry"):
+        model.fit(X, mask=np.zeros(X.shape, bool))
+    with pytest.raises(InputError, match="X is sparse"):
+        model.fit(sparse.csr_array(X), mask=X > 1.0)
+
+
+def test_missing_entries_are_refused_where_they_cannot_be_left_out(X):
+    holes = np.where(X > 3.0, np.nan, X)
+    for refused in (lambda: fitted(HierarchicalNMF, holes), lambda: fitted(HierarchicalNMF, X).predict(holes)):
+        with pytest.raises(InputError, match=r"method=hier .*cannot leave out missing entries"):
+            refused()
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_penalties_shrink_what_they_are_on(kind, X):
+    free, tied = (fitted(kind, X, l2_A=weight, l2_S=weight, max_iter=2000) for weight in (0.0, 0.1))
+    assert np.linalg.norm(tied.components_) * np.linalg.norm(tied.codes_[-1]) < np.linalg.norm(
+        free.components_
+    ) * np.linalg.norm(free.codes_[-1])
+    with pytest.raises(InputError, match="penalises A alone"):
+        fitted(kind, X, l1_A=0.1)
+    with pytest.raises(InputError, match="l1_S=-1"):
+        fitted(kind, X, l1_S=-1.0)
+
+
+@pytest.mark.parametrize(("kind", "params"), [(HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})])
+def test_kullback_leibler_fits_data_and_labels(kind, params, X, y):
+    model = fitted(kind, X, y, cost="kl", label_loss="kl", **params)
+    assert model.history_["cost"][-1] < model.history_["cost"][0]
+    np.testing.assert_array_equal(model.predict(X), np.where(np.arange(24) < 12, 7, 3))
+
+
+def test_combinations_that_a_method_does_not_have_are_refused(X):
+    for params, message in (
+        ({"cost": "kl"}, "cost=kl needs multiplicative updates"),
+        ({"cost": "energy"}, "has no cost=energy"),
+        ({"label_loss": "kl"}, "loss=kl needs multiplicative updates"),
+    ):
+        with pytest.raises(InputError, match=message):
+            fitted(HierarchicalNMF, X, **params)

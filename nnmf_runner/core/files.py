@@ -1,0 +1,107 @@
+"""Files of arrays, and folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The file of factors in the folder of a run and of a saved model.
+FACTORS = "factors.npz"
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A scratch folder to fill, which takes the place of `folder` if the block ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden names are passed over by what looks for folders.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o777 & ~_umask())
+        _replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put `new` where `folder` is or will be."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        try:
+            os.replace(folder, old / folder.name)
+            os.replace(new, folder)
+        except OSError:
+            if not folder.exists():
+                os.rename(old / folder.name, folder)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(new, folder)
+
+
+def _umask() -> int:
+    """The permissions that new files are denied; can only be read by setting them."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Named arrays of numbers from an npz file; nothing in it is executed.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read, with the reason.
+    """
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path.name} cannot be read: {_reason(error)}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise ValueError(f"{path.name} cannot be read: {name} is not an array of numbers")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path.name} is damaged: {name} holds entries that are NaN or infinite")
+    return arrays
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
+    """The arrays that are called ``A0, A1, ...`` if `kind` is ``A``, as far as there are any."""
+    found: list[NDArray[Any]] = []
+    while (name := f"{kind}{len(found)}") in arrays:
+        found.append(arrays[name])
+    return found
+
+
+def digest(arrays: Sequence[NDArray[Any]]) -> str:
+    """A short hash of shapes and values."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.shape} ".encode())
+        found.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return found.hexdigest()[:16]
