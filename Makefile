@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 test test-fast lint format bench peers clean
+.PHONY: help setup table1 table1-method1 systems test test-fast lint format bench peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -20,6 +20,11 @@ table1: $(VENV)/.core ## run Table 1 (27 cells, 10 trials), write and print the 
 table1-method1: $(VENV)/.core ## the same table as the slides' algorithms read: Method 1, random start
 	$(BIN)/nnmf-run experiment=table1_method1
 	$(BIN)/nnmf-collect outputs/table1_method1
+
+systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
+	$(BIN)/nnmf-run experiment=systems
+	$(BIN)/nnmf-run experiment=systems_one_layer
+	$(BIN)/nnmf-collect outputs/systems
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest

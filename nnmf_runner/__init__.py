@@ -6,7 +6,18 @@
 
 from typing import Any
 
-__all__ = ["DeepNMF", "HierarchicalNMF", "InputError", "NeuralNMF", "kkt_violation", "load", "nnls"]
+__all__ = [
+    "DeepNMF",
+    "HierarchicalNMF",
+    "InputError",
+    "NeuralNMF",
+    "SemiNMF",
+    "SparseCodingNMF",
+    "UnfoldedNMF",
+    "kkt_violation",
+    "load",
+    "nnls",
+]
 
 
 def __getattr__(name: str) -> Any:

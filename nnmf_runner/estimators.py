@@ -27,6 +27,9 @@ from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.methods.semi import Semi
+from nnmf_runner.methods.sparse_coding import SparseCoding
+from nnmf_runner.methods.unfolded import Unfolded
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.results.model import SavedModel, read_model, write_model
 
@@ -720,4 +723,113 @@ class DeepNMF(_Factorisation):
         self._keep(locals())
 
 
-ESTIMATORS: dict[str, type[_Factorisation]] = {kind.__name__: kind for kind in (NeuralNMF, HierarchicalNMF, DeepNMF)}
+class SemiNMF(_Factorisation):
+    """Deep semi-NMF: factors of any sign, nonnegative codes.
+
+    Parameters
+    ----------
+    pretrain : int
+    weakly_supervised, nonnegative : bool
+        See `nnmf_runner.methods.semi.Semi`.
+    layers, init, label_weight, tol, max_iter, random_state
+        As for every estimator here, see `NeuralNMF`; labels tie the last codes of a class together.
+
+    References
+    ----------
+    G. Trigeorgis et al., "A deep semi-NMF model for learning hidden representations", ICML 2014.
+    """
+
+    _method = "semi"
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (9, 4, 2),
+        *,
+        pretrain: int = Semi.pretrain,
+        weakly_supervised: bool = Semi.weakly_supervised,
+        nonnegative: bool = Semi.nonnegative,
+        init: Any = "nndsvd",
+        label_weight: float | None = Supervision.weight,
+        tol: float = StoppingRule.tol,
+        max_iter: int = StoppingRule.max_iter,
+        random_state: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+
+class UnfoldedNMF(_Factorisation):
+    """Unfolded NMF: multiplicative updates of the codes as layers with bases of their own; one rank.
+
+    Parameters
+    ----------
+    unfold : int
+    beta : float
+    sparsity : float
+        See `nnmf_runner.methods.unfolded.Unfolded`.
+    layers, init, label_weight, tol, max_iter, random_state
+        As for every estimator here, see `NeuralNMF`.
+
+    References
+    ----------
+    J. Le Roux, J. R. Hershey and F. Weninger, "Deep NMF for speech separation", ICASSP 2015.
+    """
+
+    _method = "unfolded"
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (9,),
+        *,
+        unfold: int = Unfolded.unfold,
+        beta: float = Unfolded.beta,
+        sparsity: float = Unfolded.sparsity,
+        init: Any = "nndsvd",
+        label_weight: float | None = Supervision.weight,
+        tol: float = StoppingRule.tol,
+        max_iter: int = StoppingRule.max_iter,
+        random_state: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+
+class SparseCodingNMF(_Factorisation):
+    """Supervised multilayer sparse coding: the layers of Neural NMF with a penalty on their codes.
+
+    Parameters
+    ----------
+    penalty : float or list of float
+    free, learn_penalty : bool
+        See `nnmf_runner.methods.sparse_coding.SparseCoding`.
+    cost, optimizer, init, label_loss, learn_map, layers, label_weight, tol, max_iter, random_state
+        As for `NeuralNMF`.
+
+    References
+    ----------
+    X. Sun, N. M. Nasrabadi and T. D. Tran, "Supervised deep sparse coding networks", arXiv:1701.08349.
+    """
+
+    _method = "sparse_coding"
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (9, 4, 2),
+        *,
+        penalty: Any = SparseCoding.penalty,
+        free: bool = SparseCoding.free,
+        learn_penalty: bool = SparseCoding.learn_penalty,
+        cost: Any = "reconstruction",
+        optimizer: Any = "lbfgs",
+        init: Any = "nndsvd",
+        label_loss: str = Supervision.loss,
+        label_weight: float | None = Supervision.weight,
+        learn_map: bool = Supervision.learn_map,
+        tol: float = StoppingRule.tol,
+        max_iter: int = StoppingRule.max_iter,
+        random_state: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+
+ESTIMATORS: dict[str, type[_Factorisation]] = {
+    kind.__name__: kind for kind in (NeuralNMF, HierarchicalNMF, DeepNMF, SemiNMF, UnfoldedNMF, SparseCodingNMF)
+}

@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_number
-from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
 from nnmf_runner.core.linalg import Matrix, inner, squared_norm
 from nnmf_runner.core.nnls import Mask, ScaledProblem
+
+# Of the mean entry of the data: codes by least squares can leave a product exactly zero, where the derivative of a
+# divergence is infinite.
+SMALL_SHARE = 1e-8
 
 
 @dataclass
@@ -52,6 +56,9 @@ class Cost(Protocol):
     def check(self, n_layers: int) -> None:
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
 
+    def of(self, X: Any) -> Cost:
+        """The cost with what it has to know of all the data."""
+
     def unit(self, X: Any) -> float:
         """What the value is divided by to be relative to data X."""
 
@@ -67,6 +74,10 @@ class Squared:
 
     def check(self, n_layers: int) -> None:
         """Fits any number of layers."""
+
+    def of(self, X: Any) -> Squared:
+        """The same for all data."""
+        return self
 
     def unit(self, X: Any) -> float:
         """``||X||^2``."""
@@ -186,9 +197,16 @@ class KullbackLeibler:
     """
 
     name: ClassVar[str] = "kl"
+    _smallest = SMALLEST
 
     def check(self, n_layers: int) -> None:
         """Fits any number of layers."""
+
+    def of(self, X: Any) -> KullbackLeibler:
+        """With a smallest approximation in proportion to the data."""
+        cost = KullbackLeibler()
+        cost._smallest = SMALL_SHARE * float(X.sum()) / (X.shape[0] * X.shape[1])
+        return cost
 
     def unit(self, X: Any) -> float:
         """Twice the sum of X."""
@@ -196,7 +214,7 @@ class KullbackLeibler:
 
     def divergence(self, mask: Mask | None) -> BetaDivergence:
         """The I-divergence."""
-        return BetaDivergence(1.0, mask)
+        return BetaDivergence(1.0, mask, self._smallest)
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`: the whole approximation is formed."""

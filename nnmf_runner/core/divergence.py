@@ -28,6 +28,8 @@ class BetaDivergence:
         From 1 to 2.
     mask : ndarray of bool, shape (m, n), optional
         True where an entry is known; ``X`` is zero elsewhere.
+    smallest : float
+        Stands for smaller entries of the approximation, which divide.
 
     References
     ----------
@@ -37,6 +39,7 @@ class BetaDivergence:
 
     beta: float = 2.0
     mask: Mask | None = None
+    smallest: float = SMALLEST
 
     @property
     def is_plain(self) -> bool:
@@ -50,7 +53,7 @@ class BetaDivergence:
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
         """What every entry adds to ``D(X | V)``, shape (m, n)."""
-        V = np.maximum(V, SMALLEST)
+        V = np.maximum(V, self.smallest)
         if self.beta == 2.0:
             each = 0.5 * (X - V) ** 2
         elif self.beta == 1.0:
@@ -69,7 +72,7 @@ class BetaDivergence:
         if self.beta == 2.0:
             Q, P = V, X
         else:
-            V = np.maximum(V, SMALLEST)
+            V = np.maximum(V, self.smallest)
             Q = V ** (self.beta - 1.0)
             P = X * Q / V  # a power costs ten divisions
         return (Q if self.mask is None else Q * self.mask), P

@@ -91,7 +91,7 @@ class Network:
     def __init__(
         self, X: Any, cost: Cost, labels: Labels | None = None, *, mask: Mask | None = None, terms: Terms | None = None
     ) -> None:
-        self.X, self.cost, self.labels, self.mask, self.terms = X, cost, labels, mask, terms or Terms()
+        self.X, self.cost, self.labels, self.mask, self.terms = X, cost.of(X), labels, mask, terms or Terms()
         self.norm = cost.unit(X)
         self.everything = self._block(slice(None))
         self._last_codes: Matrix = np.empty((0, X.shape[1]))

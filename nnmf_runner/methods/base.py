@@ -138,12 +138,16 @@ class Method:
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
-    regularises: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
 
     @property
     def takes_missing(self) -> bool:
         """Whether missing entries of the data can be left out."""
+        return False
+
+    @property
+    def regularises(self) -> bool:
+        """Whether factors can be penalised."""
         return False
 
     @property
@@ -182,7 +186,9 @@ class Method:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
         if regularisation is not None and regularisation.is_active and not self.regularises:
-            raise InputError(f"method={self.name} has no penalties on its factors. Expected regularisation of zero.")
+            raise InputError(
+                f"method={self.name} with these options has no penalties on its factors. Expected regularisation of zero."
+            )
         if normalise and not self.rescales:
             raise InputError(
                 f"method={self.name} with these options depends on the scale of its factors. Expected normalise=false."
@@ -211,6 +217,12 @@ class Method:
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and what was fitted."""
+        scales = [fit.parameters.get(f"scale_{i}") for i in range(len(fit.A))]
+        codes = self.encode(_as_fitted(fit, scales), X, mask)
+        return [S if scale is None else scale[:, None] * S for scale, S in zip(scales, codes, strict=True)]
+
+    def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes as `transform` gives them, for factors that stand as they were fitted."""
         return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit, len(fit.A)))]
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
@@ -285,7 +297,7 @@ def saved_shrinkage(fit: Fit, n: int) -> list[Shrinkage]:
     return [Shrinkage(given[f"l1_{i}"], given[f"l2_{i}"]) if f"l1_{i}" in given else NO_SHRINKAGE for i in range(n)]
 
 
-def encode(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
+def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
     """Codes of a network's data for fixed factors, by multiplicative updates, shape (k_L, n)."""
     S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from the zeros that an update cannot leave
     penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
@@ -296,20 +308,31 @@ def encode(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkag
 def normalised(fit: Fit) -> Fit:
     """The same factorisation with columns of unit length in every A: what they lose, the codes gain.
 
-    Penalties on the codes follow, so that new data are encoded as before.
+    ``parameters["scale_l"]``, of shape (k_l,), keeps what the codes of layer l were multiplied by: a layer fitted to
+    codes of another scale would weigh them otherwise, so new data are encoded by the factors as they were fitted.
     """
     A, S, parameters = [], [], dict(fit.parameters)
     gained = np.ones(fit.A[0].shape[0])
     for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
-        factor = factor * gained[:, None]
-        gained = np.linalg.norm(factor, axis=0)
-        gained = np.where(gained > 0, gained, 1.0)
-        A.append(factor / gained)
+        scaled = factor * gained[:, None]
+        length = np.linalg.norm(scaled, axis=0)
+        gained = np.where(length > 0, length, 1.0)
+        A.append(scaled / gained)
         S.append(codes * gained[:, None])
-        for name, power in (("l1", 1), ("l2", 2)):
-            if f"{name}_{i}" in parameters:
-                parameters[f"{name}_{i}"] = parameters[f"{name}_{i}"] / gained[:, None] ** power
+        parameters[f"scale_{i}"] = gained
     return replace(fit, A=A, S=S, B=None if fit.B is None else fit.B / gained, parameters=parameters)
+
+
+def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
+    """The fit before `normalised`."""
+    A: list[Matrix] = []
+    below: Matrix | float = 1.0
+    for factor, scale in zip(fit.A, scales, strict=True):
+        if scale is None:
+            return fit
+        A.append(factor * scale / below)
+        below = scale[:, None]
+    return replace(fit, A=A)
 
 
 def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:

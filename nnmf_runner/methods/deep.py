@@ -31,8 +31,8 @@ from nnmf_runner.methods.base import (
     Method,
     Plan,
     Problem,
-    encode,
     loss_parameters,
+    multiplicative_codes,
     saved_divergence,
     saved_shrinkage,
 )
@@ -67,7 +67,6 @@ class Deep(Method):
     name: ClassVar[str] = "deep"
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
-    regularises: ClassVar[bool] = True
     pooling: str = "none"
     pool_size: int = 2
     activation: str = "identity"
@@ -94,6 +93,11 @@ class Deep(Method):
         """Only the plain product does."""
         return self.is_linear
 
+    @property
+    def regularises(self) -> bool:
+        """Only the plain product: an activation leaves no common scale to measure factors by."""
+        return self.is_linear
+
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all layers, see `Method.fit`."""
         A, S = self._start(problem, plan)
@@ -114,13 +118,13 @@ class Deep(Method):
         parameters = loss_parameters(divergence, shrinkage, A)
         return Fit(A, self._all_codes(A, S), codes.B, monitor.history, monitor.stop, parameters)
 
-    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, see `Method.transform`."""
+    def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, see `Method.encode`."""
         A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit, len(fit.A))[-1]
         if self.is_linear and divergence.beta == 2.0:
             product = chain(list(A[:-1]), A[-1])
             return self._all_codes(A, forward(product, X, mask=mask, shrinkage=shrinkage).S)
-        return self._all_codes(A, encode(self._network(X, divergence), A, shrinkage))
+        return self._all_codes(A, multiplicative_codes(self._network(X, divergence), A, shrinkage))
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
         """Through the network from the codes of layer `level` down, see `Method.decode`."""

@@ -22,8 +22,8 @@ from nnmf_runner.methods.base import (
     Plan,
     Problem,
     Supervision,
-    encode,
     loss_parameters,
+    multiplicative_codes,
     saved_divergence,
     saved_shrinkage,
 )
@@ -48,11 +48,15 @@ class Hierarchical(Method):
     name: ClassVar[str] = "hier"
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
-    regularises: ClassVar[bool] = True
     solver: str = "hals"
 
     def __post_init__(self) -> None:
         check_choice(self.solver, UPDATES, "method.solver")
+
+    @property
+    def regularises(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def takes_missing(self) -> bool:
@@ -101,14 +105,16 @@ class Hierarchical(Method):
         parameters = loss_parameters(problem.cost.divergence(None), shrinkage, factors)
         return Fit(factors, codes, B, history, worst(stops), parameters)
 
-    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, layer after layer, see `Method.transform`."""
+    def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, layer after layer, see `Method.encode`."""
         divergence = saved_divergence(fit)
         if divergence.beta == 2.0:
-            return super().transform(fit, X, mask)
+            return super().encode(fit, X, mask)
         codes, inputs = [], X
         for A, shrinkage in zip(fit.A, saved_shrinkage(fit, len(fit.A)), strict=True):
-            codes.append(encode(NonnegativeNetwork(inputs, replace(divergence, mask=mask)), [A], shrinkage))
+            codes.append(
+                multiplicative_codes(NonnegativeNetwork(inputs, replace(divergence, mask=mask)), [A], shrinkage)
+            )
             inputs, mask = codes[-1], None
         return codes
 

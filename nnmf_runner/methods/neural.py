@@ -8,14 +8,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.costs import Labels, label_map
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import Cost, Labels, label_map
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.network import Network, Terms, solve_layers
-from nnmf_runner.core.regularisation import factor_unit
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, loss_parameters
+from nnmf_runner.core.regularisation import Regularisation, factor_unit
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, loss_parameters
 
 
 @dataclass
@@ -32,12 +33,33 @@ class Neural(Method):
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
-    regularises: ClassVar[bool] = True
+
+    @property
+    def regularises(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def takes_missing(self) -> bool:
         """Always."""
         return True
+
+    def check(
+        self,
+        cost: Cost,
+        supervision: Supervision,
+        n_layers: int,
+        regularisation: Regularisation | None = None,
+        *,
+        normalise: bool = False,
+    ) -> None:
+        """Refuse what the method does not have, see `Method.check`."""
+        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
+        if cost.name == "energy" and n_layers > 1 and regularisation is not None and regularisation.is_active:
+            raise InputError(
+                "cost=energy weighs every layer by itself and has no regularisation for several layers. Expected "
+                "cost=reconstruction or cost=kl, or regularisation of zero."
+            )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""

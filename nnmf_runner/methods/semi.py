@@ -93,8 +93,8 @@ class Semi(Method):
         B = None if labels is None else label_map(S[-1][:, labels.known], labels.Y[:, labels.known])
         return Fit(Z, S, B, history, worst([*stops, monitor.stop]))
 
-    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, of every layer from the data themselves, see `Method.transform`."""
+    def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, of every layer from the data themselves, see `Method.encode`."""
         return encode_levels(fit.A, X, mask)
 
     def _pretrained(self, X: Any, plan: Plan, history: History) -> tuple[list[Matrix], Matrix, list[Stop | None]]:

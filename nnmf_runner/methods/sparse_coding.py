@@ -33,7 +33,8 @@ class SparseCoding(Neural):
     free : bool
         Whether dictionaries may be negative.
     learn_penalty : bool
-        Whether the penalty of every code is a variable, beginning at `penalty`.
+        Whether the penalty of every code is a variable, beginning at `penalty`.  It falls to zero except where the
+        labels need it: the data are approximated best without.
 
     Notes
     -----
@@ -47,7 +48,6 @@ class SparseCoding(Neural):
 
     name: ClassVar[str] = "sparse_coding"
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy")
-    regularises: ClassVar[bool] = False
     penalty: Any = 0.01
     free: bool = False
     learn_penalty: bool = False
@@ -57,6 +57,11 @@ class SparseCoding(Neural):
         for i, value in enumerate(given):
             name = f"method.penalty[{i}]" if given is self.penalty else "method.penalty"
             check_number(value, name, low=0.0)
+
+    @property
+    def regularises(self) -> bool:
+        """It has a penalty of its own."""
+        return False
 
     @property
     def sign_free(self) -> bool:
@@ -79,6 +84,9 @@ class SparseCoding(Neural):
                 f"method.penalty={list(self.penalty)} has {len(self.penalty)} entries, expected {n_layers}, one a "
                 "layer, or a single number."
             )
+
+        if self.learn_penalty and cost.name != "reconstruction":
+            raise InputError(f"method.learn_penalty=true needs cost=reconstruction, but cost={cost.name}.")
 
     def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
         """The penalties on the codes of every layer, see `Neural.terms`."""

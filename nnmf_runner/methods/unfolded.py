@@ -78,8 +78,8 @@ class Unfolded(Method):
         parameters = {f"W{i}": basis for i, basis in enumerate(W[:-1])}
         return Fit([W[-1]], [done.S], done.B, monitor.history, monitor.stop, parameters)
 
-    def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, one forward pass, see `Method.transform`.
+    def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+        """Codes of new data, one forward pass, see `Method.encode`.
 
         Raises
         ------
