@@ -187,7 +187,7 @@ class Method:
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
         if regularisation is not None and regularisation.is_active and not self.regularises:
             raise InputError(
-                f"method={self.name} with these options has no penalties on its factors. Expected regularisation of zero."
+                f"method={self.name} with these options cannot penalise factors. Expected regularisation of zero."
             )
         if normalise and not self.rescales:
             raise InputError(

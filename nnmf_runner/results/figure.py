@@ -42,6 +42,9 @@ STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.2,
 }
+# In per cent: the least excess over a floor that is drawn on its logarithmic scale.
+EXCESS, SMALLEST_EXCESS = "% above the floor", 1e-3
+ACCURACY = TITLES["accuracy"].lower()
 # More entries than this are no picture of the data any more.
 LARGEST_PICTURE = 4_000_000
 
@@ -268,25 +271,34 @@ def convergence(runs: Records) -> Figure:
 
 
 def comparison(summary: pd.DataFrame) -> Figure:
-    """Relative error and accuracy of every method by layers: a panel for every regime, the floor beside the errors.
+    """Relative error, its excess over the floor, and accuracy of every method by layers; a column for every regime.
 
     Parameters
     ----------
     summary : DataFrame
         Of one experiment, from `nnmf_runner.results.table.summarise`.
     """
-    metrics = [metric for metric in ("relative_error", "accuracy") if metric in set(summary["metric"])]
-    regimes, methods = [list(dict.fromkeys(summary[name])) for name in ("regime", "method")]
-    figure = Figure(figsize=(1.2 + 2.4 * len(regimes), 0.6 + 2.3 * len(metrics)), layout="constrained")
-    grid = figure.subplots(len(metrics), len(regimes), squeeze=False, sharey="row", sharex="col")
-    for metric, row in zip(metrics, grid, strict=True):
-        row[0].set_ylabel(TITLES[metric].lower())
-        for regime, ax in zip(regimes, row, strict=True):
-            part = summary[(summary["metric"] == metric) & (summary["regime"] == regime)]
-            if part.empty:
-                ax.set_axis_off()
-            else:
-                _dots(ax, part, methods)
+    errors = summary[summary["metric"] == "relative_error"]
+    excess = 100.0 * (errors["mean"] / errors["floor"] - 1.0)
+    rows = {
+        TITLES["relative_error"].lower(): errors,
+        EXCESS: errors.assign(mean=excess.clip(lower=SMALLEST_EXCESS), std=np.nan, floor=np.nan),
+        ACCURACY: summary[summary["metric"] == "accuracy"],
+    }
+    rows = {title: part for title, part in rows.items() if part["mean"].notna().any()}
+    regimes, methods = [list(dict.fromkeys(errors[name])) for name in ("regime", "method")]
+    figure = Figure(figsize=(1.2 + 2.4 * len(regimes), 0.6 + 2.0 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(regimes), squeeze=False, sharey="row")
+    for (title, part), axes in zip(rows.items(), grid, strict=True):
+        for regime, ax in zip(regimes, axes, strict=True):
+            _dots(ax, part[part["regime"] == regime], methods)
+        first = next(ax for ax in axes if ax.axison)
+        first.set_ylabel(title)
+        first.tick_params(labelleft=True)
+        if title == EXCESS:
+            first.set_yscale("log")
+        else:
+            first.set_ylim(bottom=0.0, top=1.05 if title == ACCURACY else None)
     for regime, ax in zip(regimes, grid[0], strict=True):
         ax.set_title(regime)
     handles, labels = grid[0][0].get_legend_handles_labels()
@@ -296,6 +308,9 @@ def comparison(summary: pd.DataFrame) -> Figure:
 
 def _dots(ax: Axes, part: pd.DataFrame, methods: Sequence[str]) -> None:
     """Mean and deviation of every method, side by side above the layers; the floor as a line."""
+    if part.empty:
+        ax.set_axis_off()
+        return
     layers = list(dict.fromkeys(part["layers"]))
     for i, method in enumerate(methods):
         own = part[part["method"] == method]

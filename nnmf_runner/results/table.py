@@ -175,7 +175,8 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
         header, body = _layout(table, metric, _markdown_cell)
         lines = [f"### {TITLES[metric]} ({experiment}, {dataset})", "", _pipes(header), _pipes(["---"] * len(header))]
         parts.append("\n".join([*lines, *map(_pipes, body)]))
-    legend = "Mean ± standard deviation over the trials; best in bold; in brackets what the publication reports."
+    legend = "Mean ± standard deviation over the trials; best in bold"
+    legend += "; in brackets what the publication reports." if summary["reported"].notna().any() else "."
     return "\n\n".join([*parts, *(["" + legend] if parts else []), *footnotes(rows)]) + "\n"
 
 

@@ -246,7 +246,7 @@ def test_methods_take_penalties_and_normalisation(method):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        (Unregularised(), {"regularisation": BOTH}, "method=plain has no penalties on its factors"),
+        (Unregularised(), {"regularisation": BOTH}, "method=plain cannot penalise factors"),
         (
             Deep(activation="log1p"),
             {"normalise": True},
