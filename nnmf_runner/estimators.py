@@ -132,7 +132,9 @@ class _Factorisation:
             estimator_type=None,
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(),
-            input_tags=InputTags(sparse=True, positive_only=not method.sign_free, allow_nan=method.takes_missing),
+            input_tags=InputTags(
+                sparse=method.takes_sparse, positive_only=not method.sign_free, allow_nan=method.takes_missing
+            ),
         )
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> _Factorisation:

@@ -21,7 +21,7 @@ from nnmf_runner.core.nnls import Mask, ScaledProblem
 
 # Of the mean entry of the data: codes by least squares can leave a product exactly zero, where the derivative of a
 # divergence is infinite.
-SMALL_SHARE = 1e-8
+SMALL_SHARE = 1e-6
 
 
 @dataclass

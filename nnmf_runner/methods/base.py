@@ -146,6 +146,11 @@ class Method:
         return False
 
     @property
+    def takes_sparse(self) -> bool:
+        """Whether the data may be sparse."""
+        return True
+
+    @property
     def regularises(self) -> bool:
         """Whether factors can be penalised."""
         return False
@@ -201,6 +206,10 @@ class Method:
         ------
         InputError
         """
+        if sparse.issparse(X) and not self.takes_sparse:
+            raise InputError(
+                f"X is sparse, which method={self.name} cannot take. Expected a dense array: X.toarray()."
+            )
         if mask is None:
             return
         if not self.takes_missing:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scipy import sparse
-
-from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.checks import check_number
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Monitor
@@ -61,13 +59,10 @@ class Unfolded(Method):
         """Never: the layers depend on the scale of their bases."""
         return False
 
-    def check_data(self, X: Any, mask: Mask | None) -> None:
-        """Refuse missing entries and sparse data, see `Method.check_data`."""
-        super().check_data(X, mask)
-        if sparse.issparse(X):
-            raise InputError(
-                f"X is sparse, and the layers of method={self.name} are dense. Expected a dense array: X.toarray()."
-            )
+    @property
+    def takes_sparse(self) -> bool:
+        """Never: the parts of the divergence have the data's shape."""
+        return False
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Train all bases, see `Method.fit`."""

@@ -238,15 +238,27 @@ class Unregularised(Method):
     name = "plain"
 
 
-@pytest.mark.parametrize("method", [cls() for cls in METHODS.values()], ids=lambda method: method.name)
-def test_methods_take_penalties_and_normalisation(method):
-    method.check(Reconstruction(), Supervision(), 2, BOTH, normalise=True)
+@pytest.mark.parametrize("name", ["hier", "deep", "neural"])
+def test_methods_take_penalties_and_normalisation(name):
+    METHODS[name]().check(Reconstruction(), Supervision(), 2, BOTH, normalise=True)
+
+
+@pytest.mark.parametrize("name", ["semi", "unfolded", "sparse_coding"])
+def test_methods_without_penalties_refuse_them(name):
+    with pytest.raises(InputError, match=f"method={name} with these options cannot penalise factors"):
+        METHODS[name]().check(Reconstruction(), Supervision(), 1, BOTH)
+
+
+@pytest.mark.parametrize("options", [{"activation": "log1p"}, {"pooling": "mean"}], ids=str)
+def test_a_network_without_a_common_scale_refuses_penalties(options):
+    with pytest.raises(InputError, match="method=deep with these options cannot penalise factors"):
+        Deep(**options).check(Reconstruction(), Supervision(), 2, BOTH)
 
 
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        (Unregularised(), {"regularisation": BOTH}, "method=plain cannot penalise factors"),
+        (Unregularised(), {"regularisation": BOTH}, "method=plain with these options cannot penalise factors"),
         (
             Deep(activation="log1p"),
             {"normalise": True},

@@ -25,7 +25,7 @@ FITS = {
     "hier": (HierarchicalNMF, {"layers": [4, 2]}),
     "hier by divergences": (HierarchicalNMF, {"solver": "mu", "cost": "kl", "label_loss": "kl"}),
     "deep": (DeepNMF, {}),
-    "deep with pooling": (DeepNMF, {"pooling": "max", "activation": "log1p", "l1_A": 0.01, "l1_S": 0.01}),
+    "deep with pooling": (DeepNMF, {"pooling": "max", "activation": "log1p"}),
 }
 
 

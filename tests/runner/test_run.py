@@ -14,7 +14,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results.record import read_factors, read_history
-from nnmf_runner.run import check_data, draw_known, run_one, run_trials
+from nnmf_runner.run import check_data, draw_known, run_one, run_trials, visible_entries
 
 FRACTIONS = np.linspace(0.0, 1.0, 101)
 SIZES = {"subtopics": [10, 10, 5, 7, 5, 20, 10, 9, 14], "supertopics": [32, 58], "rare": [1, 2, 100]}
@@ -238,11 +238,15 @@ def test_the_same_seed_gives_the_same_numbers(short):
     assert all(np.array_equal(before[name], factor) for name, factor in read_factors(two.folder).items())
 
 
+def checked(config, dataset):
+    check_data(config, dataset, visible_entries(config, dataset, np.random.default_rng(0)))
+
+
 def test_labels_asked_of_data_that_have_none_are_refused(configure):
     bare = Dataset("bare", np.ones((20, 30)))
     with pytest.raises(InputError, match=r"label_fraction=0\.4.*dataset=bare has none"):
-        check_data(configure("label_fraction=0.4", "layers=3"), bare)
-    check_data(configure("layers=3"), bare)
+        checked(configure("label_fraction=0.4", "layers=3"), bare)
+    checked(configure("layers=3"), bare)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +260,7 @@ def test_labels_asked_of_data_that_have_none_are_refused(configure):
 )
 def test_data_that_no_method_can_factor_are_refused(configure, X, named):
     with pytest.raises(InputError, match=named):
-        check_data(configure("layers=9-4"), Dataset("bad", X))
+        checked(configure("layers=9-4"), Dataset("bad", X))
 
 
 def test_a_run_on_bare_data_has_no_accuracies(configure, tmp_path, monkeypatch):
