@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from nnmf_runner.results import figure
 from nnmf_runner.results.record import read_factors
+from nnmf_runner.results.table import rows_of, summarise
 
 
 def stack(rng, ranks=(6, 4, 2), m=7, n=8):
@@ -65,10 +66,51 @@ def test_one_colour_scale_a_row_and_marked_boundaries(run_of):
     assert len(data.lines) == 8 + 8  # between nine blocks of features and of samples
 
 
+def test_factors_with_signs_get_a_scale_that_diverges_about_zero(run_of):
+    outcome = run_of("method=semi", "label_fraction=0.4", "layers=9-4-2")
+    pictures, factors, codes = figure.heatmaps(figure.load_view(outcome.folder, outcome.record)).subfigs
+    low, high = factors.axes[0].images[0].get_clim()
+    assert low == -high < 0
+    assert factors.axes[0].images[0].get_cmap() != codes.axes[0].images[0].get_cmap()
+    assert codes.axes[0].images[0].get_clim()[0] == pictures.axes[0].images[0].get_clim()[0] == 0
+
+
+def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, records_of):
+    runs = [
+        record_of(method, layers, seed, error=error + 0.02 * seed, regime=regime)
+        for method, error in (("hier", 0.4), ("neural", 0.3))
+        for layers in ((9,), (9, 4))
+        for regime in ("unsupervised", "semisupervised")
+        for seed in (0, 1)
+    ]
+    drawn = figure.comparison(summarise(rows_of(records_of(*runs))))
+    errors, excess, _ = [drawn.axes[i : i + 2] for i in (0, 2, 4)]
+    assert [ax.get_title() for ax in errors] == ["unsupervised", "semisupervised"]
+    for ax, above in zip(errors, excess, strict=True):
+        hier, neural = (container.lines[0].get_ydata() for container in ax.containers)
+        np.testing.assert_allclose(hier, 0.41)  # the mean of the two seeds
+        np.testing.assert_allclose(neural, 0.31)
+        floors = [segment[0][1] for segment in ax.collections[-1].get_segments()]
+        np.testing.assert_allclose(floors, [0.1, 0.2])
+        np.testing.assert_allclose(above.containers[1].lines[0].get_ydata(), [210.0, 55.0])
+        assert above.get_yscale() == "log"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["method=hier", "method=deep", "method=neural", "method=deep method.pooling=max"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "method=hier layers=9-4-2",
+        "method=deep layers=9-4-2",
+        "method=neural layers=9-4-2",
+        "method=deep layers=9-4-2 method.pooling=max",
+        "method=semi layers=9-4-2",
+        "method=unfolded layers=9",
+        "method=sparse_coding layers=9-4-2 holdout=0.1",
+    ],
+)
 def test_png_and_pdf_are_written_for_every_method(run_of, tmp_path, method):
-    outcome = run_of(*method.split(), "label_fraction=0.4", "layers=9-4-2")
+    outcome = run_of(*method.split(), "label_fraction=0.4")
     paths = list(figure.draw_all({outcome.folder: outcome.record}, tmp_path))
     assert sorted(path.suffix for path in paths) == [".pdf", ".pdf", ".png", ".png"]
     for path in paths:

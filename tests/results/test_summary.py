@@ -53,3 +53,10 @@ def test_same_code_needs_the_same_clean_commit(monkeypatch, made_by, now, same):
     assert provenance.same_code(record) is same
     assert not provenance.same_code(record | {"versions": {"nnmf-runner": "0.0.0"}})
     assert not provenance.same_code({})
+
+
+def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():
+    shown = record(0.25)
+    shown["layers"][0] |= {"floor": None, "heldout_error": 0.3}
+    assert cells(layer_table([shown]))[1][:5] == ["0", "9", "0.2500", "-", "0.3000"]
+    assert "held out" not in layer_table([record(0.25)])

@@ -16,11 +16,11 @@ FRACTIONS = {"unsupervised": 0.0, "semisupervised": 0.4, "supervised": 1.0}
 CELLS = [(regime, layers) for regime in FRACTIONS for layers in ("9", "9-4", "9-4-2")]
 
 
-def shown(title: str) -> dict[tuple[str, str], dict[str, str]]:
+def shown(title: str, n: int = len(CELLS)) -> dict[tuple[str, str], dict[str, str]]:
     """A Markdown table of README below a title: cells by regime and layers, then by the header."""
     section = README[README.index(f"### {title}") :]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines()[2:] if line.startswith("|")]
-    rows = lines[2 : 2 + len(CELLS)]
+    rows = lines[2 : 2 + n]
     return {(row[0], row[1]): dict(zip(lines[0], row, strict=True)) for row in rows}
 
 
@@ -57,6 +57,25 @@ def test_the_neural_method_reaches_the_floor_and_every_label(trials, regime, lay
         assert floor <= metrics["relative_error"] <= 1.001 * floor
         assert (metrics["accuracy"] or metrics["accuracy_fit"]) == 1.0
         assert metrics["relative_error"] <= record["reported"]["relative_error"]
+
+
+SYSTEMS = [(cell, method) for cell in CELLS for method in ("deep", "semi", "unfolded", "sparse_coding")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "method"), [(cell, method) for cell, method in SYSTEMS if method != "unfolded" or cell[1] == "9"]
+)
+def test_errors_of_all_systems_are_those_of_the_code(configure, tmp_path, cell, method):
+    regime, layers = cell
+    overrides = [f"method={method}", f"layers={layers}", f"label_fraction={FRACTIONS[regime]}", f"output={tmp_path}"]
+    outcomes = run_trials(configure("experiment=systems", *overrides, "workers=1", "trials=1"))
+    [metrics] = [outcome.record["metrics"] for outcome in outcomes]
+    printed = shown("Relative error (systems, toy)")[cell][method]
+    mean, deviation = map(float, re.findall(r"\d\.\d+", printed))
+    # the first of five seeds, so within three deviations of their mean; and half a unit of the last digit of each
+    assert metrics["relative_error"] == pytest.approx(mean, abs=3 * (deviation + 5e-5) + 5e-5)
+    assert (metrics["accuracy"] or metrics["accuracy_fit"]) == 1.0
 
 
 def test_the_first_output_is_what_the_command_prints(configure, tmp_path):
