@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,18 @@ class Layer:
         """``A^T A T`` over the known entries, for T of shape (k, n)."""
         return self.gram @ T
 
-    def derivative(self, right: Matrix, pairs: Sequence[Pair]) -> Matrix:
-        """``inputs right^T + sum A U V^T`` over the known entries, shape (k_in, k); the inputs are read once."""
-        small = sum((U @ V.T for U, V in pairs), np.zeros_like(self.gram))  # (k, k)
-        return self.inputs @ right.T + self.A @ small
+    def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
+        """Derivative with respect to A, shape (k_in, k), over the known entries; the inputs are read once.
+
+        That is ``inputs right^T + sum A U V^T`` over `pairs`, and what passes through the codes,
+        ``inputs V^T - A (S V^T + V S^T)`` for the `adjoint` V.
+        """
+        outer = [part for part in (right, adjoint) if part is not None]  # each (k, n), at least one
+        small = [U @ V.T for U, V in pairs]  # each (k, k)
+        if adjoint is not None:
+            cross = self.S @ adjoint.T
+            small.append(-cross - cross.T)
+        return self.inputs @ reduce(np.add, outer).T + self.A @ reduce(np.add, small)
 
     def penalty(self) -> float:
         """``2 l1 sum S + l2 ||S||^2``: what the penalties add to ``||inputs - A S||^2``."""
@@ -135,10 +144,12 @@ class MaskedLayer(Layer):
         """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
         return self.A.T @ (self.mask * (self.A @ T))
 
-    def derivative(self, right: Matrix, pairs: Sequence[Pair]) -> Matrix:
-        """``inputs right^T + sum (W o A U) V^T``, see `Layer.derivative`."""
-        gradient = self.inputs @ right.T
-        for U, V in pairs:
+    def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
+        """The same with ``W o (A U)`` in the place of ``A U``, see `Layer.derivative`."""
+        through = [] if adjoint is None else [(-self.S, adjoint), (-adjoint, self.S)]
+        outer = [part for part in (right, adjoint) if part is not None]
+        gradient = self.inputs @ reduce(np.add, outer).T
+        for U, V in [*pairs, *through]:
             gradient += (self.mask * (self.A @ U)) @ V.T
         return gradient
 

@@ -270,17 +270,15 @@ def backward(layers: list[Layer], part: Derivative) -> Backward:
     adjoints: list[Matrix | None] = []
     from_above: Matrix | None = None
     for i in reversed(range(len(layers))):
-        layer, right, pairs = layers[i], part.right[i], list(part.pairs[i])
+        layer, right = layers[i], part.right[i]
         dS, V = _add(part.dS[i], from_above), None
         from_above = None
         if dS is not None:
             V = layer.adjoint(dS)  # (k_l, n)
-            right = _add(right, V)
-            pairs += [(-layer.S, V), (-V, layer.S)]
             from_above = layer.A @ V if i else None
         gradient = part.direct[i]
-        if right is not None:
-            gradient = _add(gradient, layer.derivative(right, pairs))
+        if right is not None or V is not None:
+            gradient = _add(gradient, layer.derivative(right, part.pairs[i], V))
         gradients.append(np.zeros_like(layer.A) if gradient is None else gradient)
         adjoints.append(V)
     return Backward(gradients[::-1], adjoints[::-1])

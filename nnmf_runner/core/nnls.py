@@ -260,10 +260,11 @@ class PassiveSystems:
         self.passive = passive
         self._set_of, self._inside, self._outside = _distinct_systems(passive)
         self._stacks: _Stacks | None = None
+        self._gathered: Matrix | None = None
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Take `gram` of shape (k, k), symmetric positive definite and of unit diagonal, as ``G``."""
-        self._gram = gram
+        self._gram, self._gathered = gram, None
         if self._inside is not None and self._outside is not None:
             # Off its passive set a system is made the identity, and that part of the inverse is dropped.
             self._inverses: Matrix = np.linalg.inv(gram * self._inside + self._outside) * self._inside
@@ -284,7 +285,9 @@ class PassiveSystems:
             return self._inverses[0] @ rhs
         k, n = rhs.shape
         if n * k * k <= STACK_SIZE:
-            return np.matvec(self._inverses[self._set_of], rhs.T).T
+            if self._gathered is None:  # once for the forward and the backward pass
+                self._gathered = self._inverses[self._set_of]
+            return np.matvec(self._gathered, rhs.T).T
         S = np.empty_like(rhs)
         for part in _parts(n, k * k):
             S[:, part] = np.matvec(self._inverses[self._set_of[part]], rhs.T[part]).T

@@ -207,9 +207,7 @@ class Method:
         InputError
         """
         if sparse.issparse(X) and not self.takes_sparse:
-            raise InputError(
-                f"X is sparse, which method={self.name} cannot take. Expected a dense array: X.toarray()."
-            )
+            raise InputError(f"X is sparse, which method={self.name} cannot take. Expected a dense array: X.toarray().")
         if mask is None:
             return
         if not self.takes_missing:
