@@ -117,7 +117,8 @@ def test_the_means_are_those_of_the_records(tiny_table):
 @pytest.mark.slow
 def test_the_figures_are_those_of_three_layers_with_some_labels(tiny_table):
     names = {path.name for path in (tiny_table / "figures").iterdir()}
-    stems = [f"table1_{method}_heatmaps" for method in METHODS] + ["table1_convergence"]
+    stems = [f"table1_{method}_heatmaps" for method in METHODS]
+    stems += ["table1_convergence", "table1_comparison"]
     assert names == {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")}
     assert all((tiny_table / "figures" / name).stat().st_size > 5000 for name in names)
 
