@@ -15,6 +15,8 @@ from nnmf_runner.core.init import NNDSVD, Saved
 from nnmf_runner.core.optimizers import LBFGS
 from nnmf_runner.results.record import read_factors
 
+pytestmark = pytest.mark.slow
+
 FITS = {
     "neural": (NeuralNMF, {}),
     "neural with objects": (

@@ -18,6 +18,8 @@ from nnmf_runner import InputError, NeuralNMF
 from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
 
 def small(kind):
     """An estimator for data of as few as two features, which those of the checks are."""

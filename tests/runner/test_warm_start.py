@@ -10,6 +10,8 @@ import pytest
 from nnmf_runner import NeuralNMF, config
 from nnmf_runner.results.record import find_records, read_factors, read_history, read_record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def earlier(command, tmp_path):
