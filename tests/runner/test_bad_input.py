@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Command line, and what its message has to name.
 SINGLE = [
     ("method=foo", ["method=foo", "deep, hier", "neural"]),
