@@ -173,6 +173,11 @@ def visible_entries(config: RunConfig, dataset: Dataset, rng: np.random.Generato
     hidden = np.zeros(X.shape, bool)
     at = np.flatnonzero(known)
     hidden.flat[rng.choice(at, round(config.holdout * len(at)), replace=False)] = True
+    if not X[hidden].any():
+        raise InputError(
+            f"holdout={config.holdout:g} hides {hidden.sum()} of {len(at)} entries, none of them positive, so there is "
+            "no error to measure on them. Expected a larger share."
+        )
     return Entries(*split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden), np.where(hidden, X, np.nan))
 
 

@@ -67,20 +67,22 @@ class Dataset:
 
 
 def read_mask(path: str) -> NDArray[Any]:
-    """Read an array from a ``.npy`` file.
+    """Read an array of booleans from a ``.npy`` file.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is not one of an array of plain values.
+        If there is no such file, or it is not one of an array of booleans.
     """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or "it is not an array of plain values"
         raise InputError(f"mask={path} cannot be read: {reason}. Expected a .npy file of booleans.") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"mask={path} holds several arrays. Expected a .npy file of booleans.")
+    if array.dtype != bool:
+        raise InputError(f"mask={path} is of type {array.dtype}. Expected a .npy file of booleans.")
     return array
 
 

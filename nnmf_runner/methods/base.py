@@ -213,7 +213,7 @@ class Method:
         if not self.takes_missing:
             raise InputError(
                 f"method={self.name} with these options cannot leave out missing entries. Expected X without NaN and "
-                "without mask or holdout, or one of: neural, deep, hier with solver=mu."
+                "without mask or holdout, or one of: neural, sparse_coding, deep, hier with solver=mu."
             )
         if sparse.issparse(X):
             raise InputError("X is sparse, where missing entries cannot be told from zeros. Expected a dense X.")

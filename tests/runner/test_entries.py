@@ -93,6 +93,16 @@ def test_the_content_of_a_mask_is_part_of_the_run(configure, tmp_path):
     assert configure(f"mask={tmp_path / 'moved.npy'}").identity(0) == identities[1]
 
 
+def test_a_mask_of_numbers_is_not_taken_for_the_booleans_it_equals(command, tmp_path):
+    known = np.random.default_rng(0).random((87, 90)) < 0.8
+    np.save(tmp_path / "mask.npy", known)
+    assert command("layers=2", "max_iter=1", "mask=mask.npy").status == 0
+    np.save(tmp_path / "mask.npy", known.astype(int))
+    result = command("layers=2", "max_iter=1", "mask=mask.npy")
+    assert result.status == 2
+    assert "mask=mask.npy is of type int64" in result.err
+
+
 @pytest.mark.parametrize("option", ["holdout=0.1", "regularisation={l1_A: 0.1, l1_S: 0.1}", "normalise=true"])
 def test_every_option_makes_another_run(configure, option):
     assert configure(option).identity(0) != configure().identity(0)
@@ -128,6 +138,8 @@ BAD = {
     ),
     "mask of another shape": (lambda folder: [saved(folder, np.ones((3, 4), bool))], "(87, 90)"),
     "mask of numbers": (lambda folder: [saved(folder, np.ones((87, 90)))], "mask"),
+    "mask of words": (lambda folder: [saved(folder, np.full((87, 90), "True"))], "mask=mask.npy is of type <U4"),
+    "holdout of nothing": (lambda folder: ["holdout=1e-9"], "holdout=1e-09 hides 0 of 7830 entries"),
     "mask of nothing": (lambda folder: [saved(folder, np.zeros((87, 90), bool))], "no known entry"),
     "pickled mask": (lambda folder: [saved(folder, np.array([{}]), allow_pickle=True)], "mask=mask.npy cannot be read"),
     "missing mask": (lambda folder: ["mask=none.npy"], "mask=none.npy cannot be read: No such file"),
