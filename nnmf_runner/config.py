@@ -58,7 +58,8 @@ class RunConfig:
     layers : list of int, int or str
         Ranks from the data up; ``9-4-2`` means ``[9, 4, 2]``.
     label_fraction : float
-        Share of the labels that the method is given, drawn within every class.
+        Share of the labels that the method is given, drawn within every class.  Where the data list the known ones
+        themselves (``dataset.known``), any share above zero gives exactly those.
     label_level : int, optional
         Which level of the labels to use; by default that with as many classes as the last rank, or nearly.
     allow_growing_ranks : bool
@@ -140,9 +141,16 @@ class RunConfig:
         return Path(self.output) / self.name
 
     @property
+    def lists_known(self) -> bool:
+        """Whether the data say which labels may be seen, so that none are drawn."""
+        return self.label_fraction > 0.0 and getattr(self.dataset, "known", None) is not None
+
+    @property
     def regime(self) -> str:
         """Name of the share of labels that is known."""
         none, some, every = REGIMES
+        if self.lists_known:
+            return some
         return {0.0: none, 1.0: every}.get(self.label_fraction, some)
 
     def identity(self, seed: int) -> dict[str, Any]:
@@ -151,7 +159,7 @@ class RunConfig:
             "schema": SCHEMA_VERSION,
             **{group: _described(getattr(self, group)) for group in GROUPS},
             "layers": list(self.layers),
-            "label_fraction": self.label_fraction,
+            "label_fraction": None if self.lists_known else self.label_fraction,
             "label_level": self.label_level,
             "supervision": dataclasses.asdict(self.supervision),
             "regularisation": dataclasses.asdict(self.regularisation),

@@ -27,7 +27,7 @@ from nnmf_runner.config import RunConfig
 from nnmf_runner.core.checks import InputError, filled, split_missing
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
-from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.base import read_mask
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
 from nnmf_runner.methods.base import named_arrays
@@ -129,7 +129,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         last = {name: layers[-1][name] for name in LAST_LAYER}
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
-        record |= {"dataset": _described(dataset), "tree_agreement": _tree(dataset, fit)}
+        record |= {"dataset": _described(dataset) | _source(config.dataset), "tree_agreement": _tree(dataset, fit)}
         factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
     records.write_record(folder, record, factors, history)
@@ -228,6 +228,8 @@ def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) 
     level = label_level(config, dataset)
     if level is None:
         return np.zeros(dataset.X.shape[1], bool)
+    if config.lists_known and dataset.known is not None:
+        return dataset.known
     return draw_known(dataset.labels[level], config.label_fraction, rng)
 
 
@@ -321,6 +323,14 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     classes = [len(np.unique(labels)) for labels in dataset.labels]
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
     return {**shape, "classes": classes, "fingerprint": dataset.fingerprint()}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """Options that load the data again from any working directory, where the identity of the run does not hold them."""
+    if not hasattr(source, "identity"):
+        return {}
+    options = asdict(source)  # type: ignore[call-overload]
+    return {"options": options | {"path": os.path.abspath(os.path.expanduser(options["path"]))}}
 
 
 def _done_before(folder: Path) -> dict[str, Any] | None:

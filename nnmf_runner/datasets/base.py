@@ -46,12 +46,18 @@ class Dataset:
     labels : list of ndarray of shape (n,)
         Class indices from 0, one array a level, finest first; empty if there are none.
     truth : Truth or None
+    feature_names : list of str or None
+        What every feature is called, such as its word.
+    known : ndarray of bool, shape (n,), or None
+        Samples whose label a method may see, where the data say so themselves.
     """
 
     name: str
     X: Any
     labels: list[Labels] = field(default_factory=list)
     truth: Truth | None = None
+    feature_names: list[str] | None = None
+    known: NDArray[np.bool_] | None = None
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""

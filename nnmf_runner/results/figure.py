@@ -76,7 +76,7 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
                 try:
                     view = load_view(path, record)
                 except ValueError as error:
-                    log.warning("%s: no heatmaps: %s.", path, error)
+                    log.warning("%s: no heatmaps: %s.", path, str(error).rstrip("."))
                 else:
                     yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
             yield from _save(convergence(runs), folder / f"{experiment}_convergence")
@@ -137,7 +137,8 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
         If the factors cannot be read or the data cannot be shown, with the reason.
     """
     options = dict(record["config"]["dataset"])
-    dataset = DATASETS[options.pop("name")](**options).load(stream(record["config"]["seed"], "data"))
+    name = options.pop("name")
+    dataset = DATASETS[name](**record["dataset"].get("options", options)).load(stream(record["config"]["seed"], "data"))
     if dataset.fingerprint() != record["dataset"]["fingerprint"]:
         raise ValueError("the data are not those of the run any more")
     if np.prod(dataset.X.shape) > LARGEST_PICTURE:

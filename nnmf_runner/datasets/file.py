@@ -1,0 +1,213 @@
+"""Data from a file of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
+from nnmf_runner.core.linalg import canonical
+from nnmf_runner.datasets.base import Dataset, Labels
+from nnmf_runner.datasets.readers import NAMES, NUMERIC, READERS, ContentError, Contents, read
+
+log = logging.getLogger(__name__)
+
+ORIENTATIONS = ("samples_by_features", "features_by_samples")
+
+
+@dataclass
+class File:
+    """A matrix from a file, with labels where it has some.  The suffix says how it is read, see `READERS`.
+
+    Parameters
+    ----------
+    path : str
+        A relative one starts at the working directory.
+    x : str, optional
+        Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are
+        not labels, names or `known`; its first column names the rows if it holds no number.
+    labels : list of str
+        Keys of labels of any type, finest level first.
+    names : str, optional
+        Key of the features' names; by default ``names`` or ``vocab`` if one has as many entries as there are features.
+    known : str, optional
+        Key of the columns whose labels a method may see: their indices, or for every sample whether it is one
+        (booleans, or zeros and ones).  Where `label_fraction` is above zero, these are seen in place of a drawn share.
+    known_base : int, optional
+        What the first sample is called in `known`, 0 or 1; by default 1 in ``.mat`` files and 0 in others.
+    orientation : {"samples_by_features", "features_by_samples"}
+        What the rows and columns of the matrix in the file are.
+    """
+
+    name: ClassVar[str] = "file"
+    path: str = ""
+    x: str | None = None
+    labels: list[str] = field(default_factory=list)
+    names: str | None = None
+    known: str | None = None
+    known_base: int | None = None
+    orientation: str = ORIENTATIONS[0]
+
+    def __post_init__(self) -> None:
+        check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
+        if self.known_base is not None:
+            check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
+
+    def load(self, rng: np.random.Generator) -> Dataset:
+        """Read the data; nothing about them is random.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or does not hold what the options say.
+        """
+        path = self._file()
+        with self._refusals():
+            contents = read(path)
+            grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
+            values, features = _real(grid.values), grid.columns
+            if self.orientation == "features_by_samples":
+                features = grid.rows
+            else:
+                values = values.T
+            X = _csr(values) if sparse.issparse(values) else np.ascontiguousarray(values)  # (m, n)
+            m, n = X.shape
+            labels = [_classes(contents.vector(key), key, n) for key in self.labels]
+            known = None if self.known is None else self._known(contents, n)
+            dataset = Dataset(self.name, X, labels, feature_names=self._names(contents, m) or features, known=known)
+        split_missing(X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
+        _log_zeros(X)
+        return dataset
+
+    def identity(self) -> dict[str, Any]:
+        """Options, with a hash of the file in the place of its path: it matters what it holds, not where it is."""
+        try:
+            with self._file().open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        except OSError as error:
+            raise InputError(f"dataset.path={self.path} cannot be read: {error.strerror or error}.") from None
+        return {**asdict(self), "path": content}
+
+    def _file(self) -> Path:
+        expected = f"Expected a file of one of: {', '.join(READERS)}."
+        if not self.path:
+            raise InputError(f"dataset.path is missing. {expected}")
+        try:
+            path = Path(self.path).expanduser()
+            exists, is_file = path.exists(), path.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
+            raise InputError(f"dataset.path={self.path!r} is not valid: {error}.") from None
+        if not is_file:
+            raise InputError(f"dataset.path={self.path} {'is no file' if exists else 'does not exist'}. {expected}")
+        return path
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Name the file in what is said of its contents."""
+        try:
+            yield
+        except ContentError as error:
+            raise InputError(f"dataset.path={self.path}: {error}.") from None
+
+    def _names(self, contents: Contents, m: int) -> list[str] | None:
+        if self.names is not None:
+            names = contents.names(self.names)
+            if len(names) != m:
+                raise ContentError(f"{self.names} has {len(names)} names, expected {m}: one a feature")
+            return names
+        for key in NAMES:
+            array = contents.arrays.get(key)
+            if getattr(array, "size", None) == m and key not in (self.x, self.known, *self.labels):
+                return contents.names(key)
+        return None
+
+    def _known(self, contents: Contents, n: int) -> NDArray[np.bool_]:
+        """Which samples are known, shape (n,)."""
+        assert self.known is not None
+        given = _numeric(contents.vector(self.known))
+        expected = f"expected indices of samples, or {n} booleans"
+        if given is None or not np.isfinite(given).all() or (given % 1).any():
+            raise ContentError(f"{self.known} holds entries that are no whole numbers, {expected}")
+        if given.size == n and np.isin(given, (0, 1)).all():
+            flags = given.astype(bool)
+        else:
+            base = contents.index_base if self.known_base is None else self.known_base
+            at = given.astype(np.int64) - base
+            if at.size and (at.min() < 0 or at.max() >= n):
+                wrong = int(given[(at < 0) | (at >= n)][0])
+                raise ContentError(f"{self.known} holds {wrong}, {expected}: from {base} to {n - 1 + base}")
+            flags = np.zeros(n, bool)
+            flags[at] = True
+        if not flags.any():
+            raise ContentError(f"{self.known} names no sample, {expected}")
+        return flags
+
+
+def _real(values: Any) -> Any:
+    """Numbers of single or double precision as they are, others as double."""
+    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+
+
+def _csr(values: Any) -> Any:
+    """A sparse matrix in CSR form with every entry that is not zero stored once."""
+    if hasattr(values, "check_format"):
+        try:
+            values.check_format(full_check=True)  # indices out of bounds would be followed into foreign memory
+        except ValueError as error:
+            raise ContentError(f"its sparse matrix is damaged: {error}") from None
+    X = canonical(sparse.csr_array(values))
+    X.eliminate_zeros()
+    return X
+
+
+def _numeric(array: NDArray[Any]) -> NDArray[Any] | None:
+    """An array of numbers, also of such that are written as text; None if it is not one."""
+    if array.dtype.kind in NUMERIC:
+        return array.astype(np.float64)
+    words = np.char.lower(array.astype(str))
+    if np.isin(words, ("true", "false")).all():
+        return (words == "true").astype(np.float64)
+    try:
+        return array.astype(np.float64)
+    except ValueError:
+        return None
+
+
+def _classes(given: NDArray[Any], key: str, n: int) -> Labels:
+    """Class indices from 0 in the order of the labels, shape (n,)."""
+    if given.size != n:
+        raise ContentError(f"{key} has {given.size} labels, expected {n}: one a sample (see dataset.orientation)")
+    numbers = _numeric(given)
+    values = given.astype(str) if numbers is None else numbers
+    missing = values == "" if numbers is None else ~np.isfinite(values)
+    if missing.any():
+        raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one a sample")
+    if numbers is not None and (broken := values % 1 != 0).any():
+        raise ContentError(f"{key} holds {values[broken][0]:g}, expected labels that are whole numbers or strings")
+    classes, indices = np.unique(values, return_inverse=True)
+    if len(classes) < 2:
+        raise ContentError(f"{key} has one class only ({classes[0]}), expected two or more")
+    return indices.astype(np.intp)
+
+
+def _log_zeros(X: Any) -> None:
+    """Say how many features and samples hold nothing: they stay, with codes of zero."""
+    nonzero = X != 0
+    features, samples = (int(np.sum(np.asarray(nonzero.sum(axis=axis)) == 0)) for axis in (1, 0))
+    if features or samples:
+        log.info(
+            "dataset=file: %d of %d features and %d of %d samples are all zeros.",
+            features,
+            X.shape[0],
+            samples,
+            X.shape[1],
+        )
