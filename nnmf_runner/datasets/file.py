@@ -117,6 +117,8 @@ class File:
             yield
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
+        except MemoryError:
+            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
 
     def _names(self, contents: Contents, m: int) -> list[str] | None:
         if self.names is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib
 import io
 import zipfile
@@ -20,6 +21,8 @@ from nnmf_runner.core.checks import InputError
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
 NUMERIC = "biuf"
+# What entries of a Matrix Market file can be.
+FIELDS = ("real", "double", "integer", "pattern")
 
 
 class ContentError(ValueError):
@@ -230,14 +233,71 @@ def _plain(file: io.BytesIO) -> Any:
 
 
 def read_mtx(path: Path) -> Contents:
-    """A Matrix Market file, dense or sparse, gzipped or not."""
-    from scipy.io import mmread
+    """A real Matrix Market file, dense or sparse, general or symmetric, gzipped or not.
 
-    return Contents({DATA: mmread(path)})
+    Not by `scipy.io.mmread`, whose compiled parser can crash on a file that is cut short.
+    """
+    with gzip.open(path, "rt") if path.suffix.lower() == ".gz" else path.open() as file:
+        banner = file.readline().lower().split()
+        legal = (("%%matrixmarket",), ("matrix",), ("array", "coordinate"), FIELDS, ("general", "symmetric"))
+        if len(banner) != len(legal) or any(word not in words for word, words in zip(banner, legal, strict=True)):
+            raise ContentError("its first line is not that of a real general or symmetric Matrix Market file")
+        _, _, form, kind, symmetry = banner
+        sizes = [
+            int(word) for word in next((line for line in file if line.strip(" \n\r%") and line[0] != "%"), "").split()
+        ]
+        body = [line for line in file if line.strip()]
+    if len(sizes) != (3 if form == "coordinate" else 2) or min(sizes) < 0:
+        raise ContentError("it does not say the size of its matrix")
+    symmetric, (m, n) = symmetry == "symmetric", sizes[:2]
+    if symmetric and m != n:
+        raise ContentError(f"it is symmetric, but of shape {(m, n)}")
+    if form == "array":
+        return Contents({DATA: _dense_mtx(_body(body, n * (n + 1) // 2 if symmetric else m * n, 1), (m, n), symmetric)})
+    columns = 2 if kind == "pattern" else 3
+    return Contents({DATA: _sparse_mtx(_body(body, sizes[2], columns), (m, n), symmetric)})
+
+
+def _body(lines: list[str], count: int, columns: int) -> NDArray[np.float64]:
+    """The lines below the sizes as numbers, shape (count, columns); not made before it is known that all are there."""
+    if len(lines) != count:
+        raise ContentError(f"it has {len(lines)} entries, but says {count}: it may be cut short")
+    rows = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, columns))
+    if rows.shape[1] != columns:
+        raise ContentError(f"its entries have {rows.shape[1]} numbers each, expected {columns}")
+    return rows
+
+
+def _dense_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> NDArray[np.float64]:
+    if not symmetric:
+        return entries.reshape(shape, order="F")
+    values = np.zeros(shape)
+    columns, rows = np.triu_indices(shape[0])  # the lower triangle, column by column
+    values[rows, columns] = values[columns, rows] = entries[:, 0]
+    return values
+
+
+def _sparse_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> Any:
+    places = entries[:, :2]
+    if (places % 1).any() or (places < 1).any() or (places > shape).any():
+        raise ContentError(f"it has an entry that is not at a row and column from 1 to {shape[0]} and {shape[1]}")
+    rows, columns = places.astype(np.int64).T - 1
+    values = entries[:, 2] if entries.shape[1] == 3 else np.ones(len(entries))
+    if symmetric:
+        below = rows != columns
+        mirrored = columns[below], rows[below]
+        rows, columns = np.append(rows, mirrored[0]), np.append(columns, mirrored[1])
+        values = np.append(values, values[below])
+    return sparse.coo_array((values, (rows, columns)), shape=shape)
 
 
 def read_mat(path: Path) -> Contents:
-    """Variables of a MATLAB file of version 4 to 7.2; structs and objects are not read."""
+    """Variables of a MATLAB file of version 4 to 7.2; structs and objects are not read.
+
+    A file cut short is refused, and so is damage to a compressed one (MATLAB's default), which has checksums.  Bytes
+    changed inside an uncompressed one can crash scipy's compiled reader, which no handler of exceptions sees: do not
+    read such files from sources that you do not trust.
+    """
     from scipy.io import loadmat
 
     try:
