@@ -359,7 +359,7 @@ def _plain_column(values: list[Any]) -> NDArray[Any]:
     """Numbers, NaN for what is none, or else strings."""
     if all(value is None or isinstance(value, (bool, int, float)) for value in values):
         return np.array([np.nan if value is None else value for value in values])
-    return np.array(["" if value is None else str(value) for value in values])
+    return np.array(["" if value is None or value != value else str(value) for value in values])  # NaN is not itself
 
 
 def read_h5ad(path: Path) -> Contents:
@@ -367,7 +367,8 @@ def read_h5ad(path: Path) -> Contents:
     found = required("anndata", "bio").read_h5ad(path)
     arrays: dict[str, Any] = {name: _plain_column(found.obs[name].tolist()) for name in found.obs.columns}
     arrays |= {name: found.layers[name] for name in found.layers}
-    return Contents({**arrays, DATA: found.X}, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
+    arrays |= {} if found.X is None else {DATA: found.X}
+    return Contents(arrays, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
 
 
 def required(module: str, extra: str) -> Any:

@@ -304,6 +304,12 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
         load(tmp_path / f"a{suffix}")
 
 
+def test_columns_of_tables_are_numbers_or_strings_with_nothing_where_a_value_is_missing():
+    np.testing.assert_array_equal(readers._plain_column([1, None, 2.5]), [1.0, np.nan, 2.5])
+    assert readers._plain_column(["a", None, float("nan"), 3]).tolist() == ["a", "", "", "3"]
+    assert readers._plain_column([True, False]).dtype == bool
+
+
 def test_parquet_is_read_where_pyarrow_is_there(tmp_path, values):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
