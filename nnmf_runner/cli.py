@@ -89,11 +89,14 @@ def _report(outcomes: list[list[Outcome]]) -> int:
     """Print what came of the runs; the status says whether all ended with numbers."""
     from nnmf_runner.results.record import COUNTED
     from nnmf_runner.results.summary import layer_table
+    from nnmf_runner.results.topics import LEGEND, tree_text
 
     everything = [outcome for trials in outcomes for outcome in trials]
     failed = [outcome for outcome in everything if outcome.record["status"] not in COUNTED]
     if len(outcomes) == 1:
         print(layer_table([outcome.record for outcome in everything]))
+        if len(everything) == 1 and (topics := everything[0].record.get("topics")):
+            print(f"\n{tree_text(topics)}\n\n{LEGEND}\n")
         print(everything[0].folder if len(everything) == 1 else everything[0].folder.parent)
     elif outcomes:
         print(f"{len(everything) - len(failed)} done, {len(failed)} failed: {everything[0].folder.parent}")

@@ -34,7 +34,15 @@ from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
-from nnmf_runner.metrics.recovery import match_topics, tree_agreement
+from nnmf_runner.metrics.recovery import match_topics, tree_agreement, unit_weights
+from nnmf_runner.metrics.topics import (
+    distinctive_features,
+    feature_shares,
+    npmi_coherence,
+    top_features,
+    topic_diversity,
+    tree_weights,
+)
 from nnmf_runner.results import record as records
 from nnmf_runner.results.provenance import provenance, same_code
 
@@ -50,7 +58,17 @@ STATUS = {
 
 
 # Metrics of the last layer that stand for the run.
-LAST_LAYER = ("relative_error", "heldout_error", "accuracy", "accuracy_unknown", "accuracy_fit")
+LAST_LAYER = (
+    "relative_error",
+    "heldout_error",
+    "accuracy",
+    "accuracy_unknown",
+    "accuracy_fit",
+    "npmi",
+    "diversity",
+)
+# Of every topic, where features have names.
+TOP_WORDS = 10
 
 
 class StopEvent(Protocol):
@@ -118,6 +136,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
             fit = fit_factors(config, dataset, entries, known, seed, progress)
         seconds = time.perf_counter() - started
         layers = score(config, dataset, entries, known, fit)
+        topics = describe_topics(config, dataset, fit)
     except InputError:
         raise
     except Exception as error:
@@ -129,7 +148,8 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         last = {name: layers[-1][name] for name in LAST_LAYER}
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
-        record |= {"dataset": _described(dataset) | _source(config.dataset), "tree_agreement": _tree(dataset, fit)}
+        record |= {"dataset": _described(dataset) | _source(config.dataset), "topics": topics}
+        record |= {"tree_agreement": _tree(dataset, fit)}
         factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
     records.write_record(folder, record, factors, history)
@@ -299,6 +319,7 @@ def score(
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
             row |= asdict(agreement(S.argmax(axis=0), dataset.labels[dataset.level(rank)]))
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
+        row |= _word_quality(config, dataset, fit, i)
         rows.append(row)
     return rows
 
@@ -310,6 +331,50 @@ def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> 
         return None
     found, true = config.method.topics(fit.A, level), functools.reduce(np.matmul, truth.A[: level + 1])
     return match_topics(found, true)[1] if found.shape == true.shape else None
+
+
+def _word_quality(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> dict[str, float | None]:
+    """Coherence and diversity of the top words of a level's topics; None without names."""
+    if dataset.feature_names is None:
+        return {"npmi": None, "diversity": None}
+    top = top_features(config.method.topics(fit.A, level), TOP_WORDS)
+    coherence = npmi_coherence(dataset.X, top)
+    known = coherence[np.isfinite(coherence)]
+    return {"npmi": float(known.mean()) if len(known) else None, "diversity": topic_diversity(top)}
+
+
+def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
+    """The topics of every layer as a record holds them, see `records.TOPIC`; None where features have no names."""
+    if dataset.feature_names is None:
+        return None
+    names, described = dataset.feature_names, []
+    below: NDArray[Any] | None = None
+    for level, factor in enumerate(fit.A):
+        topics = config.method.topics(fit.A, level)
+        shares, distinctive = feature_shares(topics), distinctive_features(topics, TOP_WORDS)
+        layer: list[dict[str, Any]] = []
+        for j, top in enumerate(top_features(topics, TOP_WORDS)):
+            top = top[top >= 0]
+            topic = {"words": [names[i] for i in top], "weights": shares[top, j].tolist()}
+            topic["distinctive"] = [names[i] for i in distinctive[j] if i >= 0]
+            layer.append(topic | {"children": [], "child_weights": [], "parent": None})
+        # With pooling the rows of a factor are no longer the topics below: there is no tree.
+        if below is not None and len(factor) == below.shape[1]:
+            _link(described[-1], layer, unit_weights(below, factor), tree_weights(below, factor))
+        described.append(layer)
+        below = topics
+    return described
+
+
+def _link(
+    below: list[dict[str, Any]], above: list[dict[str, Any]], weights: NDArray[Any], shares: NDArray[Any]
+) -> None:
+    """Tell topics of their children, largest share first, and of the parent that they weigh most in."""
+    for j, topic in enumerate(above):
+        order = [i for i in np.argsort(-shares[:, j], kind="stable") if shares[i, j] > 0]
+        topic |= {"children": [int(i) for i in order], "child_weights": shares[order, j].tolist()}
+    for i, topic in enumerate(below):
+        topic["parent"] = int(weights[i].argmax()) if (weights[i] > 0).any() else None
 
 
 def _tree(dataset: Dataset, fit: Fit) -> float | None:

@@ -50,6 +50,8 @@ class Dataset:
         What every feature is called, such as its word.
     known : ndarray of bool, shape (n,), or None
         Samples whose label a method may see, where the data say so themselves.
+    image_shape : tuple of int or None
+        Height and width, where a sample is an image whose rows follow each other.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     truth: Truth | None = None
     feature_names: list[str] | None = None
     known: NDArray[np.bool_] | None = None
+    image_shape: tuple[int, int] | None = None
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""

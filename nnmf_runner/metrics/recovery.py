@@ -57,12 +57,26 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     match, _ = match_topics(topics, true_topics)
     for found, planted in zip(A[1:], truth[1:], strict=False):
         below, above, true_topics = topics, topics @ found, true_topics @ planted
-        # Weights between topics of unit length: what a topic weighs must not depend on how factors share scale.
-        weights = found * _length(below)[:, None] / _length(above)
+        weights = unit_weights(below, found)
         parents, _ = match_topics(above, true_topics)
         right.extend(parents[weights.argmax(axis=1)] == planted[match].argmax(axis=1))
         match, topics = parents, above
     return float(np.mean(right))
+
+
+def unit_weights(topics_below: Matrix, A: Matrix) -> Matrix:
+    """Weights of A between topics of unit length: what a topic weighs must not depend on how factors share scale.
+
+    Parameters
+    ----------
+    topics_below : ndarray of shape (m, k_{l-1})
+    A : ndarray of shape (k_{l-1}, k_l)
+
+    Returns
+    -------
+    ndarray of shape (k_{l-1}, k_l)
+    """
+    return A * _length(topics_below)[:, None] / _length(topics_below @ A)
 
 
 def _unit(M: Matrix) -> Matrix:

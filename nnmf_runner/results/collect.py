@@ -8,12 +8,17 @@ from typing import Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.results.record import COUNTED, find_records, read_record
+from nnmf_runner.results.topics import topics_markdown
 
 log = logging.getLogger(__name__)
+
+Records = dict[Path, dict[str, Any]]
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
     """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
+
+    ``topics.md`` too, where the features of the data have names.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.md": markdown,
         "table.tex": table.to_latex(summary, rows),
     }
+    if (trees := topics_markdown(representatives(records))) is not None:
+        files["topics.md"] = trees
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
@@ -55,7 +62,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     return markdown
 
 
-def load_records(folder: Path) -> dict[Path, dict[str, Any]]:
+def load_records(folder: Path) -> Records:
     """Records by their folder; a damaged one is named in the log and left out.
 
     Raises
@@ -78,9 +85,24 @@ def load_records(folder: Path) -> dict[Path, dict[str, Any]]:
     return records
 
 
-def counted(records: dict[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+def counted(records: Records) -> Records:
     """Those that ended with numbers."""
     return {path: record for path, record in records.items() if record["status"] in COUNTED}
+
+
+def representatives(records: Records) -> dict[str, Records]:
+    """Of every experiment and method the run with most layers, semisupervised if there is any, of the lowest seed."""
+
+    def rank(item: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
+        path, record = item
+        return -len(record["config"]["layers"]), record["regime"] != "semisupervised", record["config"]["seed"], path
+
+    chosen: dict[str, Records] = {}
+    for path, record in sorted(counted(records).items(), key=rank):
+        runs = chosen.setdefault(record["experiment"], {})
+        if record["config"]["method"]["name"] not in {run["config"]["method"]["name"] for run in runs.values()}:
+            runs[path] = record
+    return chosen
 
 
 def write_whole(path: Path, text: str) -> None:

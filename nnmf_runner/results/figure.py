@@ -13,15 +13,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path as Curve
+from matplotlib.textpath import text_to_path
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.collect import counted
+from nnmf_runner.results.collect import representatives
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.results.table import TITLES, rows_of, summarise
+from nnmf_runner.results.topics import Topics, tree_order
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +53,17 @@ ACCURACY = TITLES["accuracy"].lower()
 # More entries than this are no picture of the data any more.
 LARGEST_PICTURE = 4_000_000
 
+# Of the tree of topics, in inches: its boxes, the space between columns, a row.  In points: its widest link.
+BOX, BETWEEN, ROW, WIDEST = (2.5, 0.34), 1.3, 0.43, 9.0
+# Links of a smaller share of the topic above are left out.
+FAINT = 0.03
+WORD_FONT = FontProperties(size=6.5)
+
 Records = dict[Path, dict[str, Any]]
 
 
 def draw_all(records: Records, folder: Path) -> Iterator[Path]:
-    """Draw the heatmaps of one run a method, and the convergence of these runs together.
+    """Draw the heatmaps and topics of one run a method, and the convergence of these runs together.
 
     Of every experiment and method the run with most layers is taken, a semisupervised one if there is any, of the
     lowest seed.  An experiment of several methods also gets a comparison of all its runs.
@@ -71,33 +82,23 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for experiment, runs in _representatives(records).items():
+        for experiment, runs in representatives(records).items():
             for path, record in runs.items():
+                if record.get("topics"):
+                    name = record["config"]["method"]["name"]
+                    yield from _save(topic_tree(record), folder / f"{experiment}_{name}_topics")
                 try:
                     view = load_view(path, record)
                 except ValueError as error:
                     log.warning("%s: no heatmaps: %s.", path, str(error).rstrip("."))
                 else:
                     yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
+                    if view.dataset.image_shape is not None:
+                        yield from _save(images(view), folder / f"{experiment}_{view.name}_images")
             yield from _save(convergence(runs), folder / f"{experiment}_convergence")
         for experiment, summary in summarise(rows_of(records)).groupby("experiment", sort=False):
             if summary["method"].nunique() > 1:
                 yield from _save(comparison(summary), folder / f"{experiment}_comparison")
-
-
-def _representatives(records: Records) -> dict[str, Records]:
-    """For every experiment one run a method, see `draw_all`."""
-
-    def rank(item: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
-        path, record = item
-        return -len(record["config"]["layers"]), record["regime"] != "semisupervised", record["config"]["seed"], path
-
-    chosen: dict[str, Records] = {}
-    for path, record in sorted(counted(records).items(), key=rank):
-        runs = chosen.setdefault(record["experiment"], {})
-        if record["config"]["method"]["name"] not in {run["config"]["method"]["name"] for run in runs.values()}:
-            runs[path] = record
-    return chosen
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class View:
         Of the data, from the codes of every layer.
     A, S : list of ndarray
         Factors with topics in the order of their samples, each column of A scaled to a largest entry of one.
+    topics : list of ndarray of shape (m, k_l)
+        What the topics of every layer stand for in the data, in the order of the saved factors.
     """
 
     name: str
@@ -120,6 +123,7 @@ class View:
     approximations: list[Matrix]
     A: list[Matrix]
     S: list[Matrix]
+    topics: list[Matrix]
 
 
 def load_view(path: Path, record: dict[str, Any]) -> View:
@@ -149,10 +153,15 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
     levels = range(len(record["config"]["layers"]))
     A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
     approximations = [A[0] @ method.decode(A, S, i) for i in levels]
-    title = (
-        f"{name} {'-'.join(map(str, record['config']['layers']))}, {record['regime']}, seed {record['config']['seed']}"
-    )
-    return View(name, title, dataset, approximations, *arranged(A, S))
+    topics = [method.topics(A, i) for i in levels]
+    return View(name, _title(record), dataset, approximations, *arranged(A, S), topics)
+
+
+def _title(record: dict[str, Any]) -> str:
+    """Method, ranks, regime and seed of a run."""
+    config = record["config"]
+    ranks = "-".join(map(str, config["layers"]))
+    return f"{config['method']['name']} {ranks}, {record['regime']}, seed {config['seed']}"
 
 
 def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:
@@ -238,6 +247,115 @@ def _mark(ax: Axes, rows: Any, columns: Any) -> None:
         if len(boundaries) == len(np.unique(labels)) - 1:
             for boundary in boundaries:
                 line(boundary, **BOUNDARY)
+
+
+def images(view: View) -> Figure:
+    """The topics of every layer, columns of ``A_0 ... A_l``, as pictures; each has a colour scale of its own."""
+    assert view.dataset.image_shape is not None
+    across = min(10, max(4, *(topics.shape[1] for topics in view.topics)))
+    down = [-(-topics.shape[1] // across) for topics in view.topics]
+    height, width = view.dataset.image_shape
+    figure = Figure(figsize=(0.5 + 0.85 * across, 0.6 + sum(0.85 * height / width * n + 0.35 for n in down)))
+    figure.set_layout_engine("constrained")
+    figure.suptitle(view.title, fontsize=10)
+    parts = figure.subfigures(len(down), 1, height_ratios=down, squeeze=False)[:, 0]
+    for level, (part, topics, rows) in enumerate(zip(parts, view.topics, down, strict=True)):
+        part.suptitle(f"layer {level}, {_count(topics.shape[1])}", fontsize=8, x=0.01, ha="left")
+        for j, ax in enumerate(part.subplots(rows, across, squeeze=False).flat):
+            ax.set_axis_off()
+            if j < topics.shape[1]:
+                _picture(ax, topics[:, j].reshape(height, width))
+    return figure
+
+
+def _picture(ax: Axes, picture: Matrix) -> None:
+    """Dark where a topic weighs most, in two colours where it is negative somewhere."""
+    highest = float(np.abs(picture).max()) or 1.0
+    if picture.min() < -NEGLIGIBLE * highest:
+        ax.imshow(picture, cmap=SIGNED_COLOUR_MAP, vmin=-highest, vmax=highest)
+    else:
+        ax.imshow(picture, cmap="Greys", vmin=0.0, vmax=highest)
+
+
+def _count(topics: int) -> str:
+    return f"{topics} topic{'s' if topics > 1 else ''}"
+
+
+def topic_tree(record: dict[str, Any]) -> Figure:
+    """The topics of a run with their top words, a column for every layer, and what each gives to those above.
+
+    Parameters
+    ----------
+    record : dict
+        With topics, see `nnmf_runner.results.topics`.
+    """
+    topics: Topics = record["topics"]
+    tallest = ROW * max(map(len, topics))
+    size = (0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN, tallest + 0.95)
+    figure = Figure(figsize=size)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
+    ax.set_axis_off()
+    title = _title(record)
+    largest = WORD_FONT.get_size() * 72.0 * (size[0] - 0.2) / _width(title)  # of one column it would leave the figure
+    ax.text(size[0] / 2, 0.18, title, ha="center", va="center", fontsize=min(10.0, largest))
+    places = []
+    for level, order in enumerate(tree_order(topics)):
+        left = 0.15 + level * (BOX[0] + BETWEEN)
+        heading = f"layer {level}, {_count(len(order))}"
+        ax.text(left + BOX[0] / 2, 0.45, heading, ha="center", va="center", fontsize=8, color="0.3")
+        places.append({j: (left, 0.6 + tallest * (at + 0.5) / len(order)) for at, j in enumerate(order)})
+    for level, layer in enumerate(topics):
+        for j, topic in enumerate(layer):
+            colour = COLOURS[j % len(COLOURS)] if level else "0.45"
+            _box(ax, *places[level][j], f"{level}.{j}", topic["words"], colour)
+            for i, share in zip(topic["children"], topic["child_weights"], strict=True):
+                if share >= FAINT:
+                    _link(ax, places[level - 1][i], places[level][j], share, colour)
+    if len(topics) > 1:
+        legend = "the wider and darker a link, the larger the part of the left topic in the right one"
+        ax.text(size[0] / 2, size[1] - 0.16, legend, ha="center", va="center", fontsize=6.5, color="0.4")
+    return figure
+
+
+def _box(ax: Axes, left: float, middle: float, name: str, words: Sequence[str], colour: str) -> None:
+    """A topic's name and as many of its words as two lines hold."""
+    corner = (left, middle - BOX[1] / 2)
+    style = {"boxstyle": "round,pad=0,rounding_size=0.05", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8}
+    ax.add_patch(FancyBboxPatch(corner, *BOX, **style, zorder=3))
+    ax.text(left + 0.06, middle, name, va="center", fontsize=6.5, color=colour, fontweight="bold", zorder=4)
+    lines = _fitted(words, 72.0 * (BOX[0] - 0.45), 2)
+    style = {"fontproperties": WORD_FONT, "parse_math": False, "va": "center", "zorder": 4}  # words may hold a $
+    for i, line in enumerate(lines):
+        ax.text(left + 0.38, middle + 0.13 * (i - (len(lines) - 1) / 2), line, **style)
+
+
+def _fitted(words: Sequence[str], width: float, n: int) -> list[str]:
+    """The first words in at most n lines of this width in points, a word that is wider than a line cut short."""
+    lines: list[str] = []
+    for word in words:
+        if lines and _width(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        elif len(lines) == n:
+            break
+        else:
+            while _width(word) > width:
+                word = word[:-2] + "…"
+            lines.append(word)
+    return lines or ["(no words)"]
+
+
+def _width(text: str) -> float:
+    """Width in points."""
+    return text_to_path.get_text_width_height_descent(text, WORD_FONT, ismath=False)[0]
+
+
+def _link(ax: Axes, child: tuple[float, float], parent: tuple[float, float], share: float, colour: str) -> None:
+    """A curve from a box to one in the next column."""
+    (x0, y0), (x1, y1) = (child[0] + BOX[0], child[1]), parent
+    half = (x0 + x1) / 2
+    curve = Curve([(x0, y0), (half, y0), (half, y1), (x1, y1)], [Curve.MOVETO, *[Curve.CURVE4] * 3])
+    style = {"edgecolor": colour, "facecolor": "none", "capstyle": "butt"}
+    ax.add_patch(PathPatch(curve, linewidth=WIDEST * share, alpha=0.25 + 0.65 * share, **style, zorder=1 + share))
 
 
 def convergence(runs: Records) -> Figure:

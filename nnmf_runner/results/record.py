@@ -25,6 +25,10 @@ DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", 
 COUNTED = (DONE, MAX_ITER)
 STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED]
 
+# What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
+# with their shares of it, and the topic above that it weighs most in (None for those of the last layer).
+TOPIC = {"words", "weights", "distinctive", "children", "child_weights", "parent"}
+
 # Names for the share of labels that a method is given: none, some, all.
 REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
@@ -99,6 +103,8 @@ def read_record(path: Path) -> dict[str, Any]:
         value: Any = record
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
+        if value is None and name in _OPTIONAL:
+            continue
         if value is None:
             raise ValueError(f"is incomplete: it has no {name}")
         if not is_right(value):
@@ -115,6 +121,14 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(entry is None or _is_number(entry) for entry in value.values())
 
 
+def _is_topics(value: Any) -> bool:
+    """Whether it holds for every layer its topics, each with what the tree shows."""
+    return isinstance(value, list) and all(
+        isinstance(layer, list) and all(isinstance(topic, dict) and topic.keys() >= TOPIC for topic in layer)
+        for layer in value
+    )
+
+
 # What tables and figures rely on, by its dotted name in a record.
 _FORM: dict[str, Callable[[Any], bool]] = {
     "config.seed": lambda value: isinstance(value, int),
@@ -127,7 +141,10 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "reported": _is_numbers,
     "metrics": _is_numbers,
     "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
+    "topics": _is_topics,
 }
+# Absent where the features have no names.
+_OPTIONAL = {"topics"}
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:

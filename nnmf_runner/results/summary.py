@@ -15,9 +15,11 @@ COLUMNS = {
     "accuracy": "accuracy",
     "accuracy_unknown": "on the unknown",
     "accuracy_fit": "fit to all",
+    "npmi": "NPMI",
+    "diversity": "diversity",
 }
 # Left out where there is nothing to show.
-OCCASIONAL = {"heldout_error"}
+OCCASIONAL = {"heldout_error", "npmi", "diversity"}
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:

@@ -23,6 +23,8 @@ METRICS = {
     "accuracy": True,
     "accuracy_unknown": True,
     "accuracy_fit": True,
+    "npmi": True,
+    "diversity": True,
     "seconds": False,
 }
 TITLES = {
@@ -31,6 +33,8 @@ TITLES = {
     "accuracy": "Accuracy over all samples",
     "accuracy_unknown": "Accuracy on the samples of unknown label",
     "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
+    "npmi": "Coherence (NPMI) of the top words",
+    "diversity": "Share of distinct words among the top words",
     "seconds": "Seconds a fit",
 }
 DIGITS = {
@@ -39,6 +43,8 @@ DIGITS = {
     "accuracy": 3,
     "accuracy_unknown": 3,
     "accuracy_fit": 3,
+    "npmi": 3,
+    "diversity": 3,
     "seconds": 2,
 }
 

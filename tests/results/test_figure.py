@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nnmf_runner.results import figure
+from nnmf_runner.results.collect import representatives
 from nnmf_runner.results.record import read_factors
 from nnmf_runner.results.table import rows_of, summarise
 
@@ -130,7 +131,7 @@ def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lo
         three("hier", seed=0, status="failed"),
         three("deep", seed=1, regime="supervised"),
     ]
-    chosen = figure._representatives(records_of(*others, *wanted))
+    chosen = representatives(records_of(*others, *wanted))
     assert list(chosen) == ["trial"]
     assert {id(record) for record in chosen["trial"].values()} == {id(record) for record in wanted}
 

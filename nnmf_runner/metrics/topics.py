@@ -1,0 +1,153 @@
+"""What topics say to people: their words, how well these belong together, and which topic is below which.
+
+Topics are columns of length m, one weight a feature ("word").  Nothing here depends on the scale of a topic.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.metrics.recovery import unit_weights
+
+# Features by topic, best first; -1 fills up a topic that has fewer.
+Words = NDArray[np.intp]
+
+
+def top_features(topics: Matrix, n: int) -> Words:
+    """The features of largest weight in every topic.
+
+    Parameters
+    ----------
+    topics : ndarray of shape (m, k)
+    n : int
+
+    Returns
+    -------
+    ndarray of int, shape (k, n)
+        Only features of positive weight; -1 where there are no more.
+    """
+    return _best(topics, n)
+
+
+def distinctive_features(topics: Matrix, n: int) -> Words:
+    """The features that set every topic apart: ``p log(p / mean p)``, p the feature's share of the topic.
+
+    Parameters
+    ----------
+    topics : ndarray of shape (m, k)
+    n : int
+
+    Returns
+    -------
+    ndarray of int, shape (k, n)
+        Only features of more than the mean share over the topics; -1 where there are no more.
+
+    Notes
+    -----
+    The term score of the publication, with the arithmetic instead of the geometric mean over the topics, which is
+    zero for every word that some topic lacks, as most do here.
+
+    References
+    ----------
+    D. M. Blei and J. D. Lafferty, "Topic models", in A. Srivastava and M. Sahami (eds.), "Text mining:
+    classification, clustering, and applications", 2009.
+    """
+    p = feature_shares(topics)  # (m, k)
+    mean = p.mean(axis=1, keepdims=True)
+    present = p > 0
+    ratio = np.divide(p, mean, out=np.ones_like(p), where=present)
+    return _best(p * np.log(ratio, out=np.zeros_like(p), where=present), n)
+
+
+def feature_shares(topics: Matrix) -> Matrix:
+    """Positive weights of every topic, scaled to sum to one, shape (m, k); zeros stay for a topic without any."""
+    return _shares(np.maximum(topics, 0.0))
+
+
+def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:
+    """Mean normalised pointwise mutual information of the pairs of top features of every topic, in [-1, 1].
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+        A feature occurs in the samples where it is positive.
+    top : ndarray of int, shape (k, n_top)
+        See `top_features`.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        A pair that never occurs together counts -1; one that always does counts 0, for it tells nothing.  NaN for
+        a topic of less than two features.
+
+    References
+    ----------
+    G. Bouma, "Normalized (pointwise) mutual information in collocation extraction", GSCL 2009; M. Roeder, A. Both
+    and A. Hinneburg, "Exploring the space of topic coherence measures", WSDM 2015, with the document as window.
+    """
+    features = np.unique(top[top >= 0])
+    X = X.tocsr() if sparse.issparse(X) else X
+    occurs = sparse.csr_array(X[features] > 0, dtype=float)  # (features in some top, n)
+    npmi = _npmi((occurs @ occurs.T).toarray() / X.shape[1])
+    coherence = np.full(len(top), np.nan)
+    for j, row in enumerate(top):
+        pairs = list(combinations(np.searchsorted(features, row[row >= 0]), 2))
+        if pairs:
+            coherence[j] = npmi[tuple(np.array(pairs).T)].mean()
+    return coherence
+
+
+def _npmi(joint: Matrix) -> Matrix:
+    """``log(p_ij / (p_i p_j)) / -log p_ij`` from the shares of samples, whose diagonal is p_i."""
+    single = np.diag(joint)
+    result = np.where(joint > 0, 0.0, -1.0)
+    i, j = np.nonzero((joint > 0) & (joint < 1))
+    result[i, j] = np.log(joint[i, j] / (single[i] * single[j])) / -np.log(joint[i, j])
+    return result
+
+
+def topic_diversity(top: Words) -> float | None:
+    """Share of distinct features among the top features of all topics; None if there are no features.
+
+    Parameters
+    ----------
+    top : ndarray of int, shape (k, n_top)
+        See `top_features`.
+
+    References
+    ----------
+    A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020.
+    """
+    present = top[top >= 0]
+    return len(np.unique(present)) / len(present) if len(present) else None
+
+
+def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
+    """What share of every topic each topic below has, shape (k_{l-1}, k_l); columns sum to one.
+
+    Of `unit_weights`, negative ones count nothing; a column without positive ones stays zero.
+
+    Parameters
+    ----------
+    topics_below : ndarray of shape (m, k_{l-1})
+    A : ndarray of shape (k_{l-1}, k_l)
+    """
+    return _shares(np.maximum(unit_weights(topics_below, A), 0.0))
+
+
+def _best(scores: Matrix, n: int) -> Words:
+    """Rows of the n largest positive scores of every column, shape (k, n), filled up with -1."""
+    order = np.argsort(-scores, axis=0, kind="stable")[:n]  # (n or m, k)
+    order = np.where(np.take_along_axis(scores, order, axis=0) > 0, order, -1)
+    return np.pad(order, ((0, n - len(order)), (0, 0)), constant_values=-1).T
+
+
+def _shares(M: Matrix) -> Matrix:
+    total = M.sum(axis=0)
+    return M / np.where(total > 0, total, 1.0)

@@ -1,0 +1,95 @@
+"""The tree of topics as text, from what a record says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Layers of topics, first to last, as in a record.
+Topics = list[list[dict[str, Any]]]
+
+WORDS = 8
+# A smaller share of a parent is not worth a word; the record has them all.
+NOTABLE = 0.1
+LEGEND = (
+    "Topic l.j is column j of A0 ... Al, below the topic that it weighs most in, with its share of that topic.\n"
+    "After + the words that set it apart, after 'also' large parts that stand below another topic."
+)
+
+
+def tree_text(topics: Topics) -> str:
+    """Every topic once, with its words, indented below its parent.
+
+    Parameters
+    ----------
+    topics : list of list of dict
+        From a record.
+
+    Returns
+    -------
+    str
+        Lines; the topics of the last layer first, children by their share.
+    """
+    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, level, j, ""))
+
+
+def tree_children(topics: Topics, level: int, j: int) -> list[tuple[int, float]]:
+    """The topics that stand below a topic, with their shares of it, largest first."""
+    shares = zip(topics[level][j]["children"], topics[level][j]["child_weights"], strict=True)
+    return [(i, share) for i, share in shares if topics[level - 1][i]["parent"] == j]
+
+
+def tree_order(topics: Topics) -> list[list[int]]:
+    """The topics of every layer in the order in which the tree names them."""
+    order: list[list[int]] = [[] for _ in topics]
+
+    def visit(level: int, j: int) -> None:
+        order[level].append(j)
+        for i, _ in tree_children(topics, level, j):
+            visit(level - 1, i)
+
+    for level, j in _roots(topics):
+        visit(level, j)
+    return order
+
+
+def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
+    """Level and index of the topics that stand below no other, the last layer first."""
+    for level in reversed(range(len(topics))):
+        yield from ((level, j) for j, topic in enumerate(topics[level]) if topic["parent"] is None)
+
+
+def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> Iterator[str]:
+    topic, own = topics[level][j], tree_children(topics, level, j)
+    words = topic["words"][:WORDS]
+    apart = [word for word in topic["distinctive"][:WORDS] if word not in words]
+    text = f"{level}.{j}{share}  {' '.join(words) or '(no words)'}"
+    if apart:
+        text += f" + {' '.join(apart)}"
+    others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
+    also = [f"{level - 1}.{i} {part:.2f}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
+    yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
+    for i, part in own:
+        yield from _lines(topics, level - 1, i, f" {part:.2f}", depth + 1)
+
+
+def topics_markdown(chosen: dict[str, dict[Path, dict[str, Any]]]) -> str | None:
+    """The trees of some runs as Markdown; None if none of them has topics.
+
+    Parameters
+    ----------
+    chosen : dict
+        For every experiment records by their folder.
+    """
+    parts = []
+    for experiment, runs in chosen.items():
+        for path, record in runs.items():
+            if not record.get("topics"):
+                continue
+            config = record["config"]
+            ranks = "-".join(map(str, config["layers"]))
+            about = f"{config['dataset']['name']}, {record['regime']}, seed {config['seed']}, {path.name}"
+            title = f"### {config['method']['name']} {ranks} ({experiment}, {about})"
+            parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
+    return "\n\n".join([*parts, LEGEND]) + "\n" if parts else None
