@@ -1,8 +1,19 @@
 """Datasets: each source loads one `Dataset`."""
 
 from nnmf_runner.datasets.base import Dataset, Source, Truth
+from nnmf_runner.datasets.digits import Digits
+from nnmf_runner.datasets.mnist import Mnist
+from nnmf_runner.datasets.swimmer import Swimmer
 from nnmf_runner.datasets.toy import Toy
 
-DATASETS: dict[str, type] = {source.name: source for source in (Toy,)}
+DATASETS: dict[str, type] = {
+    source.name: source
+    for source in (
+        Toy,
+        Swimmer,
+        Digits,
+        Mnist,
+    )
+}
 
 __all__ = ["DATASETS", "Dataset", "Source", "Truth"]

@@ -46,12 +46,18 @@ class Dataset:
     labels : list of ndarray of shape (n,)
         Class indices from 0, one array a level, finest first; empty if there are none.
     truth : Truth or None
+    feature_names : list of str or None
+        What every feature is called, such as its word.
+    image_shape : tuple of int or None
+        Height and width, where a sample is an image whose rows follow each other.
     """
 
     name: str
     X: Any
     labels: list[Labels] = field(default_factory=list)
     truth: Truth | None = None
+    feature_names: list[str] | None = None
+    image_shape: tuple[int, int] | None = None
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""

@@ -1,0 +1,60 @@
+"""What datasets that come from files or other packages share: optional packages, paths, labels, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.base import Labels
+
+
+def required(module: str, extra: str, dataset: str) -> Any:
+    """Import a module of an optional package.
+
+    Raises
+    ------
+    InputError
+        If it is not there, with the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"dataset={dataset} needs a package that is missing ({reason}): pip install 'nnmf-runner[{extra}]'"
+        ) from None
+
+
+def class_indices(names: Sequence[Any]) -> Labels:
+    """Indices of names in their sorted order, shape (n,)."""
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.intp)
+
+
+def read_bytes(path: Path, option: str) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, with the option that named it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{option}: {path} cannot be read: {error.strerror or error}.") from None
+
+
+def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
+    """A short hash of names and contents of files: it matters what they hold, not where they are."""
+    found = hashlib.sha256()
+    for path in paths:
+        content = read_bytes(path, option)
+        found.update(f"{path.relative_to(root)} {len(content)}\n".encode(errors="surrogateescape"))
+        found.update(content)
+    return found.hexdigest()[:16]
