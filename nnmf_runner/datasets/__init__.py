@@ -4,6 +4,7 @@ from nnmf_runner.datasets.base import Dataset, Source, Truth
 from nnmf_runner.datasets.digits import Digits
 from nnmf_runner.datasets.mnist import Mnist
 from nnmf_runner.datasets.swimmer import Swimmer
+from nnmf_runner.datasets.text import Text
 from nnmf_runner.datasets.toy import Toy
 
 DATASETS: dict[str, type] = {
@@ -13,6 +14,7 @@ DATASETS: dict[str, type] = {
         Swimmer,
         Digits,
         Mnist,
+        Text,
     )
 }
 

@@ -51,3 +51,62 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(command, m
 )
 def test_bad_options_are_refused(command, line, part):
     is_refused(command(*line.split(), "layers=[5,2]"), part)
+
+
+def corpus(folder, **files):
+    """A folder of texts by class, one file a text, from classes and their texts."""
+    for name, texts in files.items():
+        (folder / name).mkdir(parents=True)
+        for i, text in enumerate(texts):
+            (folder / name / f"{i}.txt").write_text(text)
+    return folder
+
+
+WORDS = ("apple pear plum cherry", "engine wheel brake gear", "doctor nurse disease cure")
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Three classes of four texts each."""
+    return corpus(tmp_path / "texts", **{f"c{i}": [f"{w} extra{j}" for j in range(4)] for i, w in enumerate(WORDS)})
+
+
+@pytest.mark.usefixtures("_with_sklearn")
+def test_a_folder_of_texts_runs(command, texts):
+    runs(command("dataset=text", f"dataset.path={texts}", "layers=[5,2]", "max_iter=20", "label_fraction=0.5"))
+
+
+@pytest.fixture
+def _with_sklearn():
+    pytest.importorskip("sklearn")
+
+
+@pytest.mark.parametrize(
+    ("files", "part"),
+    [
+        ({}, "does not exist"),
+        ({"a": ["word"]}, "one class alone"),
+        ({"a": ["", ""], "b": [""]}, "no words to count"),
+    ],
+)
+@pytest.mark.usefixtures("_with_sklearn")
+def test_a_folder_without_usable_texts_is_refused(command, tmp_path, files, part):
+    folder = corpus(tmp_path / "given", **files)
+    is_refused(command("dataset=text", f"dataset.path={folder}", "layers=[5,2]"), part)
+
+
+def test_a_folder_without_classes_is_refused(command, tmp_path):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "1.txt").write_text("word")
+    line = ("dataset=text", f"dataset.path={tmp_path / 'given'}", "layers=[5,2]")
+    is_refused(command(*line), "class folders")
+
+
+def test_a_table_without_the_column_is_refused(command, tmp_path):
+    (tmp_path / "t.csv").write_text("body,label\nword,1\n")
+    is_refused(command("dataset=text", f"dataset.path={tmp_path / 't.csv'}", "layers=[5,2]"), "no column text")
+
+
+@pytest.mark.parametrize("option", ["min_df=0", "max_df=2.5", "norm=l3", "encoding=x", "max_features=0"])
+def test_bad_options_of_text_are_refused(command, option):
+    is_refused(command("dataset=text", f"dataset.{option}", "layers=[5,2]"), f"dataset.{option}")
