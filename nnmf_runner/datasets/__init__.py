@@ -3,6 +3,7 @@
 from nnmf_runner.datasets.base import Dataset, Source, Truth
 from nnmf_runner.datasets.digits import Digits
 from nnmf_runner.datasets.mnist import Mnist
+from nnmf_runner.datasets.newsgroups import Newsgroups
 from nnmf_runner.datasets.swimmer import Swimmer
 from nnmf_runner.datasets.text import Text
 from nnmf_runner.datasets.toy import Toy
@@ -15,6 +16,7 @@ DATASETS: dict[str, type] = {
         Digits,
         Mnist,
         Text,
+        Newsgroups,
     )
 }
 

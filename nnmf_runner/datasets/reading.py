@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,31 @@ def required(module: str, extra: str, dataset: str) -> Any:
 def class_indices(names: Sequence[Any]) -> Labels:
     """Indices of names in their sorted order, shape (n,)."""
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.intp)
+
+
+def existing(path: str | None, expected: str) -> Path:
+    """The path that an option names.
+
+    Raises
+    ------
+    InputError
+        If there is none, or nothing is there.
+    """
+    if not path:
+        raise InputError(f"dataset.path is missing. Expected {expected}.")
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise InputError(f"dataset.path={path} does not exist. Expected {expected}.")
+    return found
+
+
+def files_below(root: Path) -> list[Path]:
+    """Files at any depth in the order of their names, without hidden ones."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return sorted(found)
 
 
 def read_bytes(path: Path, option: str) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.reading import content_digest, read_bytes
+from nnmf_runner.datasets.reading import content_digest, existing, files_below, read_bytes
 from nnmf_runner.datasets.words import Documents, Words
 
 # Longest text of a table; the csv module stops at 131,072 characters unless told otherwise.
@@ -140,31 +139,6 @@ class Text(Words):
         if column not in header:
             raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
         return list(header).index(column)
-
-
-def existing(path: str | None, expected: str) -> Path:
-    """The path that an option names.
-
-    Raises
-    ------
-    InputError
-        If there is none, or nothing is there.
-    """
-    if not path:
-        raise InputError(f"dataset.path is missing. Expected {expected}.")
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise InputError(f"dataset.path={path} does not exist. Expected {expected}.")
-    return found
-
-
-def files_below(root: Path) -> list[Path]:
-    """Files at any depth in the order of their names, without hidden ones."""
-    found: list[Path] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return sorted(found)
 
 
 def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:

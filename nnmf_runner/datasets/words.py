@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.datasets.base import Dataset
+from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.reading import class_indices, required
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Words:
         if self.norm is not None:
             check_choice(self.norm, ["l1", "l2"], "dataset.norm")
 
-    def weighted(self, name: str, documents: Documents, chosen: Sequence[int] | None = None) -> Dataset:
+    def weighted(self, name: str, documents: Documents, per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
 
         Parameters
@@ -79,8 +80,8 @@ class Words:
         name : str
             Of the dataset.
         documents : Documents
-        chosen : sequence of int, optional
-            Documents that become samples; the words and their weights come from all of them.
+        per_class : int, optional
+            Documents of every finest class that become samples, the first ones; words and their weights come from all.
 
         Returns
         -------
@@ -99,15 +100,16 @@ class Words:
         except ValueError as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise InputError(f"dataset={name} leaves no words to count: {reason}.") from None
-        samples = np.arange(weights.shape[0]) if chosen is None else np.asarray(chosen)
-        filled = samples[np.diff(weights.indptr)[samples] > 0]
-        if len(filled) < len(samples):
+        filled = np.flatnonzero(np.diff(weights.indptr))
+        if empty := weights.shape[0] - len(filled):
             log.warning(
                 "dataset=%s: %d of %d documents hold no word that counts and are left out.",
                 name,
-                len(samples) - len(filled),
-                len(samples),
+                empty,
+                weights.shape[0],
             )
+        if per_class is not None:
+            filled = _first_of_each(filled, [documents.classes[0][i] for i in filled], per_class)
         labels = [class_indices([level[i] for i in filled]) for level in documents.classes]
         if any(level.max(initial=0) == 0 for level in labels):
             raise InputError(
@@ -115,3 +117,14 @@ class Words:
             )
         X = sparse.csr_array(weights[filled].T)
         return Dataset(name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
+
+
+def _first_of_each(members: Labels, classes: Sequence[str], count: int) -> Labels:
+    """The first `count` members of every class, in their order."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for member, name in zip(members, classes, strict=True):
+        seen[name] += 1
+        if seen[name] <= count:
+            kept.append(member)
+    return np.array(kept)

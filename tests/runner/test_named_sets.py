@@ -110,3 +110,22 @@ def test_a_table_without_the_column_is_refused(command, tmp_path):
 @pytest.mark.parametrize("option", ["min_df=0", "max_df=2.5", "norm=l3", "encoding=x", "max_features=0"])
 def test_bad_options_of_text_are_refused(command, option):
     is_refused(command("dataset=text", f"dataset.{option}", "layers=[5,2]"), f"dataset.{option}")
+
+
+NEWSGROUPS = ["comp.graphics", "comp.sys.mac.hardware", "misc.forsale", "rec.motorcycles", "rec.sport.baseball"]
+NEWSGROUPS += ["sci.med", "sci.space", "talk.politics.guns", "talk.politics.mideast", "talk.religion.misc"]
+
+
+@pytest.mark.usefixtures("_with_sklearn")
+def test_newsgroups_from_a_folder_run(command, tmp_path):
+    message = "From: a\n\nsome words of {}\n"
+    folder = corpus(tmp_path / "news", **{g: [message.format(g), message.format("others")] for g in NEWSGROUPS})
+    line = ["dataset=newsgroups", f"dataset.path={folder}", "dataset.per_class=2", "layers=[5,2]", "max_iter=20"]
+    runs(command(*line, "label_fraction=0.5"))
+
+
+def test_newsgroups_of_other_folders_and_files_are_refused(command, tmp_path, texts):
+    cache = tmp_path / "20news-bydate_py3.pkz"
+    cache.write_bytes(b"\x80\x04.")
+    for path, part in [(texts, "holds no texts of comp.graphics"), (cache, "is no folder"), ("absent", "not exist")]:
+        is_refused(command("dataset=newsgroups", f"dataset.path={path}", "layers=[5,2]"), part)
