@@ -7,6 +7,7 @@ from nnmf_runner.datasets.newsgroups import Newsgroups
 from nnmf_runner.datasets.swimmer import Swimmer
 from nnmf_runner.datasets.text import Text
 from nnmf_runner.datasets.toy import Toy
+from nnmf_runner.datasets.wordnet import Wordnet
 
 DATASETS: dict[str, type] = {
     source.name: source
@@ -17,6 +18,7 @@ DATASETS: dict[str, type] = {
         Mnist,
         Text,
         Newsgroups,
+        Wordnet,
     )
 }
 

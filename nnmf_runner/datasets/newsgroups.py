@@ -50,7 +50,7 @@ class Newsgroups(Words):
         Folder of the unpacked archive; None fetches it through scikit-learn, which needs the internet once.
     per_class : int
         Messages of every group.
-    min_df, max_df, max_features, stop_words, lowercase, norm
+    min_df, max_df, max_features, stop_words, lowercase, idf, norm
         See `Words`.
 
     References

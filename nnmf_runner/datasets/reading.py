@@ -76,6 +76,20 @@ def read_bytes(path: Path, option: str) -> bytes:
         raise InputError(f"{option}: {path} cannot be read: {error.strerror or error}.") from None
 
 
+def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If it is not of this encoding.
+    """
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except ValueError as error:
+        raise InputError(f"{option}: {path} is not {encoding} text ({error}).") from None
+
+
 def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
     """A short hash of names and contents of files: it matters what they hold, not where they are."""
     found = hashlib.sha256()

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.reading import content_digest, existing, files_below, read_bytes
+from nnmf_runner.datasets.reading import content_digest, decoded, existing, files_below, read_bytes
 from nnmf_runner.datasets.words import Documents, Words
 
 # Longest text of a table; the csv module stops at 131,072 characters unless told otherwise.
@@ -42,7 +42,7 @@ class Text(Words):
         Stands between the columns.
     encoding : str
         Of the files.
-    min_df, max_df, max_features, stop_words, lowercase, norm
+    min_df, max_df, max_features, stop_words, lowercase, idf, norm
         See `Words`.
     """
 
@@ -106,11 +106,15 @@ class Text(Words):
         classes = levels_of(parts)
         if not classes:
             raise InputError(f"{option} holds one class alone. Expected folders of at least two.")
-        return Documents([decoded(read_bytes(path, option), path, option, self.encoding) for path in files], classes)
+        return Documents([self._text(path) for path in files], classes)
+
+    def _text(self, path: Path) -> str:
+        content = read_bytes(path, f"dataset.path={self.path}")
+        return decoded(content, path, f"dataset.encoding={self.encoding}", self.encoding)
 
     def _table(self, path: Path) -> Documents:
         option = f"dataset.path={self.path}"
-        content = decoded(read_bytes(path, option), path, option, self.encoding)
+        content = self._text(path)
         csv.field_size_limit(LONGEST)
         try:
             header, *rows = [
@@ -150,17 +154,3 @@ def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:
     lengths = [max(len(each) for each in parts), *range(shortest - 1, 0, -1)]
     levels = [["/".join(each[:length]) for each in parts] for length in lengths]
     return [level for level in levels if len(set(level)) > 1]
-
-
-def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises
-    ------
-    InputError
-        If it is not of this encoding.
-    """
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")
-    except ValueError as error:
-        raise InputError(f"{option}: {path.name} is not {encoding} text ({error}): see dataset.encoding.") from None

@@ -47,6 +47,8 @@ class Words:
     stop_words : str or None
         ``english`` leaves the words out that scikit-learn lists.
     lowercase : bool
+    idf : bool
+        Whether a word weighs the less the more documents it is in; without, and without `norm`, weights are counts.
     norm : str or None
         Norm in which columns have unit length: ``l2`` or ``l1``; None leaves the weights as they are.
     """
@@ -56,6 +58,7 @@ class Words:
     max_features: int | None = None
     stop_words: str | None = "english"
     lowercase: bool = True
+    idf: bool = True
     norm: str | None = "l2"
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class Words:
             If scikit-learn is missing, no word is left, or a level has a single class.
         """
         options = {field.name: getattr(self, field.name) for field in dataclasses.fields(Words)}
+        options["use_idf"] = options.pop("idf")
         vectorizer = required("sklearn.feature_extraction.text", "text", name).TfidfVectorizer(**options)
         try:
             weights = vectorizer.fit_transform(documents.texts).tocsr()  # (documents, words)

@@ -75,6 +75,7 @@ def test_options_go_to_the_vectorizer(corpus):
     assert load(path=corpus, max_features=1).feature_names == ["colour"]
     assert "colour" not in load(path=corpus, max_df=0.5).feature_names
     assert "the" in load(path=corpus, stop_words=None).feature_names
+    assert load(path=corpus, idf=False, norm=None).X.toarray()[5].tolist() == [2, 0, 0, 0, 0]  # counts of "pixel"
     sums = load(path=corpus, norm="l1").X.sum(axis=0)
     np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
 

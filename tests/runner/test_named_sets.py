@@ -129,3 +129,25 @@ def test_newsgroups_of_other_folders_and_files_are_refused(command, tmp_path, te
     cache.write_bytes(b"\x80\x04.")
     for path, part in [(texts, "holds no texts of comp.graphics"), (cache, "is no folder"), ("absent", "not exist")]:
         is_refused(command("dataset=newsgroups", f"dataset.path={path}", "layers=[5,2]"), part)
+
+
+@pytest.fixture
+def wordnet(tmp_path):
+    """Three synsets of every part of speech."""
+    folder = tmp_path / "wordnet"
+    folder.mkdir()
+    for i, part in enumerate(("adj", "adv", "noun", "verb")):
+        line = "00001740 0{} {} 01 word 0 000 | bright {} of extra{}  \n"
+        (folder / f"data.{part}").write_text("".join(line.format(i, "arnv"[i], part, j) for j in range(3)))
+    return folder
+
+
+@pytest.mark.usefixtures("_with_sklearn")
+def test_wordnet_runs(command, wordnet):
+    line = ["dataset=wordnet", f"dataset.path={wordnet}", "dataset.min_df=1", "layers=[5,2]", "max_iter=20"]
+    runs(command(*line, "label_fraction=0.5"))
+
+
+def test_wordnet_elsewhere_is_refused(command, texts):
+    for path in ("absent", texts):
+        is_refused(command("dataset=wordnet", f"dataset.path={path}", "layers=[5,2]"), "apt install wordnet-base")
