@@ -2,6 +2,7 @@
 
 from nnmf_runner.datasets.base import Dataset, Source, Truth
 from nnmf_runner.datasets.digits import Digits
+from nnmf_runner.datasets.leukemia import Leukemia
 from nnmf_runner.datasets.mnist import Mnist
 from nnmf_runner.datasets.newsgroups import Newsgroups
 from nnmf_runner.datasets.swimmer import Swimmer
@@ -19,6 +20,7 @@ DATASETS: dict[str, type] = {
         Text,
         Newsgroups,
         Wordnet,
+        Leukemia,
     )
 }
 

