@@ -18,6 +18,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_number, spli
 from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.readers import NAMES, NUMERIC, READERS, ContentError, Contents, read
+from nnmf_runner.datasets.reading import existing
 
 log = logging.getLogger(__name__)
 
@@ -98,16 +99,10 @@ class File:
         return {**asdict(self), "path": content}
 
     def _file(self) -> Path:
-        expected = f"Expected a file of one of: {', '.join(READERS)}."
-        if not self.path:
-            raise InputError(f"dataset.path is missing. {expected}")
-        try:
-            path = Path(self.path).expanduser()
-            exists, is_file = path.exists(), path.is_file()
-        except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
-            raise InputError(f"dataset.path={self.path!r} is not valid: {error}.") from None
-        if not is_file:
-            raise InputError(f"dataset.path={self.path} {'is no file' if exists else 'does not exist'}. {expected}")
+        expected = f"a file of one of: {', '.join(READERS)}"
+        path = existing(self.path, expected)
+        if not path.is_file():
+            raise InputError(f"dataset.path={self.path} is no file. Expected {expected}.")
         return path
 
     @contextmanager

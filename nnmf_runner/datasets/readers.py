@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.reading import required
 
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
@@ -348,7 +348,7 @@ def read_tsv(path: Path) -> Contents:
 
 def read_parquet(path: Path) -> Contents:
     """A table; a null is a missing number."""
-    parquet = required("pyarrow.parquet", "parquet")
+    parquet = required("pyarrow.parquet", "parquet", "file")
     with path.open("rb") as file:
         table = parquet.ParquetFile(file).read()
     _check_unique(table.column_names)
@@ -364,26 +364,11 @@ def _plain_column(values: list[Any]) -> NDArray[Any]:
 
 def read_h5ad(path: Path) -> Contents:
     """Annotated data: ``X``, layers and the columns of ``obs`` by their names; variables name the columns."""
-    found = required("anndata", "bio").read_h5ad(path)
+    found = required("anndata", "bio", "file").read_h5ad(path)
     arrays: dict[str, Any] = {name: _plain_column(found.obs[name].tolist()) for name in found.obs.columns}
     arrays |= {name: found.layers[name] for name in found.layers}
     arrays |= {} if found.X is None else {DATA: found.X}
     return Contents(arrays, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
-
-
-def required(module: str, extra: str) -> Any:
-    """Import a module of an optional package.
-
-    Raises
-    ------
-    ContentError
-        If it is not there, with the command that installs it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise ContentError(f"it needs {package}, which is missing: pip install 'nnmf-runner[{extra}]'") from None
 
 
 def _check_unique(header: Sequence[str]) -> None:

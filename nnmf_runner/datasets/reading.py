@@ -1,0 +1,104 @@
+"""What datasets that come from files or other packages share: optional packages, paths, labels, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.base import Labels
+
+
+def required(module: str, extra: str, dataset: str) -> Any:
+    """Import a module of an optional package.
+
+    Raises
+    ------
+    InputError
+        If it is not there, with the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"dataset={dataset} needs a package that is missing ({reason}): pip install 'nnmf-runner[{extra}]'"
+        ) from None
+
+
+def class_indices(names: Sequence[Any]) -> Labels:
+    """Indices of names in their sorted order, shape (n,)."""
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.intp)
+
+
+def existing(path: str | None, expected: str) -> Path:
+    """The path that an option names.
+
+    Raises
+    ------
+    InputError
+        If there is none, or nothing is there.
+    """
+    if not path:
+        raise InputError(f"dataset.path is missing. Expected {expected}.")
+    try:
+        found = Path(path).expanduser()
+        exists = found.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
+        raise InputError(f"dataset.path={path!r} is not valid: {error}.") from None
+    if not exists:
+        raise InputError(f"dataset.path={path} does not exist. Expected {expected}.")
+    return found
+
+
+def files_below(root: Path) -> list[Path]:
+    """Files at any depth in the order of their names, without hidden ones."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return sorted(found)
+
+
+def read_bytes(path: Path, option: str) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, with the option that named it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{option}: {path} cannot be read: {error.strerror or error}.") from None
+
+
+def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If it is not of this encoding.
+    """
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except ValueError as error:
+        raise InputError(f"{option}: {path} is not {encoding} text ({error}).") from None
+
+
+def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
+    """A short hash of names and contents of files: it matters what they hold, not where they are."""
+    found = hashlib.sha256()
+    for path in paths:
+        content = read_bytes(path, option)
+        found.update(f"{path.relative_to(root)} {len(content)}\n".encode(errors="surrogateescape"))
+        found.update(content)
+    return found.hexdigest()[:16]
