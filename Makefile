@@ -57,7 +57,7 @@ $(VENV)/.core: pyproject.toml | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
 	@touch $@ $(VENV)/.core
 
 # Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.

@@ -11,7 +11,7 @@ import pytest
 from scipy import io, sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets import readers
+from nnmf_runner.datasets import readers, reading
 from nnmf_runner.datasets.file import File
 
 N, M = 6, 4  # samples and features
@@ -298,9 +298,9 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
     def missing(module):
         raise ImportError(module)
 
-    monkeypatch.setattr(readers.importlib, "import_module", missing)
+    monkeypatch.setattr(reading.importlib, "import_module", missing)
     (tmp_path / f"a{suffix}").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=rf"needs {package}.*pip install 'nnmf-runner\[{extra}\]'"):
+    with pytest.raises(InputError, match=rf"dataset=file needs .*{package}.*pip install 'nnmf-runner\[{extra}\]'"):
         load(tmp_path / f"a{suffix}")
 
 
