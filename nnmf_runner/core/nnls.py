@@ -49,8 +49,12 @@ MAX_KEY_BITS = 62
 TRUSTED_CONDITION = 1e6
 # Distinct passive sets are shared whatever their share when their inverses take no more doubles than this.
 SMALL_STACK = 10_000
-# Doubles in one stack of linear systems: bounds the memory of a solve, whatever the number of columns.
-STACK_SIZE = 4_000_000
+# Doubles in one stack of linear systems, of which a processor's cache holds several.
+STACK_SIZE = 65_536
+# Doubles that are kept from the forward to the backward pass: bounds the memory, whatever the number of columns.
+KEPT_SIZE = 4_000_000
+# Largest systems that are eliminated all at once, one step for a whole stack; LAPACK is faster on larger ones.
+MAX_VECTORISED = 16
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,7 @@ class PassiveSystems:
         by_active = _is_trusted(self._inverses)
         if self._stacks is None or self._stacks.by_active != by_active:
             self._stacks = _Stacks(self.passive, by_active)
+        self._stacks.forget()
         return self
 
     def solve(self, rhs: Matrix) -> Matrix:
@@ -284,7 +289,7 @@ class PassiveSystems:
         if len(self._inverses) == 1:
             return self._inverses[0] @ rhs
         k, n = rhs.shape
-        if n * k * k <= STACK_SIZE:
+        if n * k * k <= KEPT_SIZE:
             if self._gathered is None:  # once for the forward and the backward pass
                 self._gathered = self._inverses[self._set_of]
             return np.matvec(self._gathered, rhs.T).T
@@ -335,19 +340,85 @@ class _Stacks:
         self._any_active = bool(from_active.any())  # columns without an active variable are in no stack
         self._passive_stacks = _equal_sizes(passive, np.flatnonzero(~from_active))
         self._active_stacks = _equal_sizes(~passive, np.flatnonzero(from_active))
+        kept = 0
+        for stack in (*self._passive_stacks, *self._active_stacks):
+            kept += stack.size
+            stack.keeps = kept <= KEPT_SIZE
+
+    def forget(self) -> None:
+        """Drop what was kept for the last ``G``."""
+        for stack in (*self._passive_stacks, *self._active_stacks):
+            stack.factors = None
 
     def solve(self, gram: Matrix, inverse: Matrix, rhs: Matrix) -> Matrix:
         """Solutions, shape (k, n), for ``G``, its inverse and right-hand sides of shape (k, n)."""
-        S = np.zeros_like(rhs)
+        S = np.zeros(rhs.shape)
         if self._any_active:
             shifted = rhs.copy()
             unrestricted = inverse @ rhs
-            for rows, columns in self._active_stacks:
-                shifted[rows, columns] -= _solve_stack(inverse, rows, unrestricted[rows, columns])
+            for stack in self._active_stacks:
+                shifted.reshape(-1)[stack.places] -= stack.solve(inverse, unrestricted)
             S = (inverse @ shifted) * self._passive
-        for rows, columns in self._passive_stacks:
-            S[rows, columns] = _solve_stack(gram, rows, rhs[rows, columns])
+        for stack in self._passive_stacks:
+            S.reshape(-1)[stack.places] = stack.solve(gram, rhs)
         return S
+
+
+class _Stack:
+    """Principal subsystems of one matrix, all of one size s, for b columns.
+
+    The systems stand along the last axis, so that a step of the elimination is one operation on all of them.
+
+    Parameters
+    ----------
+    sets : ndarray of bool, shape (k, n)
+    columns : ndarray of shape (b,)
+        Columns whose sets have s members.
+    """
+
+    def __init__(self, sets: Mask, columns: Index) -> None:
+        n = sets.shape[1]
+        self._rows = np.ascontiguousarray(np.nonzero(sets.T[columns])[1].reshape(len(columns), -1).T)  # (s, b)
+        self.places = self._rows * n + columns  # in a matrix of shape (k, n), flattened
+        self.size = self._rows.size * len(self._rows)
+        self.keeps = True
+        self.factors: Matrix | None = None
+
+    def solve(self, matrix: Matrix, rhs: Matrix) -> Matrix:
+        """Solutions, shape (s, b), for a matrix of shape (k, k) and the members of `rhs`, shape (k, n)."""
+        members = rhs.take(self.places)
+        if len(members) > MAX_VECTORISED:
+            systems = matrix.take(self._entries(len(matrix)).T)  # (b, s, s)
+            return np.linalg.solve(systems, members.T[:, :, None])[:, :, 0].T
+        factors = _factored(matrix.take(self._entries(len(matrix)))) if self.factors is None else self.factors
+        self.factors = factors if self.keeps else None
+        return _substituted(factors, members)
+
+    def _entries(self, k: int) -> Index:
+        """Where the systems stand in a symmetric matrix of shape (k, k), flattened; shape (s, s, b)."""
+        return self._rows[:, None] * k + self._rows
+
+
+def _factored(systems: Matrix) -> Matrix:
+    """``L D L^T`` of positive definite matrices (s, s, b) in their place: L below ``D^{-1}`` on the diagonal."""
+    for i in range(len(systems)):
+        column = systems[i + 1 :, i]
+        np.reciprocal(systems[i, i], out=systems[i, i])
+        scaled = column * systems[i, i]
+        systems[i + 1 :, i + 1 :] -= column[:, None] * scaled
+        column[...] = scaled
+    return systems
+
+
+def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
+    """Solutions for what `_factored` gives and right-hand sides of shape (s, b), which are overwritten."""
+    s = len(rhs)
+    for i in range(s - 1):
+        rhs[i + 1 :] -= factors[i + 1 :, i] * rhs[i]
+    rhs *= np.einsum("iib->ib", factors)
+    for i in range(s - 1, 0, -1):
+        rhs[:i] -= factors[i, :i] * rhs[i]
+    return rhs
 
 
 def _distinct_systems(passive: Mask) -> tuple[Index, Matrix | None, Matrix | None]:
@@ -378,22 +449,15 @@ def _is_trusted(inverses: Matrix) -> bool:
     return bool(inverses.shape[-1] ** 2 * inverses.max() < TRUSTED_CONDITION)
 
 
-def _solve_stack(matrix: Matrix, rows: Index, rhs: Matrix) -> Matrix:
-    """Solve the principal subsystems of `matrix` on `rows`, shape (b, s), for `rhs` of the same shape."""
-    return np.linalg.solve(matrix[rows[:, :, None], rows[:, None, :]], rhs[:, :, None])[:, :, 0]
-
-
-def _equal_sizes(sets: Mask, columns: Index) -> list[tuple[Index, Index]]:
-    """Row indices, shape (b, s), and column indices, shape (b, 1), of the `columns` whose set has one size s."""
+def _equal_sizes(sets: Mask, columns: Index) -> list[_Stack]:
+    """Stacks of the `columns` whose sets have one size, without those of none."""
     size = sets[:, columns].sum(axis=0)
     order = np.argsort(size, kind="stable")
     ends = np.cumsum(np.bincount(size))
     stacks = []
     for s in range(1, len(ends)):
         chosen = columns[order[ends[s - 1] : ends[s]]]
-        if len(chosen):
-            rows = np.nonzero(sets.T[chosen])[1].reshape(-1, s)
-            stacks += [(rows[part], chosen[part, None]) for part in _parts(len(chosen), s * s)]
+        stacks += [_Stack(sets, chosen[part]) for part in _parts(len(chosen), s * s)]
     return stacks
 
 
