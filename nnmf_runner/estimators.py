@@ -180,7 +180,7 @@ class _Factorisation:
         plan = Plan(
             init.start(filled(columns, known), layers, rng),
             rule,
-            _chosen("optimizer", getattr(self, "optimizer", "lbfgs")),
+            _chosen("optimizer", getattr(self, "optimizer", "auto")),
             rng,
         )
         self._store(method, method.fit(Problem(columns, labels, cost, known, regularisation), plan))
@@ -583,7 +583,7 @@ class NeuralNMF(_Factorisation):
     Parameters
     ----------
     cost : {"reconstruction", "energy", "kl"} or object of `nnmf_runner.core.costs`
-    optimizer : {"lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
+    optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
     label_loss : {"squared", "cross_entropy"}
     learn_map : bool
         Whether the label map is a variable, rather than the best one for the codes.
@@ -625,7 +625,7 @@ class NeuralNMF(_Factorisation):
         layers: Sequence[int] = (9, 4, 2),
         *,
         cost: Any = "reconstruction",
-        optimizer: Any = "lbfgs",
+        optimizer: Any = "auto",
         init: Any = "nndsvd",
         label_loss: str = Supervision.loss,
         label_weight: float | None = Supervision.weight,
@@ -820,7 +820,7 @@ class SparseCodingNMF(_Factorisation):
         free: bool = SparseCoding.free,
         learn_penalty: bool = SparseCoding.learn_penalty,
         cost: Any = "reconstruction",
-        optimizer: Any = "lbfgs",
+        optimizer: Any = "auto",
         init: Any = "nndsvd",
         label_loss: str = Supervision.loss,
         label_weight: float | None = Supervision.weight,

@@ -372,7 +372,35 @@ class _LBFGSRun:
             raise StopIteration
 
 
+@dataclass
+class Automatic:
+    """L-BFGS-B for few variables, the spectral projected gradient for many.
+
+    L-BFGS-B needs about two thirds of the evaluations, but works on every variable many times between two of them:
+    at 400,000 variables that takes several times as long as an evaluation on sparse text does.
+
+    Parameters
+    ----------
+    large : int
+        Number of variables from which they are many.
+    """
+
+    name: ClassVar[str] = "auto"
+    large: int = 50_000
+
+    def __post_init__(self) -> None:
+        check_number(self.large, "optimizer.large", low=0, integer=True)
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise, see `Optimizer.minimize`."""
+        size = sum(variable.size for variable in start)
+        chosen: Optimizer = LBFGS() if size < self.large else SpectralProjectedGradient()
+        return chosen.minimize(network, start, monitor, rng)
+
+
 OPTIMIZERS: dict[str, type] = {
     optimizer.name: optimizer
-    for optimizer in (GradientDescent, StochasticGradient, Adam, SpectralProjectedGradient, LBFGS)
+    for optimizer in (Automatic, LBFGS, SpectralProjectedGradient, Adam, StochasticGradient, GradientDescent)
 }

@@ -20,7 +20,7 @@ from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.network import solve_layers
 from nnmf_runner.core.nnls import Mask
-from nnmf_runner.core.optimizers import LBFGS, Optimizer
+from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Penalty, Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
 
@@ -96,7 +96,7 @@ class Plan:
 
     start: Sequence[Matrix]
     rule: StoppingRule = field(default_factory=StoppingRule)
-    optimizer: Optimizer = field(default_factory=LBFGS)
+    optimizer: Optimizer = field(default_factory=Automatic)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
 

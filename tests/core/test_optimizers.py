@@ -139,6 +139,15 @@ def test_block_without_a_finite_cost_ends_as_diverged(optimizer, network, start,
     assert monitor.stop is Stop.DIVERGED
 
 
+@pytest.mark.parametrize(("large", "chosen"), [(10_000, "lbfgs"), (10, "spg")])
+def test_auto_chooses_by_the_number_of_variables(toy, start, large, chosen):
+    of = lambda: Network(toy.X, Reconstruction())  # noqa: E731  (one remembers its last passive sets)
+    found, _ = run(OPTIMIZERS["auto"](large), of(), start)
+    expected, _ = run(OPTIMIZERS[chosen](), of(), start)
+    for A, B in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(A, B)
+
+
 def test_lbfgs_costs_never_rise(network, start):
     _, monitor = run(OPTIMIZERS["lbfgs"](), network, start, max_iter=100)
     assert max(np.diff(monitor.history.cost)) <= 1e-14
@@ -198,6 +207,7 @@ def test_one_block_of_all_columns_is_the_full_batch(toy, start):
         ("adam", {"batch": 0}, r"optimizer\.batch=0"),
         ("spg", {"memory": 0}, r"optimizer\.memory=0"),
         ("lbfgs", {"memory": 0}, r"optimizer\.memory=0"),
+        ("auto", {"large": -1}, r"optimizer\.large=-1"),
     ],
 )
 def test_bad_options_are_refused_by_name(name, options, message):
