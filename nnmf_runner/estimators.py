@@ -165,7 +165,7 @@ class _Factorisation:
         supervision, regularisation = Supervision(**self._supervision()), Regularisation(**self._regularisation())
         cost = _chosen("cost", getattr(self, "cost", "reconstruction"))
         method.check(cost, supervision, len(layers), regularisation)
-        method.check_data(columns, known)
+        method.check_data(columns, known, cost)
         for name in ("classes_", "feature_names_in_"):  # of an earlier fit
             vars(self).pop(name, None)
         labels = None

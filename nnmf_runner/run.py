@@ -208,7 +208,7 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
     ------
     InputError
     """
-    config.method.check_data(entries.X, entries.mask)
+    config.method.check_data(entries.X, entries.mask, config.cost)
     check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
     config.init.check(dataset.X.shape[0], config.layers, signed=config.method.sign_free)
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"

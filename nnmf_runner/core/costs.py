@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
@@ -49,9 +48,16 @@ class Derivative:
 
 
 class Cost(Protocol):
-    """What the stack minimises besides the labels' term."""
+    """What the stack minimises besides the labels' term.
+
+    Attributes
+    ----------
+    takes_sparse : bool
+        Whether no matrix of the data's shape is formed.
+    """
 
     name: ClassVar[str]
+    takes_sparse: ClassVar[bool]
 
     def check(self, n_layers: int) -> None:
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
@@ -71,6 +77,8 @@ class Cost(Protocol):
 
 class Squared:
     """What costs of squared residuals share."""
+
+    takes_sparse: ClassVar[bool] = True
 
     def check(self, n_layers: int) -> None:
         """Fits any number of layers."""
@@ -197,6 +205,7 @@ class KullbackLeibler:
     """
 
     name: ClassVar[str] = "kl"
+    takes_sparse: ClassVar[bool] = False
     _smallest = SMALLEST
 
     def check(self, n_layers: int) -> None:
@@ -219,8 +228,8 @@ class KullbackLeibler:
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`: the whole approximation is formed."""
         first, upper = layers[0], _upper(layers)
-        X = first.inputs.toarray() if sparse.issparse(first.inputs) else first.inputs
-        divergence, V = self.divergence(first.mask if isinstance(first, MaskedLayer) else None), first.A @ upper[0]
+        divergence = self.divergence(first.mask if isinstance(first, MaskedLayer) else None)
+        X, V = first.inputs, first.A @ upper[0]
         Q, P = divergence.parts(X, V)
         dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
         direct, dS = _through_upper(layers, upper, first.A.T @ dV)

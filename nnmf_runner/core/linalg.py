@@ -58,11 +58,28 @@ def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, 
     Small or nearly full problems are decomposed whole, others by Lanczos iteration from a start that `rng` gives.
     """
     smaller = min(X.shape)
-    if 2 * rank >= smaller or (smaller <= 500 and not sparse.issparse(X)):
-        U, sigma, Vt = np.linalg.svd(X.toarray() if sparse.issparse(X) else X, full_matrices=False)
-        return U[:, :rank], sigma[:rank], Vt[:rank]
-    U, sigma, Vt = svds(X, k=rank, v0=rng.standard_normal(smaller))
-    return U[:, ::-1], sigma[::-1], Vt[::-1]
+    if 2 * rank < smaller and (sparse.issparse(X) or smaller > 500):
+        U, sigma, Vt = svds(X, k=rank, v0=rng.standard_normal(smaller))
+        return U[:, ::-1], sigma[::-1], Vt[::-1]
+    if sparse.issparse(X):
+        return _nearly_full_svd(X, rank)
+    U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
+    return U[:, :rank], sigma[:rank], Vt[:rank]
+
+
+def _nearly_full_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Leading singular triples of a sparse matrix whose smaller side is short, see `truncated_svd`.
+
+    The eigenvectors of the Gram matrix of that side turn X into nearly orthogonal columns, and what is left to
+    decompose is their triangular factor: small singular values keep the accuracy that a Gram matrix would lose.
+    """
+    if X.shape[0] < X.shape[1]:
+        V, sigma, Ut = _nearly_full_svd(X.T, rank)
+        return Ut.T, sigma, V.T
+    vectors = np.linalg.eigh((X.T @ X).toarray())[1]  # (n, n)
+    Q, R = np.linalg.qr(X @ vectors)  # (m, n), (n, n)
+    U, sigma, Vt = np.linalg.svd(R)
+    return Q @ U[:, :rank], sigma[:rank], (Vt @ vectors.T)[:rank]
 
 
 def singular_values(X: Any, rank: int) -> Matrix:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.linalg import Matrix, cross_product, inner
 from nnmf_runner.core.monitor import Monitor, stationarity
@@ -80,21 +81,30 @@ class NonnegativeNetwork:
 
     Parameters
     ----------
-    X : ndarray or sparse matrix of shape (m, n)
-        Made dense: the output has its shape.
+    X : ndarray of shape (m, n)
     divergence : BetaDivergence
     activation : Activation
     pooling : Pooling
+
+    Raises
+    ------
+    InputError
+        If X is sparse: the output and its derivatives have its shape, and are dense.
     """
 
     def __init__(
         self,
-        X: Any,
+        X: Matrix,
         divergence: BetaDivergence | None = None,
         activation: Activation = NO_ACTIVATION,
         pooling: Pooling = NO_POOLING,
     ) -> None:
-        self.X = X.toarray() if sparse.issparse(X) else X
+        if sparse.issparse(X):
+            raise InputError(
+                f"X is sparse, and this loss or activation forms dense matrices of its shape {X.shape}. "
+                "Expected a dense array: X.toarray()."
+            )
+        self.X = X
         self.divergence = divergence or BetaDivergence()
         self.unit = self.divergence.unit(self.X) or 1.0  # data of zeros have no scale to be relative to
         self.f, self.pool = activation, pooling

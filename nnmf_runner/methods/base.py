@@ -199,15 +199,19 @@ class Method:
                 f"method={self.name} with these options depends on the scale of its factors. Expected normalise=false."
             )
 
-    def check_data(self, X: Any, mask: Mask | None) -> None:
-        """Refuse data that the method cannot take.
+    def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
+        """Refuse data that the method cannot take, with the cost that is to be minimised.
 
         Raises
         ------
         InputError
         """
-        if sparse.issparse(X) and not self.takes_sparse:
-            raise InputError(f"X is sparse, which method={self.name} cannot take. Expected a dense array: X.toarray().")
+        if sparse.issparse(X) and not (self.takes_sparse and (cost is None or cost.takes_sparse)):
+            given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
+            raise InputError(
+                f"X is sparse, and {given} would form dense matrices of its shape {X.shape}. Expected dense data, or "
+                "cost=reconstruction with one of: neural, hier, deep without activation and pooling, semi."
+            )
         if mask is None:
             return
         if not self.takes_missing:

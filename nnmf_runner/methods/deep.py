@@ -89,6 +89,11 @@ class Deep(Method):
         return True
 
     @property
+    def takes_sparse(self) -> bool:
+        """Only the plain product does: an activation has the data's shape in its derivatives."""
+        return self.is_linear
+
+    @property
     def rescales(self) -> bool:
         """Only the plain product does."""
         return self.is_linear

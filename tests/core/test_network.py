@@ -340,15 +340,3 @@ def test_variables_are_split_and_bounded_by_what_they_are():
     assert case.network().nonnegative(case.variables) == [False, False, True, True, False]
     case = Full("reconstruction", "none", 2)
     assert case.network().nonnegative(case.variables) == [True, True]
-
-
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
-@pytest.mark.parametrize("depth", [1, 2])
-def test_divergence_of_sparse_data_equals_that_of_dense(form, depth, rng):
-    case = Full("kl", "squared", depth, penalised=True)
-    theirs, network = case.network().evaluate(case.variables), case.network(form(case.X))
-    ours = network.evaluate(case.variables)
-    assert ours.value == pytest.approx(theirs.value, rel=1e-10)
-    for a, b in zip(ours.gradients, theirs.gradients, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-10 * max(1.0, np.abs(b).max()))
-    assert np.isfinite(network.evaluate(case.variables, network.blocks(5, rng)[0]).value)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy import optimize, sparse
+from scipy import optimize
 from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
@@ -129,15 +129,6 @@ def test_supervision_improves_the_label_fit(toy, rng):
         Y = np.eye(2)[:, classes]
         residuals.append(np.linalg.norm(Y - Y @ np.linalg.pinv(S) @ S))
     assert residuals[1] < 0.7 * residuals[0]
-
-
-@pytest.mark.parametrize("method", [Deep(), Deep(activation="log1p"), Deep(pooling="max", pool_size=2)])
-def test_sparse_equals_dense(method, rng):
-    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
-    # A plan's generator is used up by a fit, so each gets its own.
-    dense, thin = (method.fit(Problem(M), plan(X, (5, 2), max_iter=10)) for M in (X, sparse.csr_array(X)))
-    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-7)
 
 
 @pytest.mark.slow

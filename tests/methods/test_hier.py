@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy import optimize, sparse
+from scipy import optimize
 from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
@@ -76,13 +76,6 @@ def test_supervision_improves_the_label_fit(method, toy, rng):
     assert residuals[1] < 0.7 * residuals[0]
 
 
-def test_sparse_equals_dense(method, rng):
-    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
-    dense, thin = (method.fit(Problem(M), plan(X, (5, 2), max_iter=10)) for M in (X, sparse.csr_array(X)))
-    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-8)
-
-
 def test_loose_tolerance_stops_on_the_projected_gradient(method, toy):
     fit = method.fit(Problem(toy.X), plan(toy.X, (9,), tol=0.1, max_iter=1000))
     assert fit.stop is Stop.CONVERGED
@@ -148,13 +141,3 @@ def test_divergent_labels_are_fitted_better_with_more_weight(cost, toy, rng):
         fit = Hierarchical("mu").fit(Problem(toy.X, labels, cost), plan(toy.X, (4,), max_iter=200))
         losses.append(kl_div(Y, fit.B @ fit.S[-1]).sum())
     assert losses[1] < 0.7 * losses[0]
-
-
-def test_sparse_equals_dense_under_the_divergence(rng):
-    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
-    dense, thin = (
-        Hierarchical("mu").fit(Problem(M, cost=KullbackLeibler()), plan(X, (5, 2), max_iter=10))
-        for M in (X, sparse.csr_array(X))
-    )
-    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-10)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import sparse
 from scipy.special import kl_div
 
 from nnmf_runner.core.costs import Energy, KullbackLeibler, Reconstruction
@@ -68,13 +67,6 @@ def test_supervision_improves_the_label_fit(toy, supervision, layers):
         Y = np.eye(2)[:, classes]
         residuals.append(np.linalg.norm(Y - Y @ np.linalg.pinv(S) @ S))
     assert residuals[1] < 0.8 * residuals[0]
-
-
-def test_sparse_equals_dense(rng):
-    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
-    dense, thin = (Neural().fit(Problem(M), plan(X, (5, 2), max_iter=5)) for M in (X, sparse.csr_array(X)))
-    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-7)
 
 
 def test_default_fit_from_nndsvd_converges_to_the_floor(toy):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Random
@@ -234,16 +233,6 @@ def test_planted_nonnegative_factorisation_is_recovered_by_nonnegative_factors(r
     X = (rng.random((30, 3)) * (rng.random((30, 3)) > 0.5)) @ (rng.random((3, 50)) * (rng.random((3, 50)) > 0.5))
     fit = Semi(nonnegative=True).fit(Problem(X), plan(X, (3,), max_iter=2000, tol=1e-6))
     assert relative_error(X, fit.A, fit.S[-1]) < 2e-3  # multiplicative updates approach zeros slowly
-
-
-@pytest.mark.parametrize("supervised", [False, True])
-def test_sparse_equals_dense(method, rng, supervised):
-    X = rng.random((30, 40)) * (rng.random((30, 40)) < 0.3)
-    labels = some_labels(40, 2) if supervised else None
-    p = plan(X, (5, 2), max_iter=10)
-    dense, thin = (method.fit(Problem(M, labels), p) for M in (X, sparse.csr_array(X)))
-    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-8)
 
 
 def test_codes_of_the_training_data_are_those_of_the_fit(method, toy):
