@@ -247,9 +247,7 @@ class Network:
                 layer.systems.forget()
         return codes
 
-    def _add_labels(
-        self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix
-    ) -> None:
+    def _add_labels(self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix) -> None:
         """Add the weighted label cost of a part; it enters the derivative by the last codes, zero where unknown."""
         Y = labels.Y[:, part.columns][:, part.known]
         found = labels.cost.evaluate(S[:, part.known], Y, B)
