@@ -284,9 +284,9 @@ class PassiveSystems:
         self._stacks.forget()
         return self
 
-    def forget(self) -> None:
-        """Drop what is kept from one solve to the next and cheap to make again; the passive sets stay."""
-        self._gathered = None
+    def release(self) -> None:
+        """Keep no more than the next `factor` can use; until then nothing can be solved."""
+        self._gathered, self._inverses = None, np.empty(0)
         if self._stacks is not None:
             self._stacks.forget()
 
@@ -326,8 +326,9 @@ class ColumnSystems(PassiveSystems):
         self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
         return self
 
-    def forget(self) -> None:
-        """Nothing is kept that is cheap to make again, see `PassiveSystems.forget`."""
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        self._gram = self._inverses = np.empty(0)
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
@@ -350,15 +351,15 @@ class AmendedSystems(PassiveSystems):
 
     def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
         self.passive, self._first, self._rounds = passive, first, rounds
+        self._renew = type(first)
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Systems on the present passive sets for another ``G``."""
-        return type(self._first)(self.passive).factor(gram)
+        return self._renew(self.passive).factor(gram)
 
-    def forget(self) -> None:
-        """Drop what is kept, see `PassiveSystems.forget`."""
-        for systems in (self._first, *(systems for _, systems in self._rounds)):
-            systems.forget()
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        del self._first, self._rounds
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
