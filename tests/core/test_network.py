@@ -155,7 +155,7 @@ def test_whole_does_not_depend_on_the_parts_that_it_is_taken_in(case, form):
 
 def test_blocks_partition_the_columns(rng):
     blocks = Case("reconstruction", "squared", 1).network().blocks(5, rng)
-    assert [len(block.columns) for block in blocks] == [5, 5, 2]
+    assert [len(block.columns) for block in blocks] == [4, 4, 4]
     np.testing.assert_array_equal(np.sort(np.concatenate([block.columns for block in blocks])), np.arange(N))
 
 
