@@ -28,7 +28,7 @@ from nnmf_runner.core.checks import InputError, filled, split_missing
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
-from nnmf_runner.datasets.base import read_mask
+from nnmf_runner.datasets.base import Loader, read_mask
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
@@ -67,6 +67,7 @@ LAST_LAYER = (
     "npmi",
     "diversity",
 )
+_loader = Loader()
 # Of every topic, where features have names.
 TOP_WORDS = 10
 
@@ -126,7 +127,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     }
     factors = history = None
     try:
-        dataset = config.dataset.load(stream(seed, "data"))
+        dataset = _loader.load(config.dataset, identity["dataset"], seed)
         entries = visible_entries(config, dataset, stream(seed, "holdout"))
         check_data(config, dataset, entries)
         known = known_labels(config, dataset, stream(seed, "labels"))
@@ -230,12 +231,9 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     ------
     InputError
     """
-    loaded: dict[str, Dataset] = {}
     for config in configs:
-        key = repr(config.dataset)
-        if key not in loaded:
-            loaded[key] = config.dataset.load(stream(config.seed, "data"))
-        check_data(config, loaded[key], visible_entries(config, loaded[key], stream(config.seed, "holdout")))
+        dataset = _loader.load(config.dataset, config.identity(config.seed)["dataset"], config.seed)
+        check_data(config, dataset, visible_entries(config, dataset, stream(config.seed, "holdout")))
 
 
 def label_level(config: RunConfig, dataset: Dataset) -> int | None:
@@ -395,7 +393,8 @@ def _source(source: Source) -> dict[str, Any]:
     if not hasattr(source, "identity"):
         return {}
     options = asdict(source)  # type: ignore[call-overload]
-    return {"options": options | {"path": os.path.abspath(os.path.expanduser(options["path"]))}}
+    paths = {name: options[name] for name in ("path", "cache") if options.get(name)}
+    return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
 
 
 def _done_before(folder: Path) -> dict[str, Any] | None:

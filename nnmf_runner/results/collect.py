@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.files import whole_file
 from nnmf_runner.results.record import COUNTED, find_records, read_record
 from nnmf_runner.results.topics import topics_markdown
 
@@ -107,6 +108,5 @@ def representatives(records: Records) -> dict[str, Records]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_text(text)

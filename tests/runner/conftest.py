@@ -13,8 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from nnmf_runner import cli
+from nnmf_runner import cli, run
 from nnmf_runner import config as schema
+from nnmf_runner.datasets.base import Loader
 
 BIN = Path(sys.executable).parent
 
@@ -55,6 +56,7 @@ def command(monkeypatch, capsys, tmp_path):
 
     def call(*arguments: str, program: str = "nnmf-run") -> Result:
         monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+        monkeypatch.setattr(run, "_loader", Loader())  # as in a process of its own
         try:
             status = program_of[program]()
         except SystemExit as end:
