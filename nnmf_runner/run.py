@@ -124,6 +124,8 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         "regime": config.regime,
         "config": identity,
         "reported": config.reported_values(),
+        "reported_on": config.reported_on,
+        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name)},
     }
     factors = history = None
     try:
@@ -149,7 +151,8 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         last = {name: layers[-1][name] for name in LAST_LAYER}
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
-        record |= {"dataset": _described(dataset) | _source(config.dataset), "topics": topics}
+        record["dataset"] |= _described(dataset) | _source(config.dataset)
+        record["topics"] = topics
         record |= {"tree_agreement": _tree(dataset, fit)}
         factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
@@ -215,11 +218,13 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
     if config.label_fraction and level is None:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
-    if config.label_level is not None and config.label_level >= len(dataset.labels):
-        raise InputError(
-            f"label_level={config.label_level} does not exist. Expected at most {len(dataset.labels) - 1}: "
-            f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
-        )
+    for name in ("label_level", "score_level"):
+        chosen = getattr(config, name)
+        if chosen is not None and chosen >= len(dataset.labels):
+            raise InputError(
+                f"{name}={chosen} does not exist. Expected at most {len(dataset.labels) - 1}: "
+                f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
+            )
     if config.label_fraction and level is not None and len(np.unique(dataset.labels[level])) < 2:
         raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
 
@@ -237,7 +242,7 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
 
 
 def label_level(config: RunConfig, dataset: Dataset) -> int | None:
-    """The level of the labels that a run is trained and scored on; None without labels."""
+    """The level of the labels that a run is trained on, and scored on unless it says otherwise; None without labels."""
     return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
 
 
@@ -287,7 +292,7 @@ def fit_factors(
 ) -> Fit:
     """Fit the method of a configuration to data of which the `known` labels may be seen."""
     labels = None
-    if known.any():
+    if known.any() and config.supervision.weight:
         classes = dataset.labels[label_level(config, dataset)]
         labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1)
     start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
@@ -302,7 +307,7 @@ def score(
     config: RunConfig, dataset: Dataset, entries: Entries, known: NDArray[np.bool_], fit: Fit
 ) -> list[dict[str, Any]]:
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
-    level = label_level(config, dataset)
+    level = label_level(config, dataset) if config.score_level is None else config.score_level
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
     held = None if entries.heldout is None else np.isfinite(entries.heldout)
     rows = []
@@ -318,6 +323,7 @@ def score(
             row |= asdict(agreement(S.argmax(axis=0), dataset.labels[dataset.level(rank)]))
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
+        row |= {f"reported_{name}": value for name, value in config.reported_values(i).items()}
         rows.append(row)
     return rows
 

@@ -62,6 +62,11 @@ class File:
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
 
+    @property
+    def title(self) -> str:
+        """What tables call the data: the name of their file."""
+        return Path(self.path).name
+
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read the data; nothing about them is random.
 

@@ -37,8 +37,8 @@ THEMES = {
     "talk.religion.misc": "talk.religion",
 }
 TRAINING = "20news-bydate-train"
-EXPECTED = f"20news-bydate.tar.gz, or a folder that holds {TRAINING}/<group>/<text> or <group>/<text>"
-HOME = "http://qwone.com/~jason/20Newsgroups"
+ARCHIVE, HOME = "20news-bydate.tar.gz", "http://qwone.com/~jason/20Newsgroups"
+EXPECTED = f"{ARCHIVE}, or a folder that holds {TRAINING}/<group>/<text> or <group>/<text>"
 KEPT = "newsgroups-{}.tar.gz"  # with the hash of its content
 
 # Lines that quote another message, or say that one follows; scikit-learn's `remove` has the same.
@@ -56,8 +56,8 @@ class Newsgroups(Words):
     Parameters
     ----------
     path : str or None
-        The archive ``20news-bydate.tar.gz``, or the folder that it unpacks to; None fetches the messages through
-        scikit-learn, which needs the internet once: they are kept in `cache`.
+        The archive ``20news-bydate.tar.gz``, or the folder that it unpacks to.  None takes that archive from `cache`
+        if it is there, or fetches the messages through scikit-learn, which needs the internet once.
     per_class : int
         Messages of every group.
     min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
@@ -97,17 +97,24 @@ class Newsgroups(Words):
 
     def sources(self) -> tuple[list[Path], Path]:
         """The archive or the files of the folder, see `Words.sources`; what is fetched is always the same."""
-        if self.path is None:
-            return [], Path()
-        path = existing(self.path, EXPECTED)
+        path = self._given()
+        if path is None:
+            return [], self.data_folder
         return (self._files(path), _groups_in(path)) if path.is_dir() else ([path], path)
 
+    def _given(self) -> Path | None:
+        """The archive or folder that is there."""
+        if self.path is not None:
+            return existing(self.path, EXPECTED)
+        brought = self.data_folder / ARCHIVE
+        return brought if brought.exists() else None
+
     def _documents(self) -> Documents:
-        if self.path is None:
+        path = self._given()
+        if path is None:
             messages = self._kept() or self._fetched()
-        elif (path := existing(self.path, EXPECTED)).is_dir():
-            files = self._files(path)
-            messages = {_name(file.parts): read_bytes(file, f"dataset.path={self.path}") for file in files}
+        elif path.is_dir():
+            messages = {_name(file.parts): read_bytes(file, f"dataset.path={path}") for file in self._files(path)}
         else:
             messages = self._packed(path)
         names = sorted(messages)
@@ -119,7 +126,7 @@ class Newsgroups(Words):
         """Files of the ten groups in a folder."""
         root = _groups_in(path)
         files = [file for group in sorted(THEMES) for file in files_below(root / group) if file.parent.name == group]
-        self._refuse_missing({file.parent.name for file in files})
+        _refuse_missing(path, {file.parent.name for file in files})
         return files
 
     def _packed(self, path: Path) -> dict[str, bytes]:
@@ -128,16 +135,12 @@ class Newsgroups(Words):
             found = read_texts(path, lambda name: _is_message(PurePosixPath(name).parts))
         except ValueError as error:
             raise InputError(
-                f"dataset.path={self.path} is no archive that can be read ({error}); scikit-learn's own cache is a "
+                f"dataset.path={path} is no archive that can be read ({error}); scikit-learn's own cache is a "
                 f"pickle, which is not opened. Expected {EXPECTED}."
             ) from None
         messages = {_name(PurePosixPath(name).parts): text for name, text in found.items()}
-        self._refuse_missing({name.split("/")[-2] for name in messages})
+        _refuse_missing(path, {name.split("/")[-2] for name in messages})
         return messages
-
-    def _refuse_missing(self, groups: Collection[str]) -> None:
-        if missing := [group for group in THEMES if group not in groups]:
-            raise InputError(f"dataset.path={self.path} holds no texts of {', '.join(missing)}. Expected {EXPECTED}.")
 
     def _kept(self) -> dict[str, bytes] | None:
         """Messages that were fetched before, if they are as they were then."""
@@ -159,8 +162,8 @@ class Newsgroups(Words):
         except OSError as error:
             reason = str(getattr(error, "reason", None) or error).partition("\n")[0]
             raise InputError(
-                f"dataset=newsgroups cannot be fetched ({reason}). Expected the internet, or dataset.path={EXPECTED}, "
-                f"from {HOME}."
+                f"dataset=newsgroups cannot be fetched ({reason}). Expected the internet, or {ARCHIVE} from {HOME}: "
+                f"put it into {self.cache}/, or give it or the folder that it unpacks to as dataset.path."
             ) from None
         files = [Path(file) for file in found.filenames]
         messages = {_name(file.parts): text.encode("latin1") for file, text in zip(files, found.data, strict=True)}
@@ -170,6 +173,11 @@ class Newsgroups(Words):
         with whole_file(self.data_folder / KEPT.format(_digest(content))) as scratch:
             scratch.write_bytes(content)
         return messages
+
+
+def _refuse_missing(path: Path, groups: Collection[str]) -> None:
+    if missing := [group for group in THEMES if group not in groups]:
+        raise InputError(f"dataset.path={path} holds no texts of {', '.join(missing)}. Expected {EXPECTED}.")
 
 
 def _groups_in(path: Path) -> Path:

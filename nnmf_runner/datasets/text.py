@@ -62,6 +62,11 @@ class Text(Words):
         except LookupError:
             raise InputError(f"dataset.encoding={self.encoding} is not known. Expected one such as utf-8.") from None
 
+    @property
+    def title(self) -> str:
+        """What tables call the data: the name of their file or folder."""
+        return Path(self.path or "").name
+
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read and weigh the texts; nothing is random.
 

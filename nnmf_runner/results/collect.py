@@ -17,9 +17,10 @@ Records = dict[Path, dict[str, Any]]
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
-    """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
+    """Write tables and figures of the records below `folder`.
 
-    ``topics.md`` too, where the features of the data have names.
+    The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``, and ``topics.md``
+    where the features of the data have names.
 
     Parameters
     ----------
@@ -44,12 +45,14 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     records = load_records(folder)
     rows = table.rows_of(records)
     summary = table.summarise(rows)
-    markdown = table.to_markdown(summary, rows)
+    layers = table.summarise(table.layer_rows(records), table.LAYER_CELL)
+    markdown = table.to_markdown(summary, rows, layers)
     files = {
         "records.csv": rows.to_csv(index=False),
-        "table.csv": summary[table.COLUMNS].to_csv(index=False),
+        "table.csv": summary.to_csv(index=False),
+        "layers.csv": layers.to_csv(index=False),
         "table.md": markdown,
-        "table.tex": table.to_latex(summary, rows),
+        "table.tex": table.to_latex(summary, rows, layers),
     }
     if (trees := topics_markdown(representatives(records))) is not None:
         files["topics.md"] = trees

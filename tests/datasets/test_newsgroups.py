@@ -199,12 +199,23 @@ def no_internet(**options):
 def test_without_the_internet_it_is_said_what_to_bring(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", SimpleNamespace(fetch_20newsgroups=no_internet))
     expected = (
-        r"no route.*dataset\.path=20news-bydate\.tar\.gz, or a folder.*from http://qwone\.com/~jason/20Newsgroups"
+        r"no route.*or 20news-bydate\.tar\.gz from http://qwone\.com/~jason/20Newsgroups: put it into .*/, or give"
     )
     with pytest.raises(InputError, match=expected) as caught:
         load(cache=str(tmp_path))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_that_was_brought_to_the_data_folder_is_found(archive, monkeypatch, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("data")
+    monkeypatch.setattr("sklearn.datasets.fetch_20newsgroups", no_internet)
+    with pytest.raises(InputError, match="cannot be fetched"):
+        load(cache=str(cache))
+    pack(archive, cache / "20news-bydate.tar.gz")
+    assert load(cache=str(cache)).fingerprint() == load(path=str(archive)).fingerprint()
+    given = Newsgroups(path=str(cache / "20news-bydate.tar.gz"))
+    assert Newsgroups(cache=str(cache)).identity() == given.identity()
 
 
 def test_a_damaged_file_that_cannot_be_fetched_again_is_refused(fetching, monkeypatch, tmp_path, caplog):
