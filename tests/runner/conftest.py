@@ -46,6 +46,12 @@ def configure():
     return make
 
 
+@pytest.fixture(autouse=True)
+def _new_loader(monkeypatch):
+    """No dataset is remembered from another test."""
+    monkeypatch.setattr(run, "_loader", Loader())
+
+
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """Call a console script's function with arguments, from an empty working directory."""
