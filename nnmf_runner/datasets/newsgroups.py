@@ -154,7 +154,12 @@ class Newsgroups(Words):
     def _fetched(self) -> dict[str, bytes]:
         """Messages by scikit-learn, from now on kept in the data folder; its own cache, a pickle, is not."""
         fetch = required("sklearn.datasets", "text", self.name).fetch_20newsgroups
-        self.data_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"dataset.cache={self.cache} cannot be used: {error.strerror or error}. Expected a folder to write to."
+            ) from None
         try:
             with TemporaryDirectory(prefix=".newsgroups-", dir=self.data_folder) as home, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it tries again
@@ -167,12 +172,20 @@ class Newsgroups(Words):
             ) from None
         files = [Path(file) for file in found.filenames]
         messages = {_name(file.parts): text.encode("latin1") for file, text in zip(files, found.data, strict=True)}
-        content = packed(messages)
-        for old in self.data_folder.glob(KEPT.format("*")):  # damaged
-            old.unlink(missing_ok=True)
-        with whole_file(self.data_folder / KEPT.format(_digest(content))) as scratch:
-            scratch.write_bytes(content)
+        self._keep(messages)
         return messages
+
+    def _keep(self, messages: dict[str, bytes]) -> None:
+        """Write the messages in the place of what was kept before; if they cannot be, the log says so."""
+        content = packed(messages)
+        path = self.data_folder / KEPT.format(_digest(content))
+        try:
+            with whole_file(path) as scratch:
+                scratch.write_bytes(content)
+            for other in set(self.data_folder.glob(KEPT.format("*"))) - {path}:
+                other.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be kept: %s.", path, error.strerror or error)
 
 
 def _refuse_missing(path: Path, groups: Collection[str]) -> None:

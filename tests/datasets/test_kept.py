@@ -54,14 +54,16 @@ def test_what_is_kept_is_what_was_derived(load, files, weighed):
     assert (second.X.dtype, second.X.format, second.name) == (first.X.dtype, first.X.format, first.name)
 
 
-def test_other_options_other_texts_and_other_versions_are_derived_anew(load, files, table, monkeypatch):
+def test_other_options_texts_versions_and_code_are_derived_anew(load, files, table, monkeypatch):
     assert load().X.shape == (9, 6)
     assert load(norm="l1").X.sum(axis=0) == pytest.approx(1.0)
     table.write_text(table.read_text() + "unseen,1\n")
     assert load().X.shape == (10, 7)
     monkeypatch.setattr(words.metadata, "version", lambda name: "another")
     load()
-    assert len(files()) == 4
+    monkeypatch.setattr(words.inspect, "getfile", lambda part: table)  # in the place of the code that weighs
+    load()
+    assert len(files()) == 5
 
 
 def test_the_place_of_the_texts_does_not_matter(load, files, table, tmp_path):

@@ -228,14 +228,21 @@ def test_a_damaged_file_that_cannot_be_fetched_again_is_refused(fetching, monkey
     assert f"{kept} is damaged" in caplog.text
 
 
-def test_a_file_that_cannot_be_written_whole_is_not_kept(fetching, monkeypatch, tmp_path):
+def test_a_file_that_cannot_be_written_whole_is_not_kept(archive, fetching, monkeypatch, tmp_path, caplog):
     def replace(source, target):
         raise OSError(28, "No space left on device", target)
 
     monkeypatch.setattr("nnmf_runner.core.files.os.replace", replace)
-    with pytest.raises(OSError, match="No space left"):
-        load(cache=str(tmp_path / "data"))
+    assert load(cache=str(tmp_path / "data")).fingerprint() == load(path=str(archive)).fingerprint()
+    assert "cannot be kept: No space left on device" in caplog.text
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_data_folder_that_is_none_is_refused(fetching, tmp_path):
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(InputError, match=r"dataset\.cache=.*data cannot be used: File exists\. Expected a folder"):
+        load(cache=str(tmp_path / "data"))
+    assert fetching == []
 
 
 def test_the_identity_is_what_messages_hold_and_not_where(archive):

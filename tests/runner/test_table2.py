@@ -103,3 +103,24 @@ def test_trials_of_table_2_start_apart_even_where_the_known_labels_are_given(loc
         errors.setdefault(cell, set()).add(record["metrics"]["relative_error"])
     assert len(errors) == 12
     assert all(len(values) == 2 for values in errors.values())
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ([], "experiment=table2"),
+        (["OPTIONS=dataset.path=a.tar.gz"], "experiment=table2 dataset.path=a.tar.gz"),
+        (
+            ["DATA=my words.mat", "OPTIONS=seed=3"],
+            """experiment=table2 dataset=file 'dataset.path="my words.mat"' seed=3""",
+        ),
+        (["DATA=a.mat"], """experiment=table2 dataset=file 'dataset.path="a.mat"' dataset.x=X_subsampled"""),
+    ],
+)
+def test_make_table2_runs_it_on_what_is_named(variables, expected):
+    root = Path(__file__).parents[2]
+    command = ["make", "-n", "table2", *variables]
+    printed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    [run] = [" ".join(line.split()) for line in printed.splitlines() if "nnmf-run" in line]
+    assert run.partition("nnmf-run ")[2].startswith(expected)
+    assert printed.splitlines()[-1].endswith("nnmf-collect outputs/table2")
