@@ -29,7 +29,7 @@ from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.base import Loader, read_mask
-from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
+from nnmf_runner.methods import Fit, Plan, Problem, check_layers, label_unit, normalised
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
@@ -294,7 +294,8 @@ def fit_factors(
     labels = None
     if known.any() and config.supervision.weight:
         classes = dataset.labels[label_level(config, dataset)]
-        labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1)
+        unit = label_unit(filled(entries.X, entries.mask), config.layers[-1])
+        labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1, unit)
     start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
     rule = StoppingRule(config.tol, config.max_iter, progress)
     plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))

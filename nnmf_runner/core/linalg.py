@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,8 @@ Matrix = NDArray[np.floating[Any]]
 
 # Columns that are worked on at a time where that bounds the memory: enough that calls cost little beside arithmetic.
 PART = 4096
+# Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
+WHOLE_SVD = 2000
 
 
 def cross_product(A: Matrix, X: Any) -> Matrix:
@@ -95,3 +98,25 @@ def _nearly_full_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
 def singular_values(X: Any, rank: int) -> Matrix:
     """The leading `rank` singular values of X in descending order."""
     return truncated_svd(X, rank, np.random.default_rng(0))[1]
+
+
+def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
+    """``sum_{i > k} sigma_i^2 / ||X||^2`` for every rank k: what no product of that rank can have of the data.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+    ranks : sequence of int
+
+    References
+    ----------
+    C. Eckart and G. Young, "The approximation of one matrix by another of lower rank", Psychometrika 1, 1936.
+    """
+    norm = squared_norm(X)
+    if not sparse.issparse(X) and min(X.shape) <= WHOLE_SVD:
+        squares = np.linalg.svd(X, compute_uv=False) ** 2
+        tails = [float(squares[rank:].sum()) for rank in ranks]
+    else:
+        captured = np.cumsum(singular_values(X, max(ranks)) ** 2)
+        tails = [max(0.0, norm - float(captured[rank - 1])) for rank in ranks]
+    return [tail / norm for tail in tails]

@@ -19,7 +19,7 @@ class Stop(StrEnum):
     """Why a fit ended, in ascending order of concern."""
 
     CONVERGED = "converged"  # the projected gradient met the tolerance
-    LINE_SEARCH = "line_search"  # no lower cost along the optimizer's directions: a kink, or rounding
+    LINE_SEARCH = "line_search"  # hardly a lower cost along the optimizer's directions: a kink, or rounding
     MAX_ITER = "max_iter"
     DIVERGED = "diverged"  # a step made the cost infinite or NaN; the factors before it are kept
     INTERRUPTED = "interrupted"

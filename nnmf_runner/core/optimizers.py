@@ -19,6 +19,10 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.network import Block, Network
 
+# A descent has stalled when this many iterations lower the cost by less than this share: at kinks, which the cost has
+# where codes enter or leave zero, the projected gradient need not become small.
+STALLED_AFTER, STALLED_SHARE = 50, 1e-5
+
 
 class Optimizer(Protocol):
     """A way to minimise the cost of a network."""
@@ -87,6 +91,21 @@ class Objective:
             else:
                 free = max(free, float(np.linalg.norm(variable) * np.linalg.norm(part)))
         return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
+
+
+class Descent:
+    """Sees to it that the cost of a descent goes on falling."""
+
+    def __init__(self) -> None:
+        self._lowest: list[float] = []
+
+    def has_stalled(self, value: float) -> bool:
+        """Whether the cost, with that of this iteration, has hardly fallen for `STALLED_AFTER` iterations."""
+        self._lowest.append(min([value, *self._lowest[-1:]]))
+        if len(self._lowest) <= STALLED_AFTER:
+            return False
+        before = self._lowest[-1 - STALLED_AFTER]
+        return before - self._lowest[-1] < STALLED_SHARE * before
 
 
 Rule = Callable[[Matrix, Matrix], Matrix]
@@ -271,13 +290,13 @@ class SpectralProjectedGradient:
         objective = Objective(network, start)
         x = objective.pack(start)
         value, gradient = objective.evaluate(x)
-        costs = deque([value], maxlen=self.memory)
+        costs, descent = deque([value], maxlen=self.memory), Descent()
         spectral = 1.0 / max(np.abs(objective.project(x - gradient) - x).max(), np.finfo(float).tiny)
         while not monitor.watch(value, objective.stationarity(x, gradient)):
             candidate = objective.project(x - spectral * gradient)
             slope = float(gradient @ (candidate - x))
             found = _nonmonotone_search(objective, x, candidate, max(costs), slope)
-            if found is None:
+            if found is None or descent.has_stalled(found[0]):
                 monitor.stop = Stop.LINE_SEARCH
                 break
             value, new_gradient = found
@@ -369,7 +388,7 @@ class _LBFGSRun:
     """The last evaluation and the last accepted iterate of one call of scipy's minimiser."""
 
     def __init__(self, objective: Objective, monitor: Monitor, x: Matrix) -> None:
-        self.objective, self.monitor = objective, monitor
+        self.objective, self.monitor, self.descent = objective, monitor, Descent()
         self.accepted = self.x = x.copy()
         self.value, self.gradient = objective.evaluate(x)
         monitor.watch(self.value, objective.stationarity(x, self.gradient))
@@ -386,7 +405,8 @@ class _LBFGSRun:
     def accept(self, intermediate_result: Any) -> None:
         self.evaluate(intermediate_result.x)
         self.accepted = self.x
-        if self.monitor.watch(self.value, self.objective.stationarity(self.x, self.gradient)):
+        stop = self.monitor.watch(self.value, self.objective.stationarity(self.x, self.gradient))
+        if stop or self.descent.has_stalled(self.value):
             raise StopIteration
 
 

@@ -15,8 +15,8 @@ from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Matrix, chain
-from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
+from nnmf_runner.core.linalg import Matrix, chain, tail_shares
+from nnmf_runner.core.monitor import SMALL_ERROR, History, Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.optimizers import Automatic, Optimizer
@@ -32,28 +32,50 @@ class Supervision:
     ----------
     loss : {"squared", "cross_entropy"}
     weight : float
-        Weight of the labels' relative cost (one: no prediction at all) against the relative cost of the data.
+        Weight of the labels' relative cost (one: no prediction at all) against that of the data in units of its
+        floor, see `label_unit`: what the data weigh by their noise, whatever their size and scale.
     learn_map : bool
         Whether the label map is a variable of the optimizer.  The squared loss does without: its best map is
         known.  Cross-entropy always learns it.
     """
 
     loss: str = "squared"
-    weight: float = 0.01
+    weight: float = 0.1
     learn_map: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.loss, LABEL_COSTS, "supervision.loss")
         check_number(self.weight, "supervision.weight", low=0.0)
 
-    def labels(self, classes: NDArray[np.intp], n_classes: int) -> Labels | None:
-        """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are."""
+    def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
+        """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are.
+
+        `unit` is what a relative cost of the data counts as one.
+        """
         known = classes >= 0
         if not known.any():
             return None
         Y = np.zeros((n_classes, len(classes)))
         Y[classes[known], np.flatnonzero(known)] = 1.0
-        return Labels(LABEL_COSTS[self.loss](), self.weight, Y, known, self.learn_map or self.loss == "cross_entropy")
+        learn_map = self.learn_map or self.loss == "cross_entropy"
+        return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)
+
+
+def label_unit(X: Any, rank: int) -> float:
+    """The squared relative error that no product of this rank can beat: the data's cost where they fit best.
+
+    With the labels weighed in this unit, both parts of the cost are relative to what is left of the data at best, as
+    two sums of squares are in a likelihood whose noise is estimated.  A relative error counts as `SMALL_ERROR` at
+    least.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+        Missing entries filled in.
+    rank : int
+        That of the layer whose codes the labels depend on.
+    """
+    return max(tail_shares(X, [min(rank, *X.shape)])[0], SMALL_ERROR**2)
 
 
 @dataclass(frozen=True)

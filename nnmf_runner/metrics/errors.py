@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from nnmf_runner.core.linalg import Matrix, singular_values, squared_norm, squared_residual
-
-# Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
-WHOLE_SVD = 2000
+from nnmf_runner.core.linalg import Matrix, squared_norm, squared_residual, tail_shares
 
 
 def relative_error(X: Any, A: Matrix, S: Matrix, entries: NDArray[np.bool_] | None = None) -> float:
@@ -37,16 +33,5 @@ def eckart_young_floors(X: Any, ranks: Sequence[int]) -> list[float]:
     ----------
     X : ndarray or sparse matrix of shape (m, n)
     ranks : sequence of int
-
-    References
-    ----------
-    C. Eckart and G. Young, "The approximation of one matrix by another of lower rank", Psychometrika 1, 1936.
     """
-    norm = squared_norm(X)
-    if not sparse.issparse(X) and min(X.shape) <= WHOLE_SVD:
-        squares = np.linalg.svd(X, compute_uv=False) ** 2
-        tails = [float(squares[rank:].sum()) for rank in ranks]
-    else:
-        captured = np.cumsum(singular_values(X, max(ranks)) ** 2)
-        tails = [max(0.0, norm - float(captured[rank - 1])) for rank in ranks]
-    return [float(np.sqrt(tail / norm)) for tail in tails]
+    return [float(np.sqrt(share)) for share in tail_shares(X, ranks)]

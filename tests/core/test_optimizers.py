@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from nnmf_runner.core import optimizers
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Energy, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.network import Network
-from nnmf_runner.core.optimizers import OPTIMIZERS, Adam, GradientDescent, StochasticGradient
+from nnmf_runner.core.optimizers import OPTIMIZERS, STALLED_AFTER, Adam, Descent, GradientDescent, StochasticGradient
 from nnmf_runner.methods.base import Supervision
 
 LAYERS = (9, 4)
@@ -213,3 +214,20 @@ def test_one_block_of_all_columns_is_the_full_batch(toy, start):
 def test_bad_options_are_refused_by_name(name, options, message):
     with pytest.raises(InputError, match=message):
         OPTIMIZERS[name](**options)
+
+
+def test_descent_stalls_where_the_lowest_cost_hardly_falls():
+    falling, flat = Descent(), Descent()
+    assert not any(falling.has_stalled(cost) for cost in np.geomspace(1.0, 0.9, 500))
+    wavering = 1.0 + 0.1 * np.sin(np.arange(500))  # a nonmonotone search may go up again
+    stalled = [flat.has_stalled(cost) for cost in wavering]
+    assert stalled.index(True) == int(np.argmin(wavering[:20])) + STALLED_AFTER
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "spg"])
+def test_descents_end_where_the_cost_stays(name, toy, monkeypatch):
+    monkeypatch.setattr(optimizers, "STALLED_SHARE", 1.0)  # whatever it falls by is too little
+    start = NNDSVD().start(toy.X, (9, 4), np.random.default_rng(0))
+    _, monitor = run(OPTIMIZERS[name](), Network(toy.X, Reconstruction()), start, max_iter=1000)
+    assert monitor.stop is Stop.LINE_SEARCH
+    assert STALLED_AFTER < len(monitor.history) <= STALLED_AFTER + 2

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import COSTS, Energy, Reconstruction
 from nnmf_runner.core.init import Random
-from nnmf_runner.core.monitor import History, Stop, StoppingRule
+from nnmf_runner.core.monitor import SMALL_ERROR, History, Stop, StoppingRule
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Plan, Problem, Supervision, check_layers
+from nnmf_runner.methods import METHODS, Fit, Plan, Problem, Supervision, check_layers, label_unit
 from nnmf_runner.methods.base import normalised
 
 LAYERS = (9, 4, 2)
@@ -270,3 +271,22 @@ def test_samples_of_zeros_have_codes_of_zero(fitter, cost, regularisation, rng):
     for new_X in (np.zeros((12, 3)), np.hstack([np.zeros((12, 1)), X[:, :2]])):
         for S in fitter.transform(fit, new_X):
             np.testing.assert_allclose(S[:, 0], 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_label_unit_is_the_share_of_the_data_that_no_product_of_the_rank_has(scale, toy):
+    sigma = np.linalg.svd(toy.X, compute_uv=False)
+    assert label_unit(scale * toy.X, 4) == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
+    assert label_unit(sparse.csc_array(scale * toy.X), 4) == pytest.approx(label_unit(toy.X, 4), rel=1e-8)
+
+
+def test_label_unit_of_data_without_noise_is_that_of_a_small_error(rng):
+    exact = rng.random((20, 3)) @ rng.random((3, 15))
+    assert label_unit(exact, 3) == SMALL_ERROR**2
+    assert label_unit(exact, 30) == SMALL_ERROR**2  # ranks may exceed the shape
+
+
+def test_labels_weigh_in_the_unit_that_is_given():
+    classes = np.array([0, 1, -1, 1])
+    plain, weighed = Supervision(weight=0.5).labels(classes, 2), Supervision(weight=0.5).labels(classes, 2, 0.04)
+    assert weighed.scale == pytest.approx(0.04 * plain.scale) == pytest.approx(0.02 / 3)

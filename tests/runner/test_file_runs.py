@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,3 +220,26 @@ def test_no_path_is_refused(command):
     result = command("dataset=file")
     assert (result.status, result.files) == (2, [])
     assert result.err.startswith("nnmf-run: dataset.path is missing.")
+
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "newsgroups_200.mat"
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="needs a sample of the newsgroups, which the project does not carry")
+def test_labels_help_on_text_without_tuning(configure, tmp_path):
+    """A linear support vector machine has 0.51 on this split, labels in the last layer of hier alone 0.36."""
+    config = configure(
+        "dataset=file",
+        f"dataset.path={SAMPLE}",
+        "dataset.x=X_subsampled",
+        "dataset.labels=[sub_cats,super_cats]",
+        "dataset.known=known60",
+        "dataset.orientation=features_by_samples",
+        "label_fraction=0.75",
+        "layers=[10,6]",
+        "init.fill=random",
+        f"output={tmp_path}",
+    )
+    records = [run_one(config, seed).record for seed in range(3)]
+    assert np.mean([record["metrics"]["accuracy_unknown"] for record in records]) >= 0.5
+    assert all(record["status"] == "done" for record in records)
