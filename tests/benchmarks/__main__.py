@@ -5,24 +5,33 @@ from __future__ import annotations
 import argparse
 import time
 
+from tests.benchmarks.large import large_rows
 from tests.benchmarks.rows import QUICK, Effort, Toys, evaluation_rows, floor_rows, nnls_rows, sklearn_rows
-from tests.benchmarks.timing import machine, table
+from tests.benchmarks.timing import Row, machine, table
 
 
-def main() -> None:
-    """Measure, then print machine, table and notes."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 30 seconds, with short budgets")
-    effort = QUICK if parser.parse_args().quick else Effort()
-    began, toys, notes = time.perf_counter(), Toys(), []
-    print(machine(), flush=True)
-    rows = [
+def small_rows(effort: Effort, toys: Toys, notes: list[str]) -> list[Row]:
+    """All comparisons on small dense data."""
+    return [
         *nnls_rows(effort),
         *evaluation_rows(effort, toys, notes),
         *floor_rows(effort, toys, notes, supervised=False),
         *floor_rows(effort, toys, notes, supervised=True),
         *sklearn_rows(effort, toys),
     ]
+
+
+def main() -> None:
+    """Measure, then print machine, table and notes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--text", action="store_true", help="no more than the comparisons on sparse text")
+    parser.add_argument("--quick", action="store_true", help="small data and short budgets")
+    arguments = parser.parse_args()
+    effort = QUICK if arguments.quick else Effort()
+    began, toys, notes = time.perf_counter(), Toys(), []
+    print(machine(), flush=True)
+    rows = [] if arguments.text else small_rows(effort, toys, notes)
+    rows += large_rows(effort, notes)
     print(f"\n{table(rows)}\n")
     print("\n".join(f"- {note}" for note in notes))
     print(f"\n{time.perf_counter() - began:.0f} s")

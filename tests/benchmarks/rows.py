@@ -29,6 +29,7 @@ from tests.benchmarks.peers import (
     scipy_loop,
     train_until,
 )
+from tests.benchmarks.texts import DOCUMENTS
 from tests.benchmarks.timing import Row, Times, take_turns
 
 LAYERS = (9, 4, 2)
@@ -63,15 +64,21 @@ class Effort:
         Budget of one training of the published package.
     trials : int
         Supervised epochs with each number of torch threads before it is chosen; 0 for one thread.
+    slow_rounds : int
+        Turns of fits on sparse text.
+    documents : int
+        Of the sparse text.
     """
 
     rounds: int = 11
     repeats: int = 3
     seconds: float = 60.0
     trials: int = 2
+    slow_rounds: int = 3
+    documents: int = DOCUMENTS
 
 
-QUICK = Effort(rounds=3, repeats=1, seconds=3.0, trials=0)
+QUICK = Effort(rounds=3, repeats=1, seconds=3.0, trials=0, slow_rounds=1, documents=DOCUMENTS // 10)
 
 
 @dataclass

@@ -97,6 +97,8 @@ class Row:
         Whether theirs ended at its budget without getting there, so that the ratio is a lower bound.
     limit : float, optional
         Seconds that ours may take, for rows that want a time.
+    most : float, optional
+        How many times theirs ours may take, for rows whose other side is a part of ours.
     """
 
     what: str
@@ -105,6 +107,7 @@ class Row:
     wanted: float | None = None
     bound: bool = False
     limit: float | None = None
+    most: float | None = None
 
     def cells(self) -> list[str]:
         """The row as text: what, ours, theirs, ratio, wanted, met."""
@@ -115,6 +118,10 @@ class Row:
         if isinstance(self.theirs, str):
             return [self.what, str(self.ours), self.theirs, "", wanted, ""]
         ratio = self.theirs.median / self.ours.median
+        if self.most is not None:
+            times = 1.0 / ratio
+            met = "yes" if times <= self.most else "no"
+            return [self.what, str(self.ours), str(self.theirs), f"1/{times:.3g}", f">= 1/{self.most:g}", met]
         # A lower bound below what is wanted decides nothing.
         missed = "not shown" if self.bound else "no"
         met = ("yes" if ratio >= self.wanted else missed) if self.wanted else ""

@@ -1,0 +1,231 @@
+"""Comparisons on sparse text: time, memory, and how both grow with the data."""
+
+from __future__ import annotations
+
+import tracemalloc
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.init import NNDSVD
+from nnmf_runner.core.linalg import cross_product, squared_norm
+from nnmf_runner.core.monitor import StoppingRule
+from nnmf_runner.core.network import Network
+from nnmf_runner.core.optimizers import Objective
+from nnmf_runner.datasets import Wordnet
+from nnmf_runner.methods import Fit, Hierarchical, Method, Neural, Plan, Problem
+from tests.benchmarks.peers import MISSING, installed
+from tests.benchmarks.rows import Effort
+from tests.benchmarks.texts import zipf_text
+from tests.benchmarks.timing import Row, Times, clock, take_turns
+
+LAYERS = (20, 6)
+NEAR = 1.001  # a fit has arrived at this multiple of the relative error that it is compared with
+GROWTH = (1, 2, 4, 8)
+FIGURE = Path("outputs/benchmarks/growth.png")
+
+
+@dataclass
+class Text:
+    """Sparse text, as words by documents in compressed columns, and our start for it."""
+
+    name: str
+    X: Any
+    norm: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.X = self.X.tocsc()
+        self.norm = float(np.sqrt(squared_norm(self.X)))
+
+    def start(self, layers: tuple[int, ...] = LAYERS) -> list[np.ndarray]:
+        """NNDSVD factors."""
+        return NNDSVD().start(self.X, layers, np.random.default_rng(0))
+
+    @property
+    def bytes(self) -> int:
+        """What the matrix takes."""
+        return self.X.data.nbytes + self.X.indices.nbytes + self.X.indptr.nbytes
+
+
+def texts(effort: Effort, notes: list[str]) -> list[Text]:
+    """The generated text, and the glosses of WordNet where they are installed."""
+    found = [Text("Zipf text", zipf_text(effort.documents))]
+    try:
+        found.append(Text("WordNet", Wordnet().load(np.random.default_rng(0)).X))
+    except InputError as error:
+        notes.append(f"WordNet left out: {error}")
+    sizes = (f"{X.shape[0]} words x {X.shape[1]} documents, {X.nnz} entries" for X in (text.X for text in found))
+    notes += [f"{text.name}: {size}" for text, size in zip(found, sizes, strict=True)]
+    return found
+
+
+def product_rows(effort: Effort, text: Text) -> list[Row]:
+    """One cost and gradient at [20,6] against the two products with the data in it.
+
+    The factors are those of a fit on its way, and change by 0.1 % from one evaluation to the next.
+    """
+    A = Neural().fit(Problem(text.X), Plan(text.start(), StoppingRule(max_iter=20))).A
+    rng = np.random.default_rng(0)
+    moved = [factor * (1.0 + 1e-3 * rng.standard_normal(factor.shape)) for factor in A]
+    rows = []
+    for cost in (Reconstruction(), Energy()):
+        network = Network(text.X, cost)
+        V = network.codes(A)[0]
+
+        def both(network: Network = network) -> None:
+            network.evaluate(A)
+            network.evaluate(moved)
+
+        def products(V: np.ndarray = V) -> None:
+            for _ in range(2):
+                cross_product(A[0], text.X)
+                text.X @ V.T
+
+        ours, theirs = take_turns([both, products], effort.rounds)
+        name = f"{text.name}: 2 x cost and gradient, {cost.name} [20,6]; theirs: 2 x A0^T X and X V^T"
+        rows.append(Row(name, ours, theirs, most=3.0))
+    return rows
+
+
+def _timed(fit: Callable[[StoppingRule], Fit], goal: float) -> Callable[[], Fit]:
+    """The fit, ended when its relative error is at most `goal`."""
+    rule = StoppingRule(tol=0.0, max_iter=1000, progress=lambda iteration, cost: cost <= goal**2)
+    return lambda: fit(rule)
+
+
+def sklearn_rows(effort: Effort, text: Text, notes: list[str]) -> list[Row]:
+    """Rank 20 from one start, to NEAR times the error that scikit-learn's coordinate descent converges to."""
+    if not installed("sklearn"):
+        return [Row(f"{text.name}: rank 20", Times([np.nan]), MISSING)]
+    from sklearn.decomposition import NMF
+    from sklearn.decomposition._nmf import _initialize_nmf
+
+    samples = text.X.T.tocsr()
+    W, H = _initialize_nmf(samples, 20, init="nndsvda", random_state=0)
+
+    def theirs(**options: Any) -> Any:
+        model = NMF(20, solver="cd", init="custom", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where sweeps are limited
+            model.fit_transform(samples, W=W.copy(), H=H.copy())
+        return model
+
+    converged = theirs(max_iter=1000)
+    goal = NEAR * converged.reconstruction_err_ / text.norm
+    sweeps = next(n for n in range(1, 1000) if theirs(tol=0.0, max_iter=n).reconstruction_err_ / text.norm <= goal)
+    rows = []
+    for method in (Hierarchical(), Neural()):
+        ours = _timed(partial(_fit, method, text, [H.T.copy()]), goal)
+        tasks = [ours, lambda: theirs(max_iter=1000), lambda: theirs(tol=0.0, max_iter=sweeps)]
+        mine, whole, part = take_turns(tasks, effort.slow_rounds)
+        what = f"{text.name}: {method.name} [20] to {NEAR} x scikit-learn's error"
+        rows.append(Row(f"{what}; theirs: cd to its end, {converged.n_iter_} sweeps", mine, whole, 1.0))
+        rows.append(Row(f"{what}; theirs: cd until it gets there, {sweeps} sweeps", mine, part))
+    notes.append(f"{text.name}: scikit-learn's cd ends at relative error {goal / NEAR:.5f}")
+    return rows
+
+
+def _fit(method: Method, text: Text, start: list[np.ndarray], rule: StoppingRule) -> Fit:
+    return method.fit(Problem(text.X), Plan(start, rule))
+
+
+class Counted:
+    """Counts evaluations of an objective while it is in force."""
+
+    def __enter__(self) -> Counted:
+        self.number, self._plain = 0, Objective.evaluate
+
+        def evaluate(objective: Objective, *arguments: Any) -> Any:
+            self.number += 1
+            return self._plain(objective, *arguments)
+
+        Objective.evaluate = evaluate  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Objective.evaluate = self._plain  # type: ignore[method-assign]
+
+
+def evaluations_note(text: Text) -> str:
+    """How many evaluations neural [20,6] takes to within 0.1 % of the error that it ends with."""
+    seen: list[tuple[int, float]] = []
+    with Counted() as counted:
+        rule = StoppingRule(progress=lambda iteration, cost: seen.append((counted.number, float(np.sqrt(cost)))))
+        fit = _fit(Neural(), text, text.start(), rule)
+    first = next(number for number, error in seen if error <= NEAR * seen[-1][1])
+    return (
+        f"{text.name}: neural [20,6] is within 0.1 % of its final error {seen[-1][1]:.5f} after {first} evaluations "
+        f"(wanted: under 100) and ends after {seen[-1][0]} ({fit.stop})"
+    )
+
+
+def peak_share(text: Text, method: Method, layers: tuple[int, ...]) -> float:
+    """Peak memory of a fit, the data with it, over that of the data and all factors."""
+    start = text.start(layers)
+    factors = sum(A.nbytes + 8 * A.shape[1] * text.X.shape[1] for A in start)
+    tracemalloc.start()
+    _fit(method, text, start, StoppingRule(tol=0.0, max_iter=20))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return (text.bytes + peak) / (text.bytes + factors)
+
+
+def memory_notes(text: Text) -> list[str]:
+    """Peak memory of fits in units of the data and the factors together."""
+    return [
+        f"{text.name}: {method.name} {list(layers)}, peak memory {peak_share(text, method, layers):.2f} x the data and "
+        "the factors together (wanted: at most 2)"
+        for method, layers in ((Neural(), LAYERS), (Neural(), LAYERS[:1]), (Hierarchical(), LAYERS[:1]))
+    ]
+
+
+def growth_note(effort: Effort) -> str:
+    """How an evaluation of neural [20,6] grows with the number of documents, also drawn in FIGURE."""
+    rows = []
+    for factor in GROWTH:
+        text = Text(f"{factor}x", zipf_text(factor * effort.documents // 2))
+        A, network, times = text.start(), Network(text.X, Reconstruction()), Times()
+        network.evaluate(A)
+        for _ in range(effort.rounds):
+            with clock(times):
+                network.evaluate(A)
+        rows.append((text.X.nnz, times.median, peak_share(text, Neural(), LAYERS)))
+    entries, seconds = (np.array([row[i] for row in rows]) for i in (0, 1))
+    slope = np.polyfit(np.log(entries), np.log(seconds), 1)[0]
+    _draw_growth(entries, seconds)
+    points = ", ".join(f"{n}: {1e3 * t:.3g} ms, {share:.2f}" for n, t, share in rows)
+    return (
+        f"cost and gradient, neural [20,6], by entries of the data (with peak memory as above): {points}; "
+        f"time grows as entries^{slope:.2f} ({FIGURE})"
+    )
+
+
+def _draw_growth(entries: np.ndarray, seconds: np.ndarray) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(entries, 1e3 * seconds, "o-", color="#0072b2", label="measured")
+    axes.loglog(entries, 1e3 * seconds[0] * entries / entries[0], "--", color="0.6", label="in proportion")
+    axes.set(xlabel="entries that are not zero", ylabel="cost and gradient (ms)", title="neural [20,6] on sparse text")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(FIGURE, dpi=150)
+
+
+def large_rows(effort: Effort, notes: list[str]) -> list[Row]:
+    """All comparisons on sparse text."""
+    rows = []
+    for text in texts(effort, notes):
+        rows += [*product_rows(effort, text), *sklearn_rows(effort, text, notes)]
+        notes += [evaluations_note(text), *memory_notes(text)]
+    notes.append(growth_note(effort))
+    return rows
