@@ -108,5 +108,5 @@ def representatives(records: Records) -> dict[str, Records]:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text)
+    scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

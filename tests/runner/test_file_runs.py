@@ -114,7 +114,7 @@ def test_the_command_line_of_matlab_files_with_listed_labels(command, tmp_path_f
         "max_iter=5",
     )
     assert result.status == 0
-    assert "2 of 24 features and 2 of 27 samples are all zeros" in result.err
+    assert "all zeros are 2 of 24 features (w2, w11) and 2 of 27 samples (0, 20)." in result.err
 
 
 def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_path, file, monkeypatch, caplog, blocks):
@@ -139,7 +139,7 @@ def arrays(**given):
     return lambda path: np.savez(path, **given)
 
 
-ONES = np.ones((4, 3))
+ONES, MTX = np.ones((4, 3)), "%%MatrixMarket matrix coordinate real general"
 # File, how it is made, further options, what the message names.
 BAD = {
     "missing": ("a.npz", lambda path: None, "", ["does not exist", ".npz"]),
@@ -180,9 +180,18 @@ BAD = {
         ["k holds 0", "from 1 to 4"],
     ),
     "known none": ("a.npz", arrays(X=ONES, k=[False] * 4), "dataset.known=k", ["k names no sample"]),
+    "known far": ("a.npz", arrays(X=ONES, k=[1e30]), "dataset.known=k", ["k holds 1e+30", "from 0 to 3"]),
     "known words": ("a.npz", arrays(X=ONES, k=["a"]), "dataset.known=k", ["k holds entries"]),
     "base": ("a.npz", arrays(X=ONES), "dataset.known_base=2", ["dataset.known_base=2"]),
     "orientation": ("a.npz", arrays(X=ONES), "dataset.orientation=rows", ["dataset.orientation=rows"]),
+    "labels": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.labels=y", ["such as 'dataset.labels=[y]'"]),
+    "too large": ("a.npz", arrays(X=ONES * 1e200), "", ["1e+200 as its largest entry", "scale the data"]),
+    "too small": ("a.npz", arrays(X=ONES * 1e-200), "", ["1e-200 as its largest entry", "scale the data"]),
+    "sides": ("a.mtx", text(f"{MTX}\n{2**62} 3 1\n1 1 1\n"), "", ["expected sides of at most"]),
+    "cut short": ("a.mtx", text(f"{MTX}\n3 3 4\n1 1 1\n"), "", ["has 1 entries, but says 4"]),
+    "semicolons": ("a.csv", text("a;b\n1;2\n"), "", ["cells are separated by ';', expected ','"]),
+    "no header": ("a.csv", text("1,0.5,3\n2,0,1\n"), "", ["first line holds numbers (1, 0.5, 3", "a header"]),
+    "empty column": ("a.csv", text("a,b,\n1,2,\n3,4,\n"), "", ["column '' is empty"]),
     "ragged": ("a.csv", text("a,b\n1,2\n3\n"), "", ["line 3 has 1 cells, expected 2"]),
     "text": ("a.csv", text("a,b\n1,2\n3,oops\n"), "", ["column 'b' holds 'oops' in row 2"]),
     "header twice": ("a.csv", text("a,a\n1,2\n"), "", ["'a' twice"]),
@@ -219,3 +228,12 @@ def test_no_path_is_refused(command):
     result = command("dataset=file")
     assert (result.status, result.files) == (2, [])
     assert result.err.startswith("nnmf-run: dataset.path is missing.")
+
+
+@pytest.mark.parametrize("name", ["a (1).npz", "zähl, [x].npz", "it's a=b.npz"])
+def test_a_path_is_taken_as_it_is_typed(command, tmp_path_factory, file, name):
+    path = tmp_path_factory.mktemp("it's (here)") / name
+    shutil.copy(file, path)
+    result = command("dataset=file", f"dataset.path={path}", "layers=2", "max_iter=2", "output=results (é)")
+    assert (result.status, result.err.count("\n")) == (0, 2)
+    assert any(name.startswith("results (é)/runs/") for name in result.files)
