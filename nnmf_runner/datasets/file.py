@@ -79,23 +79,25 @@ class File:
         InputError
             If the file cannot be read or does not hold what the options say.
         """
-        path = self._file()
         with self._refusals():
-            contents = read(path)
-            grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
-            values, features = grid.values, grid.columns
-            if self.orientation == "features_by_samples":
-                features = grid.rows
-            else:
-                values = values.T
-            X = _csr(_real(values)) if sparse.issparse(values) else np.ascontiguousarray(_real(values))  # (m, n)
-            m, n = X.shape
-            labels = [_classes(contents.vector(key), key, n) for key in self.labels]
-            known = None if self.known is None else self._known(contents, n)
-            names = self._names(contents, m) or features
-            names = None if names is None else [_printable(name) for name in names]
-            split_missing(X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
-            _log_zeros(X, names)
+            dataset = self._dataset(read(self._file()))
+            split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
+            _log_zeros(dataset)
+        return dataset
+
+    def _dataset(self, contents: Contents) -> Dataset:
+        grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
+        values, features = grid.values, grid.columns
+        if self.orientation == "features_by_samples":
+            features = grid.rows
+        else:
+            values = values.T
+        X = _csr(_real(values)) if sparse.issparse(values) else np.ascontiguousarray(_real(values))  # (m, n)
+        m, n = X.shape
+        labels = [_classes(contents.vector(key), key, n) for key in self.labels]
+        known = None if self.known is None else self._known(contents, n)
+        names = self._names(contents, m) or features
+        names = None if names is None else [_printable(name) for name in names]
         return Dataset(self.name, X, labels, feature_names=names, known=known)
 
     def identity(self) -> dict[str, Any]:
@@ -209,12 +211,13 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(no name)"
 
 
-def _log_zeros(X: Any, names: list[str] | None) -> None:
+def _log_zeros(dataset: Dataset) -> None:
     """Say which features and samples hold nothing: they stay, with codes of zero."""
+    X = dataset.X
     count = X.count_nonzero if sparse.issparse(X) else partial(np.count_nonzero, X)
     features, samples = (np.flatnonzero(count(axis=axis) == 0) for axis in (1, 0))
     if len(features) or len(samples):
-        shown = _some(features, X.shape[0], "features", names), _some(samples, X.shape[1], "samples")
+        shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
         log.info("dataset=file: all zeros are %s and %s.", *shown)
 
 
