@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Matrix, cross_product
+from nnmf_runner.core.linalg import Matrix, cross_product, parts
 from nnmf_runner.core.nnls import ColumnProblem, Mask, PassiveSystems, ScaledProblem, pivot
 
 # U, V for a term ``A U V^T`` of a derivative with respect to A.
@@ -35,6 +35,20 @@ class Shrinkage:
 NO_SHRINKAGE = Shrinkage()
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A derivative ``inputs outer^T + A small`` whose first product is still to be formed.
+
+    Attributes
+    ----------
+    outer : ndarray of shape (k, n)
+    small : ndarray of shape (k, k)
+    """
+
+    outer: Matrix
+    small: Matrix
+
+
 @dataclass
 class Layer:
     """A solved layer: its input, its codes, and what the backward pass needs.
@@ -42,7 +56,8 @@ class Layer:
     Attributes
     ----------
     A : ndarray of shape (k_in, k)
-    inputs : ndarray or sparse matrix of shape (k_in, n)
+    inputs : ndarray or sparse matrix of shape (k_in, n), or None
+        None where the caller forms all products with them.
     S : ndarray of shape (k, n)
         The codes, ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``.
     gram, cross : ndarray of shape (k, k) and (k, n)
@@ -77,8 +92,8 @@ class Layer:
         """``A^T A T`` over the known entries, for T of shape (k, n)."""
         return self.gram @ T
 
-    def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
-        """Derivative with respect to A, shape (k_in, k), over the known entries; the inputs are read once.
+    def reading(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Reading:
+        """Derivative with respect to A, shape (k_in, k), before the inputs are read.
 
         That is ``inputs right^T + sum A U V^T`` over `pairs`, and what passes through the codes,
         ``inputs V^T - A (S V^T + V S^T)`` for the `adjoint` V.
@@ -88,7 +103,12 @@ class Layer:
         if adjoint is not None:
             cross = self.S @ adjoint.T
             small.append(-cross - cross.T)
-        return self.inputs @ reduce(np.add, outer).T + self.A @ reduce(np.add, small)
+        return Reading(reduce(np.add, outer), reduce(np.add, small))
+
+    def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
+        """Derivative with respect to A over the known entries, see `reading`; the inputs are read once."""
+        reading = self.reading(right, pairs, adjoint)
+        return self.inputs @ reading.outer.T + self.A @ reading.small
 
     def penalty(self) -> float:
         """``2 l1 sum S + l2 ||S||^2``: what the penalties add to ``||inputs - A S||^2``."""
@@ -161,6 +181,7 @@ def forward(
     *,
     mask: Mask | None = None,
     shrinkage: Shrinkage = NO_SHRINKAGE,
+    cross: Matrix | None = None,
 ) -> Layer:
     """Compute ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2`` and what its derivative needs.
 
@@ -176,12 +197,14 @@ def forward(
         True where an entry of dense `inputs` is known; the others are zero and left out.
     shrinkage : Shrinkage
         Its `l1` and `l2`.
+    cross : ndarray of shape (k, n), optional
+        ``A^T inputs``, where it is known already.
 
     Returns
     -------
     Layer
     """
-    cross = cross_product(A, inputs)
+    cross = cross_product(A, inputs) if cross is None else cross
     gram = A.T @ A if mask is None else _column_grams(A, mask)
     penalised = (gram, cross)
     if shrinkage is not NO_SHRINKAGE:
@@ -190,6 +213,64 @@ def forward(
     solution = pivot(problem, warm)
     solved = (A, inputs, problem.unit * solution.S, gram, cross, problem.unit, solution.systems, shrinkage)
     return Layer(*solved) if mask is None else MaskedLayer(*solved, mask)
+
+
+def solve_layers(
+    A: Sequence[Matrix],
+    X: Any,
+    warm: list[PassiveSystems] | None = None,
+    *,
+    mask: Mask | None = None,
+    shrinkage: Sequence[Shrinkage] = (),
+    cross: Matrix | None = None,
+) -> list[Layer]:
+    """Forward pass: ``S_0 = q(A_0, X)``, then ``S_l = q(A_l, S_{l-1})``.
+
+    Parameters
+    ----------
+    A : sequence of ndarray of shape (k_{l-1}, k_l)
+    X : ndarray or sparse matrix of shape (m, n)
+    warm : list of PassiveSystems, optional
+        Systems of an earlier pass over the same columns.
+    mask : ndarray of bool, shape (m, n), optional
+        True where an entry of dense X is known.
+    shrinkage : sequence of Shrinkage
+        Penalties on the codes, one a layer, or none.
+    cross : ndarray of shape (k_0, n), optional
+        ``A_0^T X``, where it is known already.
+
+    Returns
+    -------
+    list of Layer
+    """
+    layers: list[Layer] = []
+    for i, factor in enumerate(A):
+        layers.append(
+            forward(
+                factor,
+                layers[-1].S if layers else X,
+                warm[i] if warm else None,
+                mask=None if layers else mask,
+                shrinkage=shrinkage[i] if shrinkage else NO_SHRINKAGE,
+                cross=None if layers else cross,
+            )
+        )
+    return layers
+
+
+def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
+    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries.
+
+    Parameters
+    ----------
+    A : ndarray of shape (k_in, k)
+    inputs : ndarray or sparse matrix of shape (k_in, n)
+    mask : ndarray of bool, shape (k_in, n), optional
+    """
+    S = cross_product(A, inputs)
+    for part in parts(inputs.shape[1]):  # which bounds what is needed beside the codes
+        S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S
+    return S
 
 
 def _column_grams(A: Matrix, mask: Mask) -> Matrix:

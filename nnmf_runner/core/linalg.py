@@ -11,6 +11,9 @@ from scipy.sparse.linalg import svds
 
 Matrix = NDArray[np.floating[Any]]
 
+# Columns that are worked on at a time where that bounds the memory: enough that calls cost little beside arithmetic.
+PART = 4096
+
 
 def cross_product(A: Matrix, X: Any) -> Matrix:
     """``A^T X`` as an array; A of shape (m, k), X dense or sparse of shape (m, n)."""
@@ -24,6 +27,11 @@ def canonical(X: Any) -> Any:
     X = X.copy()
     X.sum_duplicates()
     return X
+
+
+def parts(n: int, size: int = PART) -> list[slice]:
+    """``range(n)`` in slices of at most `size`."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def squared_norm(X: Any) -> float:

@@ -153,7 +153,8 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
 def _step(F: Matrix, G: Matrix) -> float:
     """``||f - P(f - g)||``; entrywise that is ``min(f, g)``."""
     norm = _norm(F)
-    return _norm(np.minimum(F / max(norm, np.finfo(float).tiny), G * norm))
+    f = F / max(norm, np.finfo(float).tiny)
+    return _norm(np.minimum(f, G * norm, out=f))
 
 
 def _norm(M: Matrix) -> float:

@@ -1,40 +1,74 @@
 """The neural objective: forward through all layers, cost, backward to all factors.
 
-Every term is a sum over columns, so the objective is evaluated on blocks of columns and the parts are added:
-full batch, minibatch and data larger than memory are one mechanism.
+Every term is a sum over columns, so the objective is evaluated on blocks of columns and these are added: full batch,
+minibatch and data larger than memory are one mechanism.  Within a block the data are read twice, once for
+``A_0^T X`` and once for what the derivative by ``A_0`` multiplies them with; everything in between has k rows, and is
+done for a part of the columns at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-from nnmf_runner.core.costs import Cost, Derivative, LabelDerivative, Labels, label_map
-from nnmf_runner.core.layer import NO_SHRINKAGE, Layer, Shrinkage, forward
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.costs import Cost, Derivative, Labels, label_map
+from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
+from nnmf_runner.core.linalg import Matrix, cross_product, parts
 from nnmf_runner.core.nnls import Index, Mask, PassiveSystems
 from nnmf_runner.core.regularisation import Penalty
 
 
 @dataclass
-class Block:
-    """Some columns of the data, which of them are labelled, and the systems their last evaluation ended with."""
+class Part:
+    """Columns that are worked on at a time.
 
+    Attributes
+    ----------
+    within : slice
+        Where they stand in their block.
+    columns : slice or ndarray of int
+        Which of the data they are.
+    known : ndarray of int
+        Which of them are labelled, counted from the first of them.
+    warm : list of PassiveSystems or None
+        The systems that their last evaluation ended with.
+    """
+
+    within: slice
     columns: slice | Index
     known: Index
     warm: list[PassiveSystems] | None = None
 
 
 @dataclass(frozen=True)
+class Block:
+    """Columns whose cost and gradient are evaluated together.
+
+    Attributes
+    ----------
+    columns : slice or ndarray of int
+    size : int
+    unit : float
+        The unit of the cost for these columns by themselves.
+    parts : list of Part
+    """
+
+    columns: slice | Index
+    size: int
+    unit: float
+    parts: list[Part]
+
+
+@dataclass
 class Evaluation:
-    """Relative cost of a block, its gradient with respect to every variable, and the codes of every layer."""
+    """Relative cost of some columns and its gradient with respect to every variable."""
 
     value: float
     gradients: list[Matrix]
-    codes: list[Matrix]
 
 
 @dataclass(frozen=True)
@@ -91,9 +125,10 @@ class Network:
     def __init__(
         self, X: Any, cost: Cost, labels: Labels | None = None, *, mask: Mask | None = None, terms: Terms | None = None
     ) -> None:
-        self.X, self.cost, self.labels, self.mask, self.terms = X, cost.of(X), labels, mask, terms or Terms()
+        self.X, self.mask = X, mask
+        self.cost, self.labels, self.terms = cost.of(X), labels, terms or Terms()
         self.norm = cost.unit(X)
-        self.everything = self._block(slice(None))
+        self.everything = self._block(slice(None), X.shape[1], self.norm)
         self._last_codes: Matrix = np.empty((0, X.shape[1]))
 
     @property
@@ -127,11 +162,16 @@ class Network:
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
         """A random partition of the columns into blocks of at most `size`."""
         order = rng.permutation(self.X.shape[1])
-        return [self._block(np.sort(order[start : start + size])) for start in range(0, len(order), size)]
+        chosen = [np.sort(order[part]) for part in parts(len(order), size)]
+        return [self._block(which, len(which), self.cost.unit(self.X[:, which])) for which in chosen]
 
-    def _block(self, columns: slice | Index) -> Block:
-        known = np.flatnonzero(self.labels.known[columns]) if self.labels else np.empty(0, np.intp)
-        return Block(columns, known)
+    def _block(self, which: slice | Index, size: int, unit: float) -> Block:
+        of_data = [part if isinstance(which, slice) else which[part] for part in parts(size)]
+        return Block(which, size, unit, [self._part(*both) for both in zip(parts(size), of_data, strict=True)])
+
+    def _part(self, within: slice, which: slice | Index) -> Part:
+        known = np.flatnonzero(self.labels.known[which]) if self.labels else np.empty(0, np.intp)
+        return Part(within, which, known)
 
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
         """Cost and gradient at `variables`, over all columns or those of `block`.
@@ -149,51 +189,130 @@ class Network:
         Evaluation
         """
         block = block or self.everything
-        whole = block is self.everything
-        X = self.X if whole else self.X[:, block.columns]
-        mask = self.mask if whole or self.mask is None else self.mask[:, block.columns]
         given, _, B = self.split(variables)
-        A = self.factors(variables)
-        layers = solve_layers(A, X, block.warm, mask=mask, shrinkage=self.shrinkage(variables))
-        block.warm = [layer.systems for layer in layers]
+        A, shrinkage = self.factors(variables), self.shrinkage(variables)
+        X = self.X if block is self.everything else self.X[:, block.columns]
+        products = cross_product(A[0], X)  # (k_0, n)
+        solved: Iterable[tuple[Part, list[Layer]]] = (
+            (part, self._forward(part, A, X, products, shrinkage)) for part in block.parts
+        )  # one part at a time is in the memory,
+        if self.labels and B is None:
+            solved = list(solved)  # unless the best map needs the codes of all
+            B = self._best_map(self.labels, solved)
+        total = _Total(len(variables))
+        for part, layers in solved:
+            self._add(total, block, part, layers, products, B)
+        if total.small is not None:
+            total.add(0, X @ products.T, 1.0 / self.norm)
+            total.add(0, A[0] @ total.small, 1.0 / self.norm)
+        self._add_penalties(total, A, block.size / self.X.shape[1])
+        return Evaluation(total.value, self._by_given(given, A, total.gradients))
 
-        part = self.cost.evaluate(layers, self.norm if whole else self.cost.unit(X))
-        value = part.value / self.norm
-        if self.labels:
-            labels = self._label_term(self.labels, layers[-1].S, block, B)
-            value += labels.value
-            part.dS[-1] = self.norm * labels.dS + (0.0 if part.dS[-1] is None else part.dS[-1])
-        back = backward(layers, part)
-        gradients = [gradient / self.norm for gradient in back.A]
+    def _add(
+        self, total: _Total, block: Block, part: Part, layers: list[Layer], products: Matrix, B: Matrix | None
+    ) -> None:
+        """Add what a part has of cost and gradient, but the product that reads the data: put into `products` what
+        they are to be multiplied with."""
+        term = self.cost.evaluate(layers, block.unit * layers[0].S.shape[1] / block.size)
+        total.value += term.value / self.norm
+        if self.labels and B is not None:
+            self._add_labels(total, term, self.labels, layers[-1].S, part, B)
+        back = backward(layers, term, read_first=self.mask is not None)
+        if back.reading is not None:
+            products[:, part.within] = back.reading.outer
+            total.add_small(back.reading.small)
+        by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []
+        for i, gradient in enumerate([*back.A, *by_l1]):
+            total.add(i, gradient, 1.0 / self.norm)
+        for layer in layers:
+            layer.systems.forget()
+
+    def _forward(
+        self, part: Part, A: Sequence[Matrix], X: Any, products: Matrix, shrinkage: Sequence[Shrinkage]
+    ) -> list[Layer]:
+        mask = None if self.mask is None else self.mask[:, part.columns]
+        inputs = None if sparse.issparse(X) else X[:, part.within]
+        cross = products[:, part.within]
+        layers = solve_layers(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross)
+        part.warm = [layer.systems for layer in layers]
+        return layers
+
+    def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
+        """Codes of every layer for all columns, shapes (k_l, n)."""
+        products = cross_product(A[0], self.X)
+        codes = [np.empty((factor.shape[1], self.X.shape[1])) for factor in A]
+        for part in self.everything.parts:
+            for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
+                S[:, part.within] = layer.S
+                layer.systems.forget()
+        return codes
+
+    def _add_labels(
+        self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix
+    ) -> None:
+        """Add the weighted label cost of a part; it enters the derivative by the last codes, zero where unknown."""
+        Y = labels.Y[:, part.columns][:, part.known]
+        found = labels.cost.evaluate(S[:, part.known], Y, B)
+        total.value += labels.scale * found.value
+        if self.learns_map:
+            total.add(-1, found.dB, labels.scale)
+        dS = np.zeros_like(S) if term.dS[-1] is None else term.dS[-1]
+        dS[:, part.known] += self.norm * labels.scale * found.dS
+        term.dS[-1] = dS
+
+    def _add_penalties(self, total: _Total, A: Sequence[Matrix], share: float) -> None:
+        """Add the `share` of the penalties on A that a block has."""
         for i, penalty in enumerate(self.terms.on_A):
-            share = X.shape[1] / self.X.shape[1]
-            value += share * penalty.value(A[i])
-            gradients[i] = gradients[i] + share * penalty.gradient(A[i])
+            total.value += share * penalty.value(A[i])
+            total.add(i, penalty.gradient(A[i]), share)
+
+    def _by_given(self, given: Sequence[Matrix], A: Sequence[Matrix], gradients: list[Matrix]) -> list[Matrix]:
+        """From gradients by the factors to those by the variables that give them."""
         if self.terms.unit_columns:
-            gradients = [_of_direction(*parts) for parts in zip(given, A, gradients, strict=True)]
-        if self.terms.learn_l1:
-            gradients += [gradient / self.norm for gradient in _by_l1(layers, back.V)]
-        if B is not None:
-            gradients.append(labels.dB)
-        return Evaluation(value, gradients, [layer.S for layer in layers])
+            directions = zip(given, A, gradients, strict=False)
+            gradients[: len(A)] = [_of_direction(*factor) for factor in directions]
+        return gradients
 
-    def _label_term(self, labels: Labels, S: Matrix, block: Block, B: Matrix | None) -> LabelDerivative:
-        """Weighted label cost of a block; its dS has shape (k, n) with zeros in unknown columns."""
-        if B is None:
-            B = self._best_map(labels, S, block)
-        Y = labels.Y[:, block.columns][:, block.known]
-        term = labels.cost.evaluate(S[:, block.known], Y, B)
-        dS = np.zeros_like(S)
-        dS[:, block.known] = labels.scale * term.dS
-        return LabelDerivative(labels.scale * term.value, dS, labels.scale * term.dB)
+    def _best_map(self, labels: Labels, solved: Sequence[tuple[Part, list[Layer]]]) -> Matrix:
+        """The label map that predicts best from the newest codes."""
+        rank = len(solved[0][1][-1].S)
+        if len(self._last_codes) != rank:
+            self._last_codes = np.zeros((rank, self.X.shape[1]))
+        for part, layers in solved:
+            self._last_codes[:, part.columns] = layers[-1].S
+        return label_map(self._last_codes[:, labels.known], labels.Y[:, labels.known])
 
-    def _best_map(self, labels: Labels, S: Matrix, block: Block) -> Matrix:
-        if block is self.everything:
-            self._last_codes = S.copy()
+
+class _Total:
+    """What the parts of a block add up to.
+
+    Attributes
+    ----------
+    value : float
+    gradients : list of ndarray
+        One a variable, as far as something has been added.
+    small : ndarray of shape (k_0, k_0) or None
+        That of the first layer's `Reading`.
+    """
+
+    def __init__(self, n_variables: int) -> None:
+        self.value = 0.0
+        self.gradients: list[Any] = [None] * n_variables
+        self.small: Matrix | None = None
+
+    def add(self, i: int, gradient: Matrix | None, scale: float) -> None:
+        """Add a gradient, which is overwritten, with this weight to that by variable i; None for zero."""
+        if gradient is None:
+            return
+        gradient *= scale
+        if self.gradients[i] is None:
+            self.gradients[i] = gradient
         else:
-            self._last_codes[:, block.columns] = S
-        known = self.everything.known
-        return label_map(self._last_codes[:, known], labels.Y[:, known])
+            self.gradients[i] += gradient
+
+    def add_small(self, small: Matrix) -> None:
+        """Add to `small`."""
+        self.small = small if self.small is None else self.small + small
 
 
 def _length(A: Matrix) -> Matrix:
@@ -213,62 +332,25 @@ def _by_l1(layers: list[Layer], V: list[Matrix | None]) -> list[Matrix]:
     return [o if v is None else o - v.sum(axis=1, keepdims=True) for o, v in zip(own, V, strict=True)]
 
 
-def solve_layers(
-    A: Sequence[Matrix],
-    X: Any,
-    warm: list[PassiveSystems] | None = None,
-    *,
-    mask: Mask | None = None,
-    shrinkage: Sequence[Shrinkage] = (),
-) -> list[Layer]:
-    """Forward pass: ``S_0 = q(A_0, X)``, then ``S_l = q(A_l, S_{l-1})``.
-
-    Parameters
-    ----------
-    A : sequence of ndarray of shape (k_{l-1}, k_l)
-    X : ndarray or sparse matrix of shape (m, n)
-    warm : list of PassiveSystems, optional
-        Systems of an earlier pass over the same columns.
-    mask : ndarray of bool, shape (m, n), optional
-        True where an entry of dense X is known.
-    shrinkage : sequence of Shrinkage
-        Penalties on the codes, one a layer, or none.
-
-    Returns
-    -------
-    list of Layer
-    """
-    layers: list[Layer] = []
-    for i, factor in enumerate(A):
-        layers.append(
-            forward(
-                factor,
-                layers[-1].S if layers else X,
-                warm[i] if warm else None,
-                mask=None if layers else mask,
-                shrinkage=shrinkage[i] if shrinkage else NO_SHRINKAGE,
-            )
-        )
-    return layers
-
-
 @dataclass(frozen=True)
 class Backward:
-    """Derivatives by every ``A_l``, and every layer's `Layer.adjoint`, None where it is zero."""
+    """Derivatives by every ``A_l``, None for zero; without the first one's `reading`, where it is still to be made;
+    and every layer's `Layer.adjoint`, None where it is zero."""
 
-    A: list[Matrix]
+    A: list[Matrix | None]
     V: list[Matrix | None]
+    reading: Reading | None
 
 
-def backward(layers: list[Layer], part: Derivative) -> Backward:
+def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Backward:
     """Gradient with respect to every ``A_l`` from the partial derivatives of a cost.
 
     From the last layer down, the derivative with respect to the codes passes through the layer's solve and
-    becomes that of the codes below.  The data enter one product, ``X right^T``.
+    becomes that of the codes below.  The data enter one product, ``X right^T``, and only if `read_first`.
     """
-    gradients: list[Matrix] = []
-    adjoints: list[Matrix | None] = []
+    gradients, adjoints = list(part.direct), list(part.dS)
     from_above: Matrix | None = None
+    reading = None
     for i in reversed(range(len(layers))):
         layer, right = layers[i], part.right[i]
         dS, V = _add(part.dS[i], from_above), None
@@ -276,12 +358,14 @@ def backward(layers: list[Layer], part: Derivative) -> Backward:
         if dS is not None:
             V = layer.adjoint(dS)  # (k_l, n)
             from_above = layer.A @ V if i else None
-        gradient = part.direct[i]
-        if right is not None or V is not None:
-            gradient = _add(gradient, layer.derivative(right, part.pairs[i], V))
-        gradients.append(np.zeros_like(layer.A) if gradient is None else gradient)
-        adjoints.append(V)
-    return Backward(gradients[::-1], adjoints[::-1])
+        adjoints[i] = V
+        if right is None and V is None:
+            continue
+        if i or read_first:
+            gradients[i] = _add(gradients[i], layer.derivative(right, part.pairs[i], V))
+        else:
+            reading = layer.reading(right, part.pairs[0], V)
+    return Backward(gradients, adjoints, reading)
 
 
 def _add(left: Matrix | None, right: Matrix | None) -> Matrix | None:

@@ -282,6 +282,12 @@ class PassiveSystems:
         self._stacks.forget()
         return self
 
+    def forget(self) -> None:
+        """Drop what is kept from one solve to the next and cheap to make again; the passive sets stay."""
+        self._gathered = None
+        if self._stacks is not None:
+            self._stacks.forget()
+
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
         if self._stacks is not None:
@@ -317,6 +323,9 @@ class ColumnSystems(PassiveSystems):
         self._gram = gram
         self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
         return self
+
+    def forget(self) -> None:
+        """Nothing is kept that is cheap to make again, see `PassiveSystems.forget`."""
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""

@@ -6,6 +6,7 @@ Each minimises a `Network` from given variables under a `Monitor`, and returns t
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -43,8 +44,6 @@ class Objective:
         self.shapes = [variable.shape for variable in start]
         self.ends = np.cumsum([variable.size for variable in start])
         self.nonnegative = network.nonnegative(start)
-        bounds = [np.full(v.size, 0.0 if sign else -np.inf) for v, sign in zip(start, self.nonnegative, strict=True)]
-        self.lower = np.concatenate(bounds)
 
     def pack(self, variables: Sequence[Matrix]) -> Matrix:
         """All variables, or all gradients, as one vector."""
@@ -57,7 +56,15 @@ class Objective:
 
     def project(self, x: Matrix) -> Matrix:
         """Nearest feasible vector; changes `x` in place."""
-        return np.maximum(x, self.lower, out=x)
+        for variable, sign in zip(self.unpack(x), self.nonnegative, strict=True):
+            if sign:
+                np.maximum(variable, 0.0, out=variable)
+        return x
+
+    def bounds(self) -> optimize.Bounds:
+        """The feasible set in scipy's form."""
+        sizes = np.diff(self.ends, prepend=0)
+        return optimize.Bounds(np.repeat([0.0 if sign else -np.inf for sign in self.nonnegative], sizes), np.inf)
 
     def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
         """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
@@ -264,35 +271,45 @@ class SpectralProjectedGradient:
         objective = Objective(network, start)
         x = objective.pack(start)
         value, gradient = objective.evaluate(x)
-        costs = [value]
+        costs = deque([value], maxlen=self.memory)
         spectral = 1.0 / max(np.abs(objective.project(x - gradient) - x).max(), np.finfo(float).tiny)
         while not monitor.watch(value, objective.stationarity(x, gradient)):
-            direction = objective.project(x - spectral * gradient) - x
-            step = _nonmonotone_search(objective, x, direction, max(costs[-self.memory :]), gradient)
-            if step is None:
+            candidate = objective.project(x - spectral * gradient)
+            slope = float(gradient @ (candidate - x))
+            found = _nonmonotone_search(objective, x, candidate, max(costs), slope)
+            if found is None:
                 monitor.stop = Stop.LINE_SEARCH
                 break
-            x_new, value, gradient_new = step
-            s, y = x_new - x, gradient_new - gradient
-            curvature = float(s @ y)
-            spectral = float(np.clip(s @ s / curvature, 1e-10, 1e10)) if curvature > 0 else 1e10
-            x, gradient = x_new, gradient_new
+            value, new_gradient = found
+            spectral = _spectral_step(x, gradient, candidate, new_gradient)
+            x, gradient = candidate, new_gradient
             costs.append(value)
         return objective.unpack(x)
 
 
+def _spectral_step(x: Matrix, gradient: Matrix, new_x: Matrix, new_gradient: Matrix) -> float:
+    """Inverse of the curvature that was met between two points; overwrites the vectors of the first."""
+    x -= new_x
+    gradient -= new_gradient
+    curvature = float(x @ gradient)
+    return float(np.clip(x @ x / curvature, 1e-10, 1e10)) if curvature > 0 else 1e10
+
+
 def _nonmonotone_search(
-    objective: Objective, x: Matrix, direction: Matrix, highest: float, gradient: Matrix
-) -> tuple[Matrix, float, Matrix] | None:
-    """First of the halved steps along `direction` with enough decrease below `highest`; None if there is none."""
-    slope = float(gradient @ direction)
+    objective: Objective, x: Matrix, candidate: Matrix, highest: float, slope: float
+) -> tuple[float, Matrix] | None:
+    """Halve the way from `x` to `candidate`, in place, until the cost is enough below `highest`.
+
+    Returns cost and gradient there; None if there is no such place.
+    """
     step = 1.0
     while step > 1e-15:
-        candidate = objective.project(x + step * direction)
-        value, new_gradient = objective.evaluate(candidate)
+        value, gradient = objective.evaluate(candidate)
         if value <= highest + 1e-4 * step * slope:
-            return candidate, value, new_gradient
+            return value, gradient
         step /= 2.0
+        candidate += x
+        candidate /= 2.0
     return None
 
 
@@ -332,7 +349,7 @@ class LBFGS:
                     x,
                     jac=True,
                     method="L-BFGS-B",
-                    bounds=optimize.Bounds(objective.lower, np.inf),
+                    bounds=objective.bounds(),
                     callback=run.accept,
                     options={
                         "maxcor": self.memory, "maxls": 30, "ftol": 0.0, "gtol": 0.0,

@@ -14,7 +14,7 @@ from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
-from nnmf_runner.core.network import Network, Terms, solve_layers
+from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
 from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, loss_parameters
 
@@ -71,13 +71,11 @@ class Neural(Method):
         network = Network(problem.X, problem.cost, labels, mask=problem.mask, terms=terms)
         variables = [*start, *self.first_l1(terms, start)]
         if labels is not None and labels.learn_map:
-            codes = solve_layers(start, problem.X, mask=problem.mask, shrinkage=terms.on_S)[-1].S
-            variables.append(_best_map(codes, labels))
+            variables.append(_best_map(network.codes(start, terms.on_S)[-1], labels))
         monitor = Monitor(plan.rule)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
         A, on_S = network.factors(variables), network.shrinkage(variables)
-        warm = network.everything.warm
-        S = [layer.S for layer in solve_layers(A, problem.X, warm, mask=problem.mask, shrinkage=on_S)]
+        S = network.codes(A, on_S)
         B = None
         if labels is not None:
             B = network.split(variables)[2] if labels.learn_map else _best_map(S[-1], labels)

@@ -13,7 +13,7 @@ from nnmf_runner.core.costs import (
     SquaredLabels,
     label_map,
 )
-from nnmf_runner.core.network import solve_layers
+from nnmf_runner.core.layer import solve_layers
 
 
 def one_hot(rng, classes, n):

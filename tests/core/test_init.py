@@ -4,7 +4,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, Saved, nndsvd
-from nnmf_runner.core.network import solve_layers
+from nnmf_runner.core.layer import solve_layers
 
 FRESH = [name for name in INITIALISATIONS if name != "saved"]
 ALL = [*((name, {}) for name in FRESH), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]
