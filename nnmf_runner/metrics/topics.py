@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.metrics.recovery import unit_weights
 
 # Features by topic, best first; -1 fills up a topic that has fewer.
 Words = NDArray[np.intp]
@@ -83,8 +82,9 @@ def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of shape (k,)
-        A pair that never occurs together counts -1; one that always does counts 0, for it tells nothing.  NaN for
-        a topic of less than two features.
+        A pair that never occurs together counts -1, the limit of the formula (a small number in the place of the share
+        of samples, as some programs have it, gives more); one that always does counts 0, for it tells nothing.  NaN
+        for a topic of less than two features.
 
     References
     ----------
@@ -122,7 +122,8 @@ def topic_diversity(top: Words) -> float | None:
 
     References
     ----------
-    A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020.
+    A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020,
+    of the top 25 words.
     """
     present = top[top >= 0]
     return len(np.unique(present)) / len(present) if len(present) else None
@@ -131,14 +132,27 @@ def topic_diversity(top: Words) -> float | None:
 def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
     """What share of every topic each topic below has, shape (k_{l-1}, k_l); columns sum to one.
 
-    Of `unit_weights`, negative ones count nothing; a column without positive ones stays zero.
+    With them the words of a topic are a mixture of those of the topics below: of nonnegative factors,
+    ``feature_shares(topics_below @ A) = feature_shares(topics_below) @ tree_weights(topics_below, A)``.
+    Negative weights count nothing; a column without positive ones stays zero.
 
     Parameters
     ----------
     topics_below : ndarray of shape (m, k_{l-1})
     A : ndarray of shape (k_{l-1}, k_l)
     """
-    return _shares(np.maximum(unit_weights(topics_below, A), 0.0))
+    return feature_shares(A * np.maximum(topics_below, 0.0).sum(axis=0)[:, None])
+
+
+def topic_shares(topics: Matrix, S: Matrix) -> Matrix:
+    """What share of the approximation ``topics @ S`` every topic has, by the sums of entries, shape (k,).
+
+    Parameters
+    ----------
+    topics : ndarray of shape (m, k)
+    S : ndarray of shape (k, n)
+    """
+    return _shares(np.abs(topics).sum(axis=0) * np.abs(S).sum(axis=1))
 
 
 def _best(scores: Matrix, n: int) -> Words:
