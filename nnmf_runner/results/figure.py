@@ -269,7 +269,8 @@ def images(view: View) -> Figure:
     figure.suptitle(f"{view.dataset.name}: {view.title}", fontsize=10)
     parts = figure.subfigures(len(down), 1, height_ratios=down, squeeze=False)[:, 0]
     for level, (part, topics, rows) in enumerate(zip(parts, view.topics, down, strict=True)):
-        part.suptitle(f"layer {level}, {_count(topics.shape[1])}", fontsize=8, x=0.01, ha="left")
+        heading = f"layer {level}, {_count(topics.shape[1])} with their shares of the approximation"
+        part.suptitle(heading, fontsize=8, x=0.01, ha="left")
         for j, ax in enumerate(part.subplots(rows, across, squeeze=False).flat):
             ax.set_axis_off()
             if j < topics.shape[1]:
@@ -323,9 +324,7 @@ def topic_tree(record: dict[str, Any]) -> Figure:
                 if share >= FAINT:
                     _link(ax, places[level - 1][i], places[level][j], share, colour)
     if len(topics) > 1:
-        legend = (
-            "in italics: what sets a topic apart; the wider a link, the more of the right topic is the left one"
-        )
+        legend = "in italics: what sets a topic apart; the wider a link, the more of the right topic is the left one"
         ax.text(size[0] / 2, size[1] - 0.16, legend, ha="center", va="center", fontsize=6.5, color="0.4")
     return figure
 
