@@ -324,7 +324,7 @@ def topic_tree(record: dict[str, Any]) -> Figure:
                 if share >= FAINT:
                     _link(ax, places[level - 1][i], places[level][j], share, colour)
     if len(topics) > 1:
-        legend = "in italics: what sets a topic apart; the wider a link, the more of the right topic is the left one"
+        legend = "in italics: what sets a topic apart; width of a link: share of the left topic in the right one"
         ax.text(size[0] / 2, size[1] - 0.16, legend, ha="center", va="center", fontsize=6.5, color="0.4")
     return figure
 

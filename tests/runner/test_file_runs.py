@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import io, sparse
 from nnmf_runner.core.streams import stream
 from nnmf_runner.methods import METHODS
 from nnmf_runner.results import figure
+from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import folder_name, read_factors
 from nnmf_runner.run import known_labels, run_one
 
@@ -129,6 +131,30 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     assert "no heatmaps: dataset.path=" in caplog.text
     assert "does not exist" in caplog.text
     assert all("convergence" in path.name for path in drawn)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["neural", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hier", "deep", "semi", "sparse_coding"))],
+)
+def test_nothing_of_a_run_is_of_the_shape_of_sparse_data(configure, tmp_path, rng, method):
+    side = 30_000  # 7200 MB, were it dense
+    X = sparse.csr_array(sparse.random_array((side, side), density=1e-5, rng=rng))
+    X = X + sparse.csr_array((np.ones(40_000), np.divmod(np.arange(40_000), 200)), shape=X.shape)
+    X = sparse.csr_array(X.astype(np.float32))
+    stored = {f"X_{part}": getattr(X, part) for part in ("data", "indices", "indptr", "shape")}
+    np.savez(tmp_path / "a.npz", **stored, names=np.arange(side).astype(str), y=np.arange(side) % 3)
+    given = ["dataset=file", f"dataset.path={tmp_path}/a.npz", "dataset.labels=[y]", "label_fraction=0.1"]
+    config = configure(*given, f"method={method}", "layers=3-2", "max_iter=2", f"output={tmp_path}")
+    tracemalloc.start()
+    try:
+        outcome = run_one(config, 0)
+        collect(outcome.folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert outcome.record["topics"]
+    assert peak < 60e6  # bytes; labels, names and factors of rank three are a few MB each
 
 
 def text(content):
