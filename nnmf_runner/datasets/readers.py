@@ -6,6 +6,7 @@ import csv
 import gzip
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def read_h5ad(path: Path) -> Contents:
 
 
 def _check_unique(header: Sequence[str]) -> None:
-    if twice := [name for name in header if header.count(name) > 1]:
+    if twice := [name for name, times in Counter(header).items() if times > 1]:
         raise ContentError(f"its header has {twice[0]!r} twice")
 
 
