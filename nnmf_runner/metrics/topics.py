@@ -5,6 +5,7 @@ Topics are columns of length m, one weight a feature ("word").  Nothing here dep
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -31,7 +32,7 @@ def top_features(topics: Matrix, n: int) -> Words:
     ndarray of int, shape (k, n)
         Only features of positive weight; -1 where there are no more.
     """
-    return _best(topics, n)
+    return _best(topics.T, n)
 
 
 def distinctive_features(topics: Matrix, n: int) -> Words:
@@ -58,10 +59,8 @@ def distinctive_features(topics: Matrix, n: int) -> Words:
     classification, clustering, and applications", 2009.
     """
     p = feature_shares(topics)  # (m, k)
-    mean = p.mean(axis=1, keepdims=True)
-    present = p > 0
-    ratio = np.divide(p, mean, out=np.ones_like(p), where=present)
-    return _best(p * np.log(ratio, out=np.zeros_like(p), where=present), n)
+    mean = p.mean(axis=1)
+    return _best((share * np.log(np.divide(share, mean, out=np.ones_like(share), where=share > 0)) for share in p.T), n)
 
 
 def feature_shares(topics: Matrix) -> Matrix:
@@ -155,11 +154,14 @@ def topic_shares(topics: Matrix, S: Matrix) -> Matrix:
     return _shares(np.abs(topics).sum(axis=0) * np.abs(S).sum(axis=1))
 
 
-def _best(scores: Matrix, n: int) -> Words:
-    """Rows of the n largest positive scores of every column, shape (k, n), filled up with -1."""
-    order = np.argsort(-scores, axis=0, kind="stable")[:n]  # (n or m, k)
-    order = np.where(np.take_along_axis(scores, order, axis=0) > 0, order, -1)
-    return np.pad(order, ((0, n - len(order)), (0, 0)), constant_values=-1).T
+def _best(scores: Iterable[NDArray[np.floating]], n: int) -> Words:
+    """Places of the n largest positive scores of every topic, shape (k, n), filled up with -1."""
+    best = []
+    for score in scores:  # one after the other, for a vocabulary can be large
+        order = np.argsort(-score, kind="stable")[:n]
+        order[score[order] <= 0] = -1
+        best.append(np.pad(order, (0, n - len(order)), constant_values=-1))
+    return np.array(best)
 
 
 def _shares(M: Matrix) -> Matrix:
