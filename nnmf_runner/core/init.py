@@ -14,7 +14,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.core.files import FACTORS, digest, numbered, read_arrays
-from nnmf_runner.core.layer import forward
+from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Matrix, cross_product, truncated_svd
 from nnmf_runner.core.updates import HALS, lift_zeros
 
@@ -79,7 +79,7 @@ class NNDSVD(Initialisation):
         for rank in layers:
             A = self._filled(nndsvd(inputs, rank, rng), rng)
             factors.append(_unit_columns(A))
-            inputs = forward(factors[-1], inputs).S
+            inputs = solve_codes(factors[-1], inputs)
         return factors
 
     def _filled(self, A: Matrix, rng: np.random.Generator) -> Matrix:
@@ -114,12 +114,12 @@ class Greedy(Initialisation):
         inputs, update = X, HALS()
         for rank in layers:
             A = lift_zeros(_unit_columns(nndsvd(inputs, rank, rng)))
-            S = forward(A, inputs).S
+            S = solve_codes(A, inputs)
             for _ in range(self.sweeps):
                 A = update(A, S @ S.T, cross_product(S.T, inputs.T).T)
                 S = update(S.T, A.T @ A, cross_product(A, inputs).T).T
             factors.append(_unit_columns(A))
-            inputs = forward(factors[-1], inputs).S
+            inputs = solve_codes(factors[-1], inputs)
         return factors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ def canonical(X: Any) -> Any:
 
 
 def parts(n: int, size: int = PART) -> list[slice]:
-    """``range(n)`` in slices of at most `size`."""
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    """``range(n)`` in slices of at most `size`, which differ by one at the most."""
+    ends = np.linspace(0, n, -(-n // size) + 1).astype(int)
+    return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 
 def squared_norm(X: Any) -> float:

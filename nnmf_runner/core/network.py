@@ -192,40 +192,47 @@ class Network:
         given, _, B = self.split(variables)
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
         X = self.X if block is self.everything else self.X[:, block.columns]
-        products = cross_product(A[0], X)  # (k_0, n)
-        solved: Iterable[tuple[Part, list[Layer]]] = (
-            (part, self._forward(part, A, X, products, shrinkage)) for part in block.parts
-        )  # one part at a time is in the memory,
-        if self.labels and B is None:
-            solved = list(solved)  # unless the best map needs the codes of all
-            B = self._best_map(self.labels, solved)
-        total = _Total(len(variables))
-        for part, layers in solved:
-            self._add(total, block, part, layers, products, B)
+        total = _Total(len(variables), cross_product(A[0], X))  # the first reading
+        self._add_parts(total, block, A, X, shrinkage, B)
         if total.small is not None:
-            total.add(0, X @ products.T, 1.0 / self.norm)
+            total.add(0, X @ total.products.T, 1.0 / self.norm)  # the second
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
         self._add_penalties(total, A, block.size / self.X.shape[1])
         return Evaluation(total.value, self._by_given(given, A, total.gradients))
 
-    def _add(
-        self, total: _Total, block: Block, part: Part, layers: list[Layer], products: Matrix, B: Matrix | None
+    def _add_parts(
+        self,
+        total: _Total,
+        block: Block,
+        A: Sequence[Matrix],
+        X: Any,
+        shrinkage: Sequence[Shrinkage],
+        B: Matrix | None,
     ) -> None:
-        """Add what a part has of cost and gradient, but the product that reads the data: put into `products` what
-        they are to be multiplied with."""
+        """Add what lies between the two readings of the data, part by part."""
+        solved: Iterable[tuple[Part, list[Layer]]] = (
+            (part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts
+        )  # one part at a time is in the memory,
+        if self.labels and B is None:
+            solved = list(solved)  # unless the best map needs the codes of all
+            B = self._best_map(self.labels, solved)
+        for part, layers in solved:
+            self._add_part(total, block, part, layers, B)
+
+    def _add_part(self, total: _Total, block: Block, part: Part, layers: list[Layer], B: Matrix | None) -> None:
         term = self.cost.evaluate(layers, block.unit * layers[0].S.shape[1] / block.size)
         total.value += term.value / self.norm
         if self.labels and B is not None:
             self._add_labels(total, term, self.labels, layers[-1].S, part, B)
         back = backward(layers, term, read_first=self.mask is not None)
         if back.reading is not None:
-            products[:, part.within] = back.reading.outer
-            total.add_small(back.reading.small)
+            total.add_reading(part.within, back.reading)
         by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []
         for i, gradient in enumerate([*back.A, *by_l1]):
             total.add(i, gradient, 1.0 / self.norm)
         for layer in layers:
-            layer.systems.forget()
+            layer.systems.release()
+        layers.clear()  # before the next part is solved
 
     def _forward(
         self, part: Part, A: Sequence[Matrix], X: Any, products: Matrix, shrinkage: Sequence[Shrinkage]
@@ -244,12 +251,10 @@ class Network:
         for part in self.everything.parts:
             for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
                 S[:, part.within] = layer.S
-                layer.systems.forget()
+                layer.systems.release()
         return codes
 
-    def _add_labels(
-        self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix
-    ) -> None:
+    def _add_labels(self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix) -> None:
         """Add the weighted label cost of a part; it enters the derivative by the last codes, zero where unknown."""
         Y = labels.Y[:, part.columns][:, part.known]
         found = labels.cost.evaluate(S[:, part.known], Y, B)
@@ -291,12 +296,14 @@ class _Total:
     value : float
     gradients : list of ndarray
         One a variable, as far as something has been added.
+    products : ndarray of shape (k_0, n)
+        ``A_0^T X``; of the parts that have been added, what the data are to be multiplied with.
     small : ndarray of shape (k_0, k_0) or None
-        That of the first layer's `Reading`.
+        What ``A_0`` is to be multiplied with, see `Reading`.
     """
 
-    def __init__(self, n_variables: int) -> None:
-        self.value = 0.0
+    def __init__(self, n_variables: int, products: Matrix) -> None:
+        self.value, self.products = 0.0, products
         self.gradients: list[Any] = [None] * n_variables
         self.small: Matrix | None = None
 
@@ -310,9 +317,10 @@ class _Total:
         else:
             self.gradients[i] += gradient
 
-    def add_small(self, small: Matrix) -> None:
-        """Add to `small`."""
-        self.small = small if self.small is None else self.small + small
+    def add_reading(self, within: slice, reading: Reading) -> None:
+        """Add the part of the derivative by ``A_0`` that reads the data and ``A_0`` itself."""
+        self.products[:, within] = reading.outer
+        self.small = reading.small if self.small is None else self.small + reading.small
 
 
 def _length(A: Matrix) -> Matrix:

@@ -41,6 +41,8 @@ PATIENCE = 3
 # Rounds of pivoting.  The backup rule ends, but in the worst case only after exponentially many; columns that
 # are left then (seen on Hilbert matrices alone) go to scipy's active-set solver.
 MAX_ITER = 200
+# Up to this share of columns solved again, the systems of the first round serve for the others.
+AMENDED_SHARE = 0.5
 # Above this share of distinct passive sets one solve a column beats one inverse a set (measured at k = 20).
 GROUPING_SHARE = 0.125
 # Largest k whose passive sets fit the bits of one integer key.
@@ -177,7 +179,7 @@ class ScaledProblem:
         self.unit = (1.0 / length)[:, None]
         self.gram = gram * self.unit * self.unit.T
         self.gram.flat[:: len(gram) + 1] = 1.0 + RIDGE
-        self.cross = cross * self.unit
+        self.cross = np.multiply(cross, self.unit, order="C")  # which the stacks take columns of
 
     @cached_property
     def scale(self) -> Matrix:
@@ -282,9 +284,9 @@ class PassiveSystems:
         self._stacks.forget()
         return self
 
-    def forget(self) -> None:
-        """Drop what is kept from one solve to the next and cheap to make again; the passive sets stay."""
-        self._gathered = None
+    def release(self) -> None:
+        """Keep no more than the next `factor` can use; until then nothing can be solved."""
+        self._gathered, self._inverses = None, np.empty(0)
         if self._stacks is not None:
             self._stacks.forget()
 
@@ -324,14 +326,47 @@ class ColumnSystems(PassiveSystems):
         self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
         return self
 
-    def forget(self) -> None:
-        """Nothing is kept that is cheap to make again, see `PassiveSystems.forget`."""
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        self._gram = self._inverses = np.empty(0)
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
         S = np.matvec(self._inverses, rhs.T)
         # Columns with fewer known entries than variables are singular but for the ridge: refined once.
         return (S + np.matvec(self._inverses, rhs.T - np.matvec(self._gram, S))).T
+
+
+class AmendedSystems(PassiveSystems):
+    """Systems of which some columns have been solved anew, on other passive sets, since they were factored.
+
+    Parameters
+    ----------
+    passive : ndarray of bool, shape (k, n)
+    first : PassiveSystems
+        Of all columns.
+    rounds : list of (ndarray of int, PassiveSystems)
+        Columns and their new systems; a later round holds columns of the one before it.
+    """
+
+    def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
+        self.passive, self._first, self._rounds = passive, first, rounds
+        self._renew = type(first)
+
+    def factor(self, gram: Matrix) -> PassiveSystems:
+        """Systems on the present passive sets for another ``G``."""
+        return self._renew(self.passive).factor(gram)
+
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        del self._first, self._rounds
+
+    def solve(self, rhs: Matrix) -> Matrix:
+        """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        S = self._first.solve(rhs)
+        for columns, systems in self._rounds:
+            S[:, columns] = systems.solve(rhs[:, columns])
+        return S
 
 
 class _Stacks:
@@ -494,8 +529,8 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     """
     k, n = problem.cross.shape
     gram = problem.gram
-    systems = systems or problem.systems(np.ones((k, n), bool))
-    S = systems.factor(gram).solve(problem.cross)
+    systems = (systems or problem.systems(np.ones((k, n), bool))).factor(gram)
+    S = systems.solve(problem.cross)
     gradient = _product(gram, S) - problem.cross
     if np.where(systems.passive, S, gradient).min() >= 0:
         return Pivoted(S, systems, 1)
@@ -506,6 +541,7 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     wrong = wrong[:, columns]
     fewest = np.full(len(columns), k + 1)
     patience = np.full(len(columns), PATIENCE)
+    rounds: list[tuple[Index, PassiveSystems]] = []
     n_iter = 1
     while len(columns) and n_iter < MAX_ITER:
         n_iter += 1
@@ -514,14 +550,16 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
         fewest = np.minimum(fewest, count)
         passive[:, columns] ^= np.where(patience >= 0, wrong, _last_only(wrong))
         cross, own = problem.cross[:, columns], _of_columns(gram, columns)
-        part = problem.systems(passive[:, columns]).factor(own).solve(cross)
-        S[:, columns] = part
+        rounds.append((columns, problem.systems(passive[:, columns]).factor(own)))
+        S[:, columns] = part = rounds[-1][1].solve(cross)
         wrong = _infeasible(passive[:, columns], part, _product(own, part) - cross, tolerance[columns])
         still = wrong.any(axis=0)
         columns, wrong, fewest, patience = columns[still], wrong[:, still], fewest[still], patience[still]
     if len(columns):
         S[:, columns] = _active_set(_of_columns(gram, columns), problem.cross[:, columns])
         passive[:, columns] = S[:, columns] > 0
+    elif sum(len(changed) for changed, _ in rounds) <= AMENDED_SHARE * n:
+        return Pivoted(S, AmendedSystems(passive, systems, rounds), n_iter)
     return Pivoted(S, problem.systems(passive).factor(gram), n_iter)
 
 

@@ -307,6 +307,7 @@ def _nonmonotone_search(
         value, gradient = objective.evaluate(candidate)
         if value <= highest + 1e-4 * step * slope:
             return value, gradient
+        del gradient  # as large as all variables, like what the next evaluation needs
         step /= 2.0
         candidate += x
         candidate /= 2.0

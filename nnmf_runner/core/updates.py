@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.costs import Labels
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, parts
 from nnmf_runner.core.nnls import PassiveSystems, ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 
@@ -94,14 +94,20 @@ class HALS(Update):
 
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        columns = np.ascontiguousarray(F.T).copy()  # (k, p), so that each is contiguous
-        target = np.ascontiguousarray(cross.T) - shift
+        new = np.empty_like(F)
+        for rows in parts(len(F)):  # which do not depend on each other, and stay in the cache over the sweeps
+            new[rows] = self._swept(F[rows].T, gram, cross[rows].T - shift).T
+        return new
+
+    def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
+        """New columns of F as rows, shape (k, p): each is contiguous."""
+        columns, target = np.array(columns, order="C"), np.ascontiguousarray(target)
         for _ in range(self.sweeps):
             for j, pivot_entry in enumerate(gram.diagonal()):
                 if pivot_entry > 0:
                     step = (target[j] - gram[j] @ columns) / pivot_entry
                     np.maximum(columns[j] + step, 0.0, out=columns[j])
-        return columns.T
+        return columns
 
 
 class ExactLeastSquares(Update):
@@ -115,14 +121,20 @@ class ExactLeastSquares(Update):
     absorbs_zeros = False
 
     def __init__(self) -> None:
-        self._warm: PassiveSystems | None = None
+        self._warm: list[PassiveSystems | None] = []
 
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        problem = ScaledProblem(gram, cross.T - shift)
-        solution = pivot(problem, self._warm)
-        self._warm = solution.systems
-        return (problem.unit * solution.S).T
+        rows = parts(len(cross))
+        self._warm = self._warm or [None] * len(rows)
+        new = np.empty_like(cross)
+        for i, part in enumerate(rows):  # which bounds the memory that the systems take
+            problem = ScaledProblem(gram, cross[part].T - shift)
+            solution = pivot(problem, self._warm[i])
+            self._warm[i] = solution.systems
+            solution.systems.release()
+            new[part] = (problem.unit * solution.S).T
+        return new
 
 
 UPDATES: dict[str, type[Update]] = {"mu": Multiplicative, "hals": HALS, "anls": ExactLeastSquares}

@@ -9,12 +9,12 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
-from nnmf_runner.core.layer import Shrinkage, forward
+from nnmf_runner.core.layer import Shrinkage, solve_codes
 from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.nnls import Mask
-from nnmf_runner.core.regularisation import Regularisation, factor_unit
+from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
 from nnmf_runner.core.updates import UPDATES, Codes, Update, lift_zeros
 from nnmf_runner.methods.base import (
     Fit,
@@ -141,7 +141,7 @@ def factorise(
     unit = factor_unit(squared_norm(X), 2)
     if problem.regularisation.is_active:  # begin with the scale shared equally
         A = A * (unit / np.linalg.norm(A))
-    S = forward(A, X, mask=problem.mask).S
+    S = solve_codes(A, X, problem.mask)
     on_A = problem.regularisation.on_A(A.shape, unit)
     if new_update.absorbs_zeros:
         A, S = lift_zeros(A), lift_zeros(S)
@@ -154,11 +154,15 @@ def factorise(
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     while True:
         gram, cross = S @ S.T, cross_product(S.T, X.T).T
-        half_gradient = A @ gram - cross
-        data_cost = 1.0 + inner(A, half_gradient - cross) / norm  # ||X - A S||^2 / ||X||^2
+        gradient = A @ gram
+        gradient -= cross  # half of it
+        data_cost = 1.0 + (inner(A, gradient) - inner(A, cross)) / norm  # ||X - A S||^2 / ||X||^2
         A_new = update_A(A, gram + ridge, cross, norm / 2.0 * on_A.l1)
+        del cross  # as large as A, like all that is changed in place here
         step = codes.step(S, A_new.T @ A_new, cross_product(A_new, X))
-        gradient = 2.0 / norm * half_gradient + on_A.gradient(A)
+        gradient *= 2.0 / norm
+        if on_A is not NO_PENALTY:
+            gradient += on_A.gradient(A)
         measure = stationarity([A, *step.factors], [gradient, *step.gradients])
         if monitor.watch(data_cost + on_A.value(A) + step.cost, measure):
             return A, S, codes.B

@@ -3,7 +3,7 @@ import pytest
 from scipy import optimize, sparse
 
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward
-from nnmf_runner.core.nnls import nnls
+from nnmf_runner.core.nnls import AmendedSystems, nnls
 
 
 @pytest.fixture
@@ -227,3 +227,22 @@ def test_penalty_of_the_codes_equals_its_definition_and_derivative(problem, rng)
     assert forward(A, X).penalty() == 0.0
     assert layer.is_penalised
     assert not forward(A, X).is_penalised
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("k", [4, 12])  # few distinct passive sets, and many
+def test_warm_layers_of_a_moving_factor_equal_cold_ones(k, masked, rng):
+    A, X = rng.random((30, k)), rng.random((30, 600))
+    mask = rng.random(X.shape) < 0.9 if masked else None
+    X = X * mask if masked else X
+    dS, warm, amended = rng.standard_normal((k, 600)), None, 0
+    for step in (1e-3, 1e-2, 1e-1, 1e-2, 1e-3):  # from few to most columns that change sides
+        A = A * (1.0 + step * rng.standard_normal(A.shape))
+        ours, theirs = forward(A, X, warm, mask=mask), forward(A, X, mask=mask)
+        np.testing.assert_allclose(ours.S, theirs.S, atol=1e-9 * theirs.S.max())
+        V = theirs.adjoint(dS)
+        np.testing.assert_allclose(ours.adjoint(dS), V, atol=1e-9 * np.abs(V).max())
+        amended += isinstance(ours.systems, AmendedSystems)
+        warm = ours.systems
+        warm.release()
+    assert amended  # else this compares a path with itself
