@@ -92,7 +92,7 @@ class File:
             features = grid.rows
         else:
             values = values.T
-        X = _csr(_real(values)) if sparse.issparse(values) else np.ascontiguousarray(_real(values))  # (m, n)
+        X = _csr(values) if sparse.issparse(values) else np.ascontiguousarray(values, dtype=np.float64)  # (m, n)
         m, n = X.shape
         labels = [_classes(contents.vector(key), key, n) for key in self.labels]
         known = None if self.known is None else self._known(contents, n)
@@ -158,16 +158,13 @@ class File:
         return flags
 
 
-def _real(values: Any) -> Any:
-    """Numbers of single or double precision as they are, others as double."""
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
-
-
 def _csr(values: Any) -> Any:
-    """A sparse matrix in CSR form with every entry that is not zero stored once."""
+    """A sparse matrix of doubles in CSR form with every entry that is not zero stored once."""
     if max(values.shape) > LARGEST_SIDE:
         raise ContentError(f"its matrix has shape {values.shape}, expected sides of at most {LARGEST_SIDE}")
-    X = canonical(sparse.csr_array(values))
+    X = sparse.csr_array(values.astype(np.float64) if values.dtype.kind in "biu" else values)  # whose sums overflow
+    X = sparse.csr_array((X.data.astype(np.float64, copy=False), X.indices, X.indptr), shape=X.shape)
+    X = canonical(X)
     X.eliminate_zeros()
     return X
 

@@ -106,13 +106,23 @@ def test_matrix_market_is_read_as_scipy_reads_it(tmp_path, rng, form, field, sym
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, bool])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_single_precision_stays_and_integers_become_double(tmp_path, values, kind, form):
+def test_numbers_of_every_type_become_doubles_of_the_same_value(tmp_path, values, kind, form):
     given = form((values * 3).astype(kind))
     if sparse.issparse(given):
         sparse.save_npz(tmp_path / "a.npz", given)
     else:
         np.savez(tmp_path / "a.npz", X=given)
-    assert load(tmp_path / "a.npz").X.dtype == (np.float32 if kind == np.float32 else np.float64)
+    X = load(tmp_path / "a.npz").X
+    assert X.dtype == np.float64
+    np.testing.assert_array_equal(X.toarray() if sparse.issparse(X) else X, (values * 3).astype(kind).T)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(np.int8, 200.0), (np.uint8, 200.0), (np.float32, 200.0), (bool, 2.0)])
+def test_entries_stored_twice_are_added_up_without_overflow(tmp_path, kind, expected):
+    data = np.array([100, 100, 1]).astype(kind)
+    for form in (sparse.coo_array((data, ([0, 0, 1], [0, 0, 1]))), sparse.csr_array((data, [0, 0, 1], [0, 2, 3]))):
+        sparse.save_npz(tmp_path / "a.npz", form)
+        np.testing.assert_array_equal(load(tmp_path / "a.npz").X.toarray(), [[expected, 0.0], [0.0, 1.0]])
 
 
 def test_equal_sparse_data_have_one_fingerprint_however_they_are_stored(tmp_path, values):
