@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 systems test test-fast lint format bench peers clean
+.PHONY: help setup table1 table1-method1 table2 systems test test-fast lint format bench peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -20,6 +20,16 @@ table1: $(VENV)/.core ## run Table 1 (27 cells, 10 trials), write and print the 
 table1-method1: $(VENV)/.core ## the same table as the slides' algorithms read: Method 1, random start
 	$(BIN)/nnmf-run experiment=table1_method1
 	$(BIN)/nnmf-collect outputs/table1_method1
+
+# Options of a file with labels in two levels, of which the second is scored; by default those of newsgroups_200.mat.
+ifdef DATA
+OPTIONS ?= dataset.x=X_subsampled 'dataset.labels=[sub_cats,super_cats]' dataset.known=known60 \
+  dataset.orientation=features_by_samples
+endif
+
+table2: $(VENV)/$(if $(DATA),.core,.text) ## run Table 2 on newsgroups, or on a file: make table2 DATA=my.npz OPTIONS='dataset.x=X ...'
+	$(BIN)/nnmf-run experiment=table2 $(if $(DATA),dataset=file 'dataset.path="$(DATA)"') $(OPTIONS)
+	$(BIN)/nnmf-collect outputs/table2
 
 systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
 	$(BIN)/nnmf-run experiment=systems
@@ -56,9 +66,13 @@ $(VENV)/.core: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
+$(VENV)/.text: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[text]'
+	@touch $@ $(VENV)/.core
+
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
-	@touch $@ $(VENV)/.core
+	@touch $@ $(VENV)/.core $(VENV)/.text
 
 # Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.
 $(BIN)/pip:

@@ -64,6 +64,8 @@ class RunConfig:
         themselves (``dataset.known``), any share above zero gives exactly those.
     label_level : int, optional
         Which level of the labels to use; by default that with as many classes as the last rank, or nearly.
+    score_level : int, optional
+        Which level of the labels the codes of every layer are scored on; by default the one in use.
     allow_growing_ranks : bool
     holdout : float
         Share of the known entries of the data that are hidden from the method; the record has the error on them.
@@ -87,7 +89,10 @@ class RunConfig:
     force : bool
         Run again what this version of the code has done already.
     reported : list
-        Published values to print beside: mappings with ``regime``, ``layers``, ``method`` and metrics.
+        Published values to print beside: mappings with ``regime``, ``layers``, ``method`` and metrics, and with
+        ``layer`` where they are not those of the last one.
+    reported_on : str, optional
+        Name of the data that they are of, where the experiment can run on others.
     """
 
     dataset: Any = MISSING
@@ -100,6 +105,7 @@ class RunConfig:
     layers: Any = "9-4-2"
     label_fraction: float = 0.0
     label_level: int | None = None
+    score_level: int | None = None
     allow_growing_ranks: bool = False
     holdout: float = 0.0
     mask: str | None = None
@@ -113,6 +119,7 @@ class RunConfig:
     output: str = "outputs"
     force: bool = False
     reported: list[Any] = field(default_factory=list)
+    reported_on: str | None = None
 
     def __post_init__(self) -> None:
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
@@ -124,8 +131,9 @@ class RunConfig:
         check_number(self.max_iter, "max_iter", low=0, integer=True)
         if self.workers is not None:
             check_number(self.workers, "workers", low=1, integer=True)
-        if self.label_level is not None:
-            check_number(self.label_level, "label_level", low=0, integer=True)
+        for name in ("label_level", "score_level"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name, low=0, integer=True)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise InputError(
                 f"name={self.name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name."
@@ -149,8 +157,10 @@ class RunConfig:
 
     @property
     def regime(self) -> str:
-        """Name of the share of labels that is known."""
+        """Name of the share of labels that the fit knows: none where they have no weight and only serve to score it."""
         none, some, every = REGIMES
+        if not self.supervision.weight:
+            return none
         if self.lists_known:
             return some
         return {0.0: none, 1.0: every}.get(self.label_fraction, some)
@@ -176,14 +186,18 @@ class RunConfig:
             del identity["optimizer"]
         if self.label_fraction == 0.0:
             del identity["supervision"]
+        if self.score_level is not None:
+            identity["score_level"] = self.score_level
         return identity
 
-    def reported_values(self) -> dict[str, float]:
-        """Published metrics of this cell; empty if there are none."""
+    def reported_values(self, layer: int | None = None) -> dict[str, float]:
+        """Published metrics of a layer of this cell, by default the last; empty if there are none."""
         cell = {"regime": self.regime, "layers": "-".join(map(str, self.layers)), "method": self.method.name}
+        last = len(self.layers) - 1
         for entry in self.reported:
-            if all(str(entry.get(key)) == value for key, value in cell.items()):
-                return {key: float(value) for key, value in entry.items() if key not in cell}
+            is_here = all(str(entry.get(key)) == value for key, value in cell.items())
+            if is_here and entry.get("layer", last) == (last if layer is None else layer):
+                return {key: float(value) for key, value in entry.items() if key not in (*cell, "layer")}
         return {}
 
 

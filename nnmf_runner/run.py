@@ -28,7 +28,7 @@ from nnmf_runner.core.checks import InputError, filled, split_missing
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
-from nnmf_runner.datasets.base import read_mask
+from nnmf_runner.datasets.base import Loader, read_mask
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers, normalised
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
@@ -67,6 +67,7 @@ LAST_LAYER = (
     "npmi",
     "diversity",
 )
+_loader = Loader()
 # Of every topic, where features have names.
 TOP_WORDS = 10
 
@@ -123,10 +124,12 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         "regime": config.regime,
         "config": identity,
         "reported": config.reported_values(),
+        "reported_on": config.reported_on,
+        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name)},
     }
     factors = history = None
     try:
-        dataset = config.dataset.load(stream(seed, "data"))
+        dataset = _loader.load(config.dataset, identity["dataset"], seed)
         entries = visible_entries(config, dataset, stream(seed, "holdout"))
         check_data(config, dataset, entries)
         known = known_labels(config, dataset, stream(seed, "labels"))
@@ -148,7 +151,8 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         last = {name: layers[-1][name] for name in LAST_LAYER}
         record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
         record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
-        record |= {"dataset": _described(dataset) | _source(config.dataset), "topics": topics}
+        record["dataset"] |= _described(dataset) | _source(config.dataset)
+        record["topics"] = topics
         record |= {"tree_agreement": _tree(dataset, fit)}
         factors, history = named_arrays(fit), fit.history.columns()
     record |= provenance()
@@ -214,11 +218,13 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
     level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
     if config.label_fraction and level is None:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
-    if config.label_level is not None and config.label_level >= len(dataset.labels):
-        raise InputError(
-            f"label_level={config.label_level} does not exist. Expected at most {len(dataset.labels) - 1}: "
-            f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
-        )
+    for name in ("label_level", "score_level"):
+        chosen = getattr(config, name)
+        if chosen is not None and chosen >= len(dataset.labels):
+            raise InputError(
+                f"{name}={chosen} does not exist. Expected at most {len(dataset.labels) - 1}: "
+                f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
+            )
     if config.label_fraction and level is not None and len(np.unique(dataset.labels[level])) < 2:
         raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
 
@@ -230,16 +236,13 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     ------
     InputError
     """
-    loaded: dict[str, Dataset] = {}
     for config in configs:
-        key = repr(config.dataset)
-        if key not in loaded:
-            loaded[key] = config.dataset.load(stream(config.seed, "data"))
-        check_data(config, loaded[key], visible_entries(config, loaded[key], stream(config.seed, "holdout")))
+        dataset = _loader.load(config.dataset, config.identity(config.seed)["dataset"], config.seed)
+        check_data(config, dataset, visible_entries(config, dataset, stream(config.seed, "holdout")))
 
 
 def label_level(config: RunConfig, dataset: Dataset) -> int | None:
-    """The level of the labels that a run is trained and scored on; None without labels."""
+    """The level of the labels that a run is trained on, and scored on unless it says otherwise; None without labels."""
     return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
 
 
@@ -289,7 +292,7 @@ def fit_factors(
 ) -> Fit:
     """Fit the method of a configuration to data of which the `known` labels may be seen."""
     labels = None
-    if known.any():
+    if known.any() and config.supervision.weight:
         classes = dataset.labels[label_level(config, dataset)]
         labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1)
     start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
@@ -304,7 +307,7 @@ def score(
     config: RunConfig, dataset: Dataset, entries: Entries, known: NDArray[np.bool_], fit: Fit
 ) -> list[dict[str, Any]]:
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
-    level = label_level(config, dataset)
+    level = label_level(config, dataset) if config.score_level is None else config.score_level
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
     held = None if entries.heldout is None else np.isfinite(entries.heldout)
     rows = []
@@ -320,6 +323,7 @@ def score(
             row |= asdict(agreement(S.argmax(axis=0), dataset.labels[dataset.level(rank)]))
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
+        row |= {f"reported_{name}": value for name, value in config.reported_values(i).items()}
         rows.append(row)
     return rows
 
@@ -393,7 +397,8 @@ def _source(source: Source) -> dict[str, Any]:
     if not hasattr(source, "identity"):
         return {}
     options = asdict(source)  # type: ignore[call-overload]
-    return {"options": options | {"path": os.path.abspath(os.path.expanduser(options["path"]))}}
+    paths = {name: options[name] for name in ("path", "cache") if options.get(name)}
+    return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
 
 
 def _done_before(folder: Path) -> dict[str, Any] | None:

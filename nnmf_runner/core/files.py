@@ -1,4 +1,4 @@
-"""Files of arrays, and folders that are written whole or not at all."""
+"""Files of arrays; files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,6 +40,27 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         _replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file to fill, which takes the place of `path` if the block ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(descriptor)
+    scratch = Path(name)
+    try:
+        yield scratch
+        scratch.chmod(0o666 & ~_umask())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _replace(new: Path, folder: Path) -> None:

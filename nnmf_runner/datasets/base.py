@@ -11,6 +11,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import digest
+from nnmf_runner.core.streams import stream
 
 Labels = NDArray[np.intp]
 
@@ -102,3 +103,31 @@ class Source(Protocol):
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read or generate the data; `rng` gives what is random about them."""
+
+
+class Loader:
+    """Loads datasets and remembers the last one, since the runs of a sweep mostly share theirs."""
+
+    def __init__(self) -> None:
+        self._identity: Any = None
+        self._seed: int | None = None
+        self._dataset: Dataset | None = None
+
+    def load(self, source: Source, identity: Any, seed: int) -> Dataset:
+        """The dataset of a source for a seed.
+
+        Parameters
+        ----------
+        source : Source
+        identity : object
+            Equal for sources that give the same.
+        seed : int
+            Of no account for a source that draws nothing.
+        """
+        if self._dataset is None or self._identity != identity or self._seed not in (None, seed):
+            self._dataset = None  # two large ones need not stand side by side
+            rng = stream(seed, "data")
+            untouched = rng.bit_generator.state
+            self._dataset = source.load(rng)
+            self._identity, self._seed = identity, None if rng.bit_generator.state == untouched else seed
+        return self._dataset

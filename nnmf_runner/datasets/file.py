@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.contents import NAMES, NUMERIC, ContentError, Contents
 from nnmf_runner.datasets.readers import READERS, read
-from nnmf_runner.datasets.reading import existing
+from nnmf_runner.datasets.reading import content_digest, existing
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +70,11 @@ class File:
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
 
+    @property
+    def title(self) -> str:
+        """What tables call the data: the name of their file."""
+        return Path(self.path).name
+
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read the data; nothing about them is random.
 
@@ -102,12 +106,8 @@ class File:
 
     def identity(self) -> dict[str, Any]:
         """Options, with a hash of the file in the place of its path: it matters what it holds, not where it is."""
-        try:
-            with self._file().open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        except OSError as error:
-            raise InputError(f"dataset.path={self.path} cannot be read: {error.strerror or error}.") from None
-        return {**asdict(self), "path": content}
+        path = self._file()
+        return {**asdict(self), "path": content_digest([path], path, f"dataset.path={self.path}")}
 
     def _file(self) -> Path:
         expected = f"a file of one of: {', '.join(READERS)}"

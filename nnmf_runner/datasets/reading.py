@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import os
@@ -78,7 +79,7 @@ def read_bytes(path: Path, option: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{option}: {path} cannot be read: {error.strerror or error}.") from None
+        raise unreadable(path, option, error) from None
 
 
 def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
@@ -96,10 +97,33 @@ def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
 
 
 def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
-    """A short hash of names and contents of files: it matters what they hold, not where they are."""
+    """A short hash of names and contents of files: it matters what they hold, not where they are.
+
+    A process reads a file for it once, and again only if its size or time of change is another.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, with the option that named it.
+    """
     found = hashlib.sha256()
     for path in paths:
-        content = read_bytes(path, option)
-        found.update(f"{path.relative_to(root)} {len(content)}\n".encode(errors="surrogateescape"))
-        found.update(content)
+        try:
+            status = path.stat()
+            content = _file_digest(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            raise unreadable(path, option, error) from None
+        found.update(f"{path.relative_to(root)} {content}\n".encode(errors="surrogateescape"))
     return found.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=2**16)
+def _file_digest(path: str, size: int, changed: int) -> str:
+    """Hash of a file as it stands with this size and time of change."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unreadable(path: Path, option: str, error: OSError) -> InputError:
+    """What is said of a file that the system does not let us read."""
+    return InputError(f"{option}: {path} cannot be read: {error.strerror or error}.")

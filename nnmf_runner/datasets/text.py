@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.reading import content_digest, decoded, existing, files_below, read_bytes
+from nnmf_runner.datasets.reading import decoded, existing, files_below, read_bytes
 from nnmf_runner.datasets.words import Documents, Words
 
 # Longest text of a table; the csv module stops at 131,072 characters unless told otherwise.
@@ -42,7 +41,7 @@ class Text(Words):
         Stands between the columns.
     encoding : str
         Of the files.
-    min_df, max_df, max_features, stop_words, lowercase, idf, norm
+    min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
         See `Words`.
     """
 
@@ -63,6 +62,11 @@ class Text(Words):
         except LookupError:
             raise InputError(f"dataset.encoding={self.encoding} is not known. Expected one such as utf-8.") from None
 
+    @property
+    def title(self) -> str:
+        """What tables call the data: the name of their file or folder."""
+        return Path(self.path or "").name
+
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read and weigh the texts; nothing is random.
 
@@ -81,13 +85,12 @@ class Text(Words):
             If there are no such texts, they are of one class, or scikit-learn is missing.
         """
         path = self._path()
-        return self.weighted(self.name, self._folder(path) if path.is_dir() else self._table(path))
+        return self.weighted(lambda: self._folder(path) if path.is_dir() else self._table(path))
 
-    def identity(self) -> dict[str, Any]:
-        """Options, with a hash of the files in the place of their path: it matters what they hold, not where."""
+    def sources(self) -> tuple[list[Path], Path]:
+        """The files, see `Words.sources`."""
         path = self._path()
-        files = files_below(path) if path.is_dir() else [path]
-        return {**dataclasses.asdict(self), "path": content_digest(files, path, f"dataset.path={self.path}")}
+        return files_below(path) if path.is_dir() else [path], path
 
     def _path(self) -> Path:
         return existing(self.path, "a folder with one folder of texts a class, or a CSV file")

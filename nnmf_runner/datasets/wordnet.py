@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.reading import content_digest, decoded, existing, read_bytes, required
+from nnmf_runner.datasets.reading import decoded, existing, read_bytes, required
 from nnmf_runner.datasets.words import Documents, Words
 
 PARTS_OF_SPEECH = ("adj", "adv", "noun", "verb")
@@ -31,7 +30,7 @@ class Wordnet(Words):
     ----------
     path : str
         Folder of the four data files; a relative one starts at the working directory.
-    min_df, max_df, max_features, stop_words, lowercase, idf, norm
+    min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
         See `Words`.
 
     References
@@ -60,30 +59,29 @@ class Wordnet(Words):
         InputError
             If the files are missing or of another layout, or scikit-learn is missing.
         """
-        required("sklearn.feature_extraction.text", "text", self.name)  # says so before the files are read
-        glosses, numbers, parts = [], [], []
-        for part, path in zip(PARTS_OF_SPEECH, self._files(), strict=True):
-            for number, gloss in self._synsets(path):
-                glosses.append(gloss)
-                numbers.append(number)
-                parts.append(part)
-        return self.weighted(self.name, Documents(glosses, [numbers, parts]))
+        return self.weighted(self._documents)
 
-    def identity(self) -> dict[str, Any]:
-        """Options, with a hash of the files in the place of their path."""
-        files = self._files()
-        return {**dataclasses.asdict(self), "path": content_digest(files, files[0].parent, self._option)}
-
-    @property
-    def _option(self) -> str:
-        return f"dataset.path={self.path}"
-
-    def _files(self) -> list[Path]:
+    def sources(self) -> tuple[list[Path], Path]:
+        """The files, see `Words.sources`."""
         folder = existing(self.path, EXPECTED)
         files = [folder / f"data.{part}" for part in PARTS_OF_SPEECH]
         if missing := [path.name for path in files if not path.is_file()]:
             raise InputError(f"{self._option} holds no {', '.join(missing)}. Expected {EXPECTED}.")
-        return files
+        return files, folder
+
+    def _documents(self) -> Documents:
+        required("sklearn.feature_extraction.text", "text", self.name)  # says so before the files are read
+        glosses, numbers, parts = [], [], []
+        for part, path in zip(PARTS_OF_SPEECH, self.sources()[0], strict=True):
+            for number, gloss in self._synsets(path):
+                glosses.append(gloss)
+                numbers.append(number)
+                parts.append(part)
+        return Documents(glosses, [numbers, parts])
+
+    @property
+    def _option(self) -> str:
+        return f"dataset.path={self.path}"
 
     def _synsets(self, path: Path) -> Iterator[tuple[str, str]]:
         """Number of the lexicographer file and gloss of every synset."""

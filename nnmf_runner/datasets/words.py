@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
+import json
 import logging
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.datasets.base import Dataset, Labels
-from nnmf_runner.datasets.reading import class_indices, required
+from nnmf_runner.datasets.kept import keep, recall
+from nnmf_runner.datasets.reading import class_indices, content_digest, required
 
 log = logging.getLogger(__name__)
+
+# Characters from which on weights are kept; those of fewer are made again as quickly as they are read.
+LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Documents:
 
 
 @dataclass
-class Words:
+class Words(ABC):
     """Which words of the documents are features, and how they are weighted.
 
     Parameters
@@ -51,8 +61,12 @@ class Words:
         Whether a word weighs the less the more documents it is in; without, and without `norm`, weights are counts.
     norm : str or None
         Norm in which columns have unit length: ``l2`` or ``l1``; None leaves the weights as they are.
+    cache : str
+        Folder for what is fetched and for weights that take long to make; a relative one starts at the working
+        directory.
     """
 
+    name: ClassVar[str]
     min_df: Any = 1
     max_df: Any = 1.0
     max_features: int | None = None
@@ -60,6 +74,7 @@ class Words:
     lowercase: bool = True
     idf: bool = True
     norm: str | None = "l2"
+    cache: str = "data"
 
     def __post_init__(self) -> None:
         for option in ("min_df", "max_df"):
@@ -75,14 +90,31 @@ class Words:
         if self.norm is not None:
             check_choice(self.norm, ["l1", "l2"], "dataset.norm")
 
-    def weighted(self, name: str, documents: Documents, per_class: int | None = None) -> Dataset:
+    @abstractmethod
+    def sources(self) -> tuple[list[Path], Path]:
+        """Files that the texts come from, and what their names are relative to; no files if the texts are fetched."""
+
+    def identity(self) -> dict[str, Any]:
+        """Options, with a hash of the files in the place of their path: it matters what they hold, not where."""
+        options = dataclasses.asdict(self)
+        del options["cache"]
+        files, root = self.sources()
+        return {**options, "path": content_digest(files, root, f"dataset.path={options['path']}") if files else None}
+
+    @property
+    def data_folder(self) -> Path:
+        """Where what is fetched or derived is kept."""
+        return Path(self.cache).expanduser()
+
+    def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
+
+        Weights of more than `LARGE` characters are kept in the data folder, and found there by what determines them.
 
         Parameters
         ----------
-        name : str
-            Of the dataset.
-        documents : Documents
+        read : callable
+            Gives the documents, where they are needed.
         per_class : int, optional
             Documents of every finest class that become samples, the first ones; words and their weights come from all.
 
@@ -96,19 +128,43 @@ class Words:
         InputError
             If scikit-learn is missing, no word is left, or a level has a single class.
         """
-        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(Words)}
+        path = self.data_folder / "derived" / f"{self.name}-{self._key()}.npz"
+        if (kept := recall(path, self.name)) is not None:
+            return kept
+        documents = read()
+        dataset = self._weighed(documents, per_class)
+        if sum(map(len, documents.texts)) >= LARGE:
+            keep(path, dataset)
+        return dataset
+
+    def _key(self) -> str:
+        """Hash of what determines the weights: texts, options, this code and the version of scikit-learn."""
+        try:
+            version = metadata.version("scikit-learn")
+        except metadata.PackageNotFoundError:
+            version = ""
+        key = hashlib.sha256(json.dumps([self.identity(), version], sort_keys=True).encode())
+        for part in type(self).__mro__:
+            if issubclass(part, Words):
+                key.update(Path(inspect.getfile(part)).read_bytes())
+        return key.hexdigest()[:16]
+
+    def _weighed(self, documents: Documents, per_class: int | None) -> Dataset:
+        options = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(Words) if field.name != "cache"
+        }
         options["use_idf"] = options.pop("idf")
-        vectorizer = required("sklearn.feature_extraction.text", "text", name).TfidfVectorizer(**options)
+        vectorizer = required("sklearn.feature_extraction.text", "text", self.name).TfidfVectorizer(**options)
         try:
             weights = vectorizer.fit_transform(documents.texts).tocsr()  # (documents, words)
         except ValueError as error:
             reason = str(error).partition("\n")[0].rstrip(".")
-            raise InputError(f"dataset={name} leaves no words to count: {reason}.") from None
+            raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
         filled = np.flatnonzero(np.diff(weights.indptr))
         if empty := weights.shape[0] - len(filled):
             log.warning(
                 "dataset=%s: %d of %d documents hold no word that counts and are left out.",
-                name,
+                self.name,
                 empty,
                 weights.shape[0],
             )
@@ -117,10 +173,10 @@ class Words:
         labels = [class_indices([level[i] for i in filled]) for level in documents.classes]
         if any(level.max(initial=0) == 0 for level in labels):
             raise InputError(
-                f"dataset={name} has documents of a single class. Expected at least two classes with words."
+                f"dataset={self.name} has documents of a single class. Expected at least two classes with words."
             )
         X = sparse.csr_array(weights[filled].T)
-        return Dataset(name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
+        return Dataset(self.name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
 
 
 def _first_of_each(members: Labels, classes: Sequence[str], count: int) -> Labels:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.files import whole_file
 from nnmf_runner.results.record import COUNTED, find_records, read_record
 from nnmf_runner.results.topics import topics_markdown
 
@@ -16,9 +17,10 @@ Records = dict[Path, dict[str, Any]]
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
-    """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
+    """Write tables and figures of the records below `folder`.
 
-    ``topics.md`` too, where the features of the data have names.
+    The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``, and ``topics.md``
+    where the features of the data have names.
 
     Parameters
     ----------
@@ -43,12 +45,14 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     records = load_records(folder)
     rows = table.rows_of(records)
     summary = table.summarise(rows)
-    markdown = table.to_markdown(summary, rows)
+    layers = table.summarise(table.layer_rows(records), table.LAYER_CELL)
+    markdown = table.to_markdown(summary, rows, layers)
     files = {
         "records.csv": rows.to_csv(index=False),
-        "table.csv": summary[table.COLUMNS].to_csv(index=False),
+        "table.csv": summary.to_csv(index=False),
+        "layers.csv": layers.to_csv(index=False),
         "table.md": markdown,
-        "table.tex": table.to_latex(summary, rows),
+        "table.tex": table.to_latex(summary, rows, layers),
     }
     if (trees := topics_markdown(representatives(records))) is not None:
         files["topics.md"] = trees
@@ -107,6 +111,5 @@ def representatives(records: Records) -> dict[str, Records]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

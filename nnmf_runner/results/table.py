@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from nnmf_runner.methods import METHODS
 from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
-COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
+LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
+VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
+COLUMNS = [*CELL, *VALUES]
 
 # Metrics of a table, and whether more is better.
 METRICS = {
@@ -27,6 +29,8 @@ METRICS = {
     "diversity": True,
     "seconds": False,
 }
+# Those of every layer that are worth a table of their own.
+LAYER_METRICS = ["relative_error", "accuracy_unknown"]
 TITLES = {
     "relative_error": "Relative error",
     "heldout_error": "Relative error of the entries held out",
@@ -55,33 +59,70 @@ def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
     Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
     are appended to the name of the method.
     """
-    rows = []
-    for path, record in records.items():
-        config = record["config"]
-        rows.append(
-            {
-                "experiment": record["experiment"],
-                "dataset": config["dataset"]["name"],
-                "regime": record["regime"],
-                "layers": "-".join(map(str, config["layers"])),
-                "method": config["method"]["name"],
-                "seed": config["seed"],
-                "status": record["status"],
-                "stop": record.get("stop"),
-                "message": record.get("message"),
-                "n_iter": record.get("n_iter"),
-                **{name: record["metrics"].get(name) for name in METRICS},
-                "floor": record["layers"][-1]["floor"] if record["layers"] else None,
-                **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
-                "peak_memory_mb": record.get("peak_memory_mb"),
-                "commit": record.get("commit"),
-                "folder": path.name,
-            }
-        )
-    frame = pd.DataFrame(rows).astype({"floor": float})
-    frame["method"] += _variants(frame, [record["config"] for record in records.values()])
+    rows = [
+        {
+            **cell,
+            "seed": record["config"]["seed"],
+            "status": record["status"],
+            "stop": record.get("stop"),
+            "message": record.get("message"),
+            "n_iter": record.get("n_iter"),
+            **{name: record["metrics"].get(name) for name in METRICS},
+            "floor": record["layers"][-1]["floor"] if record["layers"] else None,
+            **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
+            "reported_on": record.get("reported_on"),
+            "peak_memory_mb": record.get("peak_memory_mb"),
+            "commit": record.get("commit"),
+            "folder": path.name,
+        }
+        for cell, (path, record) in zip(_cells(records), records.items(), strict=True)
+    ]
+    return _ordered(pd.DataFrame(rows), [*CELL, "seed"])
+
+
+def layer_rows(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
+    """One row a layer of every run that has several: its cell, status, metrics, floor and published values."""
+    rows = [
+        {
+            **cell,
+            "status": record["status"],
+            **dict.fromkeys(METRICS),
+            **{name: value for name, value in layer.items() if name.removeprefix("reported_") in (*METRICS, "layer")},
+            "floor": layer["floor"],
+        }
+        for cell, record in zip(_cells(records), records.values(), strict=True)
+        for layer in record["layers"]
+        if len(record["layers"]) > 1
+    ]
+    return (
+        _ordered(pd.DataFrame(rows), LAYER_CELL)
+        if rows
+        else pd.DataFrame(columns=[*LAYER_CELL, "status", *METRICS, "floor"])
+    )
+
+
+def _cells(records: dict[Path, dict[str, Any]]) -> list[dict[Hashable, Any]]:
+    """The cell of every run."""
+    configs = [record["config"] for record in records.values()]
+    cells = pd.DataFrame(
+        {
+            "experiment": record["experiment"],
+            "dataset": record.get("dataset", {}).get("title", config["dataset"]["name"]),
+            "regime": record["regime"],
+            "layers": "-".join(map(str, config["layers"])),
+            "method": config["method"]["name"],
+        }
+        for record, config in zip(records.values(), configs, strict=True)
+    )
+    cells["method"] += _variants(cells, configs)
+    return cells.to_dict("records")
+
+
+def _ordered(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Rows in the order of tables, floors as numbers."""
+    frame = frame.astype({"floor": float})
     frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
-    return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+    return frame.sort_values(by, key=_sort_key, kind="stable", ignore_index=True)
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -121,25 +162,27 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, cell: list[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
     Parameters
     ----------
     rows : DataFrame
-        From `rows_of`.
+        From `rows_of`, or from `layer_rows` with `LAYER_CELL`.
+    cell : list of str
+        Columns that make a cell.
 
     Returns
     -------
     DataFrame
-        With `COLUMNS`.  `std` is that of a sample, missing for one trial; `best` marks the best mean of its row
-        of the table as far as the digits shown tell.
+        With the columns of `cell` and `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the
+        best mean of its row of the table as far as the digits shown tell.
     """
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
     for metric in METRICS:
         values = counted.dropna(subset=[metric]).astype({metric: float})
-        groups = values.groupby(CELL, sort=False, observed=True)
+        groups = values.groupby(cell, sort=False, observed=True)
         part = groups[metric].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
         reported = f"reported_{metric}"
         part["reported"] = groups[reported].first() if reported in values else np.nan
@@ -147,16 +190,16 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         parts.append(part.reset_index().assign(metric=metric))
     summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
     if summary is None:
-        return pd.DataFrame(columns=COLUMNS)
-    summary["best"] = _best(summary)
-    return summary[COLUMNS]
+        return pd.DataFrame(columns=[*cell, *VALUES])
+    summary["best"] = _best(summary, [name for name in cell if name != "method"])
+    return summary[[*cell, *VALUES]]
 
 
-def _best(summary: pd.DataFrame) -> pd.Series:
+def _best(summary: pd.DataFrame, row: list[str]) -> pd.Series:
     """Whether each mean is the best among the methods of its row, at the digits shown."""
     shown = [round(mean, DIGITS[metric]) for mean, metric in zip(summary["mean"], summary["metric"], strict=True)]
     signed = pd.Series(shown) * [-1.0 if METRICS[metric] else 1.0 for metric in summary["metric"]]
-    group = [summary[name] for name in ("experiment", "dataset", "regime", "layers", "metric")]
+    group = [summary[name] for name in (*row, "metric")]
     return signed == signed.groupby(group, observed=True).transform("min")
 
 
@@ -174,26 +217,41 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
     return notes
 
 
-def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """One table a metric: a row for every regime and depth, a column for every method."""
+def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
+    """One table a metric: a row for every regime and depth, a column for every method.
+
+    Parameters
+    ----------
+    summary, rows : DataFrame
+        From `summarise` and `rows_of`.
+    layers : DataFrame, optional
+        From `summarise` with `LAYER_CELL`: tables with a row for every layer follow.
+    """
     parts = []
-    for (experiment, dataset, metric), table in _tables(summary):
+    for title, metric, table in _tables(summary, layers):
         header, body = _layout(table, metric, _markdown_cell)
-        lines = [f"### {TITLES[metric]} ({experiment}, {dataset})", "", _pipes(header), _pipes(["---"] * len(header))]
+        lines = [f"### {title}", "", _pipes(header), _pipes(["---"] * len(header))]
         parts.append("\n".join([*lines, *map(_pipes, body)]))
+    return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
+
+
+def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     legend = "Mean ± standard deviation over the trials; best in bold"
-    legend += "; in brackets what the publication reports." if summary["reported"].notna().any() else "."
-    return "\n\n".join([*parts, *(["" + legend] if parts else []), *footnotes(rows)]) + "\n"
+    if summary["reported"].notna().any():
+        legend += "; in brackets what the publication reports"
+        if data := sorted(set(rows["reported_on"].dropna())):
+            legend += f" on {', '.join(data)}"
+    return legend + "."
 
 
-def to_latex(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """The same tables for LaTeX with the package booktabs."""
+def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
+    """The tables of `to_markdown` for LaTeX with the package booktabs."""
     parts = []
-    for (experiment, dataset, metric), table in _tables(summary):
+    for title, metric, table in _tables(summary, layers):
         header, body = _layout(table, metric, _latex_cell)
         parts += [
-            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
-            rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(f'{TITLES[metric]} ({experiment}, {dataset})')}}} \\",
+            rf"\begin{{tabular}}{{{'l' * len(_row(table))}{'r' * (len(header) - len(_row(table)))}}}",
+            rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(title)}}} \\",
             r"\toprule",
             " & ".join(map(_escape, header)) + r" \\",
             r"\midrule",
@@ -205,22 +263,39 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
 
 
-def _tables(summary: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
-    """The long table cut by experiment, dataset and metric, metrics in their order."""
-    groups = summary.groupby(["experiment", "dataset", "metric"], sort=False)
-    return sorted(groups, key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])))
+def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, str, pd.DataFrame]]:
+    """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
+    tables = _cut(summary, "")
+    if layers is not None:
+        tables += _cut(layers[layers["metric"].isin(LAYER_METRICS)], " by layer")
+    return tables
+
+
+def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, str, pd.DataFrame]]:
+    groups = sorted(
+        summary.groupby(["experiment", "dataset", "metric"], sort=False),
+        key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])),
+    )
+    return [
+        (f"{TITLES[metric]}{suffix} ({name}, {dataset})", metric, table) for (name, dataset, metric), table in groups
+    ]
+
+
+def _row(table: pd.DataFrame) -> list[str]:
+    """What makes a row of a table."""
+    return [name for name in ("regime", "layers", "layer") if name in table]
 
 
 def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -> tuple[list[str], list[list[str]]]:
     """Header and body of one table."""
     methods = sorted(set(table["method"]), key=_method_order)
     has_floor = metric == "relative_error"
-    header = ["regime", "layers", *(["floor"] if has_floor else []), *methods]
+    header = [*_row(table), *(["floor"] if has_floor else []), *methods]
     body = []
-    for (regime, layers), row in table.groupby(["regime", "layers"], sort=False, observed=True):
+    for key, row in table.groupby(_row(table), sort=False, observed=True):
         cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
         floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
-        body.append([str(regime), str(layers), *floor, *(cells.get(method, "") for method in methods)])
+        body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
     return header, body
 
 

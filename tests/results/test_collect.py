@@ -14,7 +14,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.results.collect import collect, load_records
 from nnmf_runner.results.record import write_record
 
-TABLES = ["records.csv", "table.csv", "table.md", "table.tex"]
+TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
 
 
 @pytest.fixture

@@ -217,3 +217,70 @@ def test_table_of_one_run(record_of, records_of):
     assert len(rows) == 1
     assert "**0.5000**" in table.to_markdown(summary, rows)
     assert r"\textbf{0.5000}" in table.to_latex(summary, rows)
+
+
+def with_layers(record, *values, reported=()):
+    """A record whose layers have these accuracies on the unknown, and the lowest of them as error."""
+    for row, value, error in zip(record["layers"], values, (0.1, 0.2), strict=False):
+        row |= {"accuracy_unknown": value, "relative_error": error + value}
+    for row, value in zip(record["layers"], reported, strict=False):
+        row |= {"reported_accuracy_unknown": value}
+    return record
+
+
+@pytest.fixture
+def two_layers(record_of, records_of):
+    """Two trials of hier and one of neural with two layers, one that failed, and one with a single layer."""
+    return records_of(
+        with_layers(record_of(seed=0), 0.5, 0.25, reported=(0.698, 0.668)),
+        with_layers(record_of(seed=1), 0.75, 0.5, reported=(0.698, 0.668)),
+        record_of(seed=2, status="failed"),
+        with_layers(record_of("neural"), 0.5, 0.5),
+        with_layers(record_of(layers=(9,)), 0.9),
+    )
+
+
+def test_every_layer_of_runs_with_several_is_summarised(two_layers):
+    layers = table.summarise(table.layer_rows(two_layers), table.LAYER_CELL)
+    assert list(layers.columns) == ["experiment", "dataset", "regime", "layers", "layer", "method", *COLUMNS[5:]]
+    assert set(layers["layers"]) == {"9-4"}
+    first = entry(layers, method="hier", layer=0, metric="accuracy_unknown")
+    assert (first["mean"], first["n"], first["reported"], first["best"]) == (0.625, 2, 0.698, True)
+    second = entry(layers, method="hier", layer=1, metric="accuracy_unknown")
+    assert (second["mean"], second["reported"], second["best"]) == (0.375, 0.668, False)
+    error = entry(layers, method="hier", layer=1, metric="relative_error")
+    assert (error["mean"], error["floor"]) == pytest.approx((0.575, 0.2))
+
+
+def test_layers_follow_in_tables_of_their_own(two_layers):
+    rows, summary = made(two_layers)
+    layers = table.summarise(table.layer_rows(two_layers), table.LAYER_CELL)
+    text = table.to_markdown(summary, rows, layers)
+    assert text.startswith(table.to_markdown(summary, rows).partition("Mean ±")[0])
+    block = text[text.index("### Accuracy on the samples of unknown label by layer (trial, toy)") :]
+    lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
+    assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
+    assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500"]
+    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "**0.500**"]
+    tex = table.to_latex(summary, rows, layers)
+    assert r"\begin{tabular}{lllrr}" in tex
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == text.count("### ")
+
+
+def test_runs_of_one_layer_have_no_table_of_layers(record_of, records_of):
+    records = records_of(record_of(layers=(9,)))
+    assert len(table.summarise(table.layer_rows(records), table.LAYER_CELL)) == 0
+
+
+def test_the_data_are_called_by_their_title_also_where_runs_failed(record_of, records_of):
+    named = {"dataset": {"title": "my.npz"}}
+    rows, summary = made(records_of(record_of(**named), record_of(seed=1, status="failed", **named)))
+    assert set(rows["dataset"]) == {"my.npz"}
+    assert "(trial, my.npz)" in table.to_markdown(summary, rows)
+
+
+def test_the_legend_says_which_data_the_published_values_are_of(record_of, records_of):
+    reported = {"reported": {"relative_error": 0.4}}
+    for on, legend in (({"reported_on": "newsgroups"}, "reports on newsgroups."), ({}, "publication reports.")):
+        rows, summary = made(records_of(record_of(**reported, **on)))
+        assert legend in table.to_markdown(summary, rows)

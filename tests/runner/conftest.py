@@ -13,8 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from nnmf_runner import cli
+from nnmf_runner import cli, run
 from nnmf_runner import config as schema
+from nnmf_runner.datasets.base import Loader
 
 BIN = Path(sys.executable).parent
 
@@ -45,6 +46,12 @@ def configure():
     return make
 
 
+@pytest.fixture(autouse=True)
+def _new_loader(monkeypatch):
+    """No dataset is remembered from another test."""
+    monkeypatch.setattr(run, "_loader", Loader())
+
+
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """Call a console script's function with arguments, from an empty working directory."""
@@ -55,6 +62,7 @@ def command(monkeypatch, capsys, tmp_path):
 
     def call(*arguments: str, program: str = "nnmf-run") -> Result:
         monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+        monkeypatch.setattr(run, "_loader", Loader())  # as in a process of its own
         try:
             status = program_of[program]()
         except SystemExit as end:

@@ -49,6 +49,8 @@ SINGLE = [
     ("label_fraction=-0.1", ["label_fraction=-0.1"]),
     ("label_fraction=nan", ["label_fraction=nan"]),
     ("label_level=7", ["label_level=7"]),
+    ("score_level=3", ["score_level=3 does not exist", "at most 2"]),
+    ("score_level=-1", ["score_level=-1"]),
     ("layers=[]", ["layers", "empty"]),
     ("layers=", ["layers"]),
     ("layers=null", ["layers"]),

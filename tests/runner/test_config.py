@@ -32,6 +32,7 @@ def name_of(configure, *overrides, seed=0):
         "label_fraction=0.4",
         "label_fraction=1",
         "label_level=0",
+        "score_level=0",
     ],
 )
 def test_whatever_determines_the_result_changes_the_folder(configure, overrides):
@@ -112,6 +113,19 @@ def test_reported_values_are_those_of_the_cell(configure):
     config = configure("experiment=table1", "method=hier", "layers=9-4", "label_fraction=0.4")
     assert config.reported_values() == {"relative_error": 0.374, "accuracy": 0.926}
     assert configure("experiment=table1", "layers=9-3").reported_values() == {}
+
+
+def test_reported_values_of_a_layer_are_those_that_name_it(configure):
+    cell = "regime: unsupervised, layers: 9-4, method: hier"
+    values = [f"{{{cell}, layer: 0, accuracy: 0.5}}", f"{{{cell}, accuracy: 0.75, relative_error: 0.25}}"]
+    config = configure("method=hier", "layers=9-4", f"reported=[{', '.join(values)}]")
+    assert config.reported_values(0) == {"accuracy": 0.5}
+    assert config.reported_values(1) == config.reported_values() == {"accuracy": 0.75, "relative_error": 0.25}
+
+
+def test_labels_without_weight_leave_a_run_unsupervised(configure):
+    regimes = [configure("label_fraction=0.4", f"supervision.weight={weight}").regime for weight in (0, 0.1)]
+    assert regimes == ["unsupervised", "semisupervised"]
 
 
 def test_every_configuration_of_a_sweep_is_composed(configure):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -74,10 +77,6 @@ def test_method1_is_what_the_slides_read():
 @pytest.fixture(scope="module")
 def tiny_table(tmp_path_factory):
     """Folder of a table of runs of five iterations, collected."""
-    import subprocess
-    import sys
-    from pathlib import Path
-
     folder = tmp_path_factory.mktemp("table")
     for line in ("nnmf-run experiment=table1 trials=1 max_iter=5 workers=1", "nnmf-collect outputs/table1"):
         program, *arguments = line.split()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,10 +130,31 @@ def test_newsgroups_from_a_folder_run(command, tmp_path):
     runs(command(*line, "label_fraction=0.5"))
 
 
+@pytest.mark.usefixtures("_with_sklearn")
+def test_newsgroups_that_are_fetched_run_again_without_the_internet(command, tmp_path, monkeypatch):
+    texts = [f"From: a\n\nsome words of {group}\n" for group in NEWSGROUPS]
+    names = [str(tmp_path / "far" / group / "1") for group in NEWSGROUPS]
+    monkeypatch.setattr(
+        "sklearn.datasets.fetch_20newsgroups", lambda **given: SimpleNamespace(data=texts, filenames=names)
+    )
+    runs(command("dataset=newsgroups", "layers=[5,2]", "max_iter=5"))
+    [record] = (tmp_path / "outputs").rglob("record.json")
+    options = json.loads(record.read_text())["dataset"]["options"]
+    assert (options["path"], options["cache"]) == (None, str(tmp_path / "data"))
+    monkeypatch.setattr("sklearn.datasets.fetch_20newsgroups", None)
+    again = command("dataset=newsgroups", "layers=[4,2]", "max_iter=5")
+    runs(again)
+    assert len([name for name in again.files if name.startswith("data/newsgroups-")]) == 1
+
+
 def test_newsgroups_of_other_folders_and_files_are_refused(command, tmp_path, texts):
     cache = tmp_path / "20news-bydate_py3.pkz"
     cache.write_bytes(b"\x80\x04.")
-    for path, part in [(texts, "holds no texts of comp.graphics"), (cache, "is no folder"), ("absent", "not exist")]:
+    for path, part in [
+        (texts, "holds no texts of comp.graphics"),
+        (cache, "is no archive that can be read"),
+        ("absent", "not exist"),
+    ]:
         is_refused(command("dataset=newsgroups", f"dataset.path={path}", "layers=[5,2]"), part)
 
 

@@ -275,3 +275,45 @@ def test_a_run_on_bare_data_has_no_accuracies(configure, tmp_path, monkeypatch):
 def test_growing_ranks_run_from_every_start_where_they_are_asked_for(short, init):
     outcome = short("layers=[4,9]", "allow_growing_ranks=true", f"init={init}")
     assert outcome.record["status"] in ("done", "max_iter")
+
+
+@pytest.fixture
+def ran(configure, tmp_path):
+    """Record and factors of a short run by its overrides."""
+
+    def make(*overrides):
+        outcome = run_one(configure("layers=9-4", "max_iter=20", f"output={tmp_path}", *overrides), seed=0)
+        return outcome.record, read_factors(outcome.folder)
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["hier", "deep", "neural", "semi", "sparse_coding"])
+def test_labels_without_weight_score_the_fit_that_does_without_them(ran, method):
+    alone, plain = ran(f"method={method}")
+    scored, factors = ran(f"method={method}", "label_fraction=0.4", "supervision.weight=0")
+    assert factors.keys() == plain.keys()
+    for name, factor in factors.items():
+        np.testing.assert_array_equal(factor, plain[name])
+    assert (alone["regime"], scored["regime"]) == ("unsupervised", "unsupervised")
+    assert alone["metrics"]["accuracy_unknown"] is None
+    assert scored["metrics"]["accuracy_fit"] is None
+    assert all(0.0 <= layer["accuracy_unknown"] <= 1.0 for layer in scored["layers"])
+
+
+def test_codes_are_scored_on_another_level_than_they_are_trained_on(ran, configure):
+    options = ["method=hier", "label_fraction=0.4", "label_level=1"]
+    themes, factors = ran(*options)
+    groups, same = ran(*options, "score_level=0")
+    for name, factor in factors.items():
+        np.testing.assert_array_equal(factor, same[name])
+    config = configure(*options, "layers=9-4")
+    dataset = config.dataset.load(stream(0, "data"))
+    known = run.known_labels(config, dataset, stream(0, "labels"))
+    for record, level in ((themes, 1), (groups, 0)):
+        for i, layer in enumerate(record["layers"]):
+            S, Y = factors[f"S{i}"], np.eye(9)[dataset.labels[level]].T
+            B = Y[:, known] @ np.linalg.pinv(S[:, known])
+            right = (B @ S).argmax(axis=0) == dataset.labels[level]
+            assert layer["accuracy_unknown"] == pytest.approx(right[~known].mean())
+    assert groups["layers"][1]["accuracy_unknown"] < themes["layers"][1]["accuracy_unknown"]  # 4 topics for 9 classes
