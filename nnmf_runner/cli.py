@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -34,6 +35,8 @@ def _guarded(command: Callable[[], int]) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     from nnmf_runner.core.checks import InputError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return command()
     except InputError as error:

@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, type]] = {
     "optimizer": OPTIMIZERS,
     "init": INITIALISATIONS,
 }
+# Options whose value is a path.
+PATHS = ("dataset.path", "init.path", "mask", "output")
 
 
 @dataclass
@@ -241,28 +243,47 @@ def resolve(config: DictConfig) -> RunConfig:
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
-    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``.
+    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``, and quote paths that Hydra cannot read.
 
-    A value that is not an option of the group is a path if it is a folder or holds a path separator.
+    A value that is not an option of the group `init` is a path if it is a folder or holds a path separator.
 
     Raises
     ------
     InputError
         If a sweep over paths has other options among them, which have no `path`.
     """
-    full: list[str] = []
-    for argument in arguments:
-        value = argument.removeprefix("init=")
-        values = [value] if Path(value).is_dir() else value.split(",")
-        paths = [each for each in values if _is_path(each)]
-        if value == argument or not paths:
-            full.append(argument)
-        elif len(paths) < len(values):
-            raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
-        else:
-            quoted = ("'" + path.replace("'", r"\'") + "'" for path in paths)
-            full += [f"init={Saved.name}", "init.path=" + ",".join(quoted)]
-    return full
+    return [full for argument in arguments for full in _written_out(_with_quotes(argument))]
+
+
+def _written_out(argument: str) -> list[str]:
+    value = argument.removeprefix("init=")
+    values = [value] if Path(value).is_dir() else value.split(",")
+    paths = [each for each in values if _is_path(each)]
+    if value == argument or not paths:
+        return [argument]
+    if len(paths) < len(values):
+        raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
+    return [f"init={Saved.name}", f"init.path={_quoted(paths)}"]
+
+
+def _with_quotes(argument: str) -> str:
+    """A path of spaces, brackets, letters of other alphabets and the like as Hydra reads it; anything else as it is."""
+    key, _, value = argument.partition("=")
+    if key not in PATHS or re.fullmatch(r"[\w./-]*", value, re.ASCII):
+        return argument
+    exists = os.path.exists(value)
+    try:
+        OverridesParser.create().parse_overrides([argument])
+    except OverrideParseException:
+        pass
+    else:
+        if not exists:  # quoted already, or a sweep
+            return argument
+    return f"{key}={_quoted([value] if exists else value.split(','))}"
+
+
+def _quoted(paths: Sequence[str]) -> str:
+    return ",".join("'" + path.replace("'", r"\'") + "'" for path in paths)
 
 
 def _is_path(value: str) -> bool:
@@ -320,7 +341,11 @@ def explain(error: Exception) -> str:
     if match := re.match(r"Could not (?:override|append to config|delete from config)\W+([\w./]+)", message):
         return _unknown_key(match.group(1))
     if match := re.match(r"Error merging override (\S+)", message):
-        return f"{match.group(1)} is not valid. {_first_line(error.__cause__ or error)}."
+        reason = _first_line(error.__cause__ or error).rstrip(".")
+        if "is not a ListConfig" in reason:
+            key, _, value = match.group(1).partition("=")
+            return f"{match.group(1)} is not valid. Expected a list, such as '{key}=[{value}]'."
+        return f"{match.group(1)} is not valid. {reason}."
     return _first_line(error)
 
 

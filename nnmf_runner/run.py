@@ -34,7 +34,7 @@ from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
-from nnmf_runner.metrics.recovery import match_topics, tree_agreement, unit_weights
+from nnmf_runner.metrics.recovery import match_topics, tree_agreement
 from nnmf_runner.metrics.topics import (
     distinctive_features,
     feature_shares,
@@ -365,21 +365,19 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
             layer.append(topic | {"children": [], "child_weights": [], "parent": None})
         # With pooling the rows of a factor are no longer the topics below: there is no tree.
         if below is not None and len(factor) == below.shape[1]:
-            _link(described[-1], layer, unit_weights(below, factor), tree_weights(below, factor))
+            _link(described[-1], layer, tree_weights(below, factor))
         described.append(layer)
         below = topics
     return described
 
 
-def _link(
-    below: list[dict[str, Any]], above: list[dict[str, Any]], weights: NDArray[Any], shares: NDArray[Any]
-) -> None:
-    """Tell topics of their children, largest share first, and of the parent that they weigh most in."""
+def _link(below: list[dict[str, Any]], above: list[dict[str, Any]], shares: NDArray[Any]) -> None:
+    """Tell topics of their children, largest share first, and of the parent that they have the largest share of."""
     for j, topic in enumerate(above):
         order = [i for i in np.argsort(-shares[:, j], kind="stable") if shares[i, j] > 0]
         topic |= {"children": [int(i) for i in order], "child_weights": shares[order, j].tolist()}
     for i, topic in enumerate(below):
-        topic["parent"] = int(weights[i].argmax()) if (weights[i] > 0).any() else None
+        topic["parent"] = int(shares[i].argmax()) if shares[i].any() else None
 
 
 def _tree(dataset: Dataset, fit: Fit) -> float | None:

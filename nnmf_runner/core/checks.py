@@ -12,6 +12,9 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import canonical
 
+# The largest entry of data has to lie between these: sums of squares, and their products in a fit, stay finite.
+SMALLEST, LARGEST = 1e-60, 1e60
+
 
 class InputError(ValueError):
     """An argument is not acceptable; the message names it, what was expected and what came."""
@@ -108,15 +111,34 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     return array.astype(np.float64, copy=False)
 
 
-def check_nonnegative(array: Any, name: str) -> Any:
-    """Return `array` as `check_finite` does, refusing negative entries and a matrix of zeros alone.
+def check_scaled(array: Any, name: str) -> Any:
+    """Return `array` as `check_finite` does, refusing entries too large or too small for sums of their squares.
 
     Raises
     ------
     InputError
-        As `check_finite`; also if an entry is negative or all are zero.
+        As `check_finite`; also if the largest magnitude is neither zero nor in [`SMALLEST`, `LARGEST`].
     """
     array = check_finite(array, name)
+    values = array.data if sparse.issparse(array) else array
+    highest = max(values.max(initial=0.0), -values.min(initial=0.0))
+    if highest and not SMALLEST <= highest <= LARGEST:
+        raise InputError(
+            f"{name} has {highest:g} as its largest entry, too far from 1 for sums of squares. "
+            f"Expected it in [{SMALLEST:g}, {LARGEST:g}]: scale the data."
+        )
+    return array
+
+
+def check_nonnegative(array: Any, name: str) -> Any:
+    """Return `array` as `check_scaled` does, refusing negative entries and a matrix of zeros alone.
+
+    Raises
+    ------
+    InputError
+        As `check_scaled`; also if an entry is negative or all are zero.
+    """
+    array = check_scaled(array, name)
     values = array.data if sparse.issparse(array) else array
     lowest = values.min(initial=0.0)
     if lowest < 0:
@@ -145,7 +167,7 @@ def split_missing(
     Returns
     -------
     X : ndarray or sparse matrix of shape (m, n)
-        As `check_nonnegative` (`check_finite`, where signs are free) returns it.
+        As `check_nonnegative` (`check_scaled`, where signs are free) returns it.
     known : ndarray of bool, shape (m, n), or None
         None where all entries are known.
 
@@ -154,7 +176,7 @@ def split_missing(
     InputError
         As these two for what is known; also if nothing is, or `mask` is not of the data's shape or not of booleans.
     """
-    check = check_finite if signed else check_nonnegative
+    check = check_scaled if signed else check_nonnegative
     if sparse.issparse(array):
         return check(array, name), _whole(_as_mask(mask, array.shape, name))
     try:

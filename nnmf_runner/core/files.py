@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 # The file of factors in the folder of a run and of a saved model.
 FACTORS = "factors.npz"
+# Entries of an array that are hashed at a time.
+CHUNK = 2**16
 
 
 @contextmanager
@@ -124,5 +126,7 @@ def digest(arrays: Sequence[NDArray[Any]]) -> str:
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.shape} ".encode())
-        found.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        flat = np.ascontiguousarray(array).ravel()
+        for start in range(0, flat.size, CHUNK):  # a copy of a large array would be as large as the data
+            found.update(flat[start : start + CHUNK].astype("<f8").tobytes())
     return found.hexdigest()[:16]

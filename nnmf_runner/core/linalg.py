@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import LinearOperator, svds
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -72,12 +72,18 @@ def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, 
     """
     smaller = min(X.shape)
     if 2 * rank < smaller and (sparse.issparse(X) or smaller > 500):
-        U, sigma, Vt = svds(X, k=rank, v0=rng.standard_normal(smaller))
+        U, sigma, Vt = svds(_operator(X), k=rank, v0=rng.standard_normal(smaller))
         return U[:, ::-1], sigma[::-1], Vt[::-1]
     if sparse.issparse(X):
         return _nearly_full_svd(X, rank)
     U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
     return U[:, :rank], sigma[:rank], Vt[:rank]
+
+
+def _operator(X: Any) -> LinearOperator:
+    """Products with X and its transpose; of X itself `svds` would keep a conjugated copy."""
+    products = {"matvec": X.__matmul__, "rmatvec": X.T.__matmul__}
+    return LinearOperator(X.shape, matmat=X.__matmul__, rmatmat=X.T.__matmul__, dtype=X.dtype, **products)
 
 
 def _nearly_full_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:

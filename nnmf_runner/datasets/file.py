@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +17,19 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
 from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset, Labels
-from nnmf_runner.datasets.readers import NAMES, NUMERIC, READERS, ContentError, Contents, read
+from nnmf_runner.datasets.contents import NAMES, NUMERIC, ContentError, Contents
+from nnmf_runner.datasets.readers import READERS, read
 from nnmf_runner.datasets.reading import content_digest, existing
 
 log = logging.getLogger(__name__)
 
 ORIENTATIONS = ("samples_by_features", "features_by_samples")
+# Of a sparse matrix; what else depends on it would not fit into any memory.
+LARGEST_SIDE = 2**31 - 1
+# Up to here every whole number has a double of its own.
+LARGEST_WHOLE = 2.0**53
+# How many of the features and samples that are all zeros are named in the log.
+NAMED = 5
 
 
 @dataclass
@@ -75,23 +83,26 @@ class File:
         InputError
             If the file cannot be read or does not hold what the options say.
         """
-        path = self._file()
         with self._refusals():
-            contents = read(path)
-            grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
-            values, features = _real(grid.values), grid.columns
-            if self.orientation == "features_by_samples":
-                features = grid.rows
-            else:
-                values = values.T
-            X = _csr(values) if sparse.issparse(values) else np.ascontiguousarray(values)  # (m, n)
-            m, n = X.shape
-            labels = [_classes(contents.vector(key), key, n) for key in self.labels]
-            known = None if self.known is None else self._known(contents, n)
-            dataset = Dataset(self.name, X, labels, feature_names=self._names(contents, m) or features, known=known)
-        split_missing(X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
-        _log_zeros(X)
+            dataset = self._dataset(read(self._file()))
+            split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
+            _log_zeros(dataset)
         return dataset
+
+    def _dataset(self, contents: Contents) -> Dataset:
+        grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
+        values, features = grid.values, grid.columns
+        if self.orientation == "features_by_samples":
+            features = grid.rows
+        else:
+            values = values.T
+        X = _csr(values) if sparse.issparse(values) else np.ascontiguousarray(values, dtype=np.float64)  # (m, n)
+        m, n = X.shape
+        labels = [_classes(contents.vector(key), key, n) for key in self.labels]
+        known = None if self.known is None else self._known(contents, n)
+        names = self._names(contents, m) or features
+        names = None if names is None else [_printable(name) for name in names]
+        return Dataset(self.name, X, labels, feature_names=names, known=known)
 
     def identity(self) -> dict[str, Any]:
         """Options, with a hash of the file in the place of its path: it matters what it holds, not where it is."""
@@ -138,30 +149,22 @@ class File:
             flags = given.astype(bool)
         else:
             base = contents.index_base if self.known_base is None else self.known_base
-            at = given.astype(np.int64) - base
-            if at.size and (at.min() < 0 or at.max() >= n):
-                wrong = int(given[(at < 0) | (at >= n)][0])
-                raise ContentError(f"{self.known} holds {wrong}, {expected}: from {base} to {n - 1 + base}")
+            if (wrong := (given < base) | (given >= n + base)).any():
+                raise ContentError(f"{self.known} holds {given[wrong][0]:g}, {expected}: from {base} to {n - 1 + base}")
             flags = np.zeros(n, bool)
-            flags[at] = True
+            flags[given.astype(np.int64) - base] = True
         if not flags.any():
             raise ContentError(f"{self.known} names no sample, {expected}")
         return flags
 
 
-def _real(values: Any) -> Any:
-    """Numbers of single or double precision as they are, others as double."""
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
-
-
 def _csr(values: Any) -> Any:
-    """A sparse matrix in CSR form with every entry that is not zero stored once."""
-    if hasattr(values, "check_format"):
-        try:
-            values.check_format(full_check=True)  # indices out of bounds would be followed into foreign memory
-        except ValueError as error:
-            raise ContentError(f"its sparse matrix is damaged: {error}") from None
-    X = canonical(sparse.csr_array(values))
+    """A sparse matrix of doubles in CSR form with every entry that is not zero stored once."""
+    if max(values.shape) > LARGEST_SIDE:
+        raise ContentError(f"its matrix has shape {values.shape}, expected sides of at most {LARGEST_SIDE}")
+    X = sparse.csr_array(values.astype(np.float64) if values.dtype.kind in "biu" else values)  # whose sums overflow
+    X = sparse.csr_array((X.data.astype(np.float64, copy=False), X.indices, X.indptr), shape=X.shape)
+    X = canonical(X)
     X.eliminate_zeros()
     return X
 
@@ -184,27 +187,38 @@ def _classes(given: NDArray[Any], key: str, n: int) -> Labels:
     if given.size != n:
         raise ContentError(f"{key} has {given.size} labels, expected {n}: one a sample (see dataset.orientation)")
     numbers = _numeric(given)
-    values = given.astype(str) if numbers is None else numbers
-    missing = values == "" if numbers is None else ~np.isfinite(values)
+    if numbers is None:
+        values, missing = given.astype(str), given.astype(str) == ""
+    else:
+        values, missing = numbers, ~np.isfinite(numbers)
     if missing.any():
         raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one a sample")
     if numbers is not None and (broken := values % 1 != 0).any():
         raise ContentError(f"{key} holds {values[broken][0]:g}, expected labels that are whole numbers or strings")
+    if numbers is not None and np.abs(values).max() > LARGEST_WHOLE:
+        values = given  # numbers of accounts and the like, which would run together
     classes, indices = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise ContentError(f"{key} has one class only ({classes[0]}), expected two or more")
     return indices.astype(np.intp)
 
 
-def _log_zeros(X: Any) -> None:
-    """Say how many features and samples hold nothing: they stay, with codes of zero."""
-    nonzero = X != 0
-    features, samples = (int(np.sum(np.asarray(nonzero.sum(axis=axis)) == 0)) for axis in (1, 0))
-    if features or samples:
-        log.info(
-            "dataset=file: %d of %d features and %d of %d samples are all zeros.",
-            features,
-            X.shape[0],
-            samples,
-            X.shape[1],
-        )
+def _printable(name: str) -> str:
+    """A name of one line without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(no name)"
+
+
+def _log_zeros(dataset: Dataset) -> None:
+    """Say which features and samples hold nothing: they stay, with codes of zero."""
+    X = dataset.X
+    count = X.count_nonzero if sparse.issparse(X) else partial(np.count_nonzero, X)
+    features, samples = (np.flatnonzero(count(axis=axis) == 0) for axis in (1, 0))
+    if len(features) or len(samples):
+        shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
+        log.info("dataset=file: all zeros are %s and %s.", *shown)
+
+
+def _some(found: NDArray[np.intp], of: int, kind: str, names: list[str] | None = None) -> str:
+    """How many, and the first of them."""
+    shown = [names[i] if names else str(i) for i in found[:NAMED]] + ["..."] * (len(found) > NAMED)
+    return f"{len(found)} of {of} {kind}" + (f" ({', '.join(shown)})" if shown else "")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
+import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,182 +16,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.contents import DATA, NUMERIC, ContentError, Contents, Refused, Table
 from nnmf_runner.datasets.reading import required
 
-# What the data are called where a file does not say, and where to look for them and the features' names first.
-DATA, NAMES = "X", ("names", "vocab")
-NUMERIC = "biuf"
 # What entries of a Matrix Market file can be.
 FIELDS = ("real", "double", "integer", "pattern")
-
-
-class ContentError(ValueError):
-    """A file does not hold what is asked of it; the message says what is wrong, in half a sentence."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """In the place of an array that is not read: an object that would have to be unpickled, a struct."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A matrix as it stands in a file.
-
-    Attributes
-    ----------
-    values : ndarray or sparse matrix of shape (rows, columns)
-    rows, columns : list of str or None
-        Their names.
-    """
-
-    values: Any
-    rows: list[str] | None = None
-    columns: list[str] | None = None
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Named arrays of a file.
-
-    Attributes
-    ----------
-    arrays : dict
-        Arrays, sparse matrices or `Refused` by their key.
-    index_base : int
-        What the first column is called in such files by habit.
-    rows, columns : list of str or None
-        Names that the file gives the rows and columns of its matrices.
-    """
-
-    arrays: dict[str, Any]
-    index_base: int = 0
-    rows: list[str] | None = None
-    columns: list[str] | None = None
-
-    def vector(self, key: str) -> NDArray[Any]:
-        """The array of this key in one dimension: numbers, booleans or strings.
-
-        Raises
-        ------
-        ContentError
-            If there is none, or it is a matrix.
-        """
-        found = self._found(key)
-        if sparse.issparse(found):
-            found = found.toarray() if min(found.shape) == 1 else found
-        if sparse.issparse(found) or max(found.shape, default=1) != found.size:
-            raise ContentError(f"{key} has shape {found.shape}, expected one dimension")
-        if found.dtype.kind not in NUMERIC + "US":
-            raise ContentError(f"{key} is of type {found.dtype}, expected numbers, booleans or strings")
-        return np.char.decode(found.ravel(), "utf-8", "replace") if found.dtype.kind == "S" else found.ravel()
-
-    def names(self, key: str) -> list[str]:
-        """The array of this key as strings, see `vector`."""
-        return [str(value) for value in self.vector(key)]
-
-    def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
-        """The matrix of this key; without one, ``X`` or the only matrix there.
-
-        Parameters
-        ----------
-        key : str or None
-        taken : iterable of str
-            Keys that something else is read from.
-
-        Raises
-        ------
-        ContentError
-        """
-        key = self._only_matrix(taken) if key is None else key
-        found = self._found(key)
-        if found.ndim != 2:
-            raise ContentError(f"{key} has {found.ndim} dimensions with shape {found.shape}, expected 2")
-        if found.dtype.kind not in NUMERIC:
-            raise ContentError(f"{key} is not numeric: expected real numbers, got entries of type {found.dtype}")
-        return Grid(found, self.rows, self.columns)
-
-    def _only_matrix(self, taken: Iterable[str]) -> str:
-        if DATA in self.arrays:
-            return DATA
-        taken = set(taken)
-        found = [key for key, array in self.arrays.items() if key not in taken and _is_matrix(array)]
-        if len(found) != 1:
-            raise ContentError(f"it has {len(found)} matrices, so dataset.x has to say which. {self._keys()}")
-        return found[0]
-
-    def _found(self, key: str) -> Any:
-        if key not in self.arrays:
-            raise ContentError(f"it has no {key!r}. {self._keys()}")
-        found = self.arrays[key]
-        if isinstance(found, Refused):
-            raise ContentError(f"{key} {found.reason}")
-        return found
-
-    def _keys(self) -> str:
-        keys = list(self.arrays)
-        more = f" and {len(keys) - 20} more" if len(keys) > 20 else ""
-        return f"Expected one of: {', '.join(keys[:20])}{more}"
-
-
-@dataclass(frozen=True)
-class Table(Contents):
-    """Columns under a header: those that nothing else is read from are the data."""
-
-    first_row: int = field(default=1, kw_only=True)  # what a reader of the file counts as its first row of values
-
-    def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
-        """All columns that are not taken; the first of them names the rows if none of its entries is a number.
-
-        Raises
-        ------
-        ContentError
-            If a column holds text.
-        """
-        if key is not None:
-            raise ContentError(f"it is a table, of which all columns are data, so dataset.x={key} means nothing")
-        taken = set(taken)
-        columns = {name: column for name, column in self.arrays.items() if name not in taken}
-        rows, first = self.rows, next(iter(columns), None)
-        if first is not None and (first == "" or not _numbers(columns[first])[1].any()):
-            rows = [str(value) for value in columns.pop(first)]
-        if not columns:
-            raise ContentError(f"no column is left for the data. {self._keys()}")
-        return Grid(
-            np.column_stack([self._numeric(name, column) for name, column in columns.items()]), rows, [*columns]
-        )
-
-    def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
-        if column.dtype.kind in NUMERIC:
-            return column
-        values, good = _numbers(column)
-        if not good.all():
-            at = int(np.argmin(good))
-            raise ContentError(
-                f"column {name!r} holds {str(column[at])!r} in row {at + self.first_row}, expected numbers "
-                "(columns of labels and names are given by dataset.labels and dataset.names)"
-            )
-        return values
-
-
-def _is_matrix(array: Any) -> bool:
-    numeric = not isinstance(array, Refused) and array.dtype.kind in NUMERIC
-    return numeric and array.ndim == 2 and min(array.shape) > 1
-
-
-def _numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Numbers of a column, NaN where a cell is empty, and which cells are numbers or empty."""
-    if column.dtype.kind in NUMERIC:
-        return column.astype(np.float64), np.ones(len(column), bool)
-    values, good = np.full(len(column), np.nan), np.ones(len(column), bool)
-    for i, cell in enumerate(column):
-        try:
-            values[i] = float(cell) if str(cell).strip() else np.nan
-        except (TypeError, ValueError):
-            good[i] = False
-    return values, good
 
 
 def read_npy(path: Path) -> Contents:
@@ -206,13 +35,11 @@ def read_npz(path: Path) -> Contents:
     Such are files of `scipy.sparse.save_npz`, and any ``<key>_data``, ``<key>_indices``, ``<key>_indptr``,
     ``<key>_shape`` of one in CSR form (without ``<key>_``, it is ``X``).
     """
-    arrays: dict[str, Any] = {}
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                arrays[name.removesuffix(".npy")] = _plain(io.BytesIO(member.read()))
-    if {"format", "shape", "data"} <= set(arrays):
-        return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
+        members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        if {"format", "shape", "data"} <= set(members):
+            return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
+        arrays = {key: _plain(archive, name) for key, name in members.items()}
     for indptr in [key for key in arrays if key.endswith("indptr")]:
         stem = indptr.removesuffix("indptr")
         parts = [stem + part for part in ("data", "indices", "indptr", "shape")]
@@ -222,14 +49,15 @@ def read_npz(path: Path) -> Contents:
     return Contents(arrays)
 
 
-def _plain(file: io.BytesIO) -> Any:
+def _plain(archive: zipfile.ZipFile, name: str) -> Any:
     """An array of plain values; a pickled one is not opened."""
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
-    if version < (3, 0) and read(file)[2].hasobject:
-        return Refused("is a pickled object, which is not read: expected plain values")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+        if version < (3, 0) and read(member)[2].hasobject:
+            return Refused("is a pickled object, which is not read: expected plain values")
+    with archive.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
 
 
 def read_mtx(path: Path) -> Contents:
@@ -324,10 +152,11 @@ def _of_mat(array: Any) -> Any:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Contents:
-    """A table with a header, in UTF-8; an empty cell is a missing number."""
+    """A table with a header, in UTF-8; an empty cell is a missing number, a first column without a name names rows."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
         header = next(reader, [])
+        _check_header(header, delimiter)
         rows = []
         for row in reader:
             if not row:
@@ -337,8 +166,22 @@ def read_csv(path: Path, delimiter: str = ",") -> Contents:
             rows.append(row)
     if not rows:
         raise ContentError("it has no rows below its header")
+    columns = {name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
+    return Table(columns, index=("",) if header[0] == "" else ())
+
+
+def _check_header(header: Sequence[str], delimiter: str) -> None:
+    """Refuse a header that is no line of names between delimiters."""
+    others = [mark for mark in (",", ";", "\t") if mark != delimiter and any(mark in name for name in header)]
+    if len(header) == 1 and others:
+        raise ContentError(f"its cells are separated by {others[0]!r}, expected {delimiter!r}")
+    try:
+        steps = np.diff([float(name) for name in header if name])
+    except ValueError:
+        steps = np.zeros(0)
+    if not ((steps > 0).all() or (steps < 0).all()):  # wavelengths or years would be in order
+        raise ContentError(f"its first line holds numbers ({', '.join(header[:3])}, ...), expected a header of names")
     _check_unique(header)
-    return Table({name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)})
 
 
 def read_tsv(path: Path) -> Contents:
@@ -347,32 +190,38 @@ def read_tsv(path: Path) -> Contents:
 
 
 def read_parquet(path: Path) -> Contents:
-    """A table; a null is a missing number."""
+    """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
     parquet = required("pyarrow.parquet", "parquet", "file")
     with path.open("rb") as file:
         table = parquet.ParquetFile(file).read()
     _check_unique(table.column_names)
-    return Table({name: _plain_column(table.column(name).to_pylist()) for name in table.column_names})
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    columns = {name: _plain_column(table.column(name).to_pandas()) for name in table.column_names}
+    return Table(columns, index=tuple(name for name in index if isinstance(name, str)))  # a range is not stored
 
 
-def _plain_column(values: list[Any]) -> NDArray[Any]:
-    """Numbers, NaN for what is none, or else strings."""
-    if all(value is None or isinstance(value, (bool, int, float)) for value in values):
-        return np.array([np.nan if value is None else value for value in values])
-    return np.array(["" if value is None or value != value else str(value) for value in values])  # NaN is not itself
+def _plain_column(values: Any) -> NDArray[Any]:
+    """Numbers of a series of pandas, NaN where one is missing, or else strings, with nothing in its place."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in NUMERIC:
+        return values.to_numpy()
+    pairs = list(zip(values.tolist(), values.isna(), strict=True))
+    if all(missing or isinstance(value, (bool, int, float)) for value, missing in pairs):
+        return np.array([np.nan if missing else value for value, missing in pairs])
+    return np.array(["" if missing else str(value) for value, missing in pairs])
 
 
 def read_h5ad(path: Path) -> Contents:
-    """Annotated data: ``X``, layers and the columns of ``obs`` by their names; variables name the columns."""
+    """Annotated data: ``X``, layers and the columns of ``obs`` and ``var`` by their names; variables name columns."""
     found = required("anndata", "bio", "file").read_h5ad(path)
-    arrays: dict[str, Any] = {name: _plain_column(found.obs[name].tolist()) for name in found.obs.columns}
+    arrays: dict[str, Any] = {} if found.X is None else {DATA: found.X}
     arrays |= {name: found.layers[name] for name in found.layers}
-    arrays |= {} if found.X is None else {DATA: found.X}
+    for frame in (found.obs, found.var):
+        arrays |= {name: _plain_column(frame[name]) for name in frame.columns if name not in arrays}
     return Contents(arrays, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
 
 
 def _check_unique(header: Sequence[str]) -> None:
-    if twice := [name for name in header if header.count(name) > 1]:
+    if twice := [name for name, times in Counter(header).items() if times > 1]:
         raise ContentError(f"its header has {twice[0]!r} twice")
 
 
@@ -403,7 +252,8 @@ def read(path: Path) -> Contents:
     try:
         if not path.stat().st_size:
             raise ContentError("it is empty")
-        return READERS[suffix](path)
+        with warnings.catch_warnings(action="ignore"):  # what is wrong for this program, it says itself
+            return READERS[suffix](path)
     except (ContentError, InputError):
         raise
     except Exception as error:  # what parsers raise for damaged files is of every kind

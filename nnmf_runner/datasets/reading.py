@@ -52,7 +52,8 @@ def existing(path: str | None, expected: str) -> Path:
         found = Path(path).expanduser()
         exists = found.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
-        raise InputError(f"dataset.path={path!r} is not valid: {error}.") from None
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise InputError(f"dataset.path={path!r} is not valid: {reason}.") from None
     if not exists:
         raise InputError(f"dataset.path={path} does not exist. Expected {expected}.")
     return found

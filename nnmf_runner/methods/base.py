@@ -231,7 +231,7 @@ class Method:
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
             raise InputError(
                 f"X is sparse, and {given} would form dense matrices of its shape {X.shape}. Expected dense data, or "
-                "cost=reconstruction with one of: neural, hier, deep without activation and pooling, semi."
+                "cost=reconstruction and neural, hier, semi, sparse_coding or deep without activation or pooling."
             )
         if mask is None:
             return

@@ -5,6 +5,7 @@ Topics are columns of length m, one weight a feature ("word").  Nothing here dep
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.metrics.recovery import unit_weights
 
 # Features by topic, best first; -1 fills up a topic that has fewer.
 Words = NDArray[np.intp]
@@ -32,7 +32,7 @@ def top_features(topics: Matrix, n: int) -> Words:
     ndarray of int, shape (k, n)
         Only features of positive weight; -1 where there are no more.
     """
-    return _best(topics, n)
+    return _best(topics.T, n)
 
 
 def distinctive_features(topics: Matrix, n: int) -> Words:
@@ -59,10 +59,8 @@ def distinctive_features(topics: Matrix, n: int) -> Words:
     classification, clustering, and applications", 2009.
     """
     p = feature_shares(topics)  # (m, k)
-    mean = p.mean(axis=1, keepdims=True)
-    present = p > 0
-    ratio = np.divide(p, mean, out=np.ones_like(p), where=present)
-    return _best(p * np.log(ratio, out=np.zeros_like(p), where=present), n)
+    mean = p.mean(axis=1)
+    return _best((share * np.log(np.divide(share, mean, out=np.ones_like(share), where=share > 0)) for share in p.T), n)
 
 
 def feature_shares(topics: Matrix) -> Matrix:
@@ -83,8 +81,9 @@ def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of shape (k,)
-        A pair that never occurs together counts -1; one that always does counts 0, for it tells nothing.  NaN for
-        a topic of less than two features.
+        A pair that never occurs together counts -1, the limit of the formula (a small number in the place of the share
+        of samples, as some programs have it, gives more); one that always does counts 0, for it tells nothing.  NaN
+        for a topic of less than two features.
 
     References
     ----------
@@ -122,7 +121,8 @@ def topic_diversity(top: Words) -> float | None:
 
     References
     ----------
-    A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020.
+    A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020,
+    of the top 25 words.
     """
     present = top[top >= 0]
     return len(np.unique(present)) / len(present) if len(present) else None
@@ -131,21 +131,37 @@ def topic_diversity(top: Words) -> float | None:
 def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
     """What share of every topic each topic below has, shape (k_{l-1}, k_l); columns sum to one.
 
-    Of `unit_weights`, negative ones count nothing; a column without positive ones stays zero.
+    With them the words of a topic are a mixture of those of the topics below: of nonnegative factors,
+    ``feature_shares(topics_below @ A) = feature_shares(topics_below) @ tree_weights(topics_below, A)``.
+    Negative weights count nothing; a column without positive ones stays zero.
 
     Parameters
     ----------
     topics_below : ndarray of shape (m, k_{l-1})
     A : ndarray of shape (k_{l-1}, k_l)
     """
-    return _shares(np.maximum(unit_weights(topics_below, A), 0.0))
+    return feature_shares(A * np.maximum(topics_below, 0.0).sum(axis=0)[:, None])
 
 
-def _best(scores: Matrix, n: int) -> Words:
-    """Rows of the n largest positive scores of every column, shape (k, n), filled up with -1."""
-    order = np.argsort(-scores, axis=0, kind="stable")[:n]  # (n or m, k)
-    order = np.where(np.take_along_axis(scores, order, axis=0) > 0, order, -1)
-    return np.pad(order, ((0, n - len(order)), (0, 0)), constant_values=-1).T
+def topic_shares(topics: Matrix, S: Matrix) -> Matrix:
+    """What share of the approximation ``topics @ S`` every topic has, by the sums of entries, shape (k,).
+
+    Parameters
+    ----------
+    topics : ndarray of shape (m, k)
+    S : ndarray of shape (k, n)
+    """
+    return _shares(np.abs(topics).sum(axis=0) * np.abs(S).sum(axis=1))
+
+
+def _best(scores: Iterable[NDArray[np.floating]], n: int) -> Words:
+    """Places of the n largest positive scores of every topic, shape (k, n), filled up with -1."""
+    best = []
+    for score in scores:  # one after the other, for a vocabulary can be large
+        order = np.argsort(-score, kind="stable")[:n]
+        order[score[order] <= 0] = -1
+        best.append(np.pad(order, (0, n - len(order)), constant_values=-1))
+    return np.array(best)
 
 
 def _shares(M: Matrix) -> Matrix:

@@ -112,4 +112,4 @@ def representatives(records: Records) -> dict[str, Records]:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with whole_file(path) as scratch:
-        scratch.write_text(text)
+        scratch.write_text(text, encoding="utf-8")

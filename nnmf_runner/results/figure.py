@@ -23,10 +23,11 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
+from nnmf_runner.metrics.topics import topic_shares
 from nnmf_runner.results.collect import representatives
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.results.table import TITLES, rows_of, summarise
-from nnmf_runner.results.topics import Topics, tree_order
+from nnmf_runner.results.topics import Topics, percent, told, tree_rows
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ class View:
         Factors with topics in the order of their samples, each column of A scaled to a largest entry of one.
     topics : list of ndarray of shape (m, k_l)
         What the topics of every layer stand for in the data, in the order of the saved factors.
+    shares : list of ndarray of shape (k_l,)
+        Of the approximation after every layer that each of its topics has.
     """
 
     name: str
@@ -124,6 +127,7 @@ class View:
     A: list[Matrix]
     S: list[Matrix]
     topics: list[Matrix]
+    shares: list[Matrix]
 
 
 def load_view(path: Path, record: dict[str, Any]) -> View:
@@ -142,11 +146,12 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
     """
     options = dict(record["config"]["dataset"])
     name = options.pop("name")
+    shape = record["dataset"]["n_features"], record["dataset"]["n_samples"]
+    if np.prod(shape) > LARGEST_PICTURE:
+        raise ValueError("{} x {} entries are too many".format(*shape))
     dataset = DATASETS[name](**record["dataset"].get("options", options)).load(stream(record["config"]["seed"], "data"))
     if dataset.fingerprint() != record["dataset"]["fingerprint"]:
         raise ValueError("the data are not those of the run any more")
-    if np.prod(dataset.X.shape) > LARGEST_PICTURE:
-        raise ValueError("{} x {} entries are too many".format(*dataset.X.shape))
     options = dict(record["config"]["method"])
     name = options.pop("name")
     method, factors = METHODS[name](**options), read_factors(path)
@@ -154,7 +159,8 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
     A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
     approximations = [A[0] @ method.decode(A, S, i) for i in levels]
     topics = [method.topics(A, i) for i in levels]
-    return View(name, _title(record), dataset, approximations, *arranged(A, S), topics)
+    shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
+    return View(name, _title(record), dataset, approximations, *arranged(A, S), topics, shares)
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -250,21 +256,26 @@ def _mark(ax: Axes, rows: Any, columns: Any) -> None:
 
 
 def images(view: View) -> Figure:
-    """The topics of every layer, columns of ``A_0 ... A_l``, as pictures; each has a colour scale of its own."""
+    """The topics of every layer, columns of ``A_0 ... A_l``, as pictures, with their shares of the approximation.
+
+    Each has a colour scale of its own.
+    """
     assert view.dataset.image_shape is not None
     across = min(10, max(4, *(topics.shape[1] for topics in view.topics)))
     down = [-(-topics.shape[1] // across) for topics in view.topics]
     height, width = view.dataset.image_shape
-    figure = Figure(figsize=(0.5 + 0.85 * across, 0.6 + sum(0.85 * height / width * n + 0.35 for n in down)))
+    figure = Figure(figsize=(0.5 + 0.85 * across, 0.6 + sum((0.85 * height / width + 0.2) * n + 0.35 for n in down)))
     figure.set_layout_engine("constrained")
-    figure.suptitle(view.title, fontsize=10)
+    figure.suptitle(f"{view.dataset.name}: {view.title}", fontsize=10)
     parts = figure.subfigures(len(down), 1, height_ratios=down, squeeze=False)[:, 0]
     for level, (part, topics, rows) in enumerate(zip(parts, view.topics, down, strict=True)):
-        part.suptitle(f"layer {level}, {_count(topics.shape[1])}", fontsize=8, x=0.01, ha="left")
+        heading = f"layer {level}, {_count(topics.shape[1])} with their shares of the approximation"
+        part.suptitle(heading, fontsize=8, x=0.01, ha="left")
         for j, ax in enumerate(part.subplots(rows, across, squeeze=False).flat):
             ax.set_axis_off()
             if j < topics.shape[1]:
                 _picture(ax, topics[:, j].reshape(height, width))
+                ax.set_title(f"{level}.{j}  {percent(view.shares[level][j])}", fontsize=6.5, color="0.3", pad=2)
     return figure
 
 
@@ -290,58 +301,60 @@ def topic_tree(record: dict[str, Any]) -> Figure:
         With topics, see `nnmf_runner.results.topics`.
     """
     topics: Topics = record["topics"]
-    tallest = ROW * max(map(len, topics))
+    rows = tree_rows(topics)
+    tallest = ROW * (1 + max(max(layer.values()) for layer in rows))
     size = (0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN, tallest + 0.95)
     figure = Figure(figsize=size)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
     ax.set_axis_off()
-    title = _title(record)
+    title = f"{record['config']['dataset']['name']}: {_title(record)}"
     largest = WORD_FONT.get_size() * 72.0 * (size[0] - 0.2) / _width(title)  # of one column it would leave the figure
     ax.text(size[0] / 2, 0.18, title, ha="center", va="center", fontsize=min(10.0, largest))
     places = []
-    for level, order in enumerate(tree_order(topics)):
+    for level, layer in enumerate(rows):
         left = 0.15 + level * (BOX[0] + BETWEEN)
-        heading = f"layer {level}, {_count(len(order))}"
+        heading = f"layer {level}, {_count(len(layer))}"
         ax.text(left + BOX[0] / 2, 0.45, heading, ha="center", va="center", fontsize=8, color="0.3")
-        places.append({j: (left, 0.6 + tallest * (at + 0.5) / len(order)) for at, j in enumerate(order)})
+        places.append({j: (left, 0.6 + ROW * (row + 0.5)) for j, row in layer.items()})
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = COLOURS[j % len(COLOURS)] if level else "0.45"
-            _box(ax, *places[level][j], f"{level}.{j}", topic["words"], colour)
+            _box(ax, *places[level][j], f"{level}.{j}", topic, colour)
             for i, share in zip(topic["children"], topic["child_weights"], strict=True):
                 if share >= FAINT:
                     _link(ax, places[level - 1][i], places[level][j], share, colour)
     if len(topics) > 1:
-        legend = "the wider and darker a link, the larger the part of the left topic in the right one"
+        legend = "in italics: what sets a topic apart; width of a link: share of the left topic in the right one"
         ax.text(size[0] / 2, size[1] - 0.16, legend, ha="center", va="center", fontsize=6.5, color="0.4")
     return figure
 
 
-def _box(ax: Axes, left: float, middle: float, name: str, words: Sequence[str], colour: str) -> None:
-    """A topic's name and as many of its words as two lines hold."""
+def _box(ax: Axes, left: float, middle: float, name: str, topic: dict[str, Any], colour: str) -> None:
+    """A topic's name, a line of its top words, and one of those that set it apart; of more top words without any."""
     corner = (left, middle - BOX[1] / 2)
     style = {"boxstyle": "round,pad=0,rounding_size=0.05", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8}
     ax.add_patch(FancyBboxPatch(corner, *BOX, **style, zorder=3))
     ax.text(left + 0.06, middle, name, va="center", fontsize=6.5, color=colour, fontweight="bold", zorder=4)
-    lines = _fitted(words, 72.0 * (BOX[0] - 0.45), 2)
+    words, width = topic["words"], 72.0 * (BOX[0] - 0.6)  # with some space, for hinted letters can be wider
+    first = _fitted(words, width)
+    apart = _fitted([word for word in topic["distinctive"] if word not in words[: len(first)]], width)
+    second = (apart, "italic") if apart else (_fitted(words[len(first) :], width), "normal")
     style = {"fontproperties": WORD_FONT, "parse_math": False, "va": "center", "zorder": 4}  # words may hold a $
-    for i, line in enumerate(lines):
-        ax.text(left + 0.38, middle + 0.13 * (i - (len(lines) - 1) / 2), line, **style)
+    shown = [(" ".join(told(line)), slant) for line, slant in ((first or ["(no words)"], "normal"), second) if line]
+    for i, (line, slant) in enumerate(shown):
+        ax.text(left + 0.38, middle + 0.13 * (i - (len(shown) - 1) / 2), line, fontstyle=slant, **style)
 
 
-def _fitted(words: Sequence[str], width: float, n: int) -> list[str]:
-    """The first words in at most n lines of this width in points, a word that is wider than a line cut short."""
-    lines: list[str] = []
-    for word in words:
-        if lines and _width(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        elif len(lines) == n:
+def _fitted(words: Sequence[str], width: float) -> list[str]:
+    """The first words that a line of this width in points holds; a first one that is wider is cut short."""
+    fitted = list(words[:1])
+    while fitted and _width(fitted[0]) > width:
+        fitted[0] = fitted[0][:-2] + "…"
+    for word in words[1:]:
+        if _width(" ".join(told([*fitted, word]))) > width:
             break
-        else:
-            while _width(word) > width:
-                word = word[:-2] + "…"
-            lines.append(word)
-    return lines or ["(no words)"]
+        fitted.append(word)
+    return fitted
 
 
 def _width(text: str) -> float:

@@ -26,7 +26,7 @@ COUNTED = (DONE, MAX_ITER)
 STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED]
 
 # What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
-# with their shares of it, and the topic above that it weighs most in (None for those of the last layer).
+# with their shares of it, and the topic above that it has the largest share of (None for those of the last layer).
 TOPIC = {"words", "weights", "distinctive", "children", "child_weights", "parent"}
 
 # Names for the share of labels that a method is given: none, some, all.

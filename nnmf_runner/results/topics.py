@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ Topics = list[list[dict[str, Any]]]
 WORDS = 8
 # A smaller share of a parent is not worth a word; the record has them all.
 NOTABLE = 0.1
+# A smaller share is not told in figures.
+SMALLEST = 0.01
 LEGEND = (
-    "Topic l.j is column j of A0 ... Al, below the topic that it weighs most in, with its share of that topic.\n"
-    "After + the words that set it apart, after 'also' large parts that stand below another topic."
+    "Topic l.j is column j of A0 ... Al, below the topic that it has the largest share of, with that share.\n"
+    "After + the words that set it apart, after 'also' other topics that have a large share of it."
 )
 
 
@@ -40,18 +43,31 @@ def tree_children(topics: Topics, level: int, j: int) -> list[tuple[int, float]]
     return [(i, share) for i, share in shares if topics[level - 1][i]["parent"] == j]
 
 
-def tree_order(topics: Topics) -> list[list[int]]:
-    """The topics of every layer in the order in which the tree names them."""
-    order: list[list[int]] = [[] for _ in topics]
+def tree_rows(topics: Topics) -> list[dict[int, float]]:
+    """The row of every topic by layer: one after the other, and in the middle of those that stand below it."""
+    rows: list[dict[int, float]] = [{} for _ in topics]
+    taken = count()
 
-    def visit(level: int, j: int) -> None:
-        order[level].append(j)
-        for i, _ in tree_children(topics, level, j):
-            visit(level - 1, i)
+    def visit(level: int, j: int) -> float:
+        own = [visit(level - 1, i) for i, _ in tree_children(topics, level, j)]
+        rows[level][j] = (own[0] + own[-1]) / 2 if own else float(next(taken))
+        return rows[level][j]
 
     for level, j in _roots(topics):
         visit(level, j)
-    return order
+    return rows
+
+
+def told(words: Sequence[str]) -> list[str]:
+    """Words as they stand side by side: with commas where a space is part of one."""
+    if not any(" " in word for word in words):
+        return list(words)
+    return [f"{word}," for word in words[:-1]] + list(words[-1:])
+
+
+def percent(share: float) -> str:
+    """A share in per cent."""
+    return f"{share:.0%}" if share >= SMALLEST or not share else f"<{SMALLEST:.0%}"
 
 
 def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
@@ -64,14 +80,14 @@ def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> It
     topic, own = topics[level][j], tree_children(topics, level, j)
     words = topic["words"][:WORDS]
     apart = [word for word in topic["distinctive"][:WORDS] if word not in words]
-    text = f"{level}.{j}{share}  {' '.join(words) or '(no words)'}"
+    text = f"{level}.{j}{share}  {' '.join(told(words)) or '(no words)'}"
     if apart:
-        text += f" + {' '.join(apart)}"
+        text += f" + {' '.join(told(apart))}"
     others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
-    also = [f"{level - 1}.{i} {part:.2f}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
+    also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
     yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
     for i, part in own:
-        yield from _lines(topics, level - 1, i, f" {part:.2f}", depth + 1)
+        yield from _lines(topics, level - 1, i, f" {percent(part)}", depth + 1)
 
 
 def topics_markdown(chosen: dict[str, dict[Path, dict[str, Any]]]) -> str | None:

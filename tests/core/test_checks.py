@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -87,6 +89,18 @@ def test_double_matrix_is_not_copied():
 
 def test_sparse_matrix_stays_sparse_in_a_form_that_can_be_indexed():
     assert check_finite(sparse.coo_array(np.eye(3)), "X")[:, [1]].shape == (3, 1)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("signed", [False, True])
+def test_data_whose_squares_leave_double_precision_are_refused(form, signed):
+    for scale in (1e-59, 1e59):
+        split_missing(form(scale * np.eye(2)), "X", signed=signed)
+    for scale in (1e-61, 1e61, 1e-320):
+        with pytest.raises(
+            InputError, match=rf"X has {re.escape(f'{scale:g}')} as its largest entry.*: scale the data\."
+        ):
+            split_missing(form(scale * np.eye(2)), "X", signed=signed)
 
 
 def test_vector_passes_where_it_may():

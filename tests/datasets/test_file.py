@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import logging
 import pickle
+import zipfile
 
 import numpy as np
+import pandas
 import pytest
 from scipy import io, sparse
 
@@ -104,13 +106,23 @@ def test_matrix_market_is_read_as_scipy_reads_it(tmp_path, rng, form, field, sym
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, bool])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_single_precision_stays_and_integers_become_double(tmp_path, values, kind, form):
+def test_numbers_of_every_type_become_doubles_of_the_same_value(tmp_path, values, kind, form):
     given = form((values * 3).astype(kind))
     if sparse.issparse(given):
         sparse.save_npz(tmp_path / "a.npz", given)
     else:
         np.savez(tmp_path / "a.npz", X=given)
-    assert load(tmp_path / "a.npz").X.dtype == (np.float32 if kind == np.float32 else np.float64)
+    X = load(tmp_path / "a.npz").X
+    assert X.dtype == np.float64
+    np.testing.assert_array_equal(X.toarray() if sparse.issparse(X) else X, (values * 3).astype(kind).T)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(np.int8, 200.0), (np.uint8, 200.0), (np.float32, 200.0), (bool, 2.0)])
+def test_entries_stored_twice_are_added_up_without_overflow(tmp_path, kind, expected):
+    data = np.array([100, 100, 1]).astype(kind)
+    for form in (sparse.coo_array((data, ([0, 0, 1], [0, 0, 1]))), sparse.csr_array((data, [0, 0, 1], [0, 2, 3]))):
+        sparse.save_npz(tmp_path / "a.npz", form)
+        np.testing.assert_array_equal(load(tmp_path / "a.npz").X.toarray(), [[expected, 0.0], [0.0, 1.0]])
 
 
 def test_equal_sparse_data_have_one_fingerprint_however_they_are_stored(tmp_path, values):
@@ -212,15 +224,22 @@ def test_identity_follows_the_content_and_not_the_place(tmp_path, values):
     assert File(path=str(first), orientation="features_by_samples").identity() != identity
 
 
-def test_zero_features_and_samples_stay_and_are_counted(tmp_path, values, caplog):
+def test_zero_features_and_samples_stay_and_are_named(tmp_path, values, caplog):
     values[2], values[:, 1] = 0.0, 0.0
     for name in ("a.npy", "sparse.mtx"):
         WRITERS[name](tmp_path / name, values)
         with caplog.at_level(logging.INFO):
             assert load(tmp_path / name).X.shape == (M, N)
         zero = [int((values == 0).all(axis=axis).sum()) for axis in (0, 1)]
-        assert f"{zero[0]} of 4 features and {zero[1]} of 6 samples are all zeros" in caplog.text
+        assert f"all zeros are {zero[0]} of 4 features (1) and {zero[1]} of 6 samples (2)." in caplog.text
         caplog.clear()
+
+
+def test_the_first_features_of_zeros_are_named(tmp_path, caplog):
+    np.savez(tmp_path / "a.npz", X=np.eye(2, 9), names=[*"abcdefghi"])
+    with caplog.at_level(logging.INFO):
+        load(tmp_path / "a.npz")
+    assert "all zeros are 7 of 9 features (c, d, e, f, g, ...) and 0 of 2 samples." in caplog.text
 
 
 class Bomb:
@@ -258,6 +277,59 @@ def test_sparse_indices_out_of_bounds_are_refused_before_they_are_followed(tmp_p
     np.savez(tmp_path / "a.npz", data=[1.0, 2.0], indices=[0, 10**6], indptr=[0, 1, 2], shape=[2, 2])
     with pytest.raises(InputError, match=r"a\.npz"):
         load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_damaged_sparse_matrices_of_every_form_are_refused_as_data_and_as_labels(tmp_path, values, form):
+    data = np.ones((2, 1, 1)) if form == "bsr" else np.ones(2)
+    np.savez(tmp_path / "a.npz", format=form, shape=(2, 2), data=data, indices=[0, 10**6], indptr=[0, 1, 2])
+    with pytest.raises(InputError, match="X is a damaged sparse matrix"):
+        load(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", X=values, y_data=[1.0], y_indices=[10**6], y_indptr=[0, 1], y_shape=[1, N])
+    with pytest.raises(InputError, match="y is a damaged sparse matrix"):
+        load(tmp_path / "b.npz", labels=["y"])
+
+
+@pytest.mark.parametrize("orientation", ["samples_by_features", "features_by_samples"])
+def test_sparse_matrices_of_impossible_sides_are_refused(tmp_path, orientation):
+    (tmp_path / "a.mtx").write_text(f"%%MatrixMarket matrix coordinate real general\n{2**62} 3 1\n1 1 1\n")
+    with pytest.raises(InputError, match="expected sides of at most 2147483647"):
+        load(tmp_path / "a.mtx", orientation=orientation)
+
+
+def test_what_is_no_array_in_an_archive_is_passed_over(tmp_path, values):
+    np.savez(tmp_path / "a.npz", X=values)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("README.txt", "notes")
+        archive.writestr("folder/", "")
+    np.testing.assert_array_equal(load(tmp_path / "a.npz").X, values.T)
+
+
+def test_labels_that_doubles_cannot_tell_apart_stay_apart(tmp_path, values):
+    np.savez(
+        tmp_path / "a.npz", X=values, y=2**60 + np.array([0, 1, 2] * 2), words=[f"{2**60 + i % 2}" for i in range(N)]
+    )
+    dataset = load(tmp_path / "a.npz", labels=["y", "words"])
+    np.testing.assert_array_equal(dataset.labels, [[0, 1, 2] * 2, [0, 1] * 3])
+
+
+def test_names_are_of_one_line_and_steer_no_terminal(tmp_path, values):
+    np.savez(tmp_path / "a.npz", X=values, names=["a\nb", "\x1b[31mred", "\ud800", "näme $x"])
+    assert load(tmp_path / "a.npz").feature_names == ["a b", "[31mred", "(no name)", "näme $x"]
+
+
+def test_tables_as_other_programs_write_them(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf"", "b, c", d\r\n7, NA, TRUE\r\n8, 2.5, false\r\n')
+    dataset = load(tmp_path / "a.csv")
+    np.testing.assert_array_equal(dataset.X, [[np.nan, 2.5], [1.0, 0.0]])
+    assert dataset.feature_names == ["b, c", "d"]
+    wavelengths = load_text(tmp_path / "b.csv", "400.5,401,401.5\n1,2,3\n")
+    assert wavelengths.feature_names == ["400.5", "401", "401.5"]
+
+
+def load_text(path, text):
+    path.write_text(text)
+    return load(path)
 
 
 def refused_in_one_line_or_read(path, content):
@@ -304,26 +376,35 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
         load(tmp_path / f"a{suffix}")
 
 
-def test_columns_of_tables_are_numbers_or_strings_with_nothing_where_a_value_is_missing():
-    np.testing.assert_array_equal(readers._plain_column([1, None, 2.5]), [1.0, np.nan, 2.5])
-    assert readers._plain_column(["a", None, float("nan"), 3]).tolist() == ["a", "", "", "3"]
-    assert readers._plain_column([True, False]).dtype == bool
+def test_columns_of_frames_are_numbers_or_strings_with_nothing_where_a_value_is_missing():
+    def plain(values, dtype=None):
+        return readers._plain_column(pandas.Series(values, dtype=dtype))
+
+    np.testing.assert_array_equal(plain([1, None, 2.5]), [1.0, np.nan, 2.5])
+    np.testing.assert_array_equal(plain([1, None, 2], "Int64"), [1.0, np.nan, 2.0])
+    assert plain(["a", None, float("nan"), 3]).tolist() == ["a", "", "", "3"]
+    assert plain(["b", None, "a"], "category").tolist() == ["b", "", "a"]
+    assert plain([True, False]).dtype == plain([True, False], "boolean").dtype == bool
+    assert plain([1.0, 2.0], "float32").dtype == np.float32
 
 
 def test_parquet_is_read_where_pyarrow_is_there(tmp_path, values):
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    columns = dict(zip(WORDS, values.T, strict=True))
-    parquet.write_table(pyarrow.table({"coarse": COARSE, **columns}), tmp_path / "a.parquet")
-    dataset = load(tmp_path / "a.parquet", labels=["coarse"])
-    np.testing.assert_array_equal(dataset.X, values.T)
-    assert dataset.feature_names == WORDS
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(values, columns=WORDS).assign(coarse=COARSE)
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.set_axis([3, 1, 4, 1, 5, 9]).to_parquet(tmp_path / "index.parquet")  # is stored as a column
+    for name in ("a.parquet", "index.parquet"):
+        dataset = load(tmp_path / name, labels=["coarse"])
+        np.testing.assert_array_equal(dataset.X, values.T)
+        assert dataset.feature_names == WORDS
 
 
 def test_h5ad_is_read_where_anndata_is_there(tmp_path, values):
-    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
-    obs, var = pandas.DataFrame({"coarse": COARSE}, index=[*map(str, range(N))]), pandas.DataFrame(index=WORDS)
+    anndata = pytest.importorskip("anndata")
+    obs = pandas.DataFrame({"coarse": COARSE}, index=[*map(str, range(N))])
+    var = pandas.DataFrame({"symbol": WORDS[::-1], "coarse": WORDS}, index=WORDS)
     anndata.AnnData(sparse.csr_matrix(values), obs, var).write_h5ad(tmp_path / "a.h5ad")
     dataset = load(tmp_path / "a.h5ad", labels=["coarse"])
     np.testing.assert_array_equal(dataset.X.toarray(), values.T)
     assert dataset.feature_names == WORDS
+    assert load(tmp_path / "a.h5ad", names="symbol").feature_names == WORDS[::-1]

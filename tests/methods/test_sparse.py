@@ -8,6 +8,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Greedy
 from nnmf_runner.core.monitor import StoppingRule
+from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Deep, Hierarchical, Neural, Plan, Problem, Semi, SparseCoding, Supervision
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
@@ -69,6 +70,30 @@ def test_factors_equal_those_of_dense_data(case, labelled, X):
         method = METHODS_AND_COSTS[case][0]
         for a, b in zip(method.transform(thin, kind(X)), method.transform(dense, X), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-8 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", [None, "squared", "cross_entropy"])
+def test_every_optimizer_and_loss_of_the_neural_method_takes_sparse_data_for_the_same_data(optimizer, loss, X):
+    compare(Neural(), X, loss, OPTIMIZERS[optimizer]())
+
+
+@pytest.mark.parametrize("method", [Hierarchical("mu"), Deep()], ids=["hier", "deep"])
+def test_the_divergence_of_labels_takes_sparse_data_for_the_same_data(method, X):
+    compare(method, X, "kl", OPTIMIZERS["auto"]())
+
+
+def compare(method, X, loss, optimizer):
+    """A few steps on dense and sparse data from one start, with one state of what is random."""
+    classes = np.where(np.arange(N) % 2, -1, np.arange(N) % 3)
+    labels = Supervision(loss=loss).labels(classes, 3) if loss else None
+    start, rule = Greedy().start(X, (6, 3), np.random.default_rng(0)), StoppingRule(tol=0.0, max_iter=5)
+    dense, thin = (
+        method.fit(Problem(data, labels), Plan(start, rule, optimizer, np.random.default_rng(1)))
+        for data in (X, WatchedCSR(X))
+    )
+    for a, b in zip((*thin.A, *thin.S), (*dense.A, *dense.S), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-8 * np.abs(b).max())
 
 
 @pytest.mark.parametrize("layers", [(6, 3), (30, 20)], ids=["low ranks", "ranks above half of the samples"])

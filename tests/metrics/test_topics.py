@@ -14,6 +14,7 @@ from nnmf_runner.metrics.topics import (
     npmi_coherence,
     top_features,
     topic_diversity,
+    topic_shares,
     tree_weights,
 )
 
@@ -131,8 +132,17 @@ def test_tree_weights_share_every_parent_out_whatever_the_scale(topics, rng):
     weights = tree_weights(topics, A)
     np.testing.assert_allclose(weights.sum(axis=0), 1.0)
     np.testing.assert_allclose(tree_weights(topics * scale, A / scale[:, None] * scale_above), weights, rtol=1e-12)
-    by_hand = A * np.linalg.norm(topics, axis=0)[:, None]
-    np.testing.assert_allclose(weights, by_hand / by_hand.sum(axis=0), rtol=1e-12)
+    # the words of a topic are a mixture of the words of those below
+    np.testing.assert_allclose(feature_shares(topics) @ weights, feature_shares(topics @ A), rtol=1e-12)
+
+
+def test_topics_share_the_approximation_out_whatever_the_scale(topics, rng):
+    S, scale = rng.random((4, 20)), rng.uniform(0.1, 10.0, 4)
+    shares = topic_shares(topics, S)
+    parts = [np.outer(topic, codes).sum() for topic, codes in zip(topics.T, S, strict=True)]
+    np.testing.assert_allclose(shares, np.array(parts) / (topics @ S).sum(), rtol=1e-12)
+    np.testing.assert_allclose(topic_shares(topics * scale, S / scale[:, None]), shares, rtol=1e-12)
+    np.testing.assert_array_equal(topic_shares(0 * topics, S), 0.0)
 
 
 def test_negative_weights_and_empty_parents_have_no_share(topics):

@@ -22,7 +22,7 @@ from nnmf_runner.methods.neural import Neural
 from nnmf_runner.results import figure
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import read_record
-from nnmf_runner.results.topics import tree_children, tree_order, tree_text
+from nnmf_runner.results.topics import told, tree_children, tree_rows, tree_text
 from nnmf_runner.run import Outcome, describe_topics, run_one
 
 TREE = {
@@ -149,7 +149,7 @@ def test_other_kinds_of_factors_are_described(corpus_run, options):
     record = read_record(outcome.folder / "record.json")
     assert [len(layer) for layer in record["topics"]] == (ranks := record["config"]["layers"])
     assert all(weight > 0 for layer in record["topics"] for topic in layer for weight in topic["weights"])
-    assert [sorted(order) for order in tree_order(record["topics"])] == [list(range(rank)) for rank in ranks]
+    assert [sorted(rows) for rows in tree_rows(record["topics"])] == [list(range(rank)) for rank in ranks]
     figure.topic_tree(record).savefig("/dev/null", format="png")
 
 
@@ -173,7 +173,7 @@ def test_the_text_holds_the_planted_tree(outcome):
     for line in lines:
         if line.startswith("    "):
             groups[-1].add(planted(line.split()[2:7]))
-            assert 0.0 < float(line.split()[1]) <= 1.0
+            assert 0 < int(line.split()[1].removesuffix("%")) <= 100
         else:
             groups.append(set())
     assert sorted(map(sorted, groups)) == sorted(sorted(children) for children in TREE.values())
@@ -190,13 +190,29 @@ def test_text_of_a_tree_worked_by_hand():
         [topic("c", children=[1, 0], weights=[0.75, 0.25]), topic("a", children=[0, 1], weights=[0.95, 0.05])],
     ]
     assert tree_text(layers).splitlines() == [
-        "1.0  c  also 0.0 0.25",
-        "    0.1 0.75  c + d",
+        "1.0  c  also 0.0 25%",
+        "    0.1 75%  c + d",
         "1.1  a",
-        "    0.0 0.95  a b",
+        "    0.0 95%  a b",
         "0.2  (no words)",
     ]
-    assert tree_order(layers) == [[1, 0, 2], [0, 1]]
+    assert tree_rows(layers) == [{1: 0.0, 0: 1.0, 2: 2.0}, {0: 0.0, 1: 1.0}]
+
+
+def test_topics_stand_in_the_middle_of_those_below_and_those_without_have_rows_of_their_own():
+    layers = [
+        [topic(parent=0), topic(parent=0), topic(parent=2)],
+        [topic(parent=0, children=[0, 1], weights=[0.6, 0.4]), topic(parent=0), topic(children=[2], weights=[1.0])],
+        [topic(children=[0, 1], weights=[0.9, 0.004])],
+    ]
+    assert tree_rows(layers) == [{0: 0.0, 1: 1.0, 2: 3.0}, {0: 0.5, 1: 2.0, 2: 3.0}, {0: 1.25}]
+    assert tree_text(layers).splitlines()[4] == "    1.1 <1%  (no words)"
+
+
+def test_names_of_several_words_are_set_apart_by_commas():
+    assert told(["new york", "city"]) == ["new york,", "city"]
+    assert told(["york", "city"]) == ["york", "city"]
+    assert told([]) == []
 
 
 def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
@@ -234,7 +250,7 @@ def invented(rng, ranks, words):
     fit = dataclasses.make_dataclass("Fit", ["A"])(A)
     config = dataclasses.make_dataclass("Config", ["method"])(Neural())
     topics = describe_topics(config, Dataset("invented", None, feature_names=words), fit)
-    about = {"method": {"name": "sparse_coding"}, "layers": list(ranks), "seed": 0}
+    about = {"dataset": {"name": "invented"}, "method": {"name": "sparse_coding"}, "layers": list(ranks), "seed": 0}
     return {"config": about, "regime": "semisupervised", "topics": topics}
 
 
@@ -252,8 +268,12 @@ def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks):
         assert not any(one.shrunk(1.0, 0.9).overlaps(other.shrunk(1.0, 0.9)) for other in texts[:i])
     boxes = [patch.get_window_extent() for patch in drawn.axes[0].patches if hasattr(patch, "get_boxstyle")]
     assert len(boxes) == sum(ranks)
-    for box in boxes:
-        assert sum(box.x0 <= text.x0 and text.x1 <= box.x1 and box.y0 <= text.y0 < box.y1 for text in texts) >= 2
+    # all but the title, the heading of every layer and the legend
+    inside = texts[1 + len(ranks) : len(texts) - (len(ranks) > 1)]
+    for text in inside:
+        around = [box for box in boxes if box.x0 <= text.x0 and text.x1 <= box.x1 and box.y0 <= text.y0]
+        assert any(text.y1 <= box.y1 for box in around)
+    assert len(inside) >= 2 * sum(ranks)
 
 
 def test_links_are_as_wide_as_their_share(rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import io, sparse
 from nnmf_runner.core.streams import stream
 from nnmf_runner.methods import METHODS
 from nnmf_runner.results import figure
+from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import folder_name, read_factors
 from nnmf_runner.run import known_labels, run_one
 
@@ -115,7 +117,7 @@ def test_the_command_line_of_matlab_files_with_listed_labels(command, tmp_path_f
         "max_iter=5",
     )
     assert result.status == 0
-    assert "2 of 24 features and 2 of 27 samples are all zeros" in result.err
+    assert "all zeros are 2 of 24 features (w2, w11) and 2 of 27 samples (0, 20)." in result.err
 
 
 def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_path, file, monkeypatch, caplog, blocks):
@@ -132,6 +134,30 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     assert all("convergence" in path.name for path in drawn)
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["neural", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hier", "deep", "semi", "sparse_coding"))],
+)
+def test_nothing_of_a_run_is_of_the_shape_of_sparse_data(configure, tmp_path, rng, method):
+    side = 30_000  # 7200 MB, were it dense
+    X = sparse.csr_array(sparse.random_array((side, side), density=1e-5, rng=rng))
+    X = X + sparse.csr_array((np.ones(40_000), np.divmod(np.arange(40_000), 200)), shape=X.shape)
+    X = sparse.csr_array(X.astype(np.float32))
+    stored = {f"X_{part}": getattr(X, part) for part in ("data", "indices", "indptr", "shape")}
+    np.savez(tmp_path / "a.npz", **stored, names=np.arange(side).astype(str), y=np.arange(side) % 3)
+    given = ["dataset=file", f"dataset.path={tmp_path}/a.npz", "dataset.labels=[y]", "label_fraction=0.1"]
+    config = configure(*given, f"method={method}", "layers=3-2", "max_iter=2", f"output={tmp_path}")
+    tracemalloc.start()
+    try:
+        outcome = run_one(config, 0)
+        collect(outcome.folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert outcome.record["topics"]
+    assert peak < 60e6  # bytes; labels, names and factors of rank three are a few MB each
+
+
 def text(content):
     return lambda path: path.write_text(content)
 
@@ -140,7 +166,7 @@ def arrays(**given):
     return lambda path: np.savez(path, **given)
 
 
-ONES = np.ones((4, 3))
+ONES, MTX = np.ones((4, 3)), "%%MatrixMarket matrix coordinate real general"
 # File, how it is made, further options, what the message names.
 BAD = {
     "missing": ("a.npz", lambda path: None, "", ["does not exist", ".npz"]),
@@ -181,9 +207,18 @@ BAD = {
         ["k holds 0", "from 1 to 4"],
     ),
     "known none": ("a.npz", arrays(X=ONES, k=[False] * 4), "dataset.known=k", ["k names no sample"]),
+    "known far": ("a.npz", arrays(X=ONES, k=[1e30]), "dataset.known=k", ["k holds 1e+30", "from 0 to 3"]),
     "known words": ("a.npz", arrays(X=ONES, k=["a"]), "dataset.known=k", ["k holds entries"]),
     "base": ("a.npz", arrays(X=ONES), "dataset.known_base=2", ["dataset.known_base=2"]),
     "orientation": ("a.npz", arrays(X=ONES), "dataset.orientation=rows", ["dataset.orientation=rows"]),
+    "labels": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.labels=y", ["such as 'dataset.labels=[y]'"]),
+    "too large": ("a.npz", arrays(X=ONES * 1e200), "", ["1e+200 as its largest entry", "scale the data"]),
+    "too small": ("a.npz", arrays(X=ONES * 1e-200), "", ["1e-200 as its largest entry", "scale the data"]),
+    "sides": ("a.mtx", text(f"{MTX}\n{2**62} 3 1\n1 1 1\n"), "", ["expected sides of at most"]),
+    "cut short": ("a.mtx", text(f"{MTX}\n3 3 4\n1 1 1\n"), "", ["has 1 entries, but says 4"]),
+    "semicolons": ("a.csv", text("a;b\n1;2\n"), "", ["cells are separated by ';', expected ','"]),
+    "no header": ("a.csv", text("1,0.5,3\n2,0,1\n"), "", ["first line holds numbers (1, 0.5, 3", "a header"]),
+    "empty column": ("a.csv", text("a,b,\n1,2,\n3,4,\n"), "", ["column '' is empty"]),
     "ragged": ("a.csv", text("a,b\n1,2\n3\n"), "", ["line 3 has 1 cells, expected 2"]),
     "text": ("a.csv", text("a,b\n1,2\n3,oops\n"), "", ["column 'b' holds 'oops' in row 2"]),
     "header twice": ("a.csv", text("a,a\n1,2\n"), "", ["'a' twice"]),
@@ -243,3 +278,12 @@ def test_labels_help_on_text_without_tuning(configure, tmp_path):
     records = [run_one(config, seed).record for seed in range(3)]
     assert np.mean([record["metrics"]["accuracy_unknown"] for record in records]) >= 0.5
     assert all(record["status"] == "done" for record in records)
+
+
+@pytest.mark.parametrize("name", ["a (1).npz", "zähl, [x].npz", "it's a=b.npz"])
+def test_a_path_is_taken_as_it_is_typed(command, tmp_path_factory, file, name):
+    path = tmp_path_factory.mktemp("it's (here)") / name
+    shutil.copy(file, path)
+    result = command("dataset=file", f"dataset.path={path}", "layers=2", "max_iter=2", "output=results (é)")
+    assert (result.status, result.err.count("\n")) == (0, 2)
+    assert any(name.startswith("results (é)/runs/") for name in result.files)
