@@ -87,7 +87,7 @@ def _run() -> int:
 
 def _report(outcomes: list[list[Outcome]]) -> int:
     """Print what came of the runs; the status says whether all ended with numbers."""
-    from nnmf_runner.results.record import COUNTED
+    from nnmf_runner.results.record import COUNTED, experiment_folder
     from nnmf_runner.results.summary import layer_table
     from nnmf_runner.results.topics import LEGEND, tree_text
 
@@ -97,9 +97,9 @@ def _report(outcomes: list[list[Outcome]]) -> int:
         print(layer_table([outcome.record for outcome in everything]))
         if len(everything) == 1 and (topics := everything[0].record.get("topics")):
             print(f"\n{tree_text(topics)}\n\n{LEGEND}\n")
-        print(everything[0].folder if len(everything) == 1 else everything[0].folder.parent)
+        print(everything[0].folder if len(everything) == 1 else experiment_folder(everything[0].folder))
     elif outcomes:
-        print(f"{len(everything) - len(failed)} done, {len(failed)} failed: {everything[0].folder.parent}")
+        print(f"{len(everything) - len(failed)} done, {len(failed)} failed: {experiment_folder(everything[0].folder)}")
     for outcome in failed:
         print(
             f"{outcome.record['status']}: {outcome.folder} {outcome.record['message'] or ''}".rstrip(), file=sys.stderr

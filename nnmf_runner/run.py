@@ -112,7 +112,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
         If the record cannot be written.
     """
     identity = config.identity(seed)
-    folder = config.folder / records.folder_name(identity)
+    folder = records.run_folder(config.folder, identity)
     if not config.force and (done := _done_before(folder)):
         log.info("%s is done already (force=true runs it again).", folder)
         return Outcome(folder, done)

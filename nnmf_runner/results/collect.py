@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.results.record import COUNTED, find_records, read_record
+from nnmf_runner.results.record import COUNTED, RECORD, find_records, read_record
 from nnmf_runner.results.topics import topics_markdown
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import pandas as pd
 
-Records = dict[Path, dict[str, Any]]
+log = logging.getLogger(__name__)
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
     """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
 
-    ``topics.md`` too, where the features of the data have names.
+    ``topics.md`` too, where the features of the data have names.  Every record is read once and reduced to its row of
+    the table; the few runs that figures show are read again.
 
     Parameters
     ----------
@@ -40,8 +43,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     """
     from nnmf_runner.results import table  # pandas is needed from here on only
 
-    records = load_records(folder)
-    rows = table.rows_of(records)
+    rows = table.rows_of(read_records(folder))
     summary = table.summarise(rows)
     markdown = table.to_markdown(summary, rows)
     files = {
@@ -50,59 +52,71 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.md": markdown,
         "table.tex": table.to_latex(summary, rows),
     }
-    if (trees := topics_markdown(representatives(records))) is not None:
+    shown = {
+        experiment: dict(_readable(folder / run / RECORD for run in runs))
+        for experiment, runs in representatives(rows).items()
+    }
+    if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
         from nnmf_runner.results.figure import draw_all
 
-        for path in draw_all(records, folder / "figures"):
+        for path in draw_all(shown, summary, folder / "figures"):
             log.info("%s", path)
     return markdown
 
 
-def load_records(folder: Path) -> Records:
-    """Records by their folder; a damaged one is named in the log and left out.
+def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """One record after the other, with its folder as seen from `folder`; damaged ones are named in the log instead.
 
     Raises
     ------
     InputError
         If there is no folder, or no readable record in it.
+    OSError
+        If a folder cannot be looked into.
     """
     if not folder.is_dir():
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
-    records, damaged = {}, 0
-    for path in find_records(folder):
-        try:
-            records[path.parent] = read_record(path)
-        except ValueError as error:
-            damaged += 1
-            log.warning("%s %s; left out.", path, error)
-    if not records:
-        found = f"{damaged} damaged ones" if damaged else "none"
+    paths, readable = find_records(folder), 0
+    for path, record in _readable(paths):
+        readable += 1
+        yield path.relative_to(folder), record
+    if not readable:
+        found = f"{len(paths)} damaged ones" if paths else "none"
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
-    return records
 
 
-def counted(records: Records) -> Records:
-    """Those that ended with numbers."""
-    return {path: record for path, record in records.items() if record["status"] in COUNTED}
+def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders and records of those record files that are whole; the others are named in the log."""
+    for path in paths:
+        try:
+            yield path.parent, read_record(path)
+        except ValueError as error:
+            log.warning("%s %s; left out.", path, error)
 
 
-def representatives(records: Records) -> dict[str, Records]:
-    """Of every experiment and method the run with most layers, semisupervised if there is any, of the lowest seed."""
+def representatives(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Folders of the runs that stand for each experiment in figures, by the experiment.
 
-    def rank(item: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
-        path, record = item
-        return -len(record["config"]["layers"]), record["regime"] != "semisupervised", record["config"]["seed"], path
+    They are of every method the run with most layers, semisupervised if there is any, of the lowest seed.
 
-    chosen: dict[str, Records] = {}
-    for path, record in sorted(counted(records).items(), key=rank):
-        runs = chosen.setdefault(record["experiment"], {})
-        if record["config"]["method"]["name"] not in {run["config"]["method"]["name"] for run in runs.values()}:
-            runs[path] = record
-    return chosen
+    Parameters
+    ----------
+    rows : DataFrame
+        From `nnmf_runner.results.table.rows_of`.
+    """
+    counted = rows[rows["status"].isin(COUNTED)]
+    keys = {
+        "method": counted["method"].str.split().str[0],  # without the options that tell variants apart
+        "depth": -counted["layers"].str.count("-"),
+        "other": counted["regime"] != "semisupervised",
+    }
+    ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
+    first = ranked.drop_duplicates(["experiment", "method"])
+    return {str(experiment): list(runs["folder"]) for experiment, runs in first.groupby("experiment", sort=False)}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -23,9 +23,8 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.collect import representatives
 from nnmf_runner.results.record import read_factors, read_history
-from nnmf_runner.results.table import TITLES, rows_of, summarise
+from nnmf_runner.results.table import TITLES
 from nnmf_runner.results.topics import Topics, tree_order
 
 log = logging.getLogger(__name__)
@@ -62,16 +61,17 @@ WORD_FONT = FontProperties(size=6.5)
 Records = dict[Path, dict[str, Any]]
 
 
-def draw_all(records: Records, folder: Path) -> Iterator[Path]:
+def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
     """Draw the heatmaps and topics of one run a method, and the convergence of these runs together.
 
-    Of every experiment and method the run with most layers is taken, a semisupervised one if there is any, of the
-    lowest seed.  An experiment of several methods also gets a comparison of all its runs.
+    An experiment of several methods also gets a comparison of all its runs.
 
     Parameters
     ----------
-    records : dict
-        Records by their folder.
+    shown : dict
+        By experiment the runs that stand for its methods: their records by their folders.
+    summary : DataFrame
+        Of all runs, from `nnmf_runner.results.table.summarise`.
     folder : Path
         Where to write; made if it does not exist.
 
@@ -82,7 +82,7 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for experiment, runs in representatives(records).items():
+        for experiment, runs in shown.items():
             for path, record in runs.items():
                 if record.get("topics"):
                     name = record["config"]["method"]["name"]
@@ -96,9 +96,9 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
                     if view.dataset.image_shape is not None:
                         yield from _save(images(view), folder / f"{experiment}_{view.name}_images")
             yield from _save(convergence(runs), folder / f"{experiment}_convergence")
-        for experiment, summary in summarise(rows_of(records)).groupby("experiment", sort=False):
-            if summary["method"].nunique() > 1:
-                yield from _save(comparison(summary), folder / f"{experiment}_comparison")
+        for experiment, part in summary.groupby("experiment", sort=False):
+            if part["method"].nunique() > 1:
+                yield from _save(comparison(part), folder / f"{experiment}_comparison")
 
 
 @dataclass(frozen=True)

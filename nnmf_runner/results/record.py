@@ -39,6 +39,21 @@ def folder_name(identity: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def run_folder(experiment: Path, identity: dict[str, Any]) -> Path:
+    """Folder of a run within that of its experiment.
+
+    It stands below the first two digits of its name, so that of 100,000 runs no folder holds more than a few hundred:
+    file systems shared by a cluster grow slow in long folders, and lock them whole.
+    """
+    name = folder_name(identity)
+    return experiment / name[:2] / name
+
+
+def experiment_folder(run: Path) -> Path:
+    """Folder of the experiment of a run, from that of the run: the inverse of `run_folder`."""
+    return run.parent.parent
+
+
 def write_record(
     folder: Path,
     record: dict[str, Any],
@@ -176,10 +191,22 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
 
 
 def find_records(folder: Path) -> list[Path]:
-    """Paths of all records at or below a folder, sorted; hidden folders are unfinished and passed over."""
+    """Paths of all records at or below a folder, sorted; hidden folders are unfinished and passed over.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read: its records would be missing without a word.
+    """
     found = []
-    for root, names, files in os.walk(folder):
+    for root, names, files in os.walk(folder, onerror=_unless_gone):
         names[:] = sorted(name for name in names if not name.startswith("."))
         if RECORD in files:
             found.append(Path(root) / RECORD)
     return found
+
+
+def _unless_gone(error: OSError) -> None:
+    """Pass over a folder that a run has just put another in place of."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES
+from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES, folder_name
+
+log = logging.getLogger(__name__)
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
@@ -49,39 +53,65 @@ DIGITS = {
 }
 
 
-def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
+def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row a run: its cell, seed, status, metrics, floor and published values.
 
     Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
-    are appended to the name of the method.
+    are appended to the name of the method.  Of a run that is recorded more than once the latest record counts.
+
+    Parameters
+    ----------
+    records : iterable of (Path, dict)
+        Folders and their records.  They are read once and none is kept, so that they may be more than fit in memory.
     """
-    rows = []
-    for path, record in records.items():
-        config = record["config"]
-        rows.append(
-            {
-                "experiment": record["experiment"],
-                "dataset": config["dataset"]["name"],
-                "regime": record["regime"],
-                "layers": "-".join(map(str, config["layers"])),
-                "method": config["method"]["name"],
-                "seed": config["seed"],
-                "status": record["status"],
-                "stop": record.get("stop"),
-                "message": record.get("message"),
-                "n_iter": record.get("n_iter"),
-                **{name: record["metrics"].get(name) for name in METRICS},
-                "floor": record["layers"][-1]["floor"] if record["layers"] else None,
-                **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
-                "peak_memory_mb": record.get("peak_memory_mb"),
-                "commit": record.get("commit"),
-                "folder": path.name,
-            }
-        )
-    frame = pd.DataFrame(rows).astype({"floor": float})
-    frame["method"] += _variants(frame, [record["config"] for record in records.values()])
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    options: dict[tuple[str, str], tuple[str, ...]] = {}
+    finished: dict[tuple[str, str], str] = {}
+    repeated = []
+    for folder, record in records:
+        run, when = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
+        if run in rows:
+            repeated.append(folder)
+            if when < finished[run]:
+                continue
+        rows[run], options[run], finished[run] = _row(folder, record), _options(record["config"]), when
+    if repeated:
+        log.warning("%d records repeat a run, such as %s; the latest of each run counts.", len(repeated), repeated[0])
+    frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
+    frame["method"] += _variants(frame, list(options.values()))
     frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
     return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+
+
+def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What tables and figures need of a record."""
+    config = record["config"]
+    row = {
+        "experiment": record["experiment"],
+        "dataset": config["dataset"]["name"],
+        "regime": record["regime"],
+        "layers": "-".join(map(str, config["layers"])),
+        "method": config["method"]["name"],
+        "seed": config["seed"],
+        "status": record["status"],
+        "stop": record.get("stop"),
+        "message": record.get("message"),
+        "n_iter": record.get("n_iter"),
+        **{name: record["metrics"].get(name) for name in METRICS},
+        "floor": record["layers"][-1]["floor"] if record["layers"] else None,
+        **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
+        "peak_memory_mb": record.get("peak_memory_mb"),
+        "commit": record.get("commit"),
+        "folder": str(folder),
+    }
+    # Most texts recur: one copy of each for all rows.
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _options(config: dict[str, Any]) -> tuple[str, ...]:
+    """A configuration but for its seed, as texts ``option=value``."""
+    flat = _flat({key: value for key, value in config.items() if key != "seed"})
+    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -98,18 +128,15 @@ def _method_order(label: str) -> tuple[int, str]:
     return list(METHODS).index(label.split()[0]), label
 
 
-def _variants(frame: pd.DataFrame, configs: list[dict[str, Any]]) -> pd.Series:
+def _variants(frame: pd.DataFrame, options: Sequence[tuple[str, ...]]) -> list[str]:
     """What tells runs of one cell apart besides the seed, as ``[option=value, ...]``; empty where nothing does."""
-    options = pd.DataFrame(
-        [_flat({key: value for key, value in config.items() if key != "seed"}) for config in configs]
-    )
-    labels = pd.Series("", index=frame.index)
-    for _, group in frame.groupby(CELL, sort=False):
-        here = options.loc[group.index].astype(str)
-        differing = [name for name in here.columns if here[name].nunique() > 1]
-        if differing:
-            text = here[differing].apply(lambda row: ", ".join(f"{k}={v}" for k, v in row.items()), axis=1)
-            labels[group.index] = " [" + text + "]"
+    labels = [""] * len(frame)
+    for cell in frame.groupby(CELL, sort=False).indices.values():
+        distinct = {options[i] for i in cell}
+        shared = functools.reduce(set.intersection, map(set, distinct))
+        own = {each: ", ".join(option for option in each if option not in shared) for each in distinct}
+        for i in cell:
+            labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
     return labels
 
 
@@ -239,8 +266,8 @@ def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
     return " ".join(parts)
 
 
-_markdown_cell = partial(_cell, bold="**{}**", plus_minus="±")
-_latex_cell = partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
+_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
 def _pipes(cells: list[str]) -> str:

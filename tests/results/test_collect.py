@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.results.collect import collect, load_records
+from nnmf_runner.results.collect import collect, read_records
 from nnmf_runner.results.record import write_record
 
 TABLES = ["records.csv", "table.csv", "table.md", "table.tex"]
@@ -45,7 +45,7 @@ def test_collecting_again_changes_nothing(folder):
 def test_a_damaged_record_is_named_and_the_rest_is_collected(folder, caplog, text):
     (folder / "run1" / "record.json").write_text(text)
     with caplog.at_level(logging.WARNING):
-        assert len(load_records(folder)) == 2
+        assert len(list(read_records(folder))) == 2
     assert str(folder / "run1" / "record.json") in caplog.text
 
 

@@ -44,7 +44,7 @@ def test_a_run_prints_its_table_and_folder_and_writes_its_record(command, tmp_pa
     assert [row.split()[:2] for row in rows] == [["0", "9"], ["1", "4"], ["2", "2"]]
     written = {path.name for path in (tmp_path / folder).iterdir()}
     assert written == {"record.json", "factors.npz", "history.csv"}
-    assert len(result.files) == 2 + 1 + 3  # outputs, runs, the folder and what is in it: Hydra writes nothing
+    assert len(result.files) == 3 + 1 + 3  # outputs, runs, a shard, the folder and what is in it: Hydra writes nothing
 
 
 def test_a_semisupervised_run(command, tmp_path):
@@ -147,7 +147,7 @@ def test_workers_find_what_one_process_finds(script, tmp_path):
     assert "\r" not in shared.err
     assert shared.out.splitlines()[:-1] == alone.out.splitlines()[:-1]
     for path in find_records(tmp_path / "outputs" / "alone"):
-        twin = tmp_path / "outputs" / "shared" / path.parent.name
+        twin = tmp_path / "outputs" / "shared" / path.parent.relative_to(tmp_path / "outputs" / "alone")
         ours, theirs = read_factors(path.parent), read_factors(twin)
         assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 

@@ -227,7 +227,7 @@ def test_a_run_is_repeated_where_it_is_not_the_same_or_not_done(short, monkeypat
 def test_trials_are_seeds_from_the_first_on(configure, tmp_path):
     outcomes = run_trials(configure("trials=3", "seed=4", "max_iter=2", f"output={tmp_path}"))
     assert [outcome.record["config"]["seed"] for outcome in outcomes] == [4, 5, 6]
-    assert len(list(tmp_path.glob("runs/*/record.json"))) == 3
+    assert len(list(tmp_path.glob("runs/*/*/record.json"))) == 3
     assert len({outcome.record["dataset"]["fingerprint"] for outcome in outcomes}) == 3
 
 
