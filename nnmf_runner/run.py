@@ -34,7 +34,7 @@ from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
-from nnmf_runner.metrics.recovery import match_topics, tree_agreement, unit_weights
+from nnmf_runner.metrics.recovery import topic_recovery, tree_agreement, unit_weights
 from nnmf_runner.metrics.topics import (
     distinctive_features,
     feature_shares,
@@ -325,12 +325,8 @@ def score(
 
 
 def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> float | None:
-    """Mean cosine with the planted topics of this level, where there are as many."""
-    truth = dataset.truth
-    if truth is None or level >= len(truth.A):
-        return None
-    found, true = config.method.topics(fit.A, level), functools.reduce(np.matmul, truth.A[: level + 1])
-    return match_topics(found, true)[1] if found.shape == true.shape else None
+    """Mean cosine of the planted topics with those of a layer; None where none are planted."""
+    return topic_recovery(config.method.topics(fit.A, level), dataset.truth.A) if dataset.truth else None
 
 
 def _word_quality(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> dict[str, float | None]:
