@@ -74,7 +74,7 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
             repeated.append(folder)
             if when < finished[run]:
                 continue
-        rows[run], options[run], finished[run] = _row(folder, record), _options(record["config"]), when
+        rows[run], options[run], finished[run] = _row(folder, record), options_of(record["config"]), when
     if repeated:
         log.warning("%d records repeat a run, such as %s; the latest of each run counts.", len(repeated), repeated[0])
     frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
@@ -108,7 +108,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _options(config: dict[str, Any]) -> tuple[str, ...]:
+def options_of(config: dict[str, Any]) -> tuple[str, ...]:
     """A configuration but for its seed, as texts ``option=value``."""
     flat = _flat({key: value for key, value in config.items() if key != "seed"})
     return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
@@ -119,11 +119,11 @@ def _sort_key(column: pd.Series) -> pd.Series:
     if column.name == "layers":
         return column.map(lambda text: (text.count("-"), text))
     if column.name == "method":
-        return column.map(_method_order)
+        return column.map(method_order)
     return column
 
 
-def _method_order(label: str) -> tuple[int, str]:
+def method_order(label: str) -> tuple[int, str]:
     """Place of a method, with or without the options that tell it apart."""
     return list(METHODS).index(label.split()[0]), label
 
@@ -240,7 +240,7 @@ def _tables(summary: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFr
 
 def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -> tuple[list[str], list[list[str]]]:
     """Header and body of one table."""
-    methods = sorted(set(table["method"]), key=_method_order)
+    methods = sorted(set(table["method"]), key=method_order)
     has_floor = metric == "relative_error"
     header = ["regime", "layers", *(["floor"] if has_floor else []), *methods]
     body = []

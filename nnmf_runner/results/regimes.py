@@ -1,0 +1,314 @@
+"""The map of a sweep: at which settings of the data which method wins, by how much, and whether that may be chance."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from nnmf_runner.results.record import COUNTED
+from nnmf_runner.results.table import method_order, options_of
+
+# What methods are compared by, all of them shares, and whether more is better.
+MEASURES = {"excess": False, "accuracy_unknown": True, "topic_cosine": True, "tree_agreement": True}
+TITLES = {
+    "excess": "Relative error above the floor",
+    "accuracy_unknown": "Accuracy on the unknown samples",
+    "topic_cosine": "Recovery of the planted topics",
+    "tree_agreement": "Recovery of the planted tree",
+}
+# A win is decided at this level, and if it is not zero in points at the one digit shown.
+LEVEL, SMALLEST = 0.05, 0.05
+
+# What stands in for the ranks where all layers have as many topics more than there are classes.
+DEPTH, SURPLUS = "layers", "ranks beyond the planted"
+
+PLACE = ["experiment", "axis", "at", "other_axis", "other_at", "measure"]
+
+
+class Observation(NamedTuple):
+    """What the map needs of a record; `options` are texts ``name=value`` of all but the seed."""
+
+    experiment: str
+    method: str
+    seed: int
+    finished: str
+    options: tuple[str, ...]
+    ranks: tuple[int, ...]
+    classes: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Two options that were varied against each other, or one alone, and the runs in which they were.
+
+    Attributes
+    ----------
+    axes : tuple of str
+    rows : DataFrame
+        One row for every setting and seed: the axes, the seed, and a column ``(measure, method)`` for either.
+    """
+
+    axes: tuple[str, ...]
+    rows: pd.DataFrame
+
+
+def observed(records: Iterable[tuple[Path, dict[str, Any]]], into: list[Observation]) -> Iterator[Any]:
+    """Hand records on as they are, noting what the map needs of those that ended with numbers."""
+    known: dict[Any, Any] = {}  # most options recur: one copy for all
+    for folder, record in records:
+        if record["status"] in COUNTED:
+            noted = _observation(record)
+            into.append(noted._replace(options=known.setdefault(noted.options, noted.options)))
+        yield folder, record
+
+
+def _observation(record: dict[str, Any]) -> Observation:
+    config, layers, metrics = record["config"], record["layers"], record["metrics"]
+    error, floor = metrics.get("relative_error"), layers[-1]["floor"]
+    cosines = [layer["topic_cosine"] for layer in layers if layer.get("topic_cosine") is not None]
+    values = {
+        "excess": None if error is None or floor is None else error - floor,
+        "accuracy_unknown": metrics.get("accuracy_unknown"),
+        "topic_cosine": fmean(cosines) if cosines else None,
+        "tree_agreement": record.get("tree_agreement"),
+    }
+    return Observation(
+        sys.intern(record["experiment"]),
+        sys.intern(config["method"]["name"]),
+        config["seed"],
+        str(record.get("finished")),
+        options_of(config),
+        tuple(config["layers"]),
+        tuple(record.get("dataset", {}).get("classes", ())),
+        tuple(values[name] for name in MEASURES),
+    )
+
+
+def compare(observations: Sequence[Observation]) -> pd.DataFrame:
+    """Every two methods at every place of the map, by a paired test over the seeds.
+
+    A map is drawn of experiments that vary an option of the data for several methods.  Its panels are the pairs of
+    options that were varied against each other, and the options that were varied alone.  At a place of a panel a
+    seed counts with its mean over the settings of all other options at which the panel is whole.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+
+    Returns
+    -------
+    DataFrame
+        One row a comparison: `PLACE`, ``better`` and ``worse`` method with their means, the number of seeds, the mean
+        ``difference`` and its standard error, ``p`` of the paired t-test, ``p_holm`` corrected over all comparisons
+        of the experiment, and whether it is ``decided``.  The other axis is missing where an option stands alone.
+
+    Notes
+    -----
+    The signed-rank test cannot decide a map: of n seeds its least p is ``2 ** (1 - n)``, 0.002 for ten, which Holm's
+    correction over more than 25 comparisons lifts above 0.05.  Hence the t-test, for which the means over settings
+    and samples that are compared are near enough to normal.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 1979.
+    """
+    maps = []
+    for experiment in dict.fromkeys(o.experiment for o in observations):
+        found = [
+            comparison
+            for panel in panels([o for o in observations if o.experiment == experiment])
+            for comparison in _comparisons(panel)
+        ]
+        if found:
+            part = pd.DataFrame(found)
+            part.insert(0, "experiment", experiment)
+            part["p_holm"] = holm(part["p"].to_numpy())
+            part["decided"] = (part["p_holm"] <= LEVEL) & (100 * part["difference"] >= SMALLEST)
+            maps.append(part)
+    return pd.concat(maps, ignore_index=True) if maps else pd.DataFrame(columns=PLACE)
+
+
+def holm(p: NDArray[np.floating]) -> NDArray[np.floating]:
+    """p-values corrected for their number: the i-th smallest of n times n - i, none below a smaller one, at most one.
+
+    Those that are NaN have not been tested: they stay and do not count.
+    """
+    corrected, tested = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return corrected
+
+
+def panels(observations: Sequence[Observation]) -> list[Panel]:
+    """Panels of the map of one experiment; none where no option of the data or one method alone was varied."""
+    frame, axes = varied(observations)
+    if frame["method"].nunique() < 2 or not any(axis.startswith("dataset.") for axis in axes):
+        return []
+    groups = frame.groupby([*axes, "seed", "method"], dropna=False, observed=True)
+    wide = groups[list(MEASURES)].mean().unstack("method")
+    rows = wide.set_axis(wide.columns.to_flat_index(), axis=1).reset_index()
+    found = [_panel(pair, rows[axes], rows) for pair in itertools.combinations(axes, 2)]
+    paired = {axis for panel in found if panel for axis in panel.axes}
+    found += [_panel((axis,), rows[axes], rows) for axis in axes if axis not in paired]
+    return [panel for panel in found if panel]
+
+
+def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]]:
+    """Runs of one experiment by the options that were varied.
+
+    Returns
+    -------
+    frame : DataFrame
+        One row a run: its method, seed, axes and measures.  An option that was varied for some methods alone is told
+        in their names.
+    axes : list of str
+        Options that were varied for every method; of those that vary together the first.
+    """
+    latest = {(o.options, o.method, o.seed): o for o in sorted(observations, key=lambda o: o.finished)}
+    runs = list(latest.values())
+    parsed = {options: dict(text.split("=", 1) for text in options) for options in {run.options for run in runs}}
+    options = pd.DataFrame([parsed[run.options] for run in runs]).pipe(_with_ranks, runs)
+    options = options.loc[:, options.nunique() > 1]
+    method = pd.Series([run.method for run in runs])
+    by_method = options.groupby(method).nunique()
+    axes = [name for name in options if not name.startswith("method.") and by_method[name].min() > 1]
+    own = options.drop(columns=axes)
+    for name in own:
+        told = method.map(by_method[name] > 1) & own[name].notna()
+        method = method.where(~told, method + " [" + name + "=" + own[name].astype(str) + "]")
+    axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
+    frame = options[axes].apply(_numbers).assign(method=method, seed=[run.seed for run in runs])
+    values = pd.DataFrame([run.values for run in runs], columns=list(MEASURES), dtype=float)
+    return pd.concat([frame, values], axis=1), axes
+
+
+def _with_ranks(options: pd.DataFrame, runs: Sequence[Observation]) -> pd.DataFrame:
+    """Number of layers and surplus of their ranks in place of the ranks, where every run has such a surplus."""
+    surplus = [{rank - n for rank, n in zip(run.ranks, run.classes, strict=False)} for run in runs]
+    fits = all(len(each) == 1 and len(run.ranks) <= len(run.classes) for each, run in zip(surplus, runs, strict=True))
+    if not fits:
+        return options
+    depths = [str(len(run.ranks)) for run in runs]
+    return options.drop(columns="layers").assign(**{DEPTH: depths, SURPLUS: [str(each.pop()) for each in surplus]})
+
+
+def _together(options: pd.DataFrame, name: str, other: str) -> bool:
+    """Whether either of two options tells the other."""
+    pairs = options[[name, other]].drop_duplicates()
+    return pairs[name].is_unique and pairs[other].is_unique
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Numbers, if texts are; else categories, short ones first."""
+    try:
+        return pd.to_numeric(column)
+    except (TypeError, ValueError):
+        texts = sorted(column.dropna().unique(), key=lambda text: (len(text), text))
+        return pd.Series(pd.Categorical(column, texts, ordered=True))
+
+
+def _panel(axes: tuple[str, ...], settings: pd.DataFrame, rows: pd.DataFrame) -> Panel | None:
+    """The panel of these axes; None where they were not varied against each other.
+
+    The other options stand where most values of the axes were tried: at one setting if they were varied by
+    themselves, at all of them in a full grid.
+    """
+    others = [name for name in settings if name not in axes]
+    whole = settings.drop_duplicates().dropna(subset=list(axes))
+    groups = [part for _, part in whole.groupby(others, dropna=False, observed=True)] if others else [whole]
+    groups = [part for part in groups if _crossed([part[axis] for axis in axes])]
+    if not groups:
+        return None
+    most = max(map(len, groups))
+    chosen = pd.concat([part for part in groups if len(part) == most])
+    return Panel(axes, rows.merge(chosen, on=list(settings)))
+
+
+def _crossed(axes: Sequence[pd.Series]) -> bool:
+    """Whether one axis has several values, or two values of one were each tried with the same two of the other."""
+    if len(axes) == 1:
+        return axes[0].nunique() > 1
+    tried = pd.crosstab(*axes).to_numpy() > 0
+    in_common = tried.astype(int) @ tried.T
+    return bool((in_common[~np.eye(len(tried), dtype=bool)] > 1).any())
+
+
+def _comparisons(panel: Panel) -> Iterator[dict[str, Any]]:
+    """Every two methods by every measure at every place of a panel."""
+    for measure, more in MEASURES.items():
+        columns = [name for name in panel.rows if isinstance(name, tuple) and name[0] == measure]
+        for place, part in panel.rows.groupby(list(panel.axes), observed=True):
+            values = part.set_index("seed")[columns].dropna(axis=1, how="all").dropna()
+            values = values.groupby("seed").mean()  # over the other options
+            at = dict(itertools.zip_longest(("axis", "other_axis"), panel.axes))
+            at |= dict(itertools.zip_longest(("at", "other_at"), place))
+            for one, other in itertools.combinations(values, 2):
+                compared = _paired(values[one], values[other], more)
+                yield {name: (at | {"measure": measure})[name] for name in PLACE[1:]} | compared
+
+
+def _paired(one: pd.Series, other: pd.Series, more: bool) -> dict[str, Any]:
+    """The better one of two methods and a paired t-test of their difference over the seeds."""
+    sign = 1.0 if more else -1.0
+    if sign * (one.mean() - other.mean()) < 0:
+        one, other = other, one
+    difference = sign * (one - other)
+    n, mean = len(difference), difference.mean()
+    error = difference.std() / np.sqrt(n)
+    if n < 2:
+        p = np.nan
+    elif error == 0:
+        p = 0.0 if mean else 1.0
+    else:
+        p = 2.0 * stats.t.sf(abs(mean) / error, n - 1)
+    names = {"better": one.name[1], "worse": other.name[1]}
+    means = {"better_mean": one.mean(), "worse_mean": other.mean()}
+    return {**names, **means, "n": n, "difference": mean, "standard_error": error, "p": p}
+
+
+def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Who wins at every place of the map.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        From `compare`.
+
+    Returns
+    -------
+    DataFrame
+        One row a place: `PLACE`; ``winners``, the method of the best mean and those that no decided difference sets
+        apart from it, best first; ``lead``, how much better the best is than the best of the others, missing where
+        all share the win; ``n`` seeds.
+    """
+    rows = []
+    for place, part in comparisons.groupby(PLACE, sort=False, dropna=False):
+        wins = part["better"].value_counts()
+        best = wins.index[0]  # it is better than all others
+        against = part[part["better"] == best].sort_values("difference")
+        beaten = against[against["decided"]]
+        winners = (best, *against.loc[~against["decided"], "worse"])
+        lead = beaten["difference"].min() if len(beaten) else np.nan
+        rows.append(dict(zip(PLACE, place, strict=True)) | {"winners": winners, "lead": lead, "n": part["n"].max()})
+    return pd.DataFrame(rows, columns=[*PLACE, "winners", "lead", "n"])
+
+
+def methods_of(comparisons: pd.DataFrame) -> list[str]:
+    """Methods of a map in their order, those of other options one after the other."""
+    return sorted(set(comparisons["better"]) | set(comparisons["worse"]), key=method_order)
+
+
+def values_of(places: pd.DataFrame, name: str) -> list[Any]:
+    """Values of the axis ``at`` or ``other_at`` in their order; None alone where there is no such axis."""
+    return sorted(places[name].unique()) if places[name].notna().all() else [None]
