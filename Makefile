@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 systems test test-fast lint format bench peers clean
+.PHONY: help setup table1 table1-method1 systems test test-fast lint format bench bench-collect peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -43,6 +43,9 @@ format: $(VENV)/.dev ## apply the style
 
 bench: $(VENV)/.dev ## measure speed; `make peers` first to compare with other packages
 	$(BIN)/python -m tests.benchmarks
+
+bench-collect: $(VENV)/.dev ## collect 100,000 invented runs; fails above a minute or a GB (2 GB of disk for the while)
+	$(BIN)/python -m tests.benchmarks.collecting
 
 peers: $(VENV)/.dev ## install the packages that `make bench` compares with (several hundred MB)
 	$(BIN)/pip install --quiet '.[peers]'

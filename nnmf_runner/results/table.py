@@ -76,7 +76,7 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
                 continue
         rows[run], options[run], finished[run] = _row(folder, record), options_of(record["config"]), when
     if repeated:
-        log.warning("%d records repeat a run, such as %s; the latest of each run counts.", len(repeated), repeated[0])
+        log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
     frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
     frame["method"] += _variants(frame, list(options.values()))
     frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
