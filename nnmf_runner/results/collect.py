@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 def collect(folder: Path, *, figures: bool = True) -> str:
     """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
 
-    ``topics.md`` too, where the features of the data have names.  Every record is read once and reduced to its row of
+    ``topics.md`` too, where the features of the data have names, and ``map.csv`` and ``map.md``, where options of the
+    data were varied.  Every record is read once and reduced to its row of
     the table; the few runs that figures show are read again.
 
     Parameters
@@ -32,7 +34,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     Returns
     -------
     str
-        The table as Markdown.
+        The table as Markdown, and the map if there is one.
 
     Raises
     ------
@@ -41,9 +43,10 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     OSError
         If a file cannot be written.
     """
-    from nnmf_runner.results import table  # pandas is needed from here on only
+    from nnmf_runner.results import regimes, regimes_table, table  # pandas is needed from here on only
 
-    rows = table.rows_of(read_records(folder))
+    observations: list[regimes.Observation] = []
+    rows = table.rows_of(regimes.observed(read_records(folder), observations))
     summary = table.summarise(rows)
     markdown = table.to_markdown(summary, rows)
     files = {
@@ -58,14 +61,19 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     }
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
+    comparisons = regimes.compare(observations)
+    if len(comparisons):
+        files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
         from nnmf_runner.results.figure import draw_all
+        from nnmf_runner.results.regimes_figure import draw_maps
 
-        for path in draw_all(shown, summary, folder / "figures"):
+        drawn = draw_all(shown, summary, folder / "figures"), draw_maps(comparisons, folder / "figures")
+        for path in itertools.chain(*drawn):
             log.info("%s", path)
-    return markdown
+    return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
 def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -112,7 +120,7 @@ def representatives(rows: pd.DataFrame) -> dict[str, list[str]]:
     keys = {
         "method": counted["method"].str.split().str[0],  # without the options that tell variants apart
         "depth": -counted["layers"].str.count("-"),
-        "other": counted["regime"] != "semisupervised",
+        "other": ~counted["regime"].astype(str).str.startswith("semisupervised"),
     }
     ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
     first = ranked.drop_duplicates(["experiment", "method"])

@@ -64,7 +64,7 @@ Records = dict[Path, dict[str, Any]]
 def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
     """Draw the heatmaps and topics of one run a method, and the convergence of these runs together.
 
-    An experiment of several methods also gets a comparison of all its runs.
+    An experiment of several methods on one dataset also gets a comparison of all its runs.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> 
             for path, record in runs.items():
                 if record.get("topics"):
                     name = record["config"]["method"]["name"]
-                    yield from _save(topic_tree(record), folder / f"{experiment}_{name}_topics")
+                    yield from save(topic_tree(record), folder / f"{experiment}_{name}_topics")
                 try:
                     view = load_view(path, record)
                 except ValueError as error:
                     log.warning("%s: no heatmaps: %s.", path, str(error).rstrip("."))
                 else:
-                    yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
+                    yield from save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
                     if view.dataset.image_shape is not None:
-                        yield from _save(images(view), folder / f"{experiment}_{view.name}_images")
-            yield from _save(convergence(runs), folder / f"{experiment}_convergence")
+                        yield from save(images(view), folder / f"{experiment}_{view.name}_images")
+            yield from save(convergence(runs), folder / f"{experiment}_convergence")
         for experiment, part in summary.groupby("experiment", sort=False):
-            if part["method"].nunique() > 1:
-                yield from _save(comparison(part), folder / f"{experiment}_comparison")
+            if part["method"].nunique() > 1 and part["dataset"].nunique() == 1:
+                yield from save(comparison(part), folder / f"{experiment}_comparison")
 
 
 @dataclass(frozen=True)
@@ -449,7 +449,7 @@ def _position(record: dict[str, Any]) -> int:
     return list(METHODS).index(record["config"]["method"]["name"])
 
 
-def _save(figure: Figure, stem: Path) -> Iterator[Path]:
+def save(figure: Figure, stem: Path) -> Iterator[Path]:
     """Write a figure in every format, each file whole or not at all."""
     for suffix in FORMATS:
         path = stem.with_name(f"{stem.name}.{suffix}")

@@ -123,14 +123,12 @@ def compare(observations: Sequence[Observation]) -> pd.DataFrame:
     ----------
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 1979.
     """
+    experiments: dict[str, list[Observation]] = {}
+    for observation in observations:
+        experiments.setdefault(observation.experiment, []).append(observation)
     maps = []
-    for experiment in dict.fromkeys(o.experiment for o in observations):
-        found = [
-            comparison
-            for panel in panels([o for o in observations if o.experiment == experiment])
-            for comparison in _comparisons(panel)
-        ]
-        if found:
+    for experiment, runs in experiments.items():
+        if found := [comparison for panel in panels(runs) for comparison in _comparisons(panel)]:
             part = pd.DataFrame(found)
             part.insert(0, "experiment", experiment)
             part["p_holm"] = holm(part["p"].to_numpy())

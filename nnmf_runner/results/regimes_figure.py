@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from nnmf_runner.results.figure import STYLE, save
 from nnmf_runner.results.regimes import LEVEL, MEASURES, TITLES, methods_of, values_of, verdicts
 from nnmf_runner.results.regimes_table import label
 
@@ -21,6 +25,26 @@ PALEST, DARKEST = 0.2, 0.85
 UNDECIDED = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
 # Of a place, in inches.
 WIDTH, HEIGHT = 0.56, 0.44
+
+
+def draw_maps(comparisons: pd.DataFrame, folder: Path) -> Iterator[Path]:
+    """Draw the map of every experiment that has one.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        From `nnmf_runner.results.regimes.compare`.
+    folder : Path
+        Where to write; it exists.
+
+    Yields
+    ------
+    Path
+        Each file written.
+    """
+    with mpl.rc_context(STYLE):
+        for experiment, part in comparisons.groupby("experiment", sort=False):
+            yield from save(regime_map(part), folder / f"{experiment}_map")
 
 
 def regime_map(comparisons: pd.DataFrame) -> Figure:

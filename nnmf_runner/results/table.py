@@ -57,7 +57,8 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row a run: its cell, seed, status, metrics, floor and published values.
 
     Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
-    are appended to the name of the method.  Of a run that is recorded more than once the latest record counts.
+    are appended to the name of the dataset, to the regime where it is the share of labels, and else to the method.
+    Of a run that is recorded more than once the latest record counts.
 
     Parameters
     ----------
@@ -78,8 +79,13 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     if repeated:
         log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
     frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
-    frame["method"] += _variants(frame, list(options.values()))
-    frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
+    texts = list(options.values())
+    labels = _variants(frame, ["experiment", "dataset", "regime"], texts, only="label_fraction=")
+    frame["dataset"] += _variants(frame, ["experiment", "dataset"], texts, only="dataset.")
+    frame["regime"] += labels
+    frame["method"] += _variants(frame, CELL, texts)
+    regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(label.split()[0]), label))
+    frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
     return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
 
 
@@ -128,14 +134,20 @@ def method_order(label: str) -> tuple[int, str]:
     return list(METHODS).index(label.split()[0]), label
 
 
-def _variants(frame: pd.DataFrame, options: Sequence[tuple[str, ...]]) -> list[str]:
-    """What tells runs of one cell apart besides the seed, as ``[option=value, ...]``; empty where nothing does."""
+def _variants(frame: pd.DataFrame, by: list[str], options: Sequence[tuple[str, ...]], only: str = "") -> list[str]:
+    """What tells runs of one group apart besides the seed, as ``[option=value, ...]``; empty where nothing does.
+
+    Only options that begin with `only` are looked at.
+    """
     labels = [""] * len(frame)
-    for cell in frame.groupby(CELL, sort=False).indices.values():
-        distinct = {options[i] for i in cell}
+    for group in frame.groupby(by, sort=False).indices.values():
+        distinct = {options[i] for i in group}
         shared = functools.reduce(set.intersection, map(set, distinct))
-        own = {each: ", ".join(option for option in each if option not in shared) for each in distinct}
-        for i in cell:
+        own = {
+            each: ", ".join(option for option in each if option not in shared and option.startswith(only))
+            for each in distinct
+        }
+        for i in group:
             labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
     return labels
 
@@ -218,8 +230,9 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     parts = []
     for (experiment, dataset, metric), table in _tables(summary):
         header, body = _layout(table, metric, _latex_cell)
+        n_names = header.index("layers") + 1
         parts += [
-            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+            rf"\begin{{tabular}}{{{'l' * n_names}{'r' * (len(header) - n_names)}}}",
             rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(f'{TITLES[metric]} ({experiment}, {dataset})')}}} \\",
             r"\toprule",
             " & ".join(map(_escape, header)) + r" \\",
@@ -234,7 +247,8 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
 
 def _tables(summary: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
     """The long table cut by experiment, dataset and metric, metrics in their order."""
-    groups = summary.groupby(["experiment", "dataset", "metric"], sort=False)
+    dataset = summary["dataset"].str.split().str[0]  # variants of one stand in one table
+    groups = summary.groupby(["experiment", dataset, "metric"], sort=False)
     return sorted(groups, key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])))
 
 
@@ -242,12 +256,13 @@ def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -
     """Header and body of one table."""
     methods = sorted(set(table["method"]), key=method_order)
     has_floor = metric == "relative_error"
-    header = ["regime", "layers", *(["floor"] if has_floor else []), *methods]
+    names = [*(["dataset"] if table["dataset"].nunique() > 1 else []), "regime", "layers"]
+    header = [*names, *(["floor"] if has_floor else []), *methods]
     body = []
-    for (regime, layers), row in table.groupby(["regime", "layers"], sort=False, observed=True):
+    for place, row in table.groupby(names, sort=False, observed=True):
         cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
         floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
-        body.append([str(regime), str(layers), *floor, *(cells.get(method, "") for method in methods)])
+        body.append([*map(str, place), *floor, *(cells.get(method, "") for method in methods)])
     return header, body
 
 
