@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 systems test test-fast lint format bench bench-collect peers clean
+.PHONY: help setup table1 table1-method1 systems regimes test test-fast lint format bench bench-collect peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -25,6 +25,12 @@ systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
 	$(BIN)/nnmf-run experiment=systems
 	$(BIN)/nnmf-run experiment=systems_one_layer
 	$(BIN)/nnmf-collect outputs/systems
+
+regimes: $(VENV)/.core ## map where which method wins on planted hierarchies, on the reduced grid (ten minutes)
+	$(BIN)/nnmf-run experiment=regimes_small
+	$(BIN)/nnmf-run experiment=regimes_small_overlap
+	$(BIN)/nnmf-run experiment=regimes_small_ranks
+	$(BIN)/nnmf-collect outputs/regimes_small
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest

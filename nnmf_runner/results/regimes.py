@@ -32,7 +32,7 @@ LEVEL, SMALLEST = 0.05, 0.05
 # What stands in for the ranks where all layers have as many topics more than there are classes.
 DEPTH, SURPLUS = "layers", "ranks beyond the planted"
 
-PLACE = ["experiment", "axis", "at", "other_axis", "other_at", "measure"]
+PLACE = ["experiment", "axis", "other_axis", "at", "other_at", "measure"]
 
 
 class Observation(NamedTuple):
@@ -237,42 +237,39 @@ def _crossed(axes: Sequence[pd.Series]) -> bool:
     """Whether one axis has several values, or two values of one were each tried with the same two of the other."""
     if len(axes) == 1:
         return axes[0].nunique() > 1
-    tried = pd.crosstab(*axes).to_numpy() > 0
-    in_common = tried.astype(int) @ tried.T
+    (one, _), (other, _) = (pd.factorize(axis) for axis in axes)
+    tried = np.zeros((one.max(initial=-1) + 1, other.max(initial=-1) + 1), dtype=int)
+    tried[one, other] = 1
+    in_common = tried @ tried.T
     return bool((in_common[~np.eye(len(tried), dtype=bool)] > 1).any())
 
 
 def _comparisons(panel: Panel) -> Iterator[dict[str, Any]]:
     """Every two methods by every measure at every place of a panel."""
+    axes = dict(itertools.zip_longest(("axis", "other_axis"), panel.axes))
     for measure, more in MEASURES.items():
-        columns = [name for name in panel.rows if isinstance(name, tuple) and name[0] == measure]
+        columns = [name for name in panel.rows if name[0] == measure]
         for place, part in panel.rows.groupby(list(panel.axes), observed=True):
             values = part.set_index("seed")[columns].dropna(axis=1, how="all").dropna()
-            values = values.groupby("seed").mean()  # over the other options
-            at = dict(itertools.zip_longest(("axis", "other_axis"), panel.axes))
-            at |= dict(itertools.zip_longest(("at", "other_at"), place))
-            for one, other in itertools.combinations(values, 2):
-                compared = _paired(values[one], values[other], more)
-                yield {name: (at | {"measure": measure})[name] for name in PLACE[1:]} | compared
+            seeds = values.groupby(level="seed").mean()  # over the other options
+            at = dict(itertools.zip_longest(("at", "other_at"), place))
+            for one, other in itertools.combinations(seeds, 2) if len(seeds) else ():
+                compared = _paired(seeds[one].to_numpy(), seeds[other].to_numpy(), more)
+                better, worse = (one[1], other[1]) if compared.pop("first") else (other[1], one[1])
+                yield {**axes, **at, "measure": measure, "better": better, "worse": worse, **compared}
 
 
-def _paired(one: pd.Series, other: pd.Series, more: bool) -> dict[str, Any]:
-    """The better one of two methods and a paired t-test of their difference over the seeds."""
+def _paired(one: NDArray[np.floating], other: NDArray[np.floating], more: bool) -> dict[str, Any]:
+    """Whether the first of two methods is the better one, and a paired t-test of their difference over the seeds."""
     sign = 1.0 if more else -1.0
-    if sign * (one.mean() - other.mean()) < 0:
-        one, other = other, one
-    difference = sign * (one - other)
+    first = sign * (one.mean() - other.mean()) >= 0
+    better, worse = (one, other) if first else (other, one)
+    difference = sign * (better - worse)
     n, mean = len(difference), difference.mean()
-    error = difference.std() / np.sqrt(n)
-    if n < 2:
-        p = np.nan
-    elif error == 0:
-        p = 0.0 if mean else 1.0
-    else:
-        p = 2.0 * stats.t.sf(abs(mean) / error, n - 1)
-    names = {"better": one.name[1], "worse": other.name[1]}
-    means = {"better_mean": one.mean(), "worse_mean": other.mean()}
-    return {**names, **means, "n": n, "difference": mean, "standard_error": error, "p": p}
+    error = difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    p = float(mean == 0) if error == 0 else 2.0 * stats.t.sf(mean / error, n - 1)
+    means = {"better_mean": better.mean(), "worse_mean": worse.mean()}
+    return {"first": first, **means, "n": n, "difference": mean, "standard_error": error, "p": p}
 
 
 def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -299,7 +296,9 @@ def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
         winners = (best, *against.loc[~against["decided"], "worse"])
         lead = beaten["difference"].min() if len(beaten) else np.nan
         rows.append(dict(zip(PLACE, place, strict=True)) | {"winners": winners, "lead": lead, "n": part["n"].max()})
-    return pd.DataFrame(rows, columns=[*PLACE, "winners", "lead", "n"])
+    table = pd.DataFrame(rows, columns=[*PLACE, "winners", "lead", "n"])
+    absent = table[["other_axis", "other_at"]].astype(object)
+    return table.assign(**absent.where(absent.notna(), None))
 
 
 def methods_of(comparisons: pd.DataFrame) -> list[str]:

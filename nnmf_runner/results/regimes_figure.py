@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from nnmf_runner.results.figure import STYLE, save
 from nnmf_runner.results.regimes import LEVEL, MEASURES, TITLES, methods_of, values_of, verdicts
-from nnmf_runner.results.regimes_table import label
+from nnmf_runner.results.regimes_table import label, text
 
 # Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008.
 COLOURS = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9")
@@ -85,8 +85,8 @@ def _heatmap(ax: Axes, panel: pd.DataFrame, measure: str, colours: dict[str, str
         _place(ax, across.index(place.at), down.index(place.other_at), place, colours, largest)
     axis, other = panel.iloc[0][["axis", "other_axis"]]
     ax.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5), xlabel=label(axis), ylabel=label(other))
-    ax.set_xticks(range(len(across)), across)
-    ax.set_yticks(range(len(down)), down)
+    ax.set_xticks(range(len(across)), map(text, across))
+    ax.set_yticks(range(len(down)), map(text, down))
     ax.tick_params(length=0)
     ax.set_facecolor("white")
     ax.spines[:].set_visible(False)
@@ -98,14 +98,15 @@ def _place(ax: Axes, x: int, y: int, place: Any, colours: dict[str, str], larges
         ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, **UNDECIDED))
         return
     share = PALEST + (DARKEST - PALEST) * place.lead / largest
-    band = 0.94 / len(place.winners)
-    tints = [_tint(colours[winner], share) for winner in place.winners]
+    winners = [method for method in colours if method in place.winners]
+    band = 0.94 / len(winners)
+    tints = [_tint(colours[winner], share) for winner in winners]
     for i, tint in enumerate(tints):
         ax.add_patch(Rectangle((x - 0.47 + i * band, y - 0.46), band, 0.92, facecolor=tint, linewidth=0.0))
     ink = "white" if max(map(_luminance, tints)) < 0.45 else "black"
-    names = "\n".join(winner.split()[0] for winner in place.winners)
+    names = "\n".join(winner.split()[0] for winner in winners)
     style = {"ha": "center", "va": "center", "color": ink, "linespacing": 0.95}
-    ax.text(x, y, f"{names}\n{100 * place.lead:+.1f}", fontsize=6.5 if len(place.winners) < 3 else 5, **style)
+    ax.text(x, y, f"{names}\n{100 * place.lead:+.1f}", fontsize=6.5 if len(winners) < 3 else 5, **style)
 
 
 def _tint(colour: str, share: float) -> tuple[float, ...]:

@@ -9,8 +9,6 @@ import pandas as pd
 
 from nnmf_runner.results.regimes import LEVEL, MEASURES, TITLES, methods_of, values_of, verdicts
 
-UNDECIDED = "undecided"
-
 
 def to_markdown(comparisons: pd.DataFrame) -> str:
     """The map of every experiment: a summary of every two methods, then the places of every panel.
@@ -65,19 +63,24 @@ def _grid(places: pd.DataFrame) -> str:
     across, down = values_of(places, "at"), values_of(places, "other_at")
     cells = {(row.at, row.other_at): _cell(row) for row in places.itertuples()}
     title = f"### {TITLES[measure]}: {label(axis)}" + (f" (across) and {label(other)} (down)" if other else "")
-    header = ["" if other is None else label(other), *across]
-    body = [["" if at is None else at, *(cells.get((x, at), "") for x in across)] for at in down]
+    header = [label(other), *map(text, across)]
+    body = [[text(at), *(cells.get((x, at), "") for x in across)] for at in down]
     return "\n".join([title, "", _pipes(header), _pipes(["---"] * len(header)), *map(_pipes, body)])
 
 
 def _cell(place: Any) -> str:
     """Winners and their lead in points over the rest."""
-    return f"{', '.join(place.winners)} {100 * place.lead:+.1f}" if pd.notna(place.lead) else UNDECIDED
+    return f"{', '.join(place.winners)} {100 * place.lead:+.1f}" if pd.notna(place.lead) else "undecided"
 
 
-def label(axis: str) -> str:
-    """An option as a reader calls it."""
-    return axis.removeprefix("dataset.").replace("_", " ")
+def label(axis: str | None) -> str:
+    """An option as a reader calls it; nothing where there is none."""
+    return "" if axis is None else axis.removeprefix("dataset.").replace("_", " ")
+
+
+def text(value: Any) -> str:
+    """A value of an option."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _pipes(cells: list[Any]) -> str:
