@@ -173,22 +173,23 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     axes : list of str
         Options that were varied for every method; of those that vary together the first.
     """
-    latest = {(o.options, o.method, o.seed): o for o in sorted(observations, key=lambda o: o.finished)}
+    latest = {(run.options, run.seed): run for run in sorted(observations, key=lambda run: run.finished)}
     runs = list(latest.values())
-    parsed = {options: dict(text.split("=", 1) for text in options) for options in {run.options for run in runs}}
-    options = pd.DataFrame([parsed[run.options] for run in runs]).pipe(_with_ranks, runs)
-    options = options.loc[:, options.nunique() > 1]
-    method = pd.Series([run.method for run in runs])
+    tried = list({run.options: run for run in runs}.values())  # one run of every setting
+    place = {run.options: i for i, run in enumerate(tried)}
+    options = pd.DataFrame([dict(text.split("=", 1) for text in run.options) for run in tried])
+    options = options.pipe(_with_ranks, tried).loc[:, lambda table: table.nunique() > 1]
+    method = pd.Series([run.method for run in tried])
     by_method = options.groupby(method).nunique()
     axes = [name for name in options if not name.startswith("method.") and by_method[name].min() > 1]
-    own = options.drop(columns=axes)
-    for name in own:
-        told = method.map(by_method[name] > 1) & own[name].notna()
-        method = method.where(~told, method + " [" + name + "=" + own[name].astype(str) + "]")
+    for name in options.columns.difference(axes, sort=False):
+        told = method.map(by_method[name] > 1) & options[name].notna()
+        method = method.where(~told, method + " [" + name + "=" + options[name].astype(str) + "]")
     axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
-    frame = options[axes].apply(_numbers).assign(method=method, seed=[run.seed for run in runs])
+    frame = options[axes].apply(_numbers).assign(method=method).iloc[[place[run.options] for run in runs]]
     values = pd.DataFrame([run.values for run in runs], columns=list(MEASURES), dtype=float)
-    return pd.concat([frame, values], axis=1), axes
+    seeds = pd.Series([run.seed for run in runs], name="seed")
+    return pd.concat([frame.reset_index(drop=True), seeds, values], axis=1), axes
 
 
 def _with_ranks(options: pd.DataFrame, runs: Sequence[Observation]) -> pd.DataFrame:

@@ -74,7 +74,10 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
         ax.set(ylabel="", yticklabels=[])
     handles = [Patch(facecolor=_tint(colour, 0.7), label=method) for method, colour in colours.items()]
     handles.append(Patch(**UNDECIDED, label=f"undecided at {LEVEL:g}"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+    caption = "Winners with their lead in points; several where what sets them apart is undecided."
+    figure.legend(
+        handles=handles, title=caption, loc="outside lower center", ncols=len(handles), fontsize=8, title_fontsize=8
+    )
     return figure
 
 

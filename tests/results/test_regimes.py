@@ -118,7 +118,16 @@ def at_place(record, method, noise):
 def test_differences_that_are_the_same_for_every_seed(shift, p, decided):
     """None at all, one without any deviation, and one that is nothing at the digits shown."""
     runs = [
-        regimes.Observation("e", method, seed, "", (f"dataset.noise={noise}",), (9,), (), (None, None, cosine, None))
+        regimes.Observation(
+            "e",
+            method,
+            seed,
+            "",
+            (f"dataset.noise={noise}", f"method.name={method}"),
+            (9,),
+            (),
+            (None, None, cosine, None),
+        )
         for method, cosine in (("hier", 0.5), ("neural", 0.5 + shift))
         for seed in range(4)
         for noise in (0, 1)
