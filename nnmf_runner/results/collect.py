@@ -43,10 +43,10 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     OSError
         If a file cannot be written.
     """
-    from nnmf_runner.results import regimes, regimes_table, table  # pandas is needed from here on only
+    from nnmf_runner.results import panels, regimes, regimes_table, table  # pandas is needed from here on only
 
-    observations: list[regimes.Observation] = []
-    rows = table.rows_of(regimes.observed(read_records(folder), observations))
+    observations: list[panels.Observation] = []
+    rows = table.rows_of(panels.observed(read_records(folder), observations))
     summary = table.summarise(rows)
     markdown = table.to_markdown(summary, rows)
     files = {

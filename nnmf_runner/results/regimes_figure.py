@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from nnmf_runner.results.figure import STYLE, save
-from nnmf_runner.results.regimes import LEVEL, MEASURES, TITLES, methods_of, values_of, verdicts
+from nnmf_runner.results.panels import MEASURES
+from nnmf_runner.results.regimes import LEVEL, TITLES, methods_of, values_of, verdicts
 from nnmf_runner.results.regimes_table import label, text
 
 # Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008.

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from nnmf_runner.results.regimes import LEVEL, MEASURES, TITLES, methods_of, values_of, verdicts
+from nnmf_runner.results.panels import MEASURES
+from nnmf_runner.results.regimes import LEVEL, TITLES, methods_of, values_of, verdicts
 
 
 def to_markdown(comparisons: pd.DataFrame) -> str:

@@ -137,14 +137,16 @@ def method_order(label: str) -> tuple[int, str]:
 def _variants(frame: pd.DataFrame, by: list[str], options: Sequence[tuple[str, ...]], only: str = "") -> list[str]:
     """What tells runs of one group apart besides the seed, as ``[option=value, ...]``; empty where nothing does.
 
-    Only options that begin with `only` are looked at.
+    Only options that begin with `only` are looked at, and it is left out.
     """
     labels = [""] * len(frame)
     for group in frame.groupby(by, sort=False).indices.values():
         distinct = {options[i] for i in group}
         shared = functools.reduce(set.intersection, map(set, distinct))
         own = {
-            each: ", ".join(option for option in each if option not in shared and option.startswith(only))
+            each: ", ".join(
+                option.removeprefix(only) for option in each if option not in shared and option.startswith(only)
+            )
             for each in distinct
         }
         for i in group:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nnmf_runner.results import regimes, regimes_table
+from nnmf_runner.results import panels, regimes, regimes_table
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import write_record
 from nnmf_runner.results.regimes_figure import UNDECIDED, draw_maps, regime_map
@@ -39,7 +39,7 @@ def run(record_of):
 
 def noted(records):
     into = []
-    assert list(regimes.observed(((None, record) for record in records), into)) == [(None, r) for r in records]
+    assert list(panels.observed(((None, record) for record in records), into)) == [(None, r) for r in records]
     return into
 
 
@@ -118,7 +118,7 @@ def at_place(record, method, noise):
 def test_differences_that_are_the_same_for_every_seed(shift, p, decided):
     """None at all, one without any deviation, and one that is nothing at the digits shown."""
     runs = [
-        regimes.Observation(
+        panels.Observation(
             "e",
             method,
             seed,
@@ -147,7 +147,7 @@ def test_one_seed_decides_nothing_and_warns_of_nothing(run):
 
 
 def axes_of(records):
-    return [panel.axes for panel in regimes.panels(noted(records))]
+    return [panel.axes for panel in panels.panels(noted(records))]
 
 
 def test_planes_through_one_setting_are_panels_and_what_meets_in_one_line_is_not(run):
@@ -241,6 +241,19 @@ def test_there_is_no_map_where_no_option_of_the_data_was_varied_for_several_meth
         "one setting": grid(run, noise=[1]),
     }[sweep]
     assert mapped(records).empty
+
+
+def test_an_option_that_not_every_run_has_is_an_axis_among_those_that_do(run):
+    """As the weight of labels, which runs without labels do not have."""
+    records = grid(run, noise=[1, 2], label_fraction=[0.0])
+    for weight in (1.0, 2.0):
+        labelled = grid(run, noise=[1, 2], label_fraction=[0.4])
+        for record in labelled:
+            record["config"]["supervision"] = {"weight": weight}
+        records += labelled
+    found = mapped(records)
+    assert set(zip(found["axis"], found["other_axis"], strict=True)) == {("dataset.noise", "supervision.weight")}
+    assert set(found["other_at"]) == {1.0, 2.0}
 
 
 def test_experiments_have_maps_of_their_own(run):
