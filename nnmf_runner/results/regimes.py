@@ -88,23 +88,19 @@ def _comparisons(panel: Panel) -> Iterator[dict[str, Any]]:
             values = part.set_index("seed")[columns].dropna(axis=1, how="all").dropna()
             seeds = values.groupby(level="seed").mean()  # over the other options
             at = dict(itertools.zip_longest(("at", "other_at"), place))
-            for one, other in itertools.combinations(seeds, 2) if len(seeds) else ():
-                compared = _paired(seeds[one].to_numpy(), seeds[other].to_numpy(), more)
-                better, worse = (one[1], other[1]) if compared.pop("first") else (other[1], one[1])
-                yield {**axes, **at, "measure": measure, "better": better, "worse": worse, **compared}
+            ranked = seeds.mean().sort_values(ascending=not more, kind="stable").index if len(seeds) else []
+            for better, worse in itertools.combinations(ranked, 2):
+                names = {"measure": measure, "better": better[1], "worse": worse[1]}
+                yield axes | at | names | _paired(seeds[better].to_numpy(), seeds[worse].to_numpy())
 
 
-def _paired(one: NDArray[np.floating], other: NDArray[np.floating], more: bool) -> dict[str, Any]:
-    """Whether the first of two methods is the better one, and a paired t-test of their difference over the seeds."""
-    sign = 1.0 if more else -1.0
-    first = sign * (one.mean() - other.mean()) >= 0
-    better, worse = (one, other) if first else (other, one)
-    difference = sign * (better - worse)
-    n, mean = len(difference), difference.mean()
-    error = difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    p = float(mean == 0) if error == 0 else 2.0 * stats.t.sf(mean / error, n - 1)
+def _paired(better: NDArray[np.floating], worse: NDArray[np.floating]) -> dict[str, Any]:
+    """A paired t-test of two methods over the seeds, shape (n,)."""
+    n, difference = len(better), np.abs(better.mean() - worse.mean())
+    error = (better - worse).std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    p = float(difference == 0) if error == 0 else 2.0 * stats.t.sf(difference / error, n - 1)
     means = {"better_mean": better.mean(), "worse_mean": worse.mean()}
-    return {"first": first, **means, "n": n, "difference": mean, "standard_error": error, "p": p}
+    return {**means, "n": n, "difference": difference, "standard_error": error, "p": p}
 
 
 def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
