@@ -26,7 +26,7 @@ systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
 	$(BIN)/nnmf-run experiment=systems_one_layer
 	$(BIN)/nnmf-collect outputs/systems
 
-regimes: $(VENV)/.core ## map where which method wins on planted hierarchies, on the reduced grid (ten minutes)
+regimes: $(VENV)/.core ## map where which method wins on planted hierarchies: reduced grid, table and heatmaps
 	$(BIN)/nnmf-run experiment=regimes_small
 	$(BIN)/nnmf-run experiment=regimes_small_overlap
 	$(BIN)/nnmf-run experiment=regimes_small_ranks

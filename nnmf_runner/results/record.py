@@ -157,9 +157,12 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "metrics": _is_numbers,
     "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
     "topics": _is_topics,
+    "dataset": lambda value: isinstance(value, dict),
+    "dataset.classes": lambda value: isinstance(value, list) and all(isinstance(count, int) for count in value),
+    "tree_agreement": _is_number,
 }
-# Absent where the features have no names.
-_OPTIONAL = {"topics"}
+# Absent where the run failed, the features have no names, or no tree is planted.
+_OPTIONAL = {"topics", "dataset", "dataset.classes", "tree_agreement"}
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:

@@ -78,6 +78,9 @@ def damaged(record, where, value):
         ("reported", 3),
         ("regime", "other"),
         ("status", ["done"]),
+        ("dataset", 3),
+        ("dataset", {"classes": 9}),
+        ("tree_agreement", "high"),
     ],
 )
 def test_a_record_damaged_inside_is_named_and_the_rest_is_collected(folder, record_of, caplog, where, value):

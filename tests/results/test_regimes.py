@@ -198,6 +198,15 @@ def test_a_place_of_a_full_grid_is_the_mean_over_all_other_settings(run):
     assert place["n"] == 6  # seeds, not runs
 
 
+def test_settings_at_which_only_a_part_of_a_plane_was_run_do_not_enter_it(run):
+    whole = grid(run, noise=[1, 2, 3], overlap=[0, 1], imbalance=[0])
+    part = grid(run, noise=[1, 2], overlap=[0, 1], imbalance=[4], error=[0.9])
+    found = mapped(whole + part)
+    plane = found[(found["axis"] == "dataset.noise") & (found["other_axis"] == "dataset.overlap")]
+    # the errors of the three methods there, less the floor of 0.2; that of the part is 0.9
+    assert plane.loc[plane["measure"] == "excess", "worse_mean"].max() == pytest.approx(0.3, abs=0.002)
+
+
 def test_a_hole_in_a_plane_leaves_the_rest_of_it(run):
     records = [
         record
@@ -273,7 +282,7 @@ def test_runs_without_numbers_and_repeated_runs_do_not_count_twice(run):
     early = run("neural", 0, noise=1, error=0.9) | {"finished": "2026-01-01"}
     for record in records:
         record["finished"] = "2026-01-02"
-    pd.testing.assert_frame_equal(mapped([early, failed, *records]), mapped(records))
+    pd.testing.assert_frame_equal(mapped([*records, failed, early]), mapped(records))
 
 
 def test_measures_are_those_of_the_record_and_missing_ones_leave_their_places_out(run):

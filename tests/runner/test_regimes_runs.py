@@ -117,3 +117,15 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
     assert place["difference"] == pytest.approx(abs(errors["hier"] - errors["deep"]), rel=1e-9)
     assert {f"small_map.{suffix}" for suffix in ("png", "pdf")} <= {p.name for p in (folder / "figures").iterdir()}
     assert not list((folder / "figures").glob("*comparison*"))
+
+
+@pytest.mark.slow
+def test_at_the_common_setting_the_neural_method_wins_the_error_and_loses_the_topics(configure, tmp_path):
+    layers, cosines = {}, {}
+    for method in ("hier", "neural"):
+        config = configure("experiment=regimes_small", f"method={method}", f"output={tmp_path}")
+        layers[method] = [run_one(config, seed).record["layers"] for seed in range(3)]
+        cosines[method] = [[layer["topic_cosine"] for layer in run] for run in layers[method]]
+    excess = {m: [run[-1]["relative_error"] - run[-1]["floor"] for run in runs] for m, runs in layers.items()}
+    assert max(excess["neural"]) < 0.01 < 0.05 < min(excess["hier"])
+    assert pd.DataFrame(cosines["hier"]).mean(axis=None) > pd.DataFrame(cosines["neural"]).mean(axis=None) + 0.05
