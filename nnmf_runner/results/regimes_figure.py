@@ -75,7 +75,7 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
         ax.set(ylabel="", yticklabels=[])
     handles = [Patch(facecolor=_tint(colour, 0.7), label=method) for method, colour in colours.items()]
     handles.append(Patch(**UNDECIDED, label=f"undecided at {LEVEL:g}"))
-    caption = "Winners with their lead in points; several where what sets them apart is undecided."
+    caption = "Who wins, and who is not decidedly behind; the number is the winner's lead over the best of the others, in points."
     figure.legend(
         handles=handles, title=caption, loc="outside lower center", ncols=len(handles), fontsize=8, title_fontsize=8
     )
