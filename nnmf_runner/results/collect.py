@@ -22,8 +22,8 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     """Write ``records.csv``, ``table.csv``, ``table.md``, ``table.tex`` and figures of the records below `folder`.
 
     ``topics.md`` too, where the features of the data have names, and ``map.csv`` and ``map.md``, where options of the
-    data were varied.  Every record is read once and reduced to its row of
-    the table; the few runs that figures show are read again.
+    data were varied.  Every record is read once and reduced to its row of the table; the few runs that figures show
+    are read again.
 
     Parameters
     ----------

@@ -75,10 +75,9 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
         ax.set(ylabel="", yticklabels=[])
     handles = [Patch(facecolor=_tint(colour, 0.7), label=method) for method, colour in colours.items()]
     handles.append(Patch(**UNDECIDED, label=f"undecided at {LEVEL:g}"))
-    caption = "Who wins, and who is not decidedly behind; the number is the winner's lead over the best of the others, in points."
-    figure.legend(
-        handles=handles, title=caption, loc="outside lower center", ncols=len(handles), fontsize=8, title_fontsize=8
-    )
+    caption = "Who wins, and who is not decidedly behind; numbers are leads over the best of the others, in points."
+    legend = {"loc": "outside lower center", "ncols": len(handles), "fontsize": 8, "title_fontsize": 8}
+    figure.legend(handles=handles, title=caption, **legend)
     return figure
 
 
