@@ -60,7 +60,7 @@ $(VENV)/.core: pyproject.toml | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,joblib]'
 	@touch $@ $(VENV)/.core
 
 # Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.

@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from tests.cluster.processes import processes_that_name
 from tests.cluster.sweeps import Site, SweepTests
 
 

@@ -1,0 +1,147 @@
+"""All trials of a configuration: one after the other, or shared by processes that may be killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+
+from tqdm import tqdm
+
+from nnmf_runner.config import RunConfig
+from nnmf_runner.interrupt import StopFlag, interruptible, is_stopped, obey, stop_all, stopped_by
+from nnmf_runner.results.claims import is_held, was_left
+from nnmf_runner.results.record import run_folder
+from nnmf_runner.run import Outcome, run_one
+from nnmf_runner.run import log as runs_log
+
+Outcomes = dict[int, Outcome | None]
+
+
+def run_trials(config: RunConfig, *, refuse: bool = True) -> Outcomes:
+    """Run every trial of a configuration, in several processes if it says so; none after an interrupted one.
+
+    Parameters
+    ----------
+    config : RunConfig
+    refuse : bool
+        See `run_one`.
+
+    Returns
+    -------
+    dict of int to Outcome or None
+        By the seed; None where another process is at the run, where the one that was at it has been killed, or where
+        all was stopped before.
+
+    Raises
+    ------
+    InputError, OSError
+        See `run_one`.
+    KeyboardInterrupt
+        If several processes were at work and the user has told them to stop.
+    """
+    seeds = range(config.seed, config.seed + config.trials)
+    workers = min(config.workers or os.cpu_count() or 1, config.trials)
+    with stopped_by(threading.Event()):
+        if workers > 1:
+            return _run_in_workers(config, seeds, workers, refuse)
+        outcomes: Outcomes = dict.fromkeys(seeds)
+        for seed in seeds:
+            outcomes[seed] = outcome = run_one(config, seed, bar=True, refuse=refuse)
+            if outcome and outcome.interrupted:
+                break
+        return outcomes
+
+
+def run_and_wait(config: RunConfig) -> Outcomes:
+    """Run every trial as `run_trials` does, and wait for those that another process is at.
+
+    Raises
+    ------
+    InputError, OSError
+        See `run_one`.
+    KeyboardInterrupt
+        If the user has told them to stop.
+    """
+    outcomes = run_trials(config)
+    for seed in outcomes:
+        alone = dataclasses.replace(config, seed=seed, trials=1, force=False)
+        while outcomes[seed] is None and is_held(run_folder(config.folder, config.identity(seed))):
+            time.sleep(1.0)
+            outcomes |= run_trials(alone)
+    if any(outcome and outcome.interrupted for outcome in outcomes.values()) and not config.fail_fast:
+        raise KeyboardInterrupt
+    return outcomes
+
+
+def _run_in_workers(config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool) -> Outcomes:
+    """Trials from a pool of processes.
+
+    The pool ends as a whole when one of them is killed.  The runs that were in flight are lost then; those that had
+    not begun go to a new pool.
+    """
+    futures = _submit(config, seeds, workers, refuse)
+    flag = _pool(workers)[1]
+    with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
+        while not all(future.done() for future in futures.values()):
+            wait(futures.values(), timeout=0.05)
+            bar.update(sum(future.done() for future in futures.values()) - bar.n)
+            if interrupted.is_set() or is_stopped():
+                flag.set()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if flag.is_set():  # maybe by a worker whose run failed, with fail_fast
+        _pool.cache_clear()
+        stop_all()
+    broken = [seed for seed, future in futures.items() if isinstance(future.exception(), BrokenProcessPool)]
+    outcomes: Outcomes = {seed: None if seed in broken else future.result() for seed, future in futures.items()}
+    if broken:
+        _pool.cache_clear()
+        again = [seed for seed in broken if not was_left(run_folder(config.folder, config.identity(seed)))]
+        if len(again) < len(seeds):
+            outcomes |= _run_in_workers(config, again, workers, refuse) if again else {}
+    return outcomes
+
+
+def _submit(config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool) -> dict[int, Future[Outcome | None]]:
+    # What is started here inherits that Ctrl-C is ignored: the parent alone decides when to stop.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        executor = _pool(workers)[0]
+        return {seed: executor.submit(run_one, config, seed, refuse=refuse) for seed in seeds}
+    except BrokenProcessPool:  # one was killed while it had nothing to do
+        _pool.cache_clear()
+        return _submit(config, seeds, workers, refuse)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@functools.cache
+def _pool(workers: int) -> tuple[ProcessPoolExecutor, StopFlag]:
+    """Worker processes, and what stops them; they outlive a configuration, since starting them costs a fit."""
+    context = get_context("spawn")
+    flag = StopFlag(context)
+    return ProcessPoolExecutor(workers, context, _start_worker, (flag, runs_log.getEffectiveLevel())), flag
+
+
+def _start_worker(flag: StopFlag, level: int) -> None:
+    obey(flag)
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody; its workers would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
