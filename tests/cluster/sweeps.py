@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,24 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Running:
+    """A program that was started, and what it prints."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def finish(self) -> Done:
+        """Wait for its end, and bring it about where it takes too long."""
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise TimeoutError(f"{self.process.args} was at it for {PATIENCE:g} s:\n{self.log.read_text()}") from None
+        return Done(status, self.log.read_text())
+
+
+@dataclass(frozen=True)
 class Site:
     """Where sweeps run.
 
@@ -60,31 +79,24 @@ class Site:
     launcher: tuple[str, ...]
     environment: Mapping[str, str]
 
-    def start(self, *arguments: str, program: str = "nnmf-run") -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: str = "nnmf-run") -> Running:
         """Begin a program, in a process group of its own."""
-        return subprocess.Popen(
-            [BIN / program, *arguments],
-            cwd=self.folder,
-            env=dict(self.environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def finish(self, process: subprocess.Popen[str]) -> Done:
-        """Wait for a program, and end it where it takes too long."""
-        try:
-            text, _ = process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            text, _ = process.communicate()
-            raise TimeoutError(f"{process.args} did not end within {PATIENCE:g} s:\n{text}") from None
-        return Done(process.returncode, text)
+        # A file, since a pipe would stay open as long as any process that a killed program has started.
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".log", delete=False) as log:
+            process = subprocess.Popen(
+                [BIN / program, *arguments],
+                cwd=self.folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Running(process, Path(log.name))
 
     def call(self, *arguments: str, program: str = "nnmf-run") -> Done:
         """Run a program to its end."""
-        return self.finish(self.start(*arguments, program=program))
+        return self.start(*arguments, program=program).finish()
 
     def records(self, name: str) -> dict[Path, dict[str, Any]]:
         """Records of an experiment by their paths."""
@@ -118,15 +130,15 @@ class SweepTests:
         (process,) = site.in_flight(name)
         os.kill(process, signal.SIGKILL)
 
-    def begin_pair(self, site: Site, name: str) -> subprocess.Popen[str]:
+    def begin_pair(self, site: Site, name: str) -> Running:
         """Start the two runs; return when one is done and the other in flight."""
-        process = site.start(*PAIR, f"name={name}", *site.launcher)
+        running = site.start(*PAIR, f"name={name}", *site.launcher)
         try:
             wait_for(lambda: len(site.records(name)) == 1 and len(site.in_flight(name)) == 1, "a run in flight")
         except TimeoutError as error:
-            process.kill()
-            raise AssertionError(site.finish(process).text) from error
-        return process
+            running.process.kill()
+            raise AssertionError(running.finish().text) from error
+        return running
 
     def test_a_sweep_gives_the_table_of_the_plain_launcher(self, site, plain):
         done = site.call(*STUDY, "name=study", *site.launcher)
@@ -148,9 +160,9 @@ class SweepTests:
 
     def check_kill(self, site: Site, plain: dict[str, pd.DataFrame], name: str, kill: Callable[[Site, str], None]):
         """Kill the job of the long run: the sweep ends and says so, its repetition mends it."""
-        process = self.begin_pair(site, name)
+        running = self.begin_pair(site, name)
         kill(site, name)
-        done = site.finish(process)
+        done = running.finish()
         status = site.call(f"outputs/{name}", program="nnmf-status")
         for told in (done, status):
             assert told.status == 1, told.text
@@ -169,9 +181,9 @@ class SweepTests:
         assert (status.status, status.text.partition(":")[0]) == (0, "2 done, 0 failed")
 
     def test_a_killed_launcher_costs_no_run_and_repeats_none(self, site, plain):
-        process = self.begin_pair(site, "launcher")
-        os.kill(process.pid, signal.SIGKILL)
-        site.finish(process)
+        running = self.begin_pair(site, "launcher")
+        running.process.kill()
+        running.finish()
         again = site.call(*PAIR, "name=launcher", *site.launcher)
         assert again.status == 0, again.text
         assert len(site.records("launcher")) == 2
