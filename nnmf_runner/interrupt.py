@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import threading
 import time
@@ -100,6 +102,18 @@ def stop_all() -> None:
 def is_stopped() -> bool:
     """Whether what runs in this process has been asked to stop."""
     return any(event.is_set() for event in _events)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """End this process when its parent has been killed, which tells nobody: it would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

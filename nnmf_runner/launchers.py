@@ -27,19 +27,16 @@ class SlurmQueue:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._submitted = False
 
-    def is_empty(self) -> bool:
-        """Whether no job is waiting or running any more; what cannot be found out counts as no."""
+    def count(self) -> int | None:
+        """Lines of jobs that wait or run; None if that cannot be found out."""
         try:
             command = ["squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i"]
             found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             log.debug("squeue: %s", error)
-            return False
-        waiting = bool(found.stdout.strip())
-        self._submitted |= waiting
-        return self._submitted and not waiting
+            return None
+        return len(found.stdout.split())
 
     def cancel(self) -> None:
         """Take all jobs out of the queue."""

@@ -24,13 +24,14 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from nnmf_runner.config import Cell, RunConfig, Sweep, compose_cells, hydra_ready, register_schema, resolve
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.interrupt import StopFile, is_stopped, stopped_by
+from nnmf_runner.interrupt import StopFile, end_with, is_stopped, stopped_by
 from nnmf_runner.launchers import Launcher, SlurmQueue, choose_launcher
 from nnmf_runner.results.claims import clear_left
 from nnmf_runner.results.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 # Seconds between two looks at the records, between two questions to a scheduler, between two lines in a log, and until
 # jobs that were asked to stop are left alone.
 LOOK, ASK, LINE, FAREWELL = 1.0, 10.0, 60.0, 30.0
+
+# By which a job knows that its process is a child of the launcher's, and ends with it.
+LAUNCHER_PID = "NNMF_LAUNCHER_PID"
 
 
 def run_sweep(sweep: Sweep) -> Status:
@@ -287,6 +291,8 @@ def run_job(composed: DictConfig) -> None:
     """
     here = HydraConfig.get()
     os.chdir(here.runtime.cwd)
+    if os.environ.get(LAUNCHER_PID) == str(os.getppid()):
+        end_with(os.getppid())
     register_schema()
     first = resolve(composed)
     if first.threads != blas_threads():
@@ -354,9 +360,9 @@ class Launch:
             self.ended.set()
 
     def _follow(self, work: Work, progress: Progress) -> None:
-        """Show how far the runs are until the launcher has returned, or a queue has no more of its jobs."""
-        period, asked, empty = LOOK, time.monotonic(), 0
-        while not self.ended.wait(period) or (self.queue and self.error):
+        """Show how far the runs are until the launcher has returned, or until its queue has been emptied."""
+        period, asked, queued, empty = LOOK, time.monotonic(), False, 0
+        while not self.ended.wait(period) or self._leaves_jobs():
             started = time.monotonic()
             work.look()
             progress.show()
@@ -364,11 +370,18 @@ class Launch:
             if work.stops_at_failure():
                 work.stop()
             if self.queue and started - asked > ASK:
-                asked, empty = started, empty + 1 if self.queue.is_empty() else 0
-                if empty == 2:
+                asked, count = started, self.queue.count()
+                queued = queued or bool(count)
+                empty = empty + 1 if queued and count == 0 else 0
+                if empty == 2:  # a job that is about to enter or to leave may be seen nowhere for a moment
                     return
-            if self.ended.is_set():
-                time.sleep(LOOK)
+
+    def _leaves_jobs(self) -> bool:
+        """Whether a launcher that has ended at the first job that was lost has others in the queue."""
+        if not (self.error and self.queue and self.queue.count()):
+            return False
+        time.sleep(ASK)
+        return True
 
     def _follow_quietly(self, work: Work, progress: Progress) -> None:
         try:
@@ -392,9 +405,12 @@ def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> Sequence[
     """Hand jobs to Hydra's launcher, and return what it returns."""
     threads = str(sweep.threads)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+    os.environ[LAUNCHER_PID] = str(os.getpid())
+    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # else it tells often that Slurm keeps no accounts
     with hydra_ready():
         hydra = GlobalHydra.instance().hydra
         config = hydra.compose_config("config", [*sweep.fixed, f"hydra.job.name={name}"], run_mode=RunMode.MULTIRUN)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_job, config=config)
         return launcher.launch(jobs, initial_job_idx=0)

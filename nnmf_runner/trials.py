@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 
 from tqdm import tqdm
 
 from nnmf_runner.config import RunConfig
-from nnmf_runner.interrupt import StopFlag, interruptible, is_stopped, obey, stop_all, stopped_by
+from nnmf_runner.interrupt import StopFlag, end_with, interruptible, is_stopped, obey, stop_all, stopped_by
 from nnmf_runner.results.claims import is_held, was_left
 from nnmf_runner.results.record import run_folder
 from nnmf_runner.run import Outcome, run_one
@@ -130,18 +130,10 @@ def _pool(workers: int) -> tuple[ProcessPoolExecutor, StopFlag]:
     """Worker processes, and what stops them; they outlive a configuration, since starting them costs a fit."""
     context = get_context("spawn")
     flag = StopFlag(context)
-    return ProcessPoolExecutor(workers, context, _start_worker, (flag, runs_log.getEffectiveLevel())), flag
+    return ProcessPoolExecutor(workers, context, _start_worker, (flag, runs_log.getEffectiveLevel(), os.getpid())), flag
 
 
-def _start_worker(flag: StopFlag, level: int) -> None:
+def _start_worker(flag: StopFlag, level: int, parent: int) -> None:
     obey(flag)
+    end_with(parent)
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed tells nobody; its workers would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
