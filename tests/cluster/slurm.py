@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.sweeps import wait_for
+from tests.cluster.sweeps import processes_that_name, wait_for
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo", "munged")
@@ -207,16 +207,3 @@ def stop(slurm: Slurm, daemons: list[subprocess.Popen[bytes]]) -> None:
             wait_for(lambda: not slurm.processes(), "the end of all processes", patience=10.0)
     for daemon in daemons:
         daemon.wait()
-
-
-def processes_that_name(text: str) -> list[int]:
-    """Numbers of the processes, other than this one, with a text among their arguments or variables."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            if text.encode() in said:
-                found.append(int(entry.name))
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -34,6 +35,19 @@ def wait_for(condition: Callable[[], object], what: str, patience: float = 60.0)
         if time.monotonic() > end:
             raise TimeoutError(f"waited {patience:g} s in vain for {what}")
         time.sleep(0.05)
+
+
+def processes_that_name(text: str) -> list[int]:
+    """Numbers of the processes, other than this one, with a text among their arguments or variables."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            if text.encode() in said:
+                found.append(int(entry.name))
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class Site:
             process = subprocess.Popen(
                 [BIN / program, *arguments],
                 cwd=self.folder,
-                env=dict(self.environment),
+                env={**self.environment, "TEST_SITE": str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -102,6 +116,10 @@ class Site:
         """Records of an experiment by their paths."""
         paths = (self.folder / "outputs" / name).glob("*/*/record.json")
         return {path: json.loads(path.read_text()) for path in paths}
+
+    def processes(self) -> list[int]:
+        """All processes that programs at this site have started."""
+        return processes_that_name(f"TEST_SITE={self.folder}")
 
     def in_flight(self, name: str) -> list[int]:
         """Processes that are at work on runs of an experiment."""
@@ -167,7 +185,7 @@ class SweepTests:
         for told in (done, status):
             assert told.status == 1, told.text
             assert "1 done, 0 failed, 1 missing" in told.text
-            assert [line for line in told.text.splitlines() if "missing: max_iter=60000" in line]
+            assert [line for line in told.text.splitlines() if line.startswith("missing: max_iter=60000 ")]
         ((path, record),) = site.records(name).items()
         assert record["config"]["max_iter"] == 50
         before = path.stat().st_mtime_ns
@@ -194,6 +212,10 @@ class SweepTests:
         done = site.call(*sweep, *site.launcher)
         assert done.status == 1, done.text
         assert "1 done, 1 failed" in done.text
-        assert [line for line in done.text.splitlines() if "failed: optimizer.step=1e300" in line]
+        assert [line for line in done.text.splitlines() if line.startswith("failed: optimizer.step=1e+300 ")]
         statuses = sorted(record["status"] for record in site.records("diverging").values())
         assert statuses == ["diverged", "max_iter"]
+
+    def test_no_process_is_left(self, site):
+        """The last of these tests: nobody waits for work that a killed launcher will not send."""
+        wait_for(lambda: not site.processes(), "the end of all processes")
