@@ -81,19 +81,22 @@ def run_sweep(sweep: Sweep) -> Status:
 
 def _launch_all(sweep: Sweep, launcher: Launcher, work: Work, progress: Progress) -> None:
     """Launch what is pending; again where a killed worker took jobs with it that had not begun."""
-    before = len(work.runs) + 1
-    while len(pending := work.pending()) < before and not work.is_stopped():
-        before = len(pending)
+    stalls = 0  # launches of which nothing came, such as when a worker is killed while it loads the data
+    while stalls < 2 and not work.is_stopped():
+        pending = work.pending()
         if pending:
             launch = Launch(sweep, launcher, work.name, make_jobs(pending, launcher))
             launch.run(work, progress)
             work.look()
-            launch.raise_errors(nothing_ran=len(work.pending()) == before)
+            stalled = len(work.pending()) == len(pending)
+            stalls += stalled
+            if launcher.queue or not stalled or stalls == 2:
+                launch.raise_errors(nothing_ran=stalled)
         while work.others_at_work():  # another launcher, on the same folder
             time.sleep(LOOK)
             work.look()
             progress.show()
-        if launcher.queue:
+        if launcher.queue or not work.pending():
             break
 
 

@@ -68,7 +68,7 @@ def load_records(folder: Path) -> Records:
     Raises
     ------
     InputError
-        If there is no folder, or no readable record in it.
+        If there is no folder, or no readable record in it, or one of a later version of this program.
     """
     if not folder.is_dir():
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
@@ -76,6 +76,8 @@ def load_records(folder: Path) -> Records:
     for path in find_records(folder):
         try:
             records[path.parent] = read_record(path)
+        except InputError:  # of a later version of this program
+            raise
         except ValueError as error:
             damaged += 1
             log.warning("%s %s; left out.", path, error)
