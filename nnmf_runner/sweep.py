@@ -290,7 +290,7 @@ def run_job(composed: DictConfig) -> None:
     OSError
         If a record cannot be written.
     KeyboardInterrupt
-        If the user has told the runs of this process to stop.
+        If the user has told the launcher to stop, and this is its own process.
     """
     here = HydraConfig.get()
     os.chdir(here.runtime.cwd)
@@ -309,7 +309,9 @@ def _run_all(configs: Sequence[RunConfig]) -> None:
     for config in configs:
         outcomes = run_trials(config, refuse=False)
         if any(outcome and outcome.interrupted for outcome in outcomes.values()) and not is_stopped():
-            raise KeyboardInterrupt
+            if os.environ.get(LAUNCHER_PID) == str(os.getpid()):
+                raise KeyboardInterrupt
+            return  # the launcher has been told, too, and asks all jobs to stop
 
 
 class Launch:

@@ -219,9 +219,10 @@ def test_two_launchers_at_once_share_the_runs_and_repeat_none(launch, tmp_path, 
 
 
 def test_a_run_that_another_process_is_at_is_waited_for(launch, tmp_path):
-    first = launch(*LONG, "seed=0")
+    line = [*LONG, "max_iter=60000", "seed=0"]
+    first = launch(*line)
     until(lambda: holders(tmp_path))
-    second = launch(*LONG, "seed=0")
+    second = launch(*line)
     assert (first.wait(), second.wait()) == (0, 0)
     assert "another process is at it" in second.text
     assert len(records(tmp_path)) == 1
