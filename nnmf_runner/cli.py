@@ -95,7 +95,7 @@ def _sweep(sweep: Sweep) -> int:
     from nnmf_runner.sweep import run_sweep
 
     _restart_with(sweep.threads)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     return _print_status(run_sweep(sweep))
 
 

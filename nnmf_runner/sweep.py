@@ -81,19 +81,22 @@ def run_sweep(sweep: Sweep) -> Status:
 
 def _launch_all(sweep: Sweep, launcher: Launcher, work: Work, progress: Progress) -> None:
     """Launch what is pending; again where a killed worker took jobs with it that had not begun."""
-    before = len(work.runs) + 1
-    while len(pending := work.pending()) < before and not work.is_stopped():
-        before = len(pending)
+    stalls = 0  # launches of which nothing came, such as when a worker is killed while it loads the data
+    while stalls < 2 and not work.is_stopped():
+        pending = work.pending()
         if pending:
             launch = Launch(sweep, launcher, work.name, make_jobs(pending, launcher))
             launch.run(work, progress)
             work.look()
-            launch.raise_errors(nothing_ran=len(work.pending()) == before)
+            stalled = len(work.pending()) == len(pending)
+            stalls += stalled
+            if launcher.queue or not stalled or stalls == 2:
+                launch.raise_errors(nothing_ran=stalled)
         while work.others_at_work():  # another launcher, on the same folder
             time.sleep(LOOK)
             work.look()
             progress.show()
-        if launcher.queue:
+        if launcher.queue or not work.pending():
             break
 
 
@@ -287,7 +290,7 @@ def run_job(composed: DictConfig) -> None:
     OSError
         If a record cannot be written.
     KeyboardInterrupt
-        If the user has told the runs of this process to stop.
+        If the user has told the launcher to stop, and this is its own process.
     """
     here = HydraConfig.get()
     os.chdir(here.runtime.cwd)
@@ -306,7 +309,9 @@ def _run_all(configs: Sequence[RunConfig]) -> None:
     for config in configs:
         outcomes = run_trials(config, refuse=False)
         if any(outcome and outcome.interrupted for outcome in outcomes.values()) and not is_stopped():
-            raise KeyboardInterrupt
+            if os.environ.get(LAUNCHER_PID) == str(os.getpid()):
+                raise KeyboardInterrupt
+            return  # the launcher has been told, too, and asks all jobs to stop
 
 
 class Launch:

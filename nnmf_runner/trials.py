@@ -83,14 +83,16 @@ def run_and_wait(config: RunConfig) -> Outcomes:
     return outcomes
 
 
-def _run_in_workers(config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool) -> Outcomes:
+def _run_in_workers(
+    config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool, *, may_stall: bool = True
+) -> Outcomes:
     """Trials from a pool of processes.
 
     The pool ends as a whole when one of them is killed.  The runs that were in flight are lost then; those that had
-    not begun go to a new pool.
+    not begun go to a new pool, though only once if none had begun.
     """
     futures = _submit(config, seeds, workers, refuse)
-    flag = _pool(workers)[1]
+    executor, flag = _pool(workers)
     with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
         while not all(future.done() for future in futures.values()):
             wait(futures.values(), timeout=0.05)
@@ -106,9 +108,11 @@ def _run_in_workers(config: RunConfig, seeds: Sequence[int], workers: int, refus
     outcomes: Outcomes = {seed: None if seed in broken else future.result() for seed, future in futures.items()}
     if broken:
         _pool.cache_clear()
+        executor.shutdown()  # its processes are gone after it
         again = [seed for seed in broken if not was_left(run_folder(config.folder, config.identity(seed)))]
-        if len(again) < len(seeds):
-            outcomes |= _run_in_workers(config, again, workers, refuse) if again else {}
+        stalls = len(again) == len(seeds)
+        if again and (may_stall or not stalls):
+            outcomes |= _run_in_workers(config, again, workers, refuse, may_stall=may_stall and not stalls)
     return outcomes
 
 
