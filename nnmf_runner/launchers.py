@@ -28,10 +28,12 @@ class SlurmQueue:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def count(self) -> int | None:
-        """Lines of jobs that wait or run; None if that cannot be found out."""
+    def count(self, *, ended: bool = False) -> int | None:
+        """Lines of jobs that wait or run, with `ended` of those too that have just ended; None if nobody answers."""
+        command = ["squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i"]
+        if ended:
+            command.append("--states=all")
         try:
-            command = ["squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i"]
             found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             log.debug("squeue: %s", error)

@@ -376,7 +376,7 @@ class Launch:
                 work.stop()
             if self.queue and started - asked > ASK:
                 asked, count = started, self.queue.count()
-                queued = queued or bool(count)
+                queued = queued or bool(count or self.queue.count(ended=True))  # it may have ended since the last time
                 empty = empty + 1 if queued and count == 0 else 0
                 if empty == 2:  # a job that is about to enter or to leave may be seen nowhere for a moment
                     return

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 BIN = Path(sys.executable).parent
 # In seconds.  A program that waits for ever is what these tests are about.
-PATIENCE = 240.0
+PATIENCE = 180.0
 
 
 def wait_for(condition: Callable[[], object], what: str, patience: float = 60.0) -> None:
@@ -136,8 +136,8 @@ class Site:
 
 # Several cells and seeds in several jobs of several runs.
 STUDY = ("-m", "method=hier,deep,neural", "layers=9,9-4", "label_fraction=0,0.4", "trials=2", "runs_per_job=8")
-# A run that ends at once and one of some ten seconds, in a job each.
-PAIR = ("-m", "method=deep", "tol=0", "max_iter=50,60000")
+# A run that ends at once and one of some seconds, in a job each.
+PAIR = ("-m", "method=deep", "tol=0", "max_iter=50,30000")
 
 
 class SweepTests:
@@ -158,20 +158,16 @@ class SweepTests:
             raise AssertionError(running.finish().text) from error
         return running
 
-    def test_a_sweep_gives_the_table_of_the_plain_launcher(self, site, plain):
-        done = site.call(*STUDY, "name=study", *site.launcher)
-        assert done.status == 0, done.text
-        assert "24 done, 0 failed" in done.text
-        assert len(site.records("study")) == 24
+    def test_a_sweep_gives_the_table_of_the_plain_launcher_and_again_runs_nothing(self, site, plain):
+        written = []
+        for _ in range(2):
+            done = site.call(*STUDY, "name=study", *site.launcher)
+            assert done.status == 0, done.text
+            assert "24 done, 0 failed" in done.text
+            written.append({path: path.stat().st_mtime_ns for path in site.records("study")})
+        assert len(written[0]) == 24
+        assert written[0] == written[1]
         assert_frame_equal(site.table("study"), plain["study"], check_exact=True)
-
-    def test_the_same_sweep_again_runs_nothing(self, site, plain):
-        done = site.call(*STUDY, "name=again", *site.launcher)
-        before = {path: path.stat().st_mtime_ns for path in site.records("again")}
-        again = site.call(*STUDY, "name=again", *site.launcher)
-        assert (done.status, again.status) == (0, 0), again.text
-        assert "24 done, 0 failed" in again.text
-        assert {path: path.stat().st_mtime_ns for path in site.records("again")} == before
 
     def test_a_killed_job_is_listed_and_the_same_sweep_again_runs_it_alone(self, site, plain):
         self.check_kill(site, plain, "killed", self.kill)
@@ -185,7 +181,7 @@ class SweepTests:
         for told in (done, status):
             assert told.status == 1, told.text
             assert "1 done, 0 failed, 1 missing" in told.text
-            assert [line for line in told.text.splitlines() if line.startswith("missing: max_iter=60000 ")]
+            assert [line for line in told.text.splitlines() if line.startswith("missing: max_iter=30000 ")]
         ((path, record),) = site.records(name).items()
         assert record["config"]["max_iter"] == 50
         before = path.stat().st_mtime_ns

@@ -316,14 +316,28 @@ class Forgetful(launchers.SlurmQueue):
 
     counts = [None, 0, 2, 2, 0, 0]
 
-    def count(self):
+    def count(self, *, ended=False):
+        if ended:
+            return 0
         return self.counts.pop(0) if self.counts else pytest.fail("was asked on and on")
 
 
-def test_a_launcher_that_waits_for_ever_is_left_when_its_queue_is_empty(command, monkeypatch):
+class Quick(launchers.SlurmQueue):
+    """A queue whose jobs came and went between two questions."""
+
+    counts = [0, 0, 0, 0]
+
+    def count(self, *, ended=False):
+        if ended:
+            return 2 if len(self.counts) < 3 else 0
+        return self.counts.pop(0) if self.counts else pytest.fail("was asked on and on")
+
+
+@pytest.mark.parametrize("queue", [Forgetful, Quick])
+def test_a_launcher_that_waits_for_ever_is_left_when_its_queue_is_empty(command, monkeypatch, queue):
     """As with Slurm without accounting, where a job was killed."""
     block = sweep.threading.Event()
-    slurm = launchers.Launcher(LAUNCHERS["basic"].target, queue=Forgetful)
+    slurm = launchers.Launcher(LAUNCHERS["basic"].target, queue=queue)
     monkeypatch.setitem(LAUNCHERS, "basic", slurm)
     monkeypatch.setattr(sweep, "launch_jobs", lambda *given: block.wait(60.0) and [])
     monkeypatch.setattr(sweep, "LOOK", 0.01)
@@ -347,6 +361,8 @@ def test_slurms_queue_is_read_and_what_fails_is_unknown(tmp_path, monkeypatch):
         tool.write_text(f"#!/bin/sh\n{script}\n")
         tool.chmod(0o755)
         assert queue.count() == count
+    tool.write_text('#!/bin/sh\nfor option; do [ "$option" != --states=all ] || echo 4_1; done\n')
+    assert (queue.count(), queue.count(ended=True)) == (0, 1)
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     assert queue.count() is None
 
