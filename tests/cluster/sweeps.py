@@ -117,9 +117,9 @@ class Site:
         paths = (self.folder / "outputs" / name).glob("*/*/record.json")
         return {path: json.loads(path.read_text()) for path in paths}
 
-    def processes(self) -> list[int]:
-        """All processes that programs at this site have started."""
-        return processes_that_name(f"TEST_SITE={self.folder}")
+    def wait_for_silence(self) -> None:
+        """Wait until no process is left that a program of this site has started."""
+        wait_for(lambda: not processes_that_name(f"TEST_SITE={self.folder}"), "the end of all processes")
 
     def in_flight(self, name: str) -> list[int]:
         """Processes that are at work on runs of an experiment."""
@@ -211,7 +211,3 @@ class SweepTests:
         assert [line for line in done.text.splitlines() if line.startswith("failed: optimizer.step=1e+300 ")]
         statuses = sorted(record["status"] for record in site.records("diverging").values())
         assert statuses == ["diverged", "max_iter"]
-
-    def test_no_process_is_left(self, site):
-        """The last of these tests: nobody waits for work that a killed launcher will not send."""
-        wait_for(lambda: not site.processes(), "the end of all processes")

@@ -17,3 +17,8 @@ def site(tmp_path_factory):
 @pytest.mark.slow
 class TestJoblib(SweepTests):
     pass
+
+
+@pytest.mark.slow
+def test_no_process_is_left_of_these_sweeps(site):
+    site.wait_for_silence()

@@ -38,8 +38,10 @@ class TestSlurm(SweepTests):
 
         self.check_kill(site, plain, "cancelled", cancel)
 
-    def test_no_job_is_left_in_the_queue(self, cluster):
-        assert cluster.jobs() == []
+
+def test_no_job_and_no_process_is_left_of_these_sweeps(cluster, site):
+    assert cluster.jobs() == []
+    site.wait_for_silence()
 
 
 def fail_with_a_running_job(folder):
