@@ -24,7 +24,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import configure_log
+from hydra.core.utils import JobStatus, configure_log
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from tqdm import tqdm
@@ -178,6 +178,10 @@ class Work:
         missing = self.runs.keys() - self.over
         return any(self.ledgers[experiment].is_held(name) for experiment, name in missing)
 
+    def running(self) -> int:
+        """Runs in flight, in this sweep's jobs or elsewhere."""
+        return sum(len(ledger.claims) for ledger in self.ledgers.values())
+
     def opening(self, launcher: str) -> str:
         """What there is to do, in one line."""
         text = f"{', '.join(map(str, self.wanted))}: {len(self.over)} of {len(self.runs)} runs are done"
@@ -307,7 +311,7 @@ def run_job(composed: DictConfig) -> None:
 
 def _run_all(configs: Sequence[RunConfig]) -> None:
     for config in configs:
-        outcomes = run_trials(config, refuse=False)
+        outcomes = run_trials(config, alone=False)
         if any(outcome and outcome.interrupted for outcome in outcomes.values()) and not is_stopped():
             if os.environ.get(LAUNCHER_PID) == str(os.getpid()):
                 raise KeyboardInterrupt
@@ -354,11 +358,9 @@ class Launch:
 
     def _launch(self) -> None:
         try:
-            for result in launch_jobs(self.sweep, self.name, self.jobs):
-                try:
-                    _ = result.return_value
-                except Exception as error:
-                    self.errors.append(error)
+            returned = launch_jobs(self.sweep, self.name, self.jobs)
+            # `return_value` would print the overrides of a job that failed, and raise.
+            self.errors += [job._return_value for job in returned if job.status is JobStatus.FAILED]
         except Exception as error:
             self.error = error
         finally:
@@ -442,7 +444,7 @@ class Progress:
     def show(self) -> None:
         """Bring it up to date."""
         over, failed = len(self.work.over), self.work.failed
-        self.bar.set_postfix_str(f"{failed} failed", refresh=False)
+        self.bar.set_postfix_str(f"{self.work.running()} running, {failed} failed", refresh=False)
         self.bar.update(over - self.bar.n)
         self.bar.refresh()
         if self.bar.disable and time.monotonic() >= self._next_line:
