@@ -92,7 +92,7 @@ def _run() -> int:
 
 
 def _sweep(sweep: Sweep) -> int:
-    from nnmf_runner.sweep import run_sweep
+    from nnmf_runner.sweeps.launch import run_sweep
 
     _restart_with(sweep.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import logging
-import shutil
 import subprocess
 from dataclasses import dataclass
 
@@ -40,10 +39,14 @@ class SlurmQueue:
             return None
         return len(found.stdout.split())
 
-    def cancel(self) -> None:
-        """Take all jobs out of the queue."""
-        if shutil.which("scancel"):
-            subprocess.run(["scancel", "--me", f"--name={self.name}"], capture_output=True, timeout=60, check=False)
+    def cancel(self, *states: str) -> None:
+        """Take the jobs of these states out of the queue, as far as that can be done."""
+        command = ["scancel", "--me", f"--name={self.name}"]
+        for state in states:
+            try:
+                subprocess.run([*command, f"--state={state}"], capture_output=True, timeout=60, check=True)
+            except (OSError, subprocess.SubprocessError) as error:
+                log.debug("scancel: %s", error)
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,15 @@ from nnmf_runner.run import log as runs_log
 Outcomes = dict[int, Outcome | None]
 
 
-def run_trials(config: RunConfig, *, refuse: bool = True) -> Outcomes:
+def run_trials(config: RunConfig, *, alone: bool = True) -> Outcomes:
     """Run every trial of a configuration, in several processes if it says so; none after an interrupted one.
 
     Parameters
     ----------
     config : RunConfig
-    refuse : bool
-        See `run_one`.
+    alone : bool
+        Whether they are all that is asked for, and none of a sweep: then each has a progress bar, and data that do not
+        fit are an error.
 
     Returns
     -------
@@ -53,10 +54,10 @@ def run_trials(config: RunConfig, *, refuse: bool = True) -> Outcomes:
     workers = min(config.workers or os.cpu_count() or 1, config.trials)
     with stopped_by(threading.Event()):
         if workers > 1:
-            return _run_in_workers(config, seeds, workers, refuse)
+            return _run_in_workers(config, seeds, workers, alone)
         outcomes: Outcomes = dict.fromkeys(seeds)
         for seed in seeds:
-            outcomes[seed] = outcome = run_one(config, seed, bar=True, refuse=refuse)
+            outcomes[seed] = outcome = run_one(config, seed, bar=alone, refuse=alone)
             if outcome and outcome.interrupted:
                 break
         return outcomes
@@ -84,16 +85,17 @@ def run_and_wait(config: RunConfig) -> Outcomes:
 
 
 def _run_in_workers(
-    config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool, *, may_stall: bool = True
+    config: RunConfig, seeds: Sequence[int], workers: int, alone: bool, *, may_stall: bool = True
 ) -> Outcomes:
     """Trials from a pool of processes.
 
     The pool ends as a whole when one of them is killed.  The runs that were in flight are lost then; those that had
     not begun go to a new pool, though only once if none had begun.
     """
-    futures = _submit(config, seeds, workers, refuse)
+    futures = _submit(config, seeds, workers, alone)
     executor, flag = _pool(workers)
-    with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
+    hidden = not (alone and sys.stderr.isatty())
+    with interruptible() as interrupted, tqdm(total=len(seeds), disable=hidden, leave=False) as bar:
         while not all(future.done() for future in futures.values()):
             wait(futures.values(), timeout=0.05)
             bar.update(sum(future.done() for future in futures.values()) - bar.n)
@@ -112,19 +114,19 @@ def _run_in_workers(
         again = [seed for seed in broken if not was_left(run_folder(config.folder, config.identity(seed)))]
         stalls = len(again) == len(seeds)
         if again and (may_stall or not stalls):
-            outcomes |= _run_in_workers(config, again, workers, refuse, may_stall=may_stall and not stalls)
+            outcomes |= _run_in_workers(config, again, workers, alone, may_stall=may_stall and not stalls)
     return outcomes
 
 
-def _submit(config: RunConfig, seeds: Sequence[int], workers: int, refuse: bool) -> dict[int, Future[Outcome | None]]:
+def _submit(config: RunConfig, seeds: Sequence[int], workers: int, alone: bool) -> dict[int, Future[Outcome | None]]:
     # What is started here inherits that Ctrl-C is ignored: the parent alone decides when to stop.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         executor = _pool(workers)[0]
-        return {seed: executor.submit(run_one, config, seed, refuse=refuse) for seed in seeds}
+        return {seed: executor.submit(run_one, config, seed, refuse=alone) for seed in seeds}
     except BrokenProcessPool:  # one was killed while it had nothing to do
         _pool.cache_clear()
-        return _submit(config, seeds, workers, refuse)
+        return _submit(config, seeds, workers, alone)
     finally:
         signal.signal(signal.SIGINT, previous)
 

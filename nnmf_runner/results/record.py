@@ -158,7 +158,7 @@ def read_head(path: Path) -> dict[str, Any] | None:
         If it is a record of a later version of this program.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             text = file.read(_HEAD_BYTES).decode(errors="ignore")
             file.seek(-len(_END), os.SEEK_END)
             whole = file.read() == _END

@@ -238,7 +238,7 @@ def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(termina
 @pytest.mark.slow
 def test_control_c_ends_a_sweep_before_its_next_run(terminal, tmp_path):
     running = terminal(["-m", "seed=0,1", *ENDLESS])
-    running.read_until(r"it/s.*cost")
+    running.read_until(r"0/2 .*1 running, 0 failed")
     running.process.send_signal(signal.SIGINT)
     assert running.finish() == 130
     assert [(r["status"], r["config"]["seed"]) for r in records_below(tmp_path)] == [("interrupted", 0)]

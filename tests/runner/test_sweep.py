@@ -5,24 +5,32 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 
 from nnmf_runner import config as schema
-from nnmf_runner import launchers, run, sweep
+from nnmf_runner import launchers
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.toy import Toy
 from nnmf_runner.launchers import LAUNCHERS, choose_launcher
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results import provenance
+from nnmf_runner.results.claims import claim_path
 from nnmf_runner.results.record import RECORD, SCHEMA_VERSION, find_records, read_factors, read_record
+from nnmf_runner.sweeps import launch
+from nnmf_runner.sweeps.jobs import make_jobs
+from nnmf_runner.sweeps.work import Run
 
 BIN = Path(sys.executable).parent
 SHORT = ["layers=9", "max_iter=2"]
@@ -154,20 +162,19 @@ def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_p
     held = find_records(tmp_path)[0].parent
     record = read_record(held / RECORD)
     aside = held.rename(tmp_path / "aside")
-    looks = []
+    claim = claim_path(held)
+    claim.write_text(json.dumps({"host": platform.node(), "pid": os.getpid(), "key": "other"}))
 
-    def is_held(ledger, name):
-        looks.append(name)
-        if len(looks) < 3:
-            return True
-        if aside.exists():
-            aside.rename(held)
-        return False
+    def end_elsewhere():
+        aside.rename(held)
+        claim.unlink()
 
-    monkeypatch.setattr(sweep.Ledger, "is_held", is_held)
-    monkeypatch.setattr(run, "is_held", lambda folder: True)
-    monkeypatch.setattr(sweep, "LOOK", 0.01)
+    monkeypatch.setattr(launch, "LOOK", 0.05)
+    other = threading.Timer(1.0, end_elsewhere)
+    other.start()
     result = command("-m", "seed=0,1", *SHORT)
+    other.join()
+    assert "1 of 2 runs are done; 1 to run" in result.err
     assert "2 done, 0 failed" in result.out
     assert read_record(held / RECORD) == record
 
@@ -194,11 +201,11 @@ class Jobs:
     def __init__(self, *arguments, launcher="slurm"):
         asked = schema.read_sweep(["-m", *arguments])
         cells = list(asked.cells)
-        self.runs = [sweep.Run(cell, cell.config.seed + i) for cell in cells for i in range(cell.config.trials)]
+        self.runs = [Run(cell, cell.config.seed + i) for cell in cells for i in range(cell.config.trials)]
         self.launcher = LAUNCHERS[launcher]
 
     def made(self, runs=None):
-        return sweep.make_jobs(self.runs if runs is None else runs, self.launcher)
+        return make_jobs(self.runs if runs is None else runs, self.launcher)
 
 
 @pytest.fixture(autouse=True)
@@ -237,9 +244,9 @@ def test_awkward_values_survive_in_a_batch(value):
     """As Hydra parses the override of a job, and the job its value."""
     cell = schema.Cell([f"mask={value}"], schema.RunConfig.__new__(schema.RunConfig))
     cell.config.runs_per_job, cell.config.workers = 2, 1
-    [job] = sweep.make_jobs([sweep.Run(cell, 0), sweep.Run(cell, 5)], LAUNCHERS["slurm"])
+    [job] = make_jobs([Run(cell, 0), Run(cell, 5)], LAUNCHERS["slurm"])
     [parsed] = schema.OverridesParser.create().parse_overrides(job[-1:])
-    assert sweep.unquote(str(parsed.value()[0][0])) == f"mask={value}"
+    assert unquote(str(parsed.value()[0][0])) == f"mask={value}"
 
 
 # Launchers.
@@ -289,7 +296,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
     assert (asked.launcher, asked.target) == (name, LAUNCHERS[name].target)
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
     with schema.hydra_ready():
-        composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=sweep.RunMode.MULTIRUN)
+        composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
         container = schema.OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
         if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher") or name == "basic":
@@ -305,7 +312,7 @@ def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch):
     def refuse(*given):
         raise RuntimeError("\nno such partition\nand a long story")
 
-    monkeypatch.setattr(sweep, "launch_jobs", refuse)
+    monkeypatch.setattr(launch, "launch_jobs", refuse)
     result = command("-m", "seed=0,1", *SHORT)
     assert result.status == 2
     assert result.err.splitlines()[-1] == ("nnmf-run: hydra/launcher=basic could not run a job: no such partition")
@@ -336,12 +343,12 @@ class Quick(launchers.SlurmQueue):
 @pytest.mark.parametrize("queue", [Forgetful, Quick])
 def test_a_launcher_that_waits_for_ever_is_left_when_its_queue_is_empty(command, monkeypatch, queue):
     """As with Slurm without accounting, where a job was killed."""
-    block = sweep.threading.Event()
+    block = threading.Event()
     slurm = launchers.Launcher(LAUNCHERS["basic"].target, queue=queue)
     monkeypatch.setitem(LAUNCHERS, "basic", slurm)
-    monkeypatch.setattr(sweep, "launch_jobs", lambda *given: block.wait(60.0) and [])
-    monkeypatch.setattr(sweep, "LOOK", 0.01)
-    monkeypatch.setattr(sweep, "ASK", 0.0)
+    monkeypatch.setattr(launch, "launch_jobs", lambda *given: block.wait(60.0) and [])
+    monkeypatch.setattr(launch, "LOOK", 0.01)
+    monkeypatch.setattr(launch, "ASK", 0.0)
     result = command("-m", "seed=0,1", *SHORT)
     block.set()
     assert result.status == 1
@@ -371,8 +378,8 @@ def test_slurms_queue_is_read_and_what_fails_is_unknown(tmp_path, monkeypatch):
 
 
 def test_a_log_gets_a_line_with_counts_and_time_left(command, monkeypatch):
-    monkeypatch.setattr(sweep, "LINE", 0.0)
-    monkeypatch.setattr(sweep, "LOOK", 0.02)
+    monkeypatch.setattr(launch, "LINE", 0.0)
+    monkeypatch.setattr(launch, "LOOK", 0.02)
     result = command("-m", "method=deep", "seed=range(0,6)", "layers=9-4", "tol=0", "max_iter=300")
     lines = [line for line in result.err.splitlines() if " of 6 done, 0 failed, " in line]
     assert lines
