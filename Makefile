@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Ray wants an older cloudpickle than the other launchers do.
+RAY_VENV := .venv-ray
 # The matrices of the tests and of Table 1 are small, where one BLAS thread is fastest.
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 systems regimes test test-fast lint format bench bench-collect peers clean
+.PHONY: help setup table1 table1-method1 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -38,6 +40,13 @@ test: $(VENV)/.dev ## run all tests
 test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
 	$(BIN)/python -m pytest -m "not slow"
 
+test-slurm: $(VENV)/.slurm ## test sweeps through a real Slurm of one node (installs Debian's packages as root)
+	$(BIN)/python -m pytest tests/cluster/test_slurm.py
+
+test-ray: ## test sweeps through a real Ray on this machine (in .venv-ray, several hundred MB)
+	@$(MAKE) --silent VENV=$(RAY_VENV) $(RAY_VENV)/.ray
+	$(RAY_VENV)/bin/python -m pytest tests/cluster/test_ray.py
+
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,15 +68,23 @@ peers: $(VENV)/.dev ## install the packages that `make bench` compares with (sev
 	$(BIN)/pip install --quiet --no-deps --editable .
 
 clean: ## remove .venv and caches; outputs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(VENV)/.core: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,joblib]'
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.slurm: $(VENV)/.dev
+	$(BIN)/pip install --quiet --editable '.[slurm]'
+	@touch $@
+
+$(VENV)/.ray: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[ray]' 'pytest>=8'
+	@touch $@
 
 # Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.
 $(BIN)/pip:

@@ -82,7 +82,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     Raises
     ------
     InputError
-        If there is no folder, or no readable record in it.
+        If there is no folder, no readable record in it, or one of a later version of this program.
     OSError
         If a folder cannot be looked into.
     """
@@ -98,10 +98,18 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders and records of those record files that are whole; the others are named in the log."""
+    """Folders and records of those record files that are whole; the others are named in the log.
+
+    Raises
+    ------
+    InputError
+        At a record of a later version of this program.
+    """
     for path in paths:
         try:
             yield path.parent, read_record(path)
+        except InputError:
+            raise
         except ValueError as error:
             log.warning("%s %s; left out.", path, error)
 

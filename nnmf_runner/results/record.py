@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.methods import METHODS
 
@@ -22,8 +23,9 @@ RECORD, HISTORY = "record.json", "history.csv"
 
 # Status of a run.  Only the first two give numbers that a table may average.
 DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
+TIMED_OUT = "timed_out"
 COUNTED = (DONE, MAX_ITER)
-STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED]
+STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED, TIMED_OUT]
 
 # What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
 # with their shares of it, and the topic above that it weighs most in (None for those of the last layer).
@@ -103,6 +105,8 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        If it is a record of a later version of this program.
     ValueError
         If it is not a record of this version, with the reason.
     """
@@ -112,6 +116,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise ValueError(f"cannot be read: {error}") from None
     if not isinstance(record, dict) or "schema" not in record:
         raise ValueError("is not a record: it has no schema version")
+    _refuse_newer(path, record)
     if record["schema"] != SCHEMA_VERSION:
         raise ValueError(f"has schema version {record['schema']}, expected {SCHEMA_VERSION}")
     for name, is_right in _FORM.items():
@@ -125,6 +130,56 @@ def read_record(path: Path) -> dict[str, Any]:
         if not is_right(value):
             raise ValueError(f"is damaged: {name}={value!r} is not what a record holds there")
     return record
+
+
+def _refuse_newer(path: Path, record: dict[str, Any]) -> None:
+    """Stop at a record that this version of the program may misread or overwrite."""
+    version = record.get("schema")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}, and this program knows {SCHEMA_VERSION} at most. "
+            "Use the version of nnmf-runner that wrote it, or another output folder."
+        )
+
+
+def read_head(path: Path) -> dict[str, Any] | None:
+    """The fields of a record before its configuration, which say how the run ended and what code made it.
+
+    Reads a few lines where `read_record` reads and checks the whole file.
+
+    Returns
+    -------
+    dict or None
+        With `status`, `message`, `code` and `commit`; None if there is no whole record.
+
+    Raises
+    ------
+    InputError
+        If it is a record of a later version of this program.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            text = file.read(_HEAD_BYTES).decode(errors="ignore")
+            file.seek(-len(_END), os.SEEK_END)
+            whole = file.read() == _END
+    except OSError:
+        return None
+    head, found, _ = text.partition(',\n "config":')
+    try:
+        fields = json.loads(f"{head}}}") if found and whole else read_record(path)
+    except InputError:
+        raise
+    except ValueError:
+        return None
+    _refuse_newer(path, fields)
+    if "status" not in fields:  # a record of an earlier form, which has it further down
+        fields = json.loads(path.read_text())
+    return {name: fields.get(name) for name in ("status", "message", "code", "commit")}
+
+
+# A message may be long; what comes before the configuration hardly ever fills this.
+_HEAD_BYTES = 2048
+_END = b"\n}\n"
 
 
 def _is_number(value: Any) -> bool:

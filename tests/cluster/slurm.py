@@ -9,17 +9,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.cluster.sweeps import processes_that_name, wait_for
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo", "munged")
 # Where Debian puts daemons, which is not on every user's path.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-# A daemon answers within a second; a busy machine may need more.
-PATIENCE = 60.0
 
 CONFIGURATION = """\
 ClusterName=test
@@ -73,8 +72,8 @@ def install() -> None:
     needed = f"{', '.join(missing)} not found, which Debian's packages {' '.join(PACKAGES)} have"
     if shutil.which("apt-get") is None:
         raise Unavailable(f"{needed}: there is no apt-get")
-    as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
-    if as_root and subprocess.run([*as_root, "true"], capture_output=True, check=False).returncode:
+    as_root = [] if os.getuid() == 0 else ["sudo", "--non-interactive"]
+    if as_root and (not shutil.which("sudo") or subprocess.run([*as_root, "true"], check=False).returncode):
         raise Unavailable(f"{needed}: installing them needs root")
     apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     subprocess.run([*apt, "update"], check=True)
@@ -208,30 +207,3 @@ def stop(slurm: Slurm, daemons: list[subprocess.Popen[bytes]]) -> None:
             wait_for(lambda: not slurm.processes(), "the end of all processes", patience=10.0)
     for daemon in daemons:
         daemon.wait()
-
-
-def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait until a condition holds.
-
-    Raises
-    ------
-    TimeoutError
-    """
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {patience:g} s in vain for {what}")
-        time.sleep(0.05)
-
-
-def processes_that_name(text: str) -> list[int]:
-    """Numbers of the processes, other than this one, with a text among their arguments or variables."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            if text.encode() in said:
-                found.append(int(entry.name))
-    return found

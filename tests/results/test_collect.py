@@ -41,7 +41,7 @@ def test_collecting_again_changes_nothing(folder):
     assert {name: (folder / name).read_bytes() for name in TABLES} == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}'])
 def test_a_damaged_record_is_named_and_the_rest_is_collected(folder, caplog, text):
     (folder / "run1" / "record.json").write_text(text)
     with caplog.at_level(logging.WARNING):
