@@ -114,27 +114,25 @@ def at_place(record, method, noise):
     return config["method"]["name"] == method and config["dataset"]["noise"] == noise
 
 
-@pytest.mark.parametrize(("shift", "p", "decided"), [(0.0, 1.0, False), (0.25, 0.0, True), (0.0001, 0.0, False)])
-def test_differences_that_are_the_same_for_every_seed(shift, p, decided):
-    """None at all, one without any deviation, and one that is nothing at the digits shown."""
+@pytest.mark.parametrize(
+    ("shift", "n", "p", "decided"),
+    [(0.0, 8, 1.0, False), (0.25, 8, 2**-7, True), (0.25, 2, 0.5, False), (0.0001, 8, 2**-7, False)],
+)
+def test_differences_that_are_the_same_for_every_seed(shift, n, p, decided):
+    """None at all, one that all of eight or of two seeds have, and one that is nothing at the digits shown."""
     runs = [
-        panels.Observation(
-            "e",
-            method,
-            seed,
-            "",
-            (f"dataset.noise={noise}", f"method.name={method}"),
-            (9,),
-            (),
-            (None, None, cosine, None),
-        )
+        panels.Observation("e", method, seed, "", (f"dataset.noise={noise}", f"method.name={method}"), (9,), (), values)
         for method, cosine in (("hier", 0.5), ("neural", 0.5 + shift))
-        for seed in range(4)
+        for values in [(None, None, cosine, None)]
+        for seed in range(n)
         for noise in (0, 1)
     ]
     found = regimes.compare(runs)
     assert (found["p"] == p).all()
     assert (found["decided"] == decided).all()
+    if shift > 0:
+        apart = [0.5 + shift] * n, [0.5] * n
+        assert stats.wilcoxon(*apart, method="exact").pvalue == pytest.approx(p)
 
 
 def test_one_seed_decides_nothing_and_warns_of_nothing(run):
