@@ -41,7 +41,7 @@ def swept_values(experiment):
 @pytest.mark.parametrize("experiment", PLANES)
 def test_the_reduced_grid_is_three_planes_through_one_setting(experiment):
     schema.register_schema()
-    configs = list(schema.sweep_configs([f"experiment={experiment}"]))
+    configs = [cell.config for cell in schema.read_sweep([f"experiment={experiment}"]).cells]
     assert BASE in PLANES[experiment]
     expected = sorted((place, method) for place in PLANES[experiment] for method in METHODS)
     assert sorted((setting(config), config.method.name) for config in configs) == expected
