@@ -15,7 +15,7 @@ COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
 
 
 def made(records):
-    rows = table.rows_of(records)
+    rows = table.rows_of(records.items())
     return rows, table.summarise(rows)
 
 
