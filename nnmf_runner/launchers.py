@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import logging
+import re
 import subprocess
 from dataclasses import dataclass
 
@@ -38,6 +39,26 @@ class SlurmQueue:
             log.debug("squeue: %s", error)
             return None
         return len(found.stdout.split())
+
+    def check(self, jobs: int, runs: int) -> None:
+        """Refuse more jobs than one array may have, where that can be found out.
+
+        Raises
+        ------
+        InputError
+        """
+        try:
+            command = ["scontrol", "show", "config"]
+            found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.debug("scontrol: %s", error)
+            return
+        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", found.stdout, re.MULTILINE)
+        if limit and jobs > (most := int(limit[1])):
+            raise InputError(
+                f"{jobs} jobs are more than the {most} that this Slurm takes at once (MaxArraySize). "
+                f"Let more runs share a job: runs_per_job={-(-runs // most)} or more."
+            )
 
     def cancel(self, *states: str) -> None:
         """Take the jobs of these states out of the queue, as far as that can be done."""

@@ -67,6 +67,8 @@ def _launch_all(sweep: Sweep, launcher: Launcher, work: Work, progress: Progress
         pending = work.pending()
         if pending:
             launch = Launch(sweep, launcher, work.name, make_jobs(pending, launcher))
+            if launch.queue:
+                launch.queue.check(len(launch.jobs), len(pending))
             launch.run(work, progress)
             work.look()
             stalled = len(work.pending()) == len(pending)

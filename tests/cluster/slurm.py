@@ -39,6 +39,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=1
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+MaxArraySize=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -106,6 +107,11 @@ class Slurm:
         """Numbers of the jobs in these states, by default of all in the queue; those of an array apart, as ``7_0``."""
         chosen = [f"--states={','.join(states)}"] if states else []
         return self.ask("squeue", "--noheader", "--array", "--format=%i", *chosen).split()
+
+    def job_of(self, process: int) -> str:
+        """Number of the job that a process belongs to."""
+        variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+        return next(each for each in variables if each.startswith("SLURM_JOB_ID=")).partition("=")[2]
 
     def processes(self) -> list[int]:
         """Processes of this Slurm and of its jobs: all that name its folder in their arguments or variables."""

@@ -137,7 +137,7 @@ class Site:
 # Several cells and seeds in several jobs of several runs.
 STUDY = ("-m", "method=hier,deep,neural", "layers=9,9-4", "label_fraction=0,0.4", "trials=2", "runs_per_job=8")
 # A run that ends at once and one of some seconds, in a job each.
-PAIR = ("-m", "method=deep", "tol=0", "max_iter=50,30000")
+PAIR = ("-m", "method=deep", "tol=0", "max_iter=50,60000")
 
 
 class SweepTests:
@@ -181,7 +181,7 @@ class SweepTests:
         for told in (done, status):
             assert told.status == 1, told.text
             assert "1 done, 0 failed, 1 missing" in told.text
-            assert [line for line in told.text.splitlines() if line.startswith("missing: max_iter=30000 ")]
+            assert [line for line in told.text.splitlines() if line.startswith("missing: max_iter=60000 ")]
         ((path, record),) = site.records(name).items()
         assert record["config"]["max_iter"] == 50
         before = path.stat().st_mtime_ns

@@ -33,10 +33,17 @@ def site(cluster, tmp_path_factory):
 class TestSlurm(SweepTests):
     def test_a_cancelled_job_is_listed_and_the_same_sweep_again_runs_it_alone(self, site, cluster, plain):
         def cancel(site, name):
-            wait_for(lambda: len(cluster.jobs()) == 1, "the end of the other job")
-            cluster.ask("scancel", *cluster.jobs())
+            (process,) = site.in_flight(name)
+            cluster.ask("scancel", cluster.job_of(process))
 
         self.check_kill(site, plain, "cancelled", cancel)
+
+    def test_more_jobs_than_an_array_may_have_are_refused_with_what_to_do(self, site, cluster):
+        done = site.call("-m", "seed=range(0,50)", "runs_per_job=1", "name=many", *site.launcher)
+        assert done.status == 2, done.text
+        assert "50 jobs are more than the 20 " in done.text
+        assert "runs_per_job=3 or more" in done.text
+        assert cluster.jobs() == []
 
 
 def test_no_job_and_no_process_is_left_of_these_sweeps(cluster, site):

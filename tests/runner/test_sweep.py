@@ -374,6 +374,19 @@ def test_slurms_queue_is_read_and_what_fails_is_unknown(tmp_path, monkeypatch):
     assert queue.count() is None
 
 
+def test_more_jobs_than_slurm_takes_are_refused_with_what_to_do(tmp_path, monkeypatch):
+    tool = tmp_path / "scontrol"
+    tool.write_text("#!/bin/sh\necho 'MaxArrayTasks = 7'\necho 'MaxArraySize            = 1001'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    queue = launchers.SlurmQueue("nnmf-abc")
+    queue.check(1001, 100_000)
+    with pytest.raises(InputError, match=r"^10000 jobs .* the 1001 .*: runs_per_job=100 or more\.$"):
+        queue.check(10_000, 100_000)
+    tool.unlink()
+    queue.check(10_000, 100_000)  # nobody knows
+
+
 # Progress, threads and disks.
 
 
