@@ -128,11 +128,18 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
             return None
         if not config.force and (done := _done_before(folder)):  # by another process, a moment ago
             return Outcome(folder, done)
-        return _run_claimed(config, seed, folder, material, error, bar)
+        return _run_claimed(config, seed, folder, material, error, bar=bar, refuse=refuse)
 
 
 def _run_claimed(
-    config: RunConfig, seed: int, folder: Path, material: Material | None, error: Exception | None, bar: bool
+    config: RunConfig,
+    seed: int,
+    folder: Path,
+    material: Material | None,
+    error: Exception | None,
+    *,
+    bar: bool,
+    refuse: bool,
 ) -> Outcome:
     """Fit, score and record a run whose data are there; or record why they are not."""
     outcome: dict[str, Any] = {}
@@ -142,6 +149,8 @@ def _run_claimed(
             fit, outcome = fit_and_score(config, seed, material, bar)
             factors, history = named_arrays(fit), fit.history.columns()
         except Exception as caught:
+            if refuse and isinstance(caught, InputError):
+                raise
             error = caught
     if error is not None:
         outcome = _failure(error)

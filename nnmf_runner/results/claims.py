@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Seconds between two touches, and the age at which a claim is taken for left behind: network file systems show
@@ -52,8 +52,10 @@ def claimed(run: Path) -> Iterator[bool]:
     OSError
         If the claim cannot be written.
     """
-    path, holder = claim_path(run), {"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex}
-    if not _take(path, json.dumps(holder)):
+    path = claim_path(run)
+    holder = json.dumps({"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex})
+    absent = [folder for folder in path.parents if not folder.exists()]
+    if not _take(path, holder):
         yield False
         return
     ended = threading.Event()
@@ -62,8 +64,11 @@ def claimed(run: Path) -> Iterator[bool]:
         yield True
     finally:
         ended.set()
-        if _read(path) == json.dumps(holder):  # else it was taken for dead, and another holds the run
+        if _read(path) == holder:  # else it was taken for dead, and another holds the run
             path.unlink(missing_ok=True)
+        for folder in absent:  # a run that was refused leaves nothing
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def is_held(run: Path) -> bool:
@@ -104,11 +109,13 @@ def _hidden(experiment: Path) -> list[tuple[str, Path]]:
 
 
 def _take(path: Path, holder: str) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("x") as file:
                 file.write(holder)
+        except FileNotFoundError:  # the folder was empty, and has just been removed
+            continue
         except FileExistsError:
             found = _read(path)
             if is_alive(path):
