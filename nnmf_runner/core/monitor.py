@@ -152,7 +152,8 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
 
 def _step(F: Matrix, G: Matrix) -> float:
     """``||f - P(f - g)||``; entrywise that is ``min(f, g)``."""
-    norm = float(np.linalg.norm(F))
+    entries = F.ravel(order="K")  # without a copy, whichever side is contiguous
+    norm = float(np.sqrt(np.vdot(entries, entries)))
     unit = max(norm, np.finfo(float).tiny)
     F, G = (F, G) if len(F) > F.shape[1] else (F.T, G.T)
     squares = 0.0

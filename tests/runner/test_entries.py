@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnmf_runner import run
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.base import Loader
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import read_factors
 from nnmf_runner.run import run_one, visible_entries
@@ -19,6 +21,7 @@ def data(monkeypatch, configure):
     def put(X):
         dataset = Dataset("other", X)
         monkeypatch.setattr(type(configure().dataset), "load", lambda self, rng: dataset)
+        monkeypatch.setattr(run, "_loader", Loader())  # which remembers what was there before
         return dataset
 
     return put

@@ -263,6 +263,7 @@ def test_no_path_is_refused(command):
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "newsgroups_200.mat"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLE.exists(), reason="needs a sample of the newsgroups, which the project does not carry")
 def test_labels_help_on_text_without_tuning(configure, tmp_path):
     """A linear support vector machine has 0.51 on this split, labels in the last layer of hier alone 0.36."""
