@@ -21,10 +21,14 @@ from nnmf_runner.datasets.reading import required
 
 # What entries of a Matrix Market file can be.
 FIELDS = ("real", "double", "integer", "pattern")
+# Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
+MAPPED = 2**27
 
 
 def read_npy(path: Path) -> Contents:
-    """One array of plain values."""
+    """One array of plain values; a large one is mapped, so that no more of it is in the memory than is worked on."""
+    if path.stat().st_size >= MAPPED:
+        return Contents({DATA: np.lib.format.open_memmap(path, mode="r")})  # which refuses pickles
     with path.open("rb") as file:
         return Contents({DATA: np.lib.format.read_array(file, allow_pickle=False)})
 

@@ -164,10 +164,7 @@ def test_block_without_a_label_has_the_cost_of_its_data():
     network, plain = case.network(), Case("reconstruction", "none", 2).network()
     network.evaluate(case.variables)
     unknown = np.flatnonzero(~case.known)
-    ours, theirs = (
-        net.evaluate(case.variables, net._block(unknown, len(unknown), net.cost.unit(case.X[:, unknown])))
-        for net in (network, plain)
-    )
+    ours, theirs = (net.evaluate(case.variables, net._block(unknown, len(unknown))) for net in (network, plain))
     assert ours.value == pytest.approx(theirs.value, rel=1e-12)
     np.testing.assert_allclose(ours.gradients[0], theirs.gradients[0], atol=1e-12)
 
