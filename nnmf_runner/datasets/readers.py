@@ -249,6 +249,7 @@ def read(path: Path) -> Contents:
     ------
     ContentError
         If it cannot be, with the reason.
+    MemoryError
     """
     suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
@@ -258,7 +259,7 @@ def read(path: Path) -> Contents:
             raise ContentError("it is empty")
         with warnings.catch_warnings(action="ignore"):  # what is wrong for this program, it says itself
             return READERS[suffix](path)
-    except (ContentError, InputError):
+    except (ContentError, InputError, MemoryError):
         raise
     except Exception as error:  # what parsers raise for damaged files is of every kind
         reason = (str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__])[0]
