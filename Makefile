@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Ray wants an older cloudpickle than the other launchers do.
+RAY_VENV := .venv-ray
 # The matrices of the tests and of Table 1 are small, where one BLAS thread is fastest.
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems test test-fast lint format bench peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -36,11 +38,24 @@ systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
 	$(BIN)/nnmf-run experiment=systems_one_layer
 	$(BIN)/nnmf-collect outputs/systems
 
+regimes: $(VENV)/.core ## map where which method wins on planted hierarchies: reduced grid, table and heatmaps
+	$(BIN)/nnmf-run experiment=regimes_small
+	$(BIN)/nnmf-run experiment=regimes_small_overlap
+	$(BIN)/nnmf-run experiment=regimes_small_ranks
+	$(BIN)/nnmf-collect outputs/regimes_small
+
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
 	$(BIN)/python -m pytest -m "not slow"
+
+test-slurm: $(VENV)/.slurm ## test sweeps through a real Slurm of one node (installs Debian's packages as root)
+	$(BIN)/python -m pytest tests/cluster/test_slurm.py
+
+test-ray: ## test sweeps through a real Ray on this machine (in .venv-ray, several hundred MB)
+	@$(MAKE) --silent VENV=$(RAY_VENV) $(RAY_VENV)/.ray
+	$(RAY_VENV)/bin/python -m pytest tests/cluster/test_ray.py
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
@@ -54,13 +69,16 @@ format: $(VENV)/.dev ## apply the style
 bench: $(VENV)/.dev ## measure speed; `make peers` first to compare with other packages
 	$(BIN)/python -m tests.benchmarks
 
+bench-collect: $(VENV)/.dev ## collect 100,000 invented runs; fails above a minute or a GB (2 GB of disk for the while)
+	$(BIN)/python -m tests.benchmarks.collecting
+
 peers: $(VENV)/.dev ## install the packages that `make bench` compares with (several hundred MB)
 	$(BIN)/pip install --quiet '.[peers]'
 	$(BIN)/pip install --quiet --no-deps NeuralNMF==1.0.0 ssnmf==1.0.3
 	$(BIN)/pip install --quiet --no-deps --editable .
 
 clean: ## remove .venv and caches; outputs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(VENV)/.core: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
@@ -71,8 +89,16 @@ $(VENV)/.text: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,joblib]'
 	@touch $@ $(VENV)/.core $(VENV)/.text
+
+$(VENV)/.slurm: $(VENV)/.dev
+	$(BIN)/pip install --quiet --editable '.[slurm]'
+	@touch $@
+
+$(VENV)/.ray: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[ray]' 'pytest>=8'
+	@touch $@
 
 # Debian and Ubuntu ship venv in a package of its own; without it the first attempt leaves half a folder.
 $(BIN)/pip:

@@ -1,4 +1,4 @@
-"""Command lines: `nnmf-run` and `nnmf-collect`.  Arguments to functions, no logic of their own."""
+"""Command lines: `nnmf-run`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnmf_runner.run import Outcome
+    from nnmf_runner.config import Sweep
+    from nnmf_runner.results.status import Status
+    from nnmf_runner.trials import Outcomes
 
 # The matrices of most fits are small, where more threads make BLAS slower.  Has to be said before numpy is loaded.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -29,6 +31,11 @@ def run() -> int:
 def collect() -> int:
     """Make tables and figures from the records below a folder."""
     return _guarded(_collect)
+
+
+def status() -> int:
+    """Print how far the sweeps into a folder are."""
+    return _guarded(_status)
 
 
 def _guarded(command: Callable[[], int]) -> int:
@@ -58,56 +65,91 @@ def _run() -> int:
 
     from nnmf_runner import config
     from nnmf_runner.core.checks import InputError
-    from nnmf_runner.run import check_sweep, run_trials
 
-    outcomes: list[list[Outcome]] = []  # of every configuration that was run
+    results: list[Outcomes] = []
     refused: list[Exception] = []
 
     def job(composed: DictConfig) -> None:
-        if refused:
-            return
+        from nnmf_runner.trials import run_and_wait
+
         try:
-            outcomes.append(run_trials(config.resolve(composed)))
+            resolved = config.resolve(composed)
+            _restart_with(resolved.threads)
+            results.append(run_and_wait(resolved))
         except (InputError, OSError) as error:  # Hydra would print it in its own way
             refused.append(error)
-        else:
-            if any(outcome.interrupted for outcome in outcomes[-1]):
-                raise KeyboardInterrupt
 
     sys.argv[1:] = config.expanded(sys.argv[1:])  # which Hydra reads
     logging.captureWarnings(True)
     config.register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
-        check_sweep(config.sweep_configs(sys.argv[1:]))
+        if (sweep := config.read_sweep(sys.argv[1:])) is not None:
+            return _sweep(sweep)
         hydra.main(version_base="1.3", config_path=config.conf_dir(), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(config.explain(error)) from None
     if refused:
         raise refused[0]
-    return _report(outcomes)
+    return _report(results[0]) if results else OK
 
 
-def _report(outcomes: list[list[Outcome]]) -> int:
-    """Print what came of the runs; the status says whether all ended with numbers."""
-    from nnmf_runner.results.record import COUNTED
+def _sweep(sweep: Sweep) -> int:
+    from nnmf_runner.sweeps.launch import run_sweep
+
+    _restart_with(sweep.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    return _print_status(run_sweep(sweep))
+
+
+def _restart_with(threads: int) -> None:
+    """Begin anew where BLAS was loaded with another number of threads: it reads that only then."""
+    from nnmf_runner.results.provenance import THREAD_VARIABLES, blas_threads
+
+    if blas_threads() != threads:
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _report(outcomes: Outcomes) -> int:
+    """Print what came of the trials of one configuration; the status says whether all ended with numbers."""
+    from nnmf_runner.results.record import COUNTED, experiment_folder
     from nnmf_runner.results.summary import layer_table
     from nnmf_runner.results.topics import LEGEND, tree_text
 
-    everything = [outcome for trials in outcomes for outcome in trials]
-    failed = [outcome for outcome in everything if outcome.record["status"] not in COUNTED]
-    if len(outcomes) == 1:
-        print(layer_table([outcome.record for outcome in everything]))
-        if len(everything) == 1 and (topics := everything[0].record.get("topics")):
+    found = [outcome for outcome in outcomes.values() if outcome is not None]
+    if found:
+        print(layer_table([outcome.record for outcome in found]))
+        if len(outcomes) == 1 and (topics := found[0].record.get("topics")):
             print(f"\n{tree_text(topics)}\n\n{LEGEND}\n")
-        print(everything[0].folder if len(everything) == 1 else everything[0].folder.parent)
-    elif outcomes:
-        print(f"{len(everything) - len(failed)} done, {len(failed)} failed: {everything[0].folder.parent}")
+        print(found[0].folder if len(outcomes) == 1 else experiment_folder(found[0].folder))
+    failed = [outcome for outcome in found if outcome.record["status"] not in COUNTED]
     for outcome in failed:
         print(
             f"{outcome.record['status']}: {outcome.folder} {outcome.record['message'] or ''}".rstrip(), file=sys.stderr
         )
-    return FAILED if failed else OK
+    missing = [seed for seed, outcome in outcomes.items() if outcome is None]
+    for seed in missing:
+        print(f"missing: seed {seed}", file=sys.stderr)
+    return FAILED if failed or missing else OK
+
+
+def _print_status(status: Status) -> int:
+    print(status.headline())
+    for line in status.lines():
+        print(line, file=sys.stderr)
+    return OK if status.complete else FAILED
+
+
+def _status() -> int:
+    parser = argparse.ArgumentParser(
+        prog="nnmf-status", description="Print what of a sweep is done, running, failed and missing, with the reasons."
+    )
+    parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
+
+    from nnmf_runner.results.status import folder_status
+
+    return _print_status(folder_status(parser.parse_args().folder))
 
 
 def _collect() -> int:

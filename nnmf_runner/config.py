@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -30,6 +36,7 @@ from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import read_mask
+from nnmf_runner.launchers import BASIC, unknown_launcher
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.results.record import REGIMES, SCHEMA_VERSION
 
@@ -79,7 +86,9 @@ class RunConfig:
     trials : int
         Number of seeds, from `seed` on.
     workers : int, optional
-        Processes that share the trials; None for one a core.
+        Processes that share the trials; None for one a core, or for one where a launcher shares out the jobs.
+    threads : int
+        BLAS threads of every process.
     tol, max_iter
         The stopping rule, see `StoppingRule`.
     name : str
@@ -88,6 +97,14 @@ class RunConfig:
         Folder below which everything is written.
     force : bool
         Run again what this version of the code has done already.
+    fail_fast : bool
+        Stop everything when a run has failed.
+    time_limit : float, optional
+        Seconds after which a fit is stopped at the end of its iteration, and its run counts as failed.
+    runs_per_job : int, optional
+        Runs of a sweep that share a job of the launcher; None for the trials of one configuration.
+    batch : list
+        Override lists of further configurations that a job runs; written by a sweep, not by hand.
     reported : list
         Published values to print beside: mappings with ``regime``, ``layers``, ``method`` and metrics, and with
         ``layer`` where they are not those of the last one.
@@ -118,6 +135,11 @@ class RunConfig:
     name: str = "runs"
     output: str = "outputs"
     force: bool = False
+    threads: int = 1
+    fail_fast: bool = False
+    time_limit: float | None = None
+    runs_per_job: int | None = None
+    batch: list[Any] = field(default_factory=list)
     reported: list[Any] = field(default_factory=list)
     reported_on: str | None = None
 
@@ -129,11 +151,12 @@ class RunConfig:
         check_number(self.trials, "trials", low=1, integer=True)
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
-        if self.workers is not None:
-            check_number(self.workers, "workers", low=1, integer=True)
-        for name in ("label_level", "score_level"):
+        check_number(self.threads, "threads", low=1, integer=True)
+        for name, low in (("workers", 1), ("runs_per_job", 1), ("label_level", 0), ("score_level", 0)):
             if getattr(self, name) is not None:
-                check_number(getattr(self, name), name, low=0, integer=True)
+                check_number(getattr(self, name), name, low=low, integer=True)
+        if self.time_limit is not None:
+            check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
             raise InputError(
                 f"name={self.name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name."
@@ -222,6 +245,25 @@ def conf_dir() -> str:
     return str(installed if installed.is_dir() else package.parent / "conf")
 
 
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Hydra on this program's configuration files; inside a job it is so already."""
+    _keep_presets()
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            yield
+
+
+def _keep_presets() -> None:
+    """Hydra warns of a launcher's preset in `conf/` that it has the name of the plugin's own, which it replaces."""
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+
+_keep_presets()  # in the worker processes of a launcher, too, which compose before they call anything here
+
+
 def resolve(config: DictConfig) -> RunConfig:
     """Turn a composed configuration into a checked `RunConfig`.
 
@@ -290,35 +332,106 @@ def _is_path(value: str) -> bool:
     return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
 
 
-def sweep_configs(arguments: list[str]) -> Iterator[RunConfig]:
-    """Every configuration of the sweep that a command line asks for; none if it asks for a single run or for help.
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of a sweep, and the overrides that compose it."""
 
-    Hydra composes the jobs of a sweep as it comes to them.  Composing all of them beforehand finds what is wrong
-    in the last one before the first one runs.
+    overrides: list[str]
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a command line asks for that has several configurations.
+
+    Attributes
+    ----------
+    fixed : list of str
+        Overrides that all cells share, those of Hydra's own options among them.
+    launcher : str
+        The option of `hydra/launcher`.
+    target : str
+        The class that the launcher's configuration names.
+    threads : int
+        BLAS threads of every process.
+    cells : iterator of Cell
+    """
+
+    fixed: list[str]
+    launcher: str
+    target: str
+    threads: int
+    cells: Iterator[Cell]
+
+
+def read_sweep(arguments: list[str]) -> Sweep | None:
+    """The sweep that a command line asks for; None if it asks for a single run or for help.
+
+    All of it is composed before any of it runs, which finds what is wrong in the last configuration before the first
+    one has run.
 
     Raises
     ------
     InputError, HydraException
+        Also while the cells are iterated over.
     """
     known = get_args_parser().parse_args(arguments)
     if known.cfg or known.info or known.help or known.hydra_help or known.shell_completion:
-        return
+        return None
     given = OverridesParser.create().parse_overrides(known.overrides)
     for override in given:
         if override.key_or_group in GROUPS and override.value() is None:
             raise InputError(_no_option(override.key_or_group))
     # Composing takes a tenth of a second: not for what cannot be a sweep.
     if not known.multirun and not any(override.key_or_group.startswith(("experiment", "hydra")) for override in given):
-        return
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
-        hydra = compose("config", fixed, return_hydra_config=True).hydra
-        if not (known.multirun or hydra.mode == RunMode.MULTIRUN):
-            return
-        params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-        overrides = OverridesParser.create().parse_overrides([*params, *known.overrides])
-        for job in BasicSweeper.split_arguments(overrides, None)[0]:
-            yield resolve(compose("config", job))
+        return None
+    fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
+    with hydra_ready():
+        composed = compose("config", fixed, return_hydra_config=True)
+    hydra = composed.hydra
+    launcher = hydra.runtime.choices["hydra/launcher"]
+    if not (known.multirun or hydra.mode == RunMode.MULTIRUN):
+        if launcher != BASIC:
+            raise InputError(f"hydra/launcher={launcher} is for sweeps, and this is a single run. Add -m to sweep.")
+        return None
+    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*params, *known.overrides])
+    for override in overrides:
+        if override.is_sweep_override() and override.is_hydra_override():
+            raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
+        if override.is_discrete_sweep() and not list(override.sweep_string_iterator()):
+            raise InputError(f"{override.input_line} has no values. Expected at least one to sweep over.")
+    [jobs] = BasicSweeper.split_arguments([each for each in overrides if not each.is_hydra_override()], None)
+    return Sweep(fixed, launcher, str(hydra.launcher.get("_target_")), composed.threads, compose_cells(jobs))
+
+
+def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:
+    """Compose and check configurations from their overrides.
+
+    Composing reads a dozen files, so it is done once for all that choose the same parts and differ in values alone.
+
+    Raises
+    ------
+    InputError, HydraException
+    """
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    for job in jobs:
+        overrides = OverridesParser.create().parse_overrides(job)
+        values = [override for override in overrides if _is_value(override)]
+        parts = tuple(line for line, override in zip(job, overrides, strict=True) if not _is_value(override))
+        if parts not in composed:
+            with hydra_ready():
+                composed[parts] = compose("config", list(parts))
+        config = copy.deepcopy(composed[parts])
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        yield Cell(job, resolve(config))
+
+
+def _is_value(override: Override) -> bool:
+    """Whether an override sets a value, and neither chooses a part nor adds or removes a key."""
+    key = override.key_or_group
+    is_part = key in GROUPS or key == "experiment" or "/" in key or override.package is not None
+    return override.type is OverrideType.CHANGE and not is_part
 
 
 def _no_option(group: str) -> str:
@@ -357,6 +470,8 @@ def _first_line(error: BaseException) -> str:
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the options it has and the nearest of them."""
     group, _, value = str(error.missing_cfg_file).rpartition("/")
+    if group == "hydra/launcher":
+        return unknown_launcher(value)
     options = sorted(set(error.options or []))
     near = difflib.get_close_matches(value, options, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -365,13 +480,13 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 def _unknown_key(key: str) -> str:
     """Name the nearest legal key, or the parts of the configuration that do have one of this name."""
-    owners = _owners_of(key)
+    owners, group = _owners_of(key), key.partition(".")[0]
+    if group == "hydra":
+        return f"{key} is not an option. `--cfg hydra` in place of -m lists those of Hydra and of the chosen launcher."
     if owners:
-        group = key.partition(".")[0]
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
     near = difflib.get_close_matches(key, _legal_keys(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    group = key.partition(".")[0]
     here = [legal for legal in _legal_keys() if legal.startswith(f"{group}.")] if "." in key else []
     top = [f.name for f in dataclasses.fields(RunConfig)]
     return f"{key} is not an option. Expected one of: {', '.join(here or top)}.{hint}"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+import math
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +25,13 @@ from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.base import Loader, read_mask
+from nnmf_runner.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.methods import Fit, Plan, Problem, check_layers, label_unit, normalised
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import agreement
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
-from nnmf_runner.metrics.recovery import match_topics, tree_agreement
+from nnmf_runner.metrics.recovery import topic_recovery, tree_agreement
 from nnmf_runner.metrics.topics import (
     distinctive_features,
     feature_shares,
@@ -44,7 +41,8 @@ from nnmf_runner.metrics.topics import (
     tree_weights,
 )
 from nnmf_runner.results import record as records
-from nnmf_runner.results.provenance import provenance, same_code
+from nnmf_runner.results.claims import claimed, is_held
+from nnmf_runner.results.provenance import code, commit, provenance, same_code
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +70,6 @@ _loader = Loader()
 TOP_WORDS = 10
 
 
-class StopEvent(Protocol):
-    """What a thread's and a process's event have in common."""
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-
-    def set(self) -> None:
-        """Ask to stop."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """A run that is over: where it is recorded, and the record."""
@@ -95,7 +83,7 @@ class Outcome:
         return self.record["status"] == records.INTERRUPTED
 
 
-def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
+def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = True) -> Outcome | None:
     """Run one trial and write its record, or find it done by this version of the code.
 
     Parameters
@@ -104,6 +92,13 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     seed : int
     bar : bool
         Whether to show progress where standard error is a terminal.
+    refuse : bool
+        Whether data that cannot be had or do not fit are an error of the caller's; otherwise the run has failed.
+
+    Returns
+    -------
+    Outcome or None
+        None if another process is at this run, or if all has been stopped.
 
     Raises
     ------
@@ -112,53 +107,133 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False) -> Outcome:
     OSError
         If the record cannot be written.
     """
-    identity = config.identity(seed)
-    folder = config.folder / records.folder_name(identity)
+    folder = records.run_folder(config.folder, config.identity(seed))
+    if is_stopped():
+        return None
     if not config.force and (done := _done_before(folder)):
         log.info("%s is done already (force=true runs it again).", folder)
         return Outcome(folder, done)
+    if is_held(folder):
+        log.info("%s: another process is at it.", folder)
+        return None
+    material = error = None
+    try:
+        material = prepare(config, seed)
+    except Exception as caught:
+        if refuse and isinstance(caught, InputError):
+            raise
+        error = caught
+    with claimed(folder) as ours:
+        if not ours:
+            return None
+        if not config.force and (done := _done_before(folder)):  # by another process, a moment ago
+            return Outcome(folder, done)
+        return _run_claimed(config, seed, folder, material, error, bar=bar, refuse=refuse)
 
+
+def _run_claimed(
+    config: RunConfig,
+    seed: int,
+    folder: Path,
+    material: Material | None,
+    error: Exception | None,
+    *,
+    bar: bool,
+    refuse: bool,
+) -> Outcome:
+    """Fit, score and record a run whose data are there; or record why they are not."""
+    outcome: dict[str, Any] = {}
+    factors = history = None
+    if material is not None:
+        try:
+            fit, outcome = fit_and_score(config, seed, material, bar)
+            factors, history = named_arrays(fit), fit.history.columns()
+        except Exception as caught:
+            if refuse and isinstance(caught, InputError):
+                raise
+            error = caught
+    if error is not None:
+        outcome = _failure(error)
+    head = {name: outcome.pop(name) for name in ("status", "stop", "message")}
     record = {
         "schema": records.SCHEMA_VERSION,
         "experiment": config.name,
         "regime": config.regime,
-        "config": identity,
+        **head,
+        "code": code(),
+        "commit": commit(),
+        "config": config.identity(seed),
         "reported": config.reported_values(),
         "reported_on": config.reported_on,
-        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name)},
+        **outcome,
+        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
+        **provenance(),
     }
-    factors = history = None
-    try:
-        dataset = _loader.load(config.dataset, identity["dataset"], seed)
-        entries = visible_entries(config, dataset, stream(seed, "holdout"))
-        check_data(config, dataset, entries)
-        known = known_labels(config, dataset, stream(seed, "labels"))
-        started = time.perf_counter()
-        with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
-            progress = lambda *state: show(*state) or interrupted.is_set()  # noqa: E731
-            fit = fit_factors(config, dataset, entries, known, seed, progress)
-        seconds = time.perf_counter() - started
-        layers = score(config, dataset, entries, known, fit)
-        topics = describe_topics(config, dataset, fit)
-    except InputError:
-        raise
-    except Exception as error:
-        log.exception("seed %d failed.", seed)
-        message = f"{type(error).__name__}: {error}"
-        record |= {"status": records.FAILED, "stop": None, "message": message, "traceback": traceback.format_exc()}
-        record |= {"metrics": {}, "layers": []}
-    else:
-        last = {name: layers[-1][name] for name in LAST_LAYER}
-        record |= {"status": STATUS[fit.stop], "stop": fit.stop.value, "message": None, "layers": layers}
-        record |= {"metrics": {**last, "seconds": seconds}, "n_iter": len(fit.history) - 1}
-        record["dataset"] |= _described(dataset) | _source(config.dataset)
-        record["topics"] = topics
-        record |= {"tree_agreement": _tree(dataset, fit)}
-        factors, history = named_arrays(fit), fit.history.columns()
-    record |= provenance()
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
+    if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):
+        stop_all()
     return Outcome(folder, record)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What the record of a run holds that raised an error."""
+    lines = traceback.format_exception(error)
+    message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    failed = {"status": records.FAILED, "stop": None, "message": message, "traceback": "".join(lines)}
+    return failed | {"metrics": {}, "layers": []}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fit starts from: the data, what a method sees of them, and the columns whose label it is given."""
+
+    dataset: Dataset
+    entries: Entries
+    known: NDArray[np.bool_]
+
+
+def prepare(config: RunConfig, seed: int) -> Material:
+    """Load the data, hold entries out and draw the known labels.
+
+    Raises
+    ------
+    InputError
+        If the data cannot be had or do not fit the configuration.
+    """
+    dataset = _loader.load(config.dataset, config.identity(seed)["dataset"], seed)
+    entries = visible_entries(config, dataset, stream(seed, "holdout"))
+    check_data(config, dataset, entries)
+    return Material(dataset, entries, known_labels(config, dataset, stream(seed, "labels")))
+
+
+def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -> tuple[Fit, dict[str, Any]]:
+    """The fit, and what the record of the run holds of it."""
+    dataset, entries, known = material.dataset, material.entries, material.known
+    started = time.perf_counter()
+    limit = math.inf if config.time_limit is None else started + config.time_limit
+    with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
+
+        def progress(*state: Any) -> bool:
+            show(*state)
+            return interrupted.is_set() or is_stopped() or time.perf_counter() > limit
+
+        fit = fit_factors(config, dataset, entries, known, seed, progress)
+        by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
+    seconds = time.perf_counter() - started
+    layers = score(config, dataset, entries, known, fit)
+    last = {name: layers[-1][name] for name in LAST_LAYER}
+    return fit, {
+        "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
+        "stop": fit.stop.value,
+        "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else None,
+        "layers": layers,
+        "metrics": {**last, "seconds": seconds},
+        "n_iter": len(fit.history) - 1,
+        "dataset": _described(dataset) | _source(config.dataset),
+        "topics": describe_topics(config, dataset, fit),
+        "tree_agreement": _tree(dataset, fit),
+    }
 
 
 @dataclass(frozen=True)
@@ -236,9 +311,13 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     ------
     InputError
     """
+    loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
-        dataset = _loader.load(config.dataset, config.identity(config.seed)["dataset"], config.seed)
-        check_data(config, dataset, visible_entries(config, dataset, stream(config.seed, "holdout")))
+        key = repr((config.dataset, config.mask, config.holdout))
+        if key not in loaded:
+            dataset = _loader.load(config.dataset, config.identity(config.seed)["dataset"], config.seed)
+            loaded[key] = dataset, visible_entries(config, dataset, stream(config.seed, "holdout"))
+        check_data(config, *loaded[key])
 
 
 def label_level(config: RunConfig, dataset: Dataset) -> int | None:
@@ -330,12 +409,8 @@ def score(
 
 
 def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> float | None:
-    """Mean cosine with the planted topics of this level, where there are as many."""
-    truth = dataset.truth
-    if truth is None or level >= len(truth.A):
-        return None
-    found, true = config.method.topics(fit.A, level), functools.reduce(np.matmul, truth.A[: level + 1])
-    return match_topics(found, true)[1] if found.shape == true.shape else None
+    """Mean cosine of the planted topics with those of a layer; None where none are planted."""
+    return topic_recovery(config.method.topics(fit.A, level), dataset.truth.A) if dataset.truth else None
 
 
 def _word_quality(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> dict[str, float | None]:
@@ -409,6 +484,8 @@ def _done_before(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record = records.read_record(path)
+    except InputError:
+        raise
     except ValueError:
         return None
     return record if record["status"] in records.COUNTED and same_code(record) else None
@@ -424,29 +501,14 @@ def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[StopEvent]:
-    """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual.
-
-    In a worker process the event is the one that its parent sets.
-    """
-    if _parent_stops is not None:
-        yield _parent_stops
-        return
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def on_signal(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = signal.signal(signal.SIGINT, on_signal)
+def quiet() -> Iterator[None]:
+    """Say nothing of single runs, of which a sweep has many."""
+    level = log.level
+    log.setLevel(logging.WARNING)
     try:
-        yield event
+        yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        log.setLevel(level)
 
 
 @contextmanager
@@ -460,66 +522,3 @@ def progress_bar(config: RunConfig, seed: int, wanted: bool) -> Iterator[Progres
             bar.update()
 
         yield show
-
-
-def run_trials(config: RunConfig) -> list[Outcome]:
-    """Run every trial of a configuration, in several processes if it says so; none after an interrupted one.
-
-    Raises
-    ------
-    InputError, OSError
-        See `run_one`.
-    KeyboardInterrupt
-        If several processes were at work and have been told to stop.
-    """
-    seeds = range(config.seed, config.seed + config.trials)
-    workers = min(config.workers or os.cpu_count() or 1, config.trials)
-    if workers > 1:
-        return _run_in_workers(config, seeds, workers)
-    outcomes = []
-    for seed in seeds:
-        outcomes.append(run_one(config, seed, bar=True))
-        if outcomes[-1].interrupted:
-            break
-    return outcomes
-
-
-def _run_in_workers(config: RunConfig, seeds: Sequence[int], workers: int) -> list[Outcome]:
-    """Trials in the order of their seeds, from a pool of processes."""
-    executor, stop = _pool(workers)
-    # What is started here inherits that Ctrl-C is ignored: the parent alone decides when to stop.
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pending = [executor.submit(_run_in_worker, config, seed) for seed in seeds]
-    signal.signal(signal.SIGINT, previous)
-    with interruptible() as interrupted, tqdm(total=len(seeds), disable=not sys.stderr.isatty(), leave=False) as bar:
-        while not all(future.done() for future in pending):
-            wait(pending, timeout=0.05)
-            bar.update(sum(future.done() for future in pending) - bar.n)
-            if interrupted.is_set():
-                stop.set()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    return [future.result() for future in pending]
-
-
-# In a worker process, the event by which its parent stops it.
-_parent_stops: StopEvent | None = None
-
-
-def _start_worker(stop: StopEvent) -> None:
-    global _parent_stops
-    _parent_stops = stop
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-
-
-def _run_in_worker(config: RunConfig, seed: int) -> Outcome | None:
-    """One trial; None if it was stopped before it began."""
-    return None if _parent_stops and _parent_stops.is_set() else run_one(config, seed)
-
-
-@functools.cache
-def _pool(workers: int) -> tuple[ProcessPoolExecutor, StopEvent]:
-    """Worker processes, and what stops them; they outlive a configuration, since starting them costs a fit."""
-    context = get_context("spawn")
-    stop = context.Event()
-    return ProcessPoolExecutor(workers, context, _start_worker, (stop,)), stop

@@ -40,6 +40,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield scratch
         scratch.chmod(0o777 & ~_umask())
         _replace(scratch, folder)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk is reported without the name of a file
+            error.filename = str(folder)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, parts
 
 # Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
 SMALL_ERROR = 0.01
@@ -152,10 +152,11 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
 
 def _step(F: Matrix, G: Matrix) -> float:
     """``||f - P(f - g)||``; entrywise that is ``min(f, g)``."""
-    norm = _norm(F)
-    f = F / max(norm, np.finfo(float).tiny)
-    return _norm(np.minimum(f, G * norm, out=f))
-
-
-def _norm(M: Matrix) -> float:
-    return float(np.sqrt(np.vdot(M, M)))
+    norm = float(np.linalg.norm(F))
+    unit = max(norm, np.finfo(float).tiny)
+    F, G = (F, G) if len(F) > F.shape[1] else (F.T, G.T)
+    squares = 0.0
+    for rows in parts(len(F)):  # which bounds the memory
+        step = np.minimum(F[rows] / unit, G[rows] * norm)
+        squares += float(np.vdot(step, step))
+    return float(np.sqrt(squares))

@@ -227,7 +227,9 @@ class Codes:
         """Update B, then S, for ``gram = A^T A`` and ``cross = A^T X``."""
         if self.B is not None and self._divergence.beta != 2.0:  # no least-squares problem in S
             return self.multiplicative_step(S, gram @ S, cross)
-        gradient = 2.0 / self.norm * (gram @ S - cross)
+        gradient = gram @ S
+        gradient -= cross
+        gradient *= 2.0 / self.norm
         if self.penalty is not NO_PENALTY:
             gradient += self.penalty.gradient(S)
             gram = gram + self._ridge * np.eye(len(gram))

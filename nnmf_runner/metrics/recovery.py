@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,20 +38,39 @@ def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float
     return match, float(cosines[found, true].sum() / truth.shape[1])
 
 
+def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
+    """Mean cosine of the planted topics with those found, see `match_topics`; of the level with most nearly as many.
+
+    Parameters
+    ----------
+    topics : ndarray of shape (m, k)
+        Found topics as columns.
+    truth : sequence of ndarray of shape (k_{l-1}, k_l)
+        True factors.
+    """
+    level = _nearest_level(topics.shape[1], truth)
+    return match_topics(topics, functools.reduce(np.matmul, truth[: level + 1]))[1]
+
+
 def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None:
-    """Share of found topics whose strongest parent is the planted one, over all layers above the first.
+    """Share of planted topics that are found below their planted parent, over all layers above the first.
 
     Parameters
     ----------
     A, truth : sequence of ndarray of shape (k_{l-1}, k_l)
-        Found and true factors, of the same shapes.
+        Found and true factors.  Where their ranks differ, a planted topic that no found one is matched with counts as
+        not found.
 
     Returns
     -------
     float or None
-        None for one layer, or where the shapes differ.
+        None for one layer, where a layer's rank is nearer to that of another planted level than to its own, or where
+        the rows of a factor are not the topics below.
     """
-    if len(A) < 2 or [a.shape for a in A] != [t.shape for t in truth[: len(A)]]:
+    ranks = [a.shape[1] for a in A]
+    if len(A) < 2 or [len(a) for a in A[1:]] != ranks[:-1]:
+        return None
+    if [_nearest_level(rank, truth) for rank in ranks] != list(range(len(A))):
         return None
     right: list[bool] = []
     topics, true_topics = A[0], truth[0]
@@ -59,9 +79,16 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
         below, above, true_topics = topics, topics @ found, true_topics @ planted
         weights = unit_weights(below, found)
         parents, _ = match_topics(above, true_topics)
-        right.extend(parents[weights.argmax(axis=1)] == planted[match].argmax(axis=1))
+        matched = match >= 0
+        right.extend(parents[weights[matched].argmax(axis=1)] == planted[match[matched]].argmax(axis=1))
+        right.extend([False] * (len(planted) - matched.sum()))
         match, topics = parents, above
     return float(np.mean(right))
+
+
+def _nearest_level(rank: int, truth: Sequence[Matrix]) -> int:
+    """The planted level whose number of topics is nearest to a rank."""
+    return int(np.argmin([abs(planted.shape[1] - rank) for planted in truth]))
 
 
 def unit_weights(topics_below: Matrix, A: Matrix) -> Matrix:

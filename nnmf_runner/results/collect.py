@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import whole_file
-from nnmf_runner.results.record import COUNTED, find_records, read_record
+from nnmf_runner.results.record import COUNTED, RECORD, find_records, read_record
 from nnmf_runner.results.topics import topics_markdown
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import pandas as pd
 
-Records = dict[Path, dict[str, Any]]
+log = logging.getLogger(__name__)
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
     """Write tables and figures of the records below `folder`.
 
-    The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``, and ``topics.md``
-    where the features of the data have names.
+    The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
+    the features of the data have names; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every
+    record is read once and reduced to its row of the table; the few runs that figures show are read again.
 
     Parameters
     ----------
@@ -31,7 +35,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     Returns
     -------
     str
-        The table as Markdown.
+        The table as Markdown, and the map if there is one.
 
     Raises
     ------
@@ -40,12 +44,12 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     OSError
         If a file cannot be written.
     """
-    from nnmf_runner.results import table  # pandas is needed from here on only
+    from nnmf_runner.results import panels, regimes, regimes_table, table  # pandas is needed from here on only
 
-    records = load_records(folder)
-    rows = table.rows_of(records)
+    observations: list[panels.Observation] = []
+    rows = table.rows_of(panels.observed(read_records(folder), observations))
     summary = table.summarise(rows)
-    layers = table.summarise(table.layer_rows(records), table.LAYER_CELL)
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     markdown = table.to_markdown(summary, rows, layers)
     files = {
         "records.csv": rows.to_csv(index=False),
@@ -54,59 +58,84 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.md": markdown,
         "table.tex": table.to_latex(summary, rows, layers),
     }
-    if (trees := topics_markdown(representatives(records))) is not None:
+    shown = {
+        experiment: dict(_readable(folder / run / RECORD for run in runs))
+        for experiment, runs in representatives(rows).items()
+    }
+    if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
+    comparisons = regimes.compare(observations)
+    if len(comparisons):
+        files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
         from nnmf_runner.results.figure import draw_all
+        from nnmf_runner.results.regimes_figure import draw_maps
 
-        for path in draw_all(records, folder / "figures"):
+        drawn = draw_all(shown, summary, folder / "figures"), draw_maps(comparisons, folder / "figures")
+        for path in itertools.chain(*drawn):
             log.info("%s", path)
-    return markdown
+    return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
-def load_records(folder: Path) -> Records:
-    """Records by their folder; a damaged one is named in the log and left out.
+def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """One record after the other, with its folder as seen from `folder`; damaged ones are named in the log instead.
 
     Raises
     ------
     InputError
-        If there is no folder, or no readable record in it.
+        If there is no folder, no readable record in it, or one of a later version of this program.
+    OSError
+        If a folder cannot be looked into.
     """
     if not folder.is_dir():
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
-    records, damaged = {}, 0
-    for path in find_records(folder):
-        try:
-            records[path.parent] = read_record(path)
-        except ValueError as error:
-            damaged += 1
-            log.warning("%s %s; left out.", path, error)
-    if not records:
-        found = f"{damaged} damaged ones" if damaged else "none"
+    paths, readable = find_records(folder), 0
+    for path, record in _readable(paths):
+        readable += 1
+        yield path.relative_to(folder), record
+    if not readable:
+        found = f"{len(paths)} damaged ones" if paths else "none"
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
-    return records
 
 
-def counted(records: Records) -> Records:
-    """Those that ended with numbers."""
-    return {path: record for path, record in records.items() if record["status"] in COUNTED}
+def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders and records of those record files that are whole; the others are named in the log.
+
+    Raises
+    ------
+    InputError
+        At a record of a later version of this program.
+    """
+    for path in paths:
+        try:
+            yield path.parent, read_record(path)
+        except InputError:
+            raise
+        except ValueError as error:
+            log.warning("%s %s; left out.", path, error)
 
 
-def representatives(records: Records) -> dict[str, Records]:
-    """Of every experiment and method the run with most layers, semisupervised if there is any, of the lowest seed."""
+def representatives(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Folders of the runs that stand for each experiment in figures, by the experiment.
 
-    def rank(item: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:
-        path, record = item
-        return -len(record["config"]["layers"]), record["regime"] != "semisupervised", record["config"]["seed"], path
+    They are of every method the run with most layers, semisupervised if there is any, of the lowest seed.
 
-    chosen: dict[str, Records] = {}
-    for path, record in sorted(counted(records).items(), key=rank):
-        runs = chosen.setdefault(record["experiment"], {})
-        if record["config"]["method"]["name"] not in {run["config"]["method"]["name"] for run in runs.values()}:
-            runs[path] = record
-    return chosen
+    Parameters
+    ----------
+    rows : DataFrame
+        From `nnmf_runner.results.table.rows_of`.
+    """
+    counted = rows[rows["status"].isin(COUNTED)]
+    keys = {
+        "method": counted["method"].str.split().str[0],  # without the options that tell variants apart
+        "depth": -counted["layers"].str.count("-"),
+        "other": ~counted["regime"].astype(str).str.startswith("semisupervised"),
+    }
+    ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
+    first = ranked.drop_duplicates(["experiment", "method"])
+    return {str(experiment): list(runs["folder"]) for experiment, runs in first.groupby("experiment", sort=False)}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -24,9 +24,8 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.metrics.topics import topic_shares
-from nnmf_runner.results.collect import representatives
 from nnmf_runner.results.record import read_factors, read_history
-from nnmf_runner.results.table import TITLES, rows_of, summarise
+from nnmf_runner.results.table import TITLES
 from nnmf_runner.results.topics import Topics, percent, told, tree_rows
 
 log = logging.getLogger(__name__)
@@ -63,16 +62,17 @@ WORD_FONT = FontProperties(size=6.5)
 Records = dict[Path, dict[str, Any]]
 
 
-def draw_all(records: Records, folder: Path) -> Iterator[Path]:
+def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
     """Draw the heatmaps and topics of one run a method, and the convergence of these runs together.
 
-    Of every experiment and method the run with most layers is taken, a semisupervised one if there is any, of the
-    lowest seed.  An experiment of several methods also gets a comparison of all its runs.
+    An experiment of several methods on one dataset also gets a comparison of all its runs.
 
     Parameters
     ----------
-    records : dict
-        Records by their folder.
+    shown : dict
+        By experiment the runs that stand for its methods: their records by their folders.
+    summary : DataFrame
+        Of all runs, from `nnmf_runner.results.table.summarise`.
     folder : Path
         Where to write; made if it does not exist.
 
@@ -83,23 +83,23 @@ def draw_all(records: Records, folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for experiment, runs in representatives(records).items():
+        for experiment, runs in shown.items():
             for path, record in runs.items():
                 if record.get("topics"):
                     name = record["config"]["method"]["name"]
-                    yield from _save(topic_tree(record), folder / f"{experiment}_{name}_topics")
+                    yield from save(topic_tree(record), folder / f"{experiment}_{name}_topics")
                 try:
                     view = load_view(path, record)
                 except ValueError as error:
                     log.warning("%s: no heatmaps: %s.", path, str(error).rstrip("."))
                 else:
-                    yield from _save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
+                    yield from save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
                     if view.dataset.image_shape is not None:
-                        yield from _save(images(view), folder / f"{experiment}_{view.name}_images")
-            yield from _save(convergence(runs), folder / f"{experiment}_convergence")
-        for experiment, summary in summarise(rows_of(records)).groupby("experiment", sort=False):
-            if summary["method"].nunique() > 1:
-                yield from _save(comparison(summary), folder / f"{experiment}_comparison")
+                        yield from save(images(view), folder / f"{experiment}_{view.name}_images")
+            yield from save(convergence(runs), folder / f"{experiment}_convergence")
+        for experiment, part in summary.groupby("experiment", sort=False):
+            if part["method"].nunique() > 1 and part["dataset"].nunique() == 1:
+                yield from save(comparison(part), folder / f"{experiment}_comparison")
 
 
 @dataclass(frozen=True)
@@ -462,7 +462,7 @@ def _position(record: dict[str, Any]) -> int:
     return list(METHODS).index(record["config"]["method"]["name"])
 
 
-def _save(figure: Figure, stem: Path) -> Iterator[Path]:
+def save(figure: Figure, stem: Path) -> Iterator[Path]:
     """Write a figure in every format, each file whole or not at all."""
     for suffix in FORMATS:
         path = stem.with_name(f"{stem.name}.{suffix}")

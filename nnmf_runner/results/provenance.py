@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import resource
@@ -31,9 +32,18 @@ def provenance() -> dict[str, Any]:
 
 
 def same_code(record: dict[str, Any]) -> bool:
-    """Whether a record was made by this very code: version and commit agree, and nothing is uncommitted."""
-    made_by = (record.get("versions", {}).get(PACKAGE), record.get("commit"))
-    return made_by == (versions()[PACKAGE], commit()) and not str(commit()).endswith("-dirty")
+    """Whether a record was made by this very code, committed or not."""
+    return record.get("code") == code()
+
+
+@functools.cache
+def code() -> str:
+    """A short hash of the source of this package: two copies that differ nowhere have the same."""
+    package, found = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(f"{path.relative_to(package).as_posix()} ".encode())
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]
 
 
 @functools.cache
@@ -58,9 +68,17 @@ def commit() -> str | None:
 
 
 def blas_threads() -> int:
-    """Threads that the BLAS library may use: set in the environment, or one a core."""
+    """Threads that the BLAS library may use: what the environment said when it was loaded, or one a core."""
+    return _BLAS_THREADS
+
+
+def _threads_of_environment() -> int:
     values = (os.environ.get(name, "") for name in THREAD_VARIABLES)
     return next((int(value) for value in values if value.isdigit()), os.cpu_count() or 1)
+
+
+# A BLAS library reads its variables when numpy loads it, and what they are set to later changes nothing.
+_BLAS_THREADS = _threads_of_environment()
 
 
 def peak_memory_mb() -> float:

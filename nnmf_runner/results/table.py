@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import partial
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES
+from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES, folder_name
+
+log = logging.getLogger(__name__)
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
-COLUMNS = [*CELL, *VALUES]
 
 # Metrics of a table, and whether more is better.
 METRICS = {
@@ -53,76 +56,105 @@ DIGITS = {
 }
 
 
-def rows_of(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
+def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row a run: its cell, seed, status, metrics, floor and published values.
 
     Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
-    are appended to the name of the method.
+    are appended to the name of the dataset, to the regime where it is the share of labels, and else to the method.
+    Of a run that is recorded more than once the latest record counts.
+
+    Parameters
+    ----------
+    records : iterable of (Path, dict)
+        Folders and their records.  They are read once and none is kept, so that they may be more than fit in memory.
     """
-    rows = [
-        {
-            **cell,
-            "seed": record["config"]["seed"],
-            "status": record["status"],
-            "stop": record.get("stop"),
-            "message": record.get("message"),
-            "n_iter": record.get("n_iter"),
-            **{name: record["metrics"].get(name) for name in METRICS},
-            "floor": record["layers"][-1]["floor"] if record["layers"] else None,
-            **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
-            "reported_on": record.get("reported_on"),
-            "peak_memory_mb": record.get("peak_memory_mb"),
-            "commit": record.get("commit"),
-            "folder": path.name,
-        }
-        for cell, (path, record) in zip(_cells(records), records.items(), strict=True)
-    ]
-    return _ordered(pd.DataFrame(rows), [*CELL, "seed"])
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    options: dict[tuple[str, str], tuple[str, ...]] = {}
+    finished: dict[tuple[str, str], str] = {}
+    repeated = []
+    for folder, record in records:
+        run, when = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
+        if run in rows:
+            repeated.append(folder)
+            if when < finished[run]:
+                continue
+        rows[run], options[run], finished[run] = _row(folder, record), options_of(record["config"]), when
+    if repeated:
+        log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
+    frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
+    texts = list(options.values())
+    labels = _variants(frame, ["experiment", "dataset", "regime"], texts, only="label_fraction=")
+    frame["dataset"] += _variants(frame, ["experiment", "dataset"], texts, only="dataset.")
+    frame["regime"] += labels
+    frame["method"] += _variants(frame, CELL, texts)
+    regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(label.split()[0]), label))
+    frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
+    return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
 
 
-def layer_rows(records: dict[Path, dict[str, Any]]) -> pd.DataFrame:
-    """One row a layer of every run that has several: its cell, status, metrics, floor and published values."""
-    rows = [
-        {
-            **cell,
-            "status": record["status"],
-            **dict.fromkeys(METRICS),
-            **{name: value for name, value in layer.items() if name.removeprefix("reported_") in (*METRICS, "layer")},
-            "floor": layer["floor"],
-        }
-        for cell, record in zip(_cells(records), records.values(), strict=True)
-        for layer in record["layers"]
-        if len(record["layers"]) > 1
-    ]
-    return (
-        _ordered(pd.DataFrame(rows), LAYER_CELL)
-        if rows
-        else pd.DataFrame(columns=[*LAYER_CELL, "status", *METRICS, "floor"])
-    )
+def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What tables and figures need of a record."""
+    config = record["config"]
+    row = {
+        "experiment": record["experiment"],
+        "dataset": record.get("dataset", {}).get("title", config["dataset"]["name"]),
+        "regime": record["regime"],
+        "layers": "-".join(map(str, config["layers"])),
+        "method": config["method"]["name"],
+        "seed": config["seed"],
+        "status": record["status"],
+        "stop": record.get("stop"),
+        "message": record.get("message"),
+        "n_iter": record.get("n_iter"),
+        **{name: record["metrics"].get(name) for name in METRICS},
+        "floor": record["layers"][-1]["floor"] if record["layers"] else None,
+        **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
+        "reported_on": record.get("reported_on"),
+        **_by_layer(record["layers"]),
+        "peak_memory_mb": record.get("peak_memory_mb"),
+        "commit": record.get("commit"),
+        "folder": str(folder),
+    }
+    # Most texts recur: one copy of each for all rows.
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _cells(records: dict[Path, dict[str, Any]]) -> list[dict[Hashable, Any]]:
-    """The cell of every run."""
-    configs = [record["config"] for record in records.values()]
-    cells = pd.DataFrame(
-        {
-            "experiment": record["experiment"],
-            "dataset": record.get("dataset", {}).get("title", config["dataset"]["name"]),
-            "regime": record["regime"],
-            "layers": "-".join(map(str, config["layers"])),
-            "method": config["method"]["name"],
-        }
-        for record, config in zip(records.values(), configs, strict=True)
-    )
-    cells["method"] += _variants(cells, configs)
-    return cells.to_dict("records")
+def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What tables tell of every layer, by `_of_layer`; nothing where there is one alone."""
+    if len(layers) < 2:
+        return {}
+    return {
+        _of_layer(name, i): layer[name]
+        for i, layer in enumerate(layers)
+        for name in ("floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS))
+        if name in layer
+    }
 
 
-def _ordered(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Rows in the order of tables, floors as numbers."""
-    frame = frame.astype({"floor": float})
-    frame["regime"] = pd.Categorical(frame["regime"], REGIMES, ordered=True)
-    return frame.sort_values(by, key=_sort_key, kind="stable", ignore_index=True)
+def _of_layer(name: str, layer: int) -> str:
+    """Column of a run's row for what one of its layers has."""
+    return f"{name}@{layer}"
+
+
+def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
+    counts = rows["layers"].str.count("-") + 1
+    parts = []
+    for i in range(counts.max() if counts.max() > 1 else 0):
+        names = ["floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS)]
+        columns = {_of_layer(name, i): name for name in names if _of_layer(name, i) in rows}
+        part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
+        parts.append(part.rename(columns=columns).assign(layer=i))
+    if not parts:
+        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", "floor", *LAYER_METRICS])
+    found = pd.concat(parts, ignore_index=True).astype({"floor": float})
+    return found.sort_values([*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+
+
+def options_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """A configuration but for its seed, as texts ``option=value``."""
+    flat = _flat({key: value for key, value in config.items() if key != "seed"})
+    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -130,27 +162,32 @@ def _sort_key(column: pd.Series) -> pd.Series:
     if column.name == "layers":
         return column.map(lambda text: (text.count("-"), text))
     if column.name == "method":
-        return column.map(_method_order)
+        return column.map(method_order)
     return column
 
 
-def _method_order(label: str) -> tuple[int, str]:
+def method_order(label: str) -> tuple[int, str]:
     """Place of a method, with or without the options that tell it apart."""
     return list(METHODS).index(label.split()[0]), label
 
 
-def _variants(frame: pd.DataFrame, configs: list[dict[str, Any]]) -> pd.Series:
-    """What tells runs of one cell apart besides the seed, as ``[option=value, ...]``; empty where nothing does."""
-    options = pd.DataFrame(
-        [_flat({key: value for key, value in config.items() if key != "seed"}) for config in configs]
-    )
-    labels = pd.Series("", index=frame.index)
-    for _, group in frame.groupby(CELL, sort=False):
-        here = options.loc[group.index].astype(str)
-        differing = [name for name in here.columns if here[name].nunique() > 1]
-        if differing:
-            text = here[differing].apply(lambda row: ", ".join(f"{k}={v}" for k, v in row.items()), axis=1)
-            labels[group.index] = " [" + text + "]"
+def _variants(frame: pd.DataFrame, by: list[str], options: Sequence[tuple[str, ...]], only: str = "") -> list[str]:
+    """What tells runs of one group apart besides the seed, as ``[option=value, ...]``; empty where nothing does.
+
+    Only options that begin with `only` are looked at, and it is left out.
+    """
+    labels = [""] * len(frame)
+    for group in frame.groupby(by, sort=False).indices.values():
+        distinct = {options[i] for i in group}
+        shared = functools.reduce(set.intersection, map(set, distinct))
+        own = {
+            each: ", ".join(
+                option.removeprefix(only) for option in each if option not in shared and option.startswith(only)
+            )
+            for each in distinct
+        }
+        for i in group:
+            labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
     return labels
 
 
@@ -162,14 +199,14 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def summarise(rows: pd.DataFrame, cell: list[str] = CELL) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
     Parameters
     ----------
     rows : DataFrame
         From `rows_of`, or from `layer_rows` with `LAYER_CELL`.
-    cell : list of str
+    cell : sequence of str
         Columns that make a cell.
 
     Returns
@@ -180,9 +217,9 @@ def summarise(rows: pd.DataFrame, cell: list[str] = CELL) -> pd.DataFrame:
     """
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
-    for metric in METRICS:
+    for metric in (name for name in METRICS if name in rows):
         values = counted.dropna(subset=[metric]).astype({metric: float})
-        groups = values.groupby(cell, sort=False, observed=True)
+        groups = values.groupby(list(cell), sort=False, observed=True)
         part = groups[metric].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
         reported = f"reported_{metric}"
         part["reported"] = groups[reported].first() if reported in values else np.nan
@@ -195,7 +232,7 @@ def summarise(rows: pd.DataFrame, cell: list[str] = CELL) -> pd.DataFrame:
     return summary[[*cell, *VALUES]]
 
 
-def _best(summary: pd.DataFrame, row: list[str]) -> pd.Series:
+def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     """Whether each mean is the best among the methods of its row, at the digits shown."""
     shown = [round(mean, DIGITS[metric]) for mean, metric in zip(summary["mean"], summary["metric"], strict=True)]
     signed = pd.Series(shown) * [-1.0 if METRICS[metric] else 1.0 for metric in summary["metric"]]
@@ -229,7 +266,7 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     """
     parts = []
     for title, metric, table in _tables(summary, layers):
-        header, body = _layout(table, metric, _markdown_cell)
+        _, header, body = _layout(table, metric, _markdown_cell)
         lines = [f"### {title}", "", _pipes(header), _pipes(["---"] * len(header))]
         parts.append("\n".join([*lines, *map(_pipes, body)]))
     return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
@@ -248,9 +285,9 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     """The tables of `to_markdown` for LaTeX with the package booktabs."""
     parts = []
     for title, metric, table in _tables(summary, layers):
-        header, body = _layout(table, metric, _latex_cell)
+        place, header, body = _layout(table, metric, _latex_cell)
         parts += [
-            rf"\begin{{tabular}}{{{'l' * len(_row(table))}{'r' * (len(header) - len(_row(table)))}}}",
+            rf"\begin{{tabular}}{{{'l' * len(place)}{'r' * (len(header) - len(place))}}}",
             rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(title)}}} \\",
             r"\toprule",
             " & ".join(map(_escape, header)) + r" \\",
@@ -265,38 +302,36 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
 
 def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, str, pd.DataFrame]]:
     """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
-    tables = _cut(summary, "")
-    if layers is not None:
-        tables += _cut(layers[layers["metric"].isin(LAYER_METRICS)], " by layer")
-    return tables
+    return _cut(summary, "") + ([] if layers is None else _cut(layers, " by layer"))
 
 
 def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, str, pd.DataFrame]]:
+    dataset = summary["dataset"].str.split(" [", regex=False).str[0]  # variants of one stand in one table
     groups = sorted(
-        summary.groupby(["experiment", "dataset", "metric"], sort=False),
+        summary.groupby(["experiment", dataset, "metric"], sort=False),
         key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])),
     )
     return [
-        (f"{TITLES[metric]}{suffix} ({name}, {dataset})", metric, table) for (name, dataset, metric), table in groups
+        (f"{TITLES[metric]}{suffix} ({experiment}, {name})", metric, table)
+        for (experiment, name, metric), table in groups
     ]
 
 
-def _row(table: pd.DataFrame) -> list[str]:
-    """What makes a row of a table."""
-    return [name for name in ("regime", "layers", "layer") if name in table]
-
-
-def _layout(table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]) -> tuple[list[str], list[list[str]]]:
-    """Header and body of one table."""
-    methods = sorted(set(table["method"]), key=_method_order)
+def _layout(
+    table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """What makes a row of one table, its header and its body."""
+    methods = sorted(set(table["method"]), key=method_order)
     has_floor = metric == "relative_error"
-    header = [*_row(table), *(["floor"] if has_floor else []), *methods]
+    place = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
+    place = place if table["dataset"].nunique() > 1 else place[1:]
+    header = [*place, *(["floor"] if has_floor else []), *methods]
     body = []
-    for key, row in table.groupby(_row(table), sort=False, observed=True):
+    for key, row in table.groupby(place, sort=False, observed=True):
         cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
         floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
         body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
-    return header, body
+    return place, header, body
 
 
 def _number(value: float, digits: int) -> str:
@@ -314,8 +349,8 @@ def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
     return " ".join(parts)
 
 
-_markdown_cell = partial(_cell, bold="**{}**", plus_minus="±")
-_latex_cell = partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
+_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
 def _pipes(cells: list[str]) -> str:

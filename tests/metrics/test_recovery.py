@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.datasets.toy import Toy
-from nnmf_runner.metrics.recovery import match_topics, tree_agreement
+from nnmf_runner.metrics.recovery import match_topics, topic_recovery, tree_agreement
 
 
 @pytest.fixture
@@ -91,10 +91,31 @@ def test_a_topic_below_the_wrong_parent_counts(truth):
     assert tree_agreement(wrong, truth) == pytest.approx(12 / 13)
 
 
-def test_no_tree_where_there_is_one_layer_or_another_shape(truth):
+def test_no_tree_where_there_is_one_layer_or_the_layers_are_of_other_levels(truth, rng):
     assert tree_agreement(truth[:1], truth) is None
-    assert tree_agreement([truth[0], truth[1][:, :3]], truth) is None
+    assert tree_agreement([truth[0] @ truth[1], truth[2]], truth) is None  # 4 and 2 topics stand one level higher
+    assert tree_agreement([truth[0], rng.random((18, 4))], truth) is None  # as pooling leaves it
     assert tree_agreement(truth[:2], truth) == 1.0
+
+
+def test_a_planted_topic_that_is_not_found_counts_in_the_tree(truth):
+    without = [truth[0][:, 1:], truth[1][1:], truth[2]]
+    assert tree_agreement(without, truth) == pytest.approx(12 / 13)
+    topless = [truth[0], truth[1][:, :3]]  # the last 3 of the 9 subtopics have lost their topic
+    assert tree_agreement(topless, truth) == pytest.approx(6 / 9)
+
+
+def test_a_topic_too_many_changes_nothing_in_the_tree(truth):
+    spare = np.eye(87)[:, :1]
+    more = [np.hstack([truth[0], spare]), np.vstack([truth[1], truth[1][:1]]), truth[2]]
+    assert tree_agreement(more, truth) == 1.0
+
+
+def test_topics_are_compared_with_the_planted_level_of_as_many_or_nearly(truth):
+    topics = truth[0] @ truth[1]
+    assert topic_recovery(topics, truth) == pytest.approx(1.0)
+    assert topic_recovery(topics[:, :3], truth) == pytest.approx(3 / 4)  # 3 is as near to 2, the finer level counts
+    assert topic_recovery(truth[0], truth) == pytest.approx(1.0)
 
 
 def test_topics_of_zeros_match_nothing_and_give_numbers():

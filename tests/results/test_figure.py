@@ -84,7 +84,7 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
         for regime in ("unsupervised", "semisupervised")
         for seed in (0, 1)
     ]
-    drawn = figure.comparison(summarise(rows_of(records_of(*runs))))
+    drawn = figure.comparison(summarise(rows_of(records_of(*runs).items())))
     errors, excess, _ = [drawn.axes[i : i + 2] for i in (0, 2, 4)]
     assert [ax.get_title() for ax in errors] == ["unsupervised", "semisupervised"]
     for ax, above in zip(errors, excess, strict=True):
@@ -95,6 +95,11 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
         np.testing.assert_allclose(floors, [0.1, 0.2])
         np.testing.assert_allclose(above.containers[1].lines[0].get_ydata(orig=False), [210.0, 55.0])
         assert above.get_yscale() == "log"
+
+
+def draw_one(run, record, folder):
+    """All figures of a folder that holds one run."""
+    return list(figure.draw_all({"runs": {run: record}}, summarise(rows_of([(run, record)])), folder))
 
 
 @pytest.mark.slow
@@ -112,7 +117,7 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
 )
 def test_png_and_pdf_are_written_for_every_method(run_of, tmp_path, method):
     outcome = run_of(*method.split(), "label_fraction=0.4")
-    paths = list(figure.draw_all({outcome.folder: outcome.record}, tmp_path))
+    paths = draw_one(outcome.folder, outcome.record, tmp_path)
     assert sorted(path.suffix for path in paths) == [".pdf", ".pdf", ".png", ".png"]
     for path in paths:
         assert path.read_bytes().startswith(b"%PDF" if path.suffix == ".pdf" else b"\x89PNG")
@@ -131,13 +136,15 @@ def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lo
         three("hier", seed=0, status="failed"),
         three("deep", seed=1, regime="supervised"),
     ]
-    chosen = representatives(records_of(*others, *wanted))
-    assert list(chosen) == ["trial"]
-    assert {id(record) for record in chosen["trial"].values()} == {id(record) for record in wanted}
+    records = records_of(*others, *wanted)
+    chosen = representatives(rows_of(records.items()))
+    assert {name: sorted(runs) for name, runs in chosen.items()} == {"trial": [str(run) for run in [*records][-2:]]}
 
 
 def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
-    assert list(figure.draw_all(records_of(record_of(status="failed")), tmp_path)) == []
+    rows = rows_of(records_of(record_of(status="failed")).items())
+    assert representatives(rows) == {}
+    assert list(figure.draw_all({}, summarise(rows), tmp_path)) == []
 
 
 def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of, tmp_path, caplog):
@@ -147,7 +154,7 @@ def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of,
     record = json.loads((folder / "record.json").read_text())
     record["dataset"]["fingerprint"] = "0" * 16
     with caplog.at_level(logging.WARNING):
-        paths = list(figure.draw_all({folder: record}, tmp_path / "figures"))
+        paths = draw_one(folder, record, tmp_path / "figures")
     assert str(folder) in caplog.text
     assert [path.name for path in paths] == ["runs_convergence.png", "runs_convergence.pdf"]
 

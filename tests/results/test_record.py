@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from nnmf_runner.core import files
 from nnmf_runner.results.record import (
     RECORD,
+    experiment_folder,
     find_records,
     folder_name,
     read_factors,
     read_history,
     read_record,
+    run_folder,
     write_record,
 )
 
@@ -155,3 +158,34 @@ def test_folder_name_depends_on_values_not_on_their_order():
     assert name == folder_name({"b": {"d": [1, 2], "c": 2.5}, "a": 1})
     assert name != folder_name({"a": 1, "b": {"c": 2.5, "d": [2, 1]}})
     assert name.isalnum()
+
+
+def test_runs_of_an_experiment_are_spread_evenly_and_found_wherever_they_stand(tmp_path, record_of):
+    configs = [record_of(seed=seed)["config"] for seed in range(5000)]
+    folders = [run_folder(tmp_path, config) for config in configs]
+    assert len(set(folders)) == len(folders)
+    assert {experiment_folder(folder) for folder in folders} == {tmp_path}
+    shards = Counter(folder.parent for folder in folders)
+    assert len(shards) == 256
+    assert max(shards.values()) < 50  # 20 on average, deviation 4.4
+    flat = tmp_path / folder_name(configs[1])
+    for folder, seed in ((folders[0], 0), (flat, 1)):
+        write_record(folder, record_of(seed=seed))
+    assert find_records(tmp_path) == sorted([folders[0] / RECORD, flat / RECORD])
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_one_that_vanishes_is_not(tmp_path, record_of, monkeypatch):
+    for name in ("a", "b", "c"):
+        write_record(tmp_path / name, record_of())
+    scan, failure = os.scandir, PermissionError(13, "Permission denied", "b")
+
+    def scandir(path):
+        if os.path.basename(path) == "b":
+            raise failure
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError):
+        find_records(tmp_path)
+    failure = FileNotFoundError(2, "No such file or directory", "b")
+    assert find_records(tmp_path) == [tmp_path / "a" / RECORD, tmp_path / "c" / RECORD]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
+from pathlib import Path
 
 from nnmf_runner.results import provenance
 from nnmf_runner.results.summary import layer_table
@@ -43,16 +44,16 @@ def test_facts_of_the_machine_are_complete():
     assert facts["blas_threads"] >= 1
 
 
-@pytest.mark.parametrize(
-    ("made_by", "now", "same"),
-    [("abc", "abc", True), (None, None, True), ("abc", "abd", False), ("abc-dirty", "abc-dirty", False)],
-)
-def test_same_code_needs_the_same_clean_commit(monkeypatch, made_by, now, same):
-    monkeypatch.setattr(provenance, "commit", lambda: now)
-    record = {"versions": provenance.versions(), "commit": made_by}
-    assert provenance.same_code(record) is same
-    assert not provenance.same_code(record | {"versions": {"nnmf-runner": "0.0.0"}})
+def test_code_is_told_by_the_source_of_the_package_alone(monkeypatch, tmp_path):
+    assert provenance.same_code({"code": provenance.code()})
+    assert not provenance.same_code({"code": "0" * 16})
     assert not provenance.same_code({})
+    package = Path(provenance.__file__).parents[1]
+    copy = shutil.copytree(package, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(copy / "results" / "provenance.py"))
+    assert provenance.code.__wrapped__() == provenance.code()
+    (copy / "core" / "nnls.py").write_text("# another")
+    assert provenance.code.__wrapped__() != provenance.code()
 
 
 def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():

@@ -15,7 +15,7 @@ COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
 
 
 def made(records):
-    rows = table.rows_of(records)
+    rows = table.rows_of(records.items())
     return rows, table.summarise(rows)
 
 
@@ -241,8 +241,8 @@ def two_layers(record_of, records_of):
 
 
 def test_every_layer_of_runs_with_several_is_summarised(two_layers):
-    layers = table.summarise(table.layer_rows(two_layers), table.LAYER_CELL)
-    assert list(layers.columns) == ["experiment", "dataset", "regime", "layers", "layer", "method", *COLUMNS[5:]]
+    layers = table.summarise(table.layer_rows(made(two_layers)[0]), table.LAYER_CELL)
+    assert list(layers.columns) == ["experiment", "dataset", "regime", "layers", "layer", "method", *table.VALUES]
     assert set(layers["layers"]) == {"9-4"}
     first = entry(layers, method="hier", layer=0, metric="accuracy_unknown")
     assert (first["mean"], first["n"], first["reported"], first["best"]) == (0.625, 2, 0.698, True)
@@ -254,7 +254,7 @@ def test_every_layer_of_runs_with_several_is_summarised(two_layers):
 
 def test_layers_follow_in_tables_of_their_own(two_layers):
     rows, summary = made(two_layers)
-    layers = table.summarise(table.layer_rows(two_layers), table.LAYER_CELL)
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     text = table.to_markdown(summary, rows, layers)
     assert text.startswith(table.to_markdown(summary, rows).partition("Mean ±")[0])
     block = text[text.index("### Accuracy on the samples of unknown label by layer (trial, toy)") :]
@@ -268,8 +268,8 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
 
 
 def test_runs_of_one_layer_have_no_table_of_layers(record_of, records_of):
-    records = records_of(record_of(layers=(9,)))
-    assert len(table.summarise(table.layer_rows(records), table.LAYER_CELL)) == 0
+    rows, _ = made(records_of(record_of(layers=(9,))))
+    assert len(table.summarise(table.layer_rows(rows), table.LAYER_CELL)) == 0
 
 
 def test_the_data_are_called_by_their_title_also_where_runs_failed(record_of, records_of):

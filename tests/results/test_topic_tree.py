@@ -162,7 +162,7 @@ def test_without_names_there_are_no_topics(corpus_run, known_corpus, capsys):
     assert "NPMI" not in collect(outcome.folder)
     assert not (outcome.folder / "topics.md").exists()
     assert not any("topics" in path.name or "images" in path.name for path in (outcome.folder / "figures").iterdir())
-    cli._report([[outcome]])
+    cli._report({0: outcome})
     assert "NPMI" not in capsys.readouterr().out
 
 
@@ -216,11 +216,11 @@ def test_names_of_several_words_are_set_apart_by_commas():
 
 
 def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
-    assert cli._report([[outcome]]) == cli.OK
+    assert cli._report({0: outcome}) == cli.OK
     out = capsys.readouterr().out
     assert tree_text(outcome.record["topics"]) in out
     assert out.index("NPMI") < out.index(tree_text(outcome.record["topics"])) < out.index(str(outcome.folder))
-    cli._report([[outcome, outcome]])
+    cli._report({0: outcome, 1: outcome})
     assert tree_text(outcome.record["topics"]) not in capsys.readouterr().out
 
 

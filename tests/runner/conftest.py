@@ -57,7 +57,8 @@ def command(monkeypatch, capsys, tmp_path):
     """Call a console script's function with arguments, from an empty working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it; this unsets it again
-    root, program_of = logging.getLogger(), {"nnmf-run": cli.run, "nnmf-collect": cli.collect}
+    root = logging.getLogger()
+    program_of = {"nnmf-run": cli.run, "nnmf-status": cli.status, "nnmf-collect": cli.collect}
     handlers, level = list(root.handlers), root.level
 
     def call(*arguments: str, program: str = "nnmf-run") -> Result:

@@ -129,18 +129,21 @@ def test_labels_without_weight_leave_a_run_unsupervised(configure):
 
 
 def test_every_configuration_of_a_sweep_is_composed(configure):
-    configs = list(schema.sweep_configs(["-m", "method=hier,neural", "layers=[9],[9,4],9-4-2", "seed=3"]))
+    configs = [
+        cell.config
+        for cell in schema.read_sweep(["-m", "method=hier,neural", "layers=[9],[9,4],9-4-2", "seed=3"]).cells
+    ]
     cells = {(config.method.name, config.layers, config.seed) for config in configs}
     assert cells == {(m, ranks, 3) for m in ("hier", "neural") for ranks in ((9,), (9, 4), (9, 4, 2))}
 
 
 @pytest.mark.parametrize("arguments", [[], ["seed=1"], ["-m", "seed=1,2", "--cfg", "job"], ["--help"]])
 def test_single_runs_and_questions_are_no_sweep(configure, arguments):
-    assert list(schema.sweep_configs(arguments)) == []
+    assert schema.read_sweep(arguments) is None
 
 
 def test_overrides_take_the_place_of_an_experiments_sweep(configure):
-    configs = list(schema.sweep_configs(["experiment=table1", "method=neural", "layers=9"]))
+    configs = [cell.config for cell in schema.read_sweep(["experiment=table1", "method=neural", "layers=9"]).cells]
     assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [
         ("neural", (9,), fraction) for fraction in (0.0, 0.4, 1.0)
     ]

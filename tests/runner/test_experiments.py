@@ -50,7 +50,7 @@ def reported(cell):
 def swept(experiment):
     """Every configuration of an experiment; composing them takes seconds."""
     schema.register_schema()
-    return list(schema.sweep_configs([f"experiment={experiment}"]))
+    return [cell.config for cell in schema.read_sweep([f"experiment={experiment}"]).cells]
 
 
 @pytest.mark.slow

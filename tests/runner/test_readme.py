@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.results.summary import layer_table
-from nnmf_runner.run import run_trials
+from nnmf_runner.trials import run_trials
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 FRACTIONS = {"unsupervised": 0.0, "semisupervised": 0.4, "supervised": 1.0}
@@ -33,7 +33,7 @@ def trials(configure, tmp_path):
     def make(method: str, regime: str, layers: str):
         fraction = FRACTIONS[regime]
         overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={tmp_path}"]
-        return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1"))]
+        return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1")).values()]
 
     return make
 
@@ -69,7 +69,7 @@ SYSTEMS = [(cell, method) for cell in CELLS for method in ("deep", "semi", "unfo
 def test_errors_of_all_systems_are_those_of_the_code(configure, tmp_path, cell, method):
     regime, layers = cell
     overrides = [f"method={method}", f"layers={layers}", f"label_fraction={FRACTIONS[regime]}", f"output={tmp_path}"]
-    outcomes = run_trials(configure("experiment=systems", *overrides, "workers=1", "trials=1"))
+    outcomes = run_trials(configure("experiment=systems", *overrides, "workers=1", "trials=1")).values()
     [metrics] = [outcome.record["metrics"] for outcome in outcomes]
     printed = shown("Relative error (systems, toy)")[cell][method]
     mean, deviation = map(float, re.findall(r"\d\.\d+", printed))
@@ -79,6 +79,6 @@ def test_errors_of_all_systems_are_those_of_the_code(configure, tmp_path, cell, 
 
 
 def test_the_first_output_is_what_the_command_prints(configure, tmp_path):
-    records = [o.record for o in run_trials(configure("layers=9-4-2", f"output={tmp_path}"))]
+    records = [o.record for o in run_trials(configure("layers=9-4-2", f"output={tmp_path}")).values()]
     for line in layer_table(records).splitlines():
         assert line in README

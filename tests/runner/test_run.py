@@ -14,7 +14,8 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results.record import read_factors, read_history
-from nnmf_runner.run import check_data, draw_known, run_one, run_trials, visible_entries
+from nnmf_runner.run import check_data, draw_known, run_one, visible_entries
+from nnmf_runner.trials import run_trials
 
 FRACTIONS = np.linspace(0.0, 1.0, 101)
 SIZES = {"subtopics": [10, 10, 5, 7, 5, 20, 10, 9, 14], "supertopics": [32, 58], "rare": [1, 2, 100]}
@@ -193,6 +194,7 @@ def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, m
 
     monkeypatch.setattr(Hierarchical, "fit", fail_first)
     outcomes = run_trials(configure("method=hier", "max_iter=2", "trials=2", f"output={tmp_path}"))
+    outcomes = list(outcomes.values())
     assert [outcome.record["status"] for outcome in outcomes] == ["failed", "max_iter"]
     assert outcomes[0].record["message"] == "ZeroDivisionError: by zero"
     assert [path.name for path in outcomes[0].folder.iterdir()] == ["record.json"]
@@ -226,9 +228,9 @@ def test_a_run_is_repeated_where_it_is_not_the_same_or_not_done(short, monkeypat
 
 def test_trials_are_seeds_from_the_first_on(configure, tmp_path):
     outcomes = run_trials(configure("trials=3", "seed=4", "max_iter=2", f"output={tmp_path}"))
-    assert [outcome.record["config"]["seed"] for outcome in outcomes] == [4, 5, 6]
-    assert len(list(tmp_path.glob("runs/*/record.json"))) == 3
-    assert len({outcome.record["dataset"]["fingerprint"] for outcome in outcomes}) == 3
+    assert [outcome.record["config"]["seed"] for outcome in outcomes.values()] == [4, 5, 6]
+    assert len(list(tmp_path.glob("runs/*/*/record.json"))) == 3
+    assert len({outcome.record["dataset"]["fingerprint"] for outcome in outcomes.values()}) == 3
 
 
 def test_the_same_seed_gives_the_same_numbers(short):

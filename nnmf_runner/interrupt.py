@@ -1,0 +1,140 @@
+"""How a run is asked to end: by Ctrl-C, by the parent of a worker process, or by whoever started the sweep."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class StopEvent(Protocol):
+    """What the event of a thread, that of a process and a file have in common."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+
+    def set(self) -> None:
+        """Ask to stop."""
+
+
+class StopFlag:
+    """An event for worker processes, without a lock: one killed while it holds a lock would block all others.
+
+    Parameters
+    ----------
+    context : multiprocessing context
+    """
+
+    def __init__(self, context: BaseContext) -> None:
+        self._flag = context.RawValue("b", 0)
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return bool(self._flag.value)
+
+    def set(self) -> None:
+        """Ask to stop."""
+        self._flag.value = 1
+
+
+class StopFile:
+    """An event for every process that sees a file system: whether a file is there.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    # Seconds between two looks: iterations may take microseconds, and a look at a network file system milliseconds.
+    PERIOD = 0.5
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._found = False
+        self._next_look = 0.0
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        if not self._found and time.monotonic() >= self._next_look:
+            self._found = self.path.exists()
+            self._next_look = time.monotonic() + self.PERIOD
+        return self._found
+
+    def set(self) -> None:
+        """Ask to stop."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
+        self._found = True
+
+
+# Those that what runs in this process obeys beside Ctrl-C.
+_events: list[StopEvent] = []
+
+
+def obey(event: StopEvent) -> None:
+    """Obey an event as long as this process lives."""
+    _events.append(event)
+
+
+@contextmanager
+def stopped_by(event: StopEvent) -> Iterator[None]:
+    """Obey an event while the block lasts."""
+    _events.append(event)
+    try:
+        yield
+    finally:
+        _events.remove(event)
+
+
+def stop_all() -> None:
+    """Ask all to stop that obey one of the events that are obeyed here."""
+    for event in _events:
+        event.set()
+
+
+def is_stopped() -> bool:
+    """Whether what runs in this process has been asked to stop."""
+    return any(event.is_set() for event in _events)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """End this process when its parent has been killed, which tells nobody: it would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual.
+
+    Where Ctrl-C is ignored it stays so: in worker processes, which their parent stops.
+    """
+    event = threading.Event()
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield event
+        return
+
+    def on_signal(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)

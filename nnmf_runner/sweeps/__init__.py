@@ -1,0 +1,1 @@
+"""Sweeps: many runs, where they are done, and what came of them."""
