@@ -104,9 +104,9 @@ def _sweep(sweep: Sweep) -> int:
 
 def _restart_with(threads: int) -> None:
     """Begin anew where BLAS was loaded with another number of threads: it reads that only then."""
-    from nnmf_runner.results.provenance import THREAD_VARIABLES, blas_threads
+    from nnmf_runner.results.provenance import THREAD_VARIABLES, asked_threads
 
-    if blas_threads() != threads:
+    if asked_threads() != threads:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 

@@ -104,11 +104,15 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
-    with np.errstate(all="ignore"):  # one sum settles the usual case at a fraction of the cost of every entry
-        suspicious = not np.isfinite(values.sum())
-    if suspicious and (bad := int(values.size - np.isfinite(values).sum())):
+    if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
         raise InputError(f"{name} has {bad} entries that are NaN or infinite, expected finite numbers.")
     return array.astype(np.float64, copy=False)
+
+
+def _is_finite(values: NDArray[Any]) -> bool:
+    """Whether the sum is, which settles the usual case at a fraction of the cost of every entry."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def check_scaled(array: Any, name: str) -> Any:
@@ -182,6 +186,8 @@ def split_missing(
     try:
         array = np.asarray(array)
         values = array.astype(np.float64) if array.dtype == object else array
+        if mask is None and _is_finite(values):  # before anything is formed that is as large as the data
+            return check(array, name), None
         known = ~np.isnan(values)
     except (TypeError, ValueError, OverflowError):  # neither numbers nor NaN
         return check(array, name), _whole(_as_mask(mask, np.shape(array), name))

@@ -49,7 +49,8 @@ class BetaDivergence:
     def unit(self, X: Any) -> float:
         """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""
         values = canonical(X).data if sparse.issparse(X) else X
-        return float((values**self.beta).sum()) / self.beta
+        powers = values if self.beta == 1.0 else values**self.beta  # which would be a copy
+        return float(powers.sum()) / self.beta
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
         """What every entry adds to ``D(X | V)``, shape (m, n)."""

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnmf_runner.core.linalg import parts
+
 # The file of factors in the folder of a run and of a saved model.
 FACTORS = "factors.npz"
 # Entries of an array that are hashed at a time.
-CHUNK = 2**16
+CHUNK = 2**20
 
 
 @contextmanager
@@ -130,7 +132,7 @@ def digest(arrays: Sequence[NDArray[Any]]) -> str:
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.shape} ".encode())
-        flat = np.ascontiguousarray(array).ravel()
-        for start in range(0, flat.size, CHUNK):  # a copy of a large array would be as large as the data
-            found.update(flat[start : start + CHUNK].astype("<f8").tobytes())
+        rows = np.atleast_1d(array)
+        for part in parts(len(rows), max(1, CHUNK * len(rows) // max(rows.size, 1))):  # a copy of all could be large
+            found.update(rows[part].astype("<f8").tobytes())
     return found.hexdigest()[:16]

@@ -15,6 +15,8 @@ Matrix = NDArray[np.floating[Any]]
 
 # Columns that are worked on at a time where that bounds the memory: enough that calls cost little beside arithmetic.
 PART = 4096
+# Entries of dense data that are copied at a time, where a copy of all would need as much memory as they do.
+ENTRIES = 2**20
 # Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
 WHOLE_SVD = 2000
 
@@ -39,9 +41,14 @@ def parts(n: int, size: int = PART) -> list[slice]:
     return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 
+def column_parts(X: Matrix, least: int = 1) -> list[slice]:
+    """The columns of dense X in slices of about `ENTRIES` entries, or of `least` columns where these have more."""
+    return parts(X.shape[1], max(least, ENTRIES // X.shape[0]))
+
+
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
-    values = canonical(X).data if sparse.issparse(X) else X
+    values = canonical(X).data if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
     return float(np.vdot(values, values))
 
 
@@ -60,7 +67,7 @@ def chain(A: list[Matrix], S: Matrix) -> Matrix:
 def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
     """``||X - A S||^2``; for sparse X through ``A^T X`` and Gram matrices, so that no m x n product is formed."""
     if not sparse.issparse(X):
-        return squared_norm(X - A @ S)
+        return sum(squared_norm(X[:, part] - A @ S[:, part]) for part in column_parts(X))
     gram = inner(A.T @ A, S @ S.T)
     return max(0.0, squared_norm(X) - 2.0 * inner(cross_product(A, X), S) + gram)
 
@@ -76,8 +83,32 @@ def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, 
         return U[:, ::-1], sigma[::-1], Vt[::-1]
     if sparse.issparse(X):
         return _nearly_full_svd(X, rank)
-    U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
-    return U[:, :rank], sigma[:rank], Vt[:rank]
+    return _whole_svd(X, rank)
+
+
+def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Leading singular triples of dense data, see `truncated_svd`."""
+    if X.size <= ENTRIES:
+        U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
+        return U[:, :rank], sigma[:rank], Vt[:rank]
+    if X.shape[0] > X.shape[1]:
+        V, sigma, Ut = _whole_svd(X.T, rank)
+        return Ut.T, sigma, V.T
+    U, sigma, _ = np.linalg.svd(_triangle(X).T)
+    Vt = U[:, :rank].T @ X
+    lengths = np.linalg.norm(Vt, axis=1, keepdims=True)  # the singular values, up to rounding
+    return U[:, :rank], sigma[:rank], Vt / np.where(lengths > 0, lengths, 1.0)
+
+
+def _triangle(X: Matrix) -> Matrix:
+    """The triangular factor of ``X^T = Q R`` for wide X, shape (m, m), from a part of the columns at a time.
+
+    Its transpose has the singular values of X, as exactly as X itself gives them, and its left singular vectors.
+    """
+    R: Any = np.empty((0, X.shape[0]))
+    for part in column_parts(X, least=len(R.T)):
+        R = np.linalg.qr(np.vstack([R, X[:, part].T]), mode="r")
+    return R
 
 
 def _operator(X: Any) -> LinearOperator:
@@ -120,7 +151,8 @@ def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
     """
     norm = squared_norm(X)
     if not sparse.issparse(X) and min(X.shape) <= WHOLE_SVD:
-        squares = np.linalg.svd(X, compute_uv=False) ** 2
+        small = X if X.size <= ENTRIES else _triangle(X if X.shape[0] <= X.shape[1] else X.T)
+        squares = np.linalg.svd(small, compute_uv=False) ** 2
         tails = [float(squares[rank:].sum()) for rank in ranks]
     else:
         captured = np.cumsum(singular_values(X, max(ranks)) ** 2)

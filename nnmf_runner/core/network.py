@@ -52,14 +52,11 @@ class Block:
     ----------
     columns : slice or ndarray of int
     size : int
-    unit : float
-        The unit of the cost for these columns by themselves.
     parts : list of Part
     """
 
     columns: slice | Index
     size: int
-    unit: float
     parts: list[Part]
 
 
@@ -128,7 +125,8 @@ class Network:
         self.X, self.mask = X, mask
         self.cost, self.labels, self.terms = cost.of(X), labels, terms or Terms()
         self.norm = cost.unit(X)
-        self.everything = self._block(slice(None), X.shape[1], self.norm)
+        self.everything = self._block(slice(None), X.shape[1])
+        self._columns = X  # that blocks are taken from
         self._last_codes: Matrix = np.empty((0, X.shape[1]))
 
     @property
@@ -161,13 +159,15 @@ class Network:
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
         """A random partition of the columns into blocks of at most `size`."""
+        if sparse.issparse(self.X):
+            self._columns = self.X.tocsc()  # other forms are read whole for a few columns
         order = rng.permutation(self.X.shape[1])
         chosen = [np.sort(order[part]) for part in parts(len(order), size)]
-        return [self._block(which, len(which), self.cost.unit(self.X[:, which])) for which in chosen]
+        return [self._block(which, len(which)) for which in chosen]
 
-    def _block(self, which: slice | Index, size: int, unit: float) -> Block:
+    def _block(self, which: slice | Index, size: int) -> Block:
         of_data = [part if isinstance(which, slice) else which[part] for part in parts(size)]
-        return Block(which, size, unit, [self._part(*both) for both in zip(parts(size), of_data, strict=True)])
+        return Block(which, size, [self._part(*both) for both in zip(parts(size), of_data, strict=True)])
 
     def _part(self, within: slice, which: slice | Index) -> Part:
         known = np.flatnonzero(self.labels.known[which]) if self.labels else np.empty(0, np.intp)
@@ -191,9 +191,11 @@ class Network:
         block = block or self.everything
         given, _, B = self.split(variables)
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
-        X = self.X if block is self.everything else self.X[:, block.columns]
+        whole = block is self.everything
+        X = self.X if whole else self._columns[:, block.columns]
+        unit = (self.norm if whole else self.cost.unit(X)) / block.size  # of the cost, for a column
         total = _Total(len(variables), cross_product(A[0], X))  # the first reading
-        self._add_parts(total, block, A, X, shrinkage, B)
+        self._add_parts(total, block, A, X, unit, shrinkage, B)
         if total.small is not None:
             total.add(0, X @ total.products.T, 1.0 / self.norm)  # the second
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
@@ -206,6 +208,7 @@ class Network:
         block: Block,
         A: Sequence[Matrix],
         X: Any,
+        unit: float,
         shrinkage: Sequence[Shrinkage],
         B: Matrix | None,
     ) -> None:
@@ -217,10 +220,10 @@ class Network:
             solved = list(solved)  # unless the best map needs the codes of all
             B = self._best_map(self.labels, solved)
         for part, layers in solved:
-            self._add_part(total, block, part, layers, B)
+            self._add_part(total, unit, part, layers, B)
 
-    def _add_part(self, total: _Total, block: Block, part: Part, layers: list[Layer], B: Matrix | None) -> None:
-        term = self.cost.evaluate(layers, block.unit * layers[0].S.shape[1] / block.size)
+    def _add_part(self, total: _Total, unit: float, part: Part, layers: list[Layer], B: Matrix | None) -> None:
+        term = self.cost.evaluate(layers, unit * layers[0].S.shape[1])
         total.value += term.value / self.norm
         if self.labels and B is not None:
             self._add_labels(total, term, self.labels, layers[-1].S, part, B)

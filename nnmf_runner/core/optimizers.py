@@ -6,6 +6,7 @@ Each minimises a `Network` from given variables under a `Monitor`, and returns t
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from nnmf_runner.core.network import Block, Network
 # A descent has stalled when this many iterations lower the cost by less than this share: at kinks, which the cost has
 # where codes enter or leave zero, the projected gradient need not become small.
 STALLED_AFTER, STALLED_SHARE = 50, 1e-5
+# Columns in a block of stochastic gradient at least.
+SMALLEST_BATCH = 32
 
 
 class Optimizer(Protocol):
@@ -173,8 +176,9 @@ class StochasticGradient:
     step : float
         First step; step t is ``step / (1 + decay t)``.
     decay : float
-    batch : int
-        Columns in a block.
+    batch : int, optional
+        Columns in a block; by default `SMALLEST_BATCH`, or the square root of their number where that is more, since
+        every block costs a pass over the factors.
 
     References
     ----------
@@ -185,12 +189,13 @@ class StochasticGradient:
     name: ClassVar[str] = "sgd"
     step: float = 1.0
     decay: float = 0.01
-    batch: int = 32
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         check_number(self.step, "optimizer.step", low=0.0, open_low=True)
         check_number(self.decay, "optimizer.decay", low=0.0)
-        check_number(self.batch, "optimizer.batch", low=1, integer=True)
+        if self.batch is not None:
+            check_number(self.batch, "optimizer.batch", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -204,7 +209,8 @@ class StochasticGradient:
             taken += 1
             return x - self.step / (1.0 + self.decay * taken) * gradient
 
-        return objective.unpack(_descend(objective, objective.pack(start), monitor, rng, rule, self.batch))
+        batch = self.batch or max(SMALLEST_BATCH, math.isqrt(network.X.shape[1]))
+        return objective.unpack(_descend(objective, objective.pack(start), monitor, rng, rule, batch))
 
 
 @dataclass

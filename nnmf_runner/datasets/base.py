@@ -72,7 +72,7 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
-        parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X]
+        parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X.T]
         return digest([*parts, *self.labels, np.array(self.X.shape)])
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,7 +95,7 @@ class File:
             features = grid.rows
         else:
             values = values.T
-        X = _csr(values) if sparse.issparse(values) else np.ascontiguousarray(values, dtype=np.float64)  # (m, n)
+        X = _csr(values) if sparse.issparse(values) else _doubles(values)  # (m, n)
         m, n = X.shape
         labels = [_classes(contents.vector(key), key, n) for key in self.labels]
         known = None if self.known is None else self._known(contents, n)
@@ -158,6 +157,13 @@ class File:
         return flags
 
 
+def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:
+    """An array of doubles by rows; one that is mapped from a file stays there, in whichever order it has."""
+    if isinstance(values, np.memmap) and values.dtype == np.float64:
+        return np.asarray(values)
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
 def _csr(values: Any) -> Any:
     """A sparse matrix of doubles in CSR form with every entry that is not zero stored once."""
     if max(values.shape) > LARGEST_SIDE:
@@ -211,8 +217,8 @@ def _printable(name: str) -> str:
 def _log_zeros(dataset: Dataset) -> None:
     """Say which features and samples hold nothing: they stay, with codes of zero."""
     X = dataset.X
-    count = X.count_nonzero if sparse.issparse(X) else partial(np.count_nonzero, X)
-    features, samples = (np.flatnonzero(count(axis=axis) == 0) for axis in (1, 0))
+    used = X.count_nonzero if sparse.issparse(X) else X.any
+    features, samples = (np.flatnonzero(used(axis=axis) == 0) for axis in (1, 0))
     if len(features) or len(samples):
         shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
         log.info("dataset=file: all zeros are %s and %s.", *shown)

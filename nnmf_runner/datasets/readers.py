@@ -21,10 +21,14 @@ from nnmf_runner.datasets.reading import required
 
 # What entries of a Matrix Market file can be.
 FIELDS = ("real", "double", "integer", "pattern")
+# Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
+MAPPED = 2**27
 
 
 def read_npy(path: Path) -> Contents:
-    """One array of plain values."""
+    """One array of plain values; a large one is mapped, so that no more of it is in the memory than is worked on."""
+    if path.stat().st_size >= MAPPED:
+        return Contents({DATA: np.lib.format.open_memmap(path, mode="r")})  # which refuses pickles
     with path.open("rb") as file:
         return Contents({DATA: np.lib.format.read_array(file, allow_pickle=False)})
 
@@ -245,6 +249,7 @@ def read(path: Path) -> Contents:
     ------
     ContentError
         If it cannot be, with the reason.
+    MemoryError
     """
     suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
@@ -254,7 +259,7 @@ def read(path: Path) -> Contents:
             raise ContentError("it is empty")
         with warnings.catch_warnings(action="ignore"):  # what is wrong for this program, it says itself
             return READERS[suffix](path)
-    except (ContentError, InputError):
+    except (ContentError, InputError, MemoryError):
         raise
     except Exception as error:  # what parsers raise for damaged files is of every kind
         reason = (str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__])[0]

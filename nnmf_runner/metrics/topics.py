@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, column_parts
 
 # Features by topic, best first; -1 fills up a topic that has fewer.
 Words = NDArray[np.intp]
@@ -91,15 +91,25 @@ def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:
     and A. Hinneburg, "Exploring the space of topic coherence measures", WSDM 2015, with the document as window.
     """
     features = np.unique(top[top >= 0])
-    X = X.tocsr() if sparse.issparse(X) else X
-    occurs = sparse.csr_array(X[features] > 0, dtype=float)  # (features in some top, n)
-    npmi = _npmi((occurs @ occurs.T).toarray() / X.shape[1])
+    npmi = _npmi(_joint_counts(X, features) / X.shape[1])
     coherence = np.full(len(top), np.nan)
     for j, row in enumerate(top):
         pairs = list(combinations(np.searchsorted(features, row[row >= 0]), 2))
         if pairs:
             coherence[j] = npmi[tuple(np.array(pairs).T)].mean()
     return coherence
+
+
+def _joint_counts(X: Any, features: NDArray[np.intp]) -> Matrix:
+    """In how many samples two of these features occur together, for all pairs of them."""
+    if sparse.issparse(X):
+        occurs = sparse.csr_array(X.tocsr()[features] > 0, dtype=float)  # (len(features), n)
+        return (occurs @ occurs.T).toarray()
+    counts = np.zeros((len(features), len(features)))
+    for part in column_parts(X):
+        occurs = (X[features, part] > 0).astype(float)
+        counts += occurs @ occurs.T
+    return counts
 
 
 def _npmi(joint: Matrix) -> Matrix:

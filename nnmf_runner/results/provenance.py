@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import os
@@ -17,6 +18,11 @@ from typing import Any
 PACKAGE = "nnmf-runner"
 # Read by the BLAS libraries that numpy is built with, in this order.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# What they say their number of threads by.
+THREAD_FUNCTIONS = (
+    "scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads",
+    "MKL_Get_Max_Threads",
+)  # fmt: skip
 
 
 def provenance() -> dict[str, Any]:
@@ -68,8 +74,19 @@ def commit() -> str | None:
 
 
 def blas_threads() -> int:
-    """Threads that the BLAS library may use: what the environment said when it was loaded, or one a core."""
-    return _BLAS_THREADS
+    """Threads that the BLAS library of numpy uses, by its own account; what was asked for, if it gives none."""
+    module = sys.modules.get("numpy._core._multiarray_umath")
+    if module is not None and module.__file__:
+        library = ctypes.CDLL(module.__file__)  # finds the functions of what it is linked to as well
+        for name in THREAD_FUNCTIONS:
+            if hasattr(library, name):
+                return int(getattr(library, name)())
+    return asked_threads()
+
+
+def asked_threads() -> int:
+    """Threads that the environment asked BLAS for when it was loaded, or one a core; it may have fewer cores."""
+    return _ASKED_THREADS
 
 
 def _threads_of_environment() -> int:
@@ -78,7 +95,7 @@ def _threads_of_environment() -> int:
 
 
 # A BLAS library reads its variables when numpy loads it, and what they are set to later changes nothing.
-_BLAS_THREADS = _threads_of_environment()
+_ASKED_THREADS = _threads_of_environment()
 
 
 def peak_memory_mb() -> float:

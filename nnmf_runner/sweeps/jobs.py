@@ -20,7 +20,7 @@ from nnmf_runner.config import Sweep, compose_cells, hydra_ready, register_schem
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.interrupt import StopFile, end_with, is_stopped, stopped_by
 from nnmf_runner.launchers import Launcher
-from nnmf_runner.results.provenance import THREAD_VARIABLES, blas_threads
+from nnmf_runner.results.provenance import THREAD_VARIABLES, asked_threads
 from nnmf_runner.run import quiet
 from nnmf_runner.sweeps.work import Run, stop_path
 from nnmf_runner.trials import run_trials
@@ -113,8 +113,8 @@ def run_job(composed: DictConfig) -> None:
         end_with(os.getppid())
     register_schema()
     first = resolve(composed)
-    if first.threads != blas_threads():
-        raise InputError(f"threads={first.threads} cannot be had: a job found {blas_threads()} set when it began.")
+    if first.threads != asked_threads():
+        raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
     batch = [[unquote(override) for override in overrides] for overrides in first.batch]
     configs = [first, *(cell.config for cell in compose_cells(batch))]
     try:

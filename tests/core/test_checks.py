@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -85,6 +86,20 @@ def test_objects_that_are_no_numbers_are_of_a_wrong_type_as_well():
 def test_double_matrix_is_not_copied():
     X = np.ones((2, 3))
     assert check_finite(X, "X") is X
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_nothing_is_formed_for_data_without_missing_entries(order):
+    X = np.ones((1000, 1000), order=order)
+    tracemalloc.start()
+    try:
+        found, known = split_missing(X, "X")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is X
+    assert known is None
+    assert peak < 0.01 * X.nbytes  # a mask would be an eighth
 
 
 def test_sparse_matrix_stays_sparse_in_a_form_that_can_be_indexed():

@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
 
+from nnmf_runner.core import linalg
 from nnmf_runner.core.checks import check_finite
 from nnmf_runner.core.linalg import (
     chain,
@@ -10,6 +13,7 @@ from nnmf_runner.core.linalg import (
     singular_values,
     squared_norm,
     squared_residual,
+    tail_shares,
     truncated_svd,
 )
 
@@ -49,6 +53,56 @@ def test_squared_residual_equals_its_definition(form, X, rng):
 def test_squared_residual_of_an_exact_product_is_never_negative(form, rng):
     A, S = rng.random((20, 4)), rng.random((4, 30))
     assert 0.0 <= squared_residual(form(A @ S), A, S) <= 1e-12 * np.linalg.norm(A @ S) ** 2
+
+
+@pytest.fixture(params=[False, True], ids=["by rows", "by columns"])
+def in_parts(request, monkeypatch):
+    """What puts a matrix into one of two orders; few entries are worked on at a time."""
+    monkeypatch.setattr(linalg, "ENTRIES", 100)
+    return np.asfortranarray if request.param else np.ascontiguousarray
+
+
+def test_parts_of_dense_data_have_about_as_many_entries_as_they_may(in_parts):
+    assert [part.stop - part.start for part in linalg.column_parts(np.zeros((30, 10)))] == [2, 3, 2, 3]
+    assert len(linalg.column_parts(np.zeros((200, 3)))) == 3
+
+
+def test_squared_residual_is_the_sum_over_the_parts(in_parts, rng):
+    X, A, S = in_parts(rng.random((20, 33))), rng.random((20, 4)), rng.random((4, 33))
+    assert squared_residual(X, A, S) == pytest.approx(np.linalg.norm(X - A @ S) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(20, 61), (61, 20)])
+@pytest.mark.parametrize("rank", [4, 20])
+def test_data_decomposed_in_parts_give_the_same(in_parts, shape, rank, rng):
+    X = in_parts(rng.random(shape) @ np.diag(10.0 ** -np.linspace(0, 9, shape[1])))  # a Gram matrix loses the last
+    U, sigma, Vt = truncated_svd(X, rank, rng)
+    theirs = np.linalg.svd(X, full_matrices=False)
+    np.testing.assert_allclose(sigma, theirs[1][:rank], rtol=1e-12, atol=1e-14 * sigma[0])
+    np.testing.assert_allclose(U * sigma @ Vt, theirs[0][:, :rank] * theirs[1][:rank] @ theirs[2][:rank], atol=1e-13)
+    tail = (theirs[1][19:] ** 2).sum() / (theirs[1] ** 2).sum()
+    assert tail_shares(X, [4, 19])[1] == pytest.approx(tail, rel=1e-6, abs=1e-30)
+
+
+def test_singular_vectors_of_data_without_full_rank_are_finite(in_parts, rng):
+    X = in_parts(rng.random((20, 3)) @ rng.random((3, 61)))
+    X[:5] = 0.0
+    U, sigma, Vt = truncated_svd(X, 20, rng)
+    assert np.isfinite(Vt).all()
+    np.testing.assert_allclose(U * sigma @ Vt, X, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_nothing_of_the_size_of_dense_data_is_formed(order, rng):
+    X = np.asarray(rng.random((100, 50_000)), order=order)  # 40 MB
+    A, S = rng.random((100, 2)), rng.random((2, 50_000))
+    tracemalloc.start()
+    try:
+        squared_norm(X), squared_residual(X, A, S), tail_shares(X, [2]), truncated_svd(X, 2, rng), cross_product(A, X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.8 * X.nbytes  # some parts of 8 MB, and products of two rows
 
 
 def test_inner_is_the_trace_of_the_product(rng):

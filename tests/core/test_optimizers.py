@@ -186,6 +186,22 @@ def test_another_seed_orders_the_blocks_otherwise(optimizer, network, start):
     assert not np.allclose(first[0], other[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("n", "batch", "largest"), [(90, None, 32), (4000, None, 63), (4000, 500, 500)])
+def test_batch_grows_with_the_square_root_of_the_columns_unless_it_is_given(rng, n, batch, largest):
+    network, sizes = Network(rng.random((3, n)), Reconstruction()), []
+    evaluate = network.evaluate
+
+    def watch(variables, block=None):
+        sizes.append(n if block is None else block.size)
+        return evaluate(variables, block)
+
+    network.evaluate = watch
+    run(StochasticGradient(batch=batch), network, [rng.random((3, 2))], max_iter=1)
+    assert sizes[0] == sizes[-1] == n
+    assert sum(sizes[1:-1]) == n
+    assert 0.9 * largest < max(sizes[1:-1]) <= largest
+
+
 def test_one_block_of_all_columns_is_the_full_batch(toy, start):
     found = [
         run(Adam(batch=batch), Network(toy.X, Reconstruction()), start, max_iter=5)[0] for batch in (None, 90, 1000)

@@ -89,6 +89,49 @@ def test_every_suffix_has_a_test():
     assert set(readers.READERS) - tested == {".parquet", ".h5ad"}
 
 
+@pytest.mark.parametrize("orientation", ["samples_by_features", "features_by_samples"])
+def test_a_large_array_stays_in_its_file(tmp_path, values, monkeypatch, orientation):
+    np.save(tmp_path / "a.npy", values)
+    read = load(tmp_path / "a.npy", orientation=orientation)
+    monkeypatch.setattr(readers, "MAPPED", 0)
+    mapped = load(tmp_path / "a.npy", orientation=orientation)
+    np.testing.assert_array_equal(mapped.X, read.X)
+    assert mapped.fingerprint() == read.fingerprint()
+    assert type(mapped.X) is np.ndarray
+    assert not mapped.X.flags.writeable
+    assert read.X.flags.writeable
+
+
+@pytest.mark.parametrize("kind", [np.float32, ">f8", np.int16])
+def test_a_large_array_of_other_numbers_is_read(tmp_path, values, monkeypatch, kind):
+    np.save(tmp_path / "a.npy", (100 * values).astype(kind))
+    monkeypatch.setattr(readers, "MAPPED", 0)
+    X = load(tmp_path / "a.npy").X
+    assert X.dtype == np.float64
+    assert X.dtype.isnative
+    np.testing.assert_array_equal(X, (100 * values).astype(kind).T)
+
+
+@pytest.mark.parametrize(
+    ("array", "cut", "message"),
+    [
+        (np.ones((4, 3)), 20, r"cannot be read as \.npy: mmap length is greater than file size\.$"),
+        (np.array([{}]), 0, r"cannot be read as \.npy: Array can't be memory-mapped: Python objects in dtype\.$"),
+        (np.zeros((0, 3)), 0, "X is empty"),
+        (np.ones((4, 3)), 90, r"cannot be read as \.npy"),
+    ],
+    ids=["truncated", "pickled", "no samples", "truncated header"],
+)
+def test_a_bad_large_array_is_refused(tmp_path, monkeypatch, array, cut, message):
+    np.save(tmp_path / "a.npy", array)
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content[: len(content) - cut])
+    monkeypatch.setattr(readers, "MAPPED", 0)
+    with pytest.raises(InputError, match=message) as caught:
+        load(tmp_path / "a.npy")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("symmetry", ["general", "symmetric"])
 @pytest.mark.parametrize("field", ["real", "integer", "pattern"])
 @pytest.mark.parametrize("form", [np.asarray, sparse.coo_array])

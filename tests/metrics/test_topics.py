@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from nnmf_runner.core import linalg
 from nnmf_runner.metrics.topics import (
     distinctive_features,
     feature_shares,
@@ -89,8 +90,10 @@ def test_the_scale_of_a_topic_changes_no_word_and_no_share(topics, rng):
     np.testing.assert_allclose(feature_shares(scaled), feature_shares(topics), rtol=1e-12)
 
 
+@pytest.mark.parametrize("entries", [100, linalg.ENTRIES])
 @pytest.mark.parametrize("seed", range(5))
-def test_coherence_agrees_with_loops_for_dense_and_sparse_data(corpus, seed):
+def test_coherence_agrees_with_loops_for_dense_and_sparse_data(corpus, seed, entries, monkeypatch):
+    monkeypatch.setattr(linalg, "ENTRIES", entries)
     top = np.array([np.random.default_rng([seed, j]).permutation(12)[:5] for j in range(3)])
     expected = [npmi_by_loops(corpus, words) for words in top]
     for X in (corpus, sparse.csr_array(corpus), sparse.csc_array(corpus)):
