@@ -77,7 +77,7 @@ def test_data_larger_than_the_memory_give_what_they_give_in_memory(configure, tm
     assert done.returncode == 0, done.stderr
     monkeypatch.setattr(readers, "MAPPED", np.inf)
     theirs = run_one(configure(*overrides(file, tmp_path / "free", *options)), 0)
-    ours = tmp_path / "limited" / "runs" / theirs.folder.name
+    ours = tmp_path / "limited" / theirs.folder.relative_to(tmp_path / "free")
     record, expected = read_record(ours / RECORD), theirs.record
     assert record["dataset"]["fingerprint"] == expected["dataset"]["fingerprint"]
     for layer, other in zip(record["layers"], expected["layers"], strict=True):
