@@ -32,6 +32,8 @@ from nnmf_runner.sweeps import launch
 from nnmf_runner.sweeps.jobs import make_jobs
 from nnmf_runner.sweeps.work import Run
 
+pytestmark = pytest.mark.slow  # `test_cli` has a sweep for the fast tier
+
 BIN = Path(sys.executable).parent
 SHORT = ["layers=9", "max_iter=2"]
 
@@ -400,7 +402,6 @@ def test_a_log_gets_a_line_with_counts_and_time_left(command, monkeypatch):
     assert all(line.endswith(" left") for line in lines)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_threads_are_what_the_record_says_everywhere(script, tmp_path, launcher):
     result = script("nnmf-run", "-m", "seed=0,1", *SHORT, "threads=2", f"hydra/launcher={launcher}")
@@ -431,7 +432,6 @@ def test_the_status_of_a_folder_that_is_not_there_is_refused(command):
     assert result.err.startswith("nnmf-status: folder=outputs/absent does not exist")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_full_disk_is_one_line(tmp_path, launcher):
     """The limit on the size of a file stands for it: the plan can be written, factors cannot."""
