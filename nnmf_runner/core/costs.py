@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
-from nnmf_runner.core.linalg import Matrix, inner, squared_norm
-from nnmf_runner.core.nnls import Mask, ScaledProblem
+from nnmf_runner.core.linalg import Mask, Matrix, inner, squared_norm
+from nnmf_runner.core.nnls import ScaledProblem
 
 # Of the mean entry of the data: codes by least squares can leave a product exactly zero, where the derivative of a
 # divergence is infinite.

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse, special
 
-from nnmf_runner.core.linalg import Matrix, canonical
-from nnmf_runner.core.nnls import Mask
+from nnmf_runner.core.linalg import Mask, Matrix, canonical
 
 # Replaces zeros of the approximation, which divide.
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))

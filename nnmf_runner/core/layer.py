@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Matrix, cross_product, parts
-from nnmf_runner.core.nnls import ColumnProblem, Mask, PassiveSystems, ScaledProblem, pivot
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
+from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot
+from nnmf_runner.core.systems import PassiveSystems
 
 # U, V for a term ``A U V^T`` of a derivative with respect to A.
 Pair = tuple[Matrix, Matrix]

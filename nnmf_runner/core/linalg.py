@@ -12,6 +12,8 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
 Matrix = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+Index = NDArray[np.intp]
 
 # Columns that are worked on at a time where that bounds the memory: enough that calls cost little beside arithmetic.
 PART = 4096

@@ -17,9 +17,9 @@ from scipy import sparse
 
 from nnmf_runner.core.costs import Cost, Derivative, Labels, label_map
 from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Matrix, cross_product, parts
-from nnmf_runner.core.nnls import Index, Mask, PassiveSystems
+from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.systems import PassiveSystems
 
 
 @dataclass

@@ -16,8 +16,9 @@ import numpy as np
 
 from nnmf_runner.core.costs import Labels
 from nnmf_runner.core.linalg import Matrix, parts
-from nnmf_runner.core.nnls import PassiveSystems, ScaledProblem, pivot
+from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
+from nnmf_runner.core.systems import PassiveSystems
 
 # How often the exponent of a multiplicative step is halved in search of a lower cost.
 MAX_HALVINGS = 10

@@ -15,10 +15,9 @@ from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Matrix, chain, tail_shares
+from nnmf_runner.core.linalg import Mask, Matrix, chain, tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR, History, Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
-from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Penalty, Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative

@@ -11,7 +11,7 @@ import numpy as np
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward, solve_layers
-from nnmf_runner.core.linalg import Matrix, chain, cross_product, inner, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.multiplicative import (
     Activation,
@@ -22,7 +22,6 @@ from nnmf_runner.core.multiplicative import (
     fit_product,
     pooling,
 )
-from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.regularisation import factor_unit
 from nnmf_runner.core.updates import Codes, Multiplicative, lift_zeros
 from nnmf_runner.methods.base import (

@@ -10,10 +10,9 @@ import numpy as np
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.layer import Shrinkage, solve_codes
-from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
-from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
 from nnmf_runner.core.updates import UPDATES, Codes, Update, lift_zeros
 from nnmf_runner.methods.base import (

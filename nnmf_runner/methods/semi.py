@@ -13,9 +13,8 @@ from nnmf_runner.core.checks import check_number
 from nnmf_runner.core.costs import Labels, label_map
 from nnmf_runner.core.divergence import SMALLEST
 from nnmf_runner.core.layer import forward
-from nnmf_runner.core.linalg import Matrix, cross_product, inner, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
-from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Fit, Method, Plan, Problem
 

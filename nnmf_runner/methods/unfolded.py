@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from nnmf_runner.core.checks import check_number
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import Monitor
-from nnmf_runner.core.nnls import Mask
 from nnmf_runner.core.unfolding import UnfoldedNetwork, train
 from nnmf_runner.methods.base import Fit, Method, Plan, Problem
 

@@ -3,7 +3,8 @@ import pytest
 from scipy import optimize, sparse
 
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward
-from nnmf_runner.core.nnls import AmendedSystems, nnls
+from nnmf_runner.core.nnls import nnls
+from nnmf_runner.core.systems import AmendedSystems
 
 
 @pytest.fixture

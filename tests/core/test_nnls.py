@@ -8,8 +8,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import linalg, optimize, sparse
 
 from nnmf_runner.core import nnls as module
+from nnmf_runner.core import systems
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.nnls import ColumnProblem, ColumnSystems, kkt_violation, nnls, pivot
+from nnmf_runner.core.nnls import ColumnProblem, kkt_violation, nnls, pivot
+from nnmf_runner.core.systems import ColumnSystems
 
 hundredths = st.integers(-300, 300).map(lambda i: i / 100)
 small_integers = st.integers(-2, 2).map(float)
@@ -271,13 +273,18 @@ PATHS = {
 }
 
 
+def take_path(monkeypatch, constants):
+    """Set constants of the solver, or of the systems that it solves."""
+    for constant, value in constants.items():
+        monkeypatch.setattr(module if hasattr(module, constant) else systems, constant, value)
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", ["tall", "positive", "scaled_A_and_X", "seventy_variables", "one_column"])
 def test_every_path_gives_the_same_answer(monkeypatch, path, name):
     A, X = HARD[name]()
     expected = nnls(A, X)
-    for constant, value in PATHS[path].items():
-        monkeypatch.setattr(module, constant, value)
+    take_path(monkeypatch, PATHS[path])
     found = nnls(A, X)
     assert found.violation <= 1e-9
     np.testing.assert_array_equal(found.passive, expected.passive)
@@ -289,8 +296,7 @@ def test_every_path_gives_the_same_answer(monkeypatch, path, name):
 @pytest.mark.parametrize("name", ["wide", "duplicate_columns", "zero_columns", "binary_wide", "hilbert_8"])
 def test_every_path_certifies_singular_problems(monkeypatch, path, name):
     A, X = HARD[name]()
-    for constant, value in PATHS[path].items():
-        monkeypatch.setattr(module, constant, value)
+    take_path(monkeypatch, PATHS[path])
     assert nnls(A, X).violation <= 1e-9
 
 
@@ -431,8 +437,7 @@ def test_any_warm_start_of_columns_gives_the_same_solution(passive, seed):
 )
 def test_every_path_solves_columns_alike(monkeypatch, constants):
     A, X, W, gram, cross = column_problem(1)
-    for constant, value in constants.items():
-        monkeypatch.setattr(module, constant, value)
+    take_path(monkeypatch, constants)
     S, solution = solved(gram, cross)
     np.testing.assert_allclose(S, known_columns(A, X, W), atol=1e-9)
     np.testing.assert_array_equal(solution.systems.passive, S > 0)

@@ -1,0 +1,287 @@
+"""The linear systems on passive sets: how many columns share the work of solving them.
+
+Block principal pivoting, and the backward pass through its solution, solve ``G_FF x_F = b_F`` for every column and
+its passive set F, all principal subsystems of one matrix.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nnmf_runner.core.linalg import Index, Mask, Matrix
+
+# Above this share of distinct passive sets one solve a column beats one inverse a set (measured at k = 20).
+GROUPING_SHARE = 0.125
+# Largest k whose passive sets fit the bits of one integer key.
+MAX_KEY_BITS = 62
+# Largest condition number of G for which inverses are applied; above it every column is solved by elimination.
+TRUSTED_CONDITION = 1e6
+# Distinct passive sets are shared whatever their share when their inverses take no more doubles than this.
+SMALL_STACK = 10_000
+# Doubles in one stack of linear systems, of which a processor's cache holds several.
+STACK_SIZE = 65_536
+# Doubles that are kept from the forward to the backward pass: bounds the memory, whatever the number of columns.
+KEPT_SIZE = 4_000_000
+# Largest systems that are eliminated all at once, one step for a whole stack; LAPACK is faster on larger ones.
+MAX_VECTORISED = 16
+
+
+class PassiveSystems:
+    """The linear systems ``G_FF x_F = b_F``, one for every column and its passive set F.
+
+    How columns share work depends on the passive sets alone and is found once: few distinct sets get an
+    inverse each, many are solved in stacks of equal size.  Keeping the object for the next, similar ``G``
+    is what a warm start saves.
+
+    Parameters
+    ----------
+    passive : ndarray of bool, shape (k, n)
+    """
+
+    def __init__(self, passive: Mask) -> None:
+        self.passive = passive
+        self._set_of, self._inside, self._outside = _distinct_systems(passive)
+        self._stacks: _Stacks | None = None
+        self._gathered: Matrix | None = None
+
+    def factor(self, gram: Matrix) -> PassiveSystems:
+        """Take `gram` of shape (k, k), symmetric positive definite and of unit diagonal, as ``G``."""
+        self._gram, self._gathered = gram, None
+        if self._inside is not None and self._outside is not None:
+            # Off its passive set a system is made the identity, and that part of the inverse is dropped.
+            self._inverses: Matrix = np.linalg.inv(gram * self._inside + self._outside) * self._inside
+            if _is_trusted(self._inverses):
+                self._stacks = None
+                return self
+        self._inverses = np.linalg.inv(gram)[None]
+        by_active = _is_trusted(self._inverses)
+        if self._stacks is None or self._stacks.by_active != by_active:
+            self._stacks = _Stacks(self.passive, by_active)
+        self._stacks.forget()
+        return self
+
+    def release(self) -> None:
+        """Keep no more than the next `factor` can use; until then nothing can be solved."""
+        self._gathered, self._inverses = None, np.empty(0)
+        if self._stacks is not None:
+            self._stacks.forget()
+
+    def solve(self, rhs: Matrix) -> Matrix:
+        """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        if self._stacks is not None:
+            return self._stacks.solve(self._gram, self._inverses[0], rhs)
+        if len(self._inverses) == 1:
+            return self._inverses[0] @ rhs
+        k, n = rhs.shape
+        if n * k * k <= KEPT_SIZE:
+            if self._gathered is None:  # once for the forward and the backward pass
+                self._gathered = self._inverses[self._set_of]
+            return np.matvec(self._gathered, rhs.T).T
+        S = np.empty_like(rhs)
+        for part in _parts(n, k * k):
+            S[:, part] = np.matvec(self._inverses[self._set_of[part]], rhs.T[part]).T
+        return S
+
+
+class ColumnSystems(PassiveSystems):
+    """The systems where every column has a G of its own: one inverse a column.
+
+    Parameters
+    ----------
+    passive : ndarray of bool, shape (k, n)
+    """
+
+    def __init__(self, passive: Mask) -> None:
+        self.passive = passive
+
+    def factor(self, gram: Matrix) -> PassiveSystems:
+        """Take `gram` of shape (n, k, k), each symmetric positive definite and of unit diagonal."""
+        sets = self.passive.T
+        inside = sets[:, :, None] & sets[:, None, :]
+        self._gram = gram
+        self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
+        return self
+
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        self._gram = self._inverses = np.empty(0)
+
+    def solve(self, rhs: Matrix) -> Matrix:
+        """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        S = np.matvec(self._inverses, rhs.T)
+        # Columns with fewer known entries than variables are singular but for the ridge: refined once.
+        return (S + np.matvec(self._inverses, rhs.T - np.matvec(self._gram, S))).T
+
+
+class AmendedSystems(PassiveSystems):
+    """Systems of which some columns have been solved anew, on other passive sets, since they were factored.
+
+    Parameters
+    ----------
+    passive : ndarray of bool, shape (k, n)
+    first : PassiveSystems
+        Of all columns.
+    rounds : list of (ndarray of int, PassiveSystems)
+        Columns and their new systems; a later round holds columns of the one before it.
+    """
+
+    def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
+        self.passive, self._first, self._rounds = passive, first, rounds
+        self._renew = type(first)
+
+    def factor(self, gram: Matrix) -> PassiveSystems:
+        """Systems on the present passive sets for another ``G``."""
+        return self._renew(self.passive).factor(gram)
+
+    def release(self) -> None:
+        """Keep the passive sets, see `PassiveSystems.release`."""
+        del self._first, self._rounds
+
+    def solve(self, rhs: Matrix) -> Matrix:
+        """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        S = self._first.solve(rhs)
+        for columns, systems in self._rounds:
+            S[:, columns] = systems.solve(rhs[:, columns])
+        return S
+
+
+class _Stacks:
+    """Columns sorted by the size of their systems, so that equal ones are solved in one call.
+
+    A column with more passive than active variables is solved from its active set Z: with ``H = G^{-1}``,
+    ``x = H (b + E_Z mu)`` vanishes on Z for ``H_ZZ mu = -(H b)_Z``, a smaller system.  That needs a ``G`` whose
+    inverse is accurate; otherwise (`by_active` false) every column is solved from its passive set.
+    """
+
+    def __init__(self, passive: Mask, by_active: bool) -> None:
+        self.by_active = by_active
+        from_active = by_active & (2 * passive.sum(axis=0) > len(passive))
+        self._passive = passive
+        self._any_active = bool(from_active.any())  # columns without an active variable are in no stack
+        self._passive_stacks = _equal_sizes(passive, np.flatnonzero(~from_active))
+        self._active_stacks = _equal_sizes(~passive, np.flatnonzero(from_active))
+        kept = 0
+        for stack in (*self._passive_stacks, *self._active_stacks):
+            kept += stack.size
+            stack.keeps = kept <= KEPT_SIZE
+
+    def forget(self) -> None:
+        """Drop what was kept for the last ``G``."""
+        for stack in (*self._passive_stacks, *self._active_stacks):
+            stack.factors = None
+
+    def solve(self, gram: Matrix, inverse: Matrix, rhs: Matrix) -> Matrix:
+        """Solutions, shape (k, n), for ``G``, its inverse and right-hand sides of shape (k, n)."""
+        S = np.zeros(rhs.shape)
+        if self._any_active:
+            shifted = rhs.copy()
+            unrestricted = inverse @ rhs
+            for stack in self._active_stacks:
+                shifted.reshape(-1)[stack.places] -= stack.solve(inverse, unrestricted)
+            S = (inverse @ shifted) * self._passive
+        for stack in self._passive_stacks:
+            S.reshape(-1)[stack.places] = stack.solve(gram, rhs)
+        return S
+
+
+class _Stack:
+    """Principal subsystems of one matrix, all of one size s, for b columns.
+
+    The systems stand along the last axis, so that a step of the elimination is one operation on all of them.
+
+    Parameters
+    ----------
+    sets : ndarray of bool, shape (k, n)
+    columns : ndarray of shape (b,)
+        Columns whose sets have s members.
+    """
+
+    def __init__(self, sets: Mask, columns: Index) -> None:
+        n = sets.shape[1]
+        self._rows = np.ascontiguousarray(np.nonzero(sets.T[columns])[1].reshape(len(columns), -1).T)  # (s, b)
+        self.places = self._rows * n + columns  # in a matrix of shape (k, n), flattened
+        self.size = self._rows.size * len(self._rows)
+        self.keeps = True
+        self.factors: Matrix | None = None
+
+    def solve(self, matrix: Matrix, rhs: Matrix) -> Matrix:
+        """Solutions, shape (s, b), for a matrix of shape (k, k) and the members of `rhs`, shape (k, n)."""
+        members = rhs.take(self.places)
+        if len(members) > MAX_VECTORISED:
+            systems = matrix.take(self._entries(len(matrix)).T)  # (b, s, s)
+            return np.linalg.solve(systems, members.T[:, :, None])[:, :, 0].T
+        factors = _factored(matrix.take(self._entries(len(matrix)))) if self.factors is None else self.factors
+        self.factors = factors if self.keeps else None
+        return _substituted(factors, members)
+
+    def _entries(self, k: int) -> Index:
+        """Where the systems stand in a symmetric matrix of shape (k, k), flattened; shape (s, s, b)."""
+        return self._rows[:, None] * k + self._rows
+
+
+def _factored(systems: Matrix) -> Matrix:
+    """``L D L^T`` of positive definite matrices (s, s, b) in their place: L below ``D^{-1}`` on the diagonal."""
+    for i in range(len(systems)):
+        column = systems[i + 1 :, i]
+        np.reciprocal(systems[i, i], out=systems[i, i])
+        scaled = column * systems[i, i]
+        systems[i + 1 :, i + 1 :] -= column[:, None] * scaled
+        column[...] = scaled
+    return systems
+
+
+def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
+    """Solutions for what `_factored` gives and right-hand sides of shape (s, b), which are overwritten."""
+    s = len(rhs)
+    for i in range(s - 1):
+        rhs[i + 1 :] -= factors[i + 1 :, i] * rhs[i]
+    rhs *= np.einsum("iib->ib", factors)
+    for i in range(s - 1, 0, -1):
+        rhs[:i] -= factors[i, :i] * rhs[i]
+    return rhs
+
+
+def _distinct_systems(passive: Mask) -> tuple[Index, Matrix | None, Matrix | None]:
+    """Find the distinct passive sets.
+
+    Returns
+    -------
+    set_of : ndarray of shape (n,)
+        The set of every column.
+    inside, outside : ndarray of shape (u, k, k), or None where sharing does not pay
+        One on the entries of ``G_FF``; one on the rest of the diagonal.
+    """
+    k, n = passive.shape
+    if k <= MAX_KEY_BITS:
+        keys = (1 << np.arange(k, dtype=np.int64)) @ passive
+        _, first, set_of = np.unique(keys, return_index=True, return_inverse=True)
+        if len(first) <= GROUPING_SHARE * n or len(first) * k * k <= SMALL_STACK:
+            sets = passive.T[first]
+            return set_of, (sets[:, :, None] & sets[:, None, :]).astype(float), ~sets[:, :, None] * np.eye(k)
+    return np.empty(0, np.intp), None, None
+
+
+def _is_trusted(inverses: Matrix) -> bool:
+    """Whether inverses of submatrices of a ``G`` of unit diagonal, shape (u, k, k), are accurate enough to apply.
+
+    The largest entry of a positive definite matrix stands on its diagonal, so k^2 times it bounds the condition.
+    """
+    return bool(inverses.shape[-1] ** 2 * inverses.max() < TRUSTED_CONDITION)
+
+
+def _equal_sizes(sets: Mask, columns: Index) -> list[_Stack]:
+    """Stacks of the `columns` whose sets have one size, without those of none."""
+    size = sets[:, columns].sum(axis=0)
+    order = np.argsort(size, kind="stable")
+    ends = np.cumsum(np.bincount(size))
+    stacks = []
+    for s in range(1, len(ends)):
+        chosen = columns[order[ends[s - 1] : ends[s]]]
+        stacks += [_Stack(sets, chosen[part]) for part in _parts(len(chosen), s * s)]
+    return stacks
+
+
+def _parts(n: int, doubles_each: int) -> list[slice]:
+    """Slices of ``range(n)`` such that each part needs at most STACK_SIZE doubles."""
+    step = max(1, STACK_SIZE // doubles_each)
+    return [slice(start, start + step) for start in range(0, n, step)]
