@@ -30,7 +30,7 @@ NEWSGROUPS = {
 @pytest.mark.slow
 def test_table_2_has_every_cell_with_what_was_published():
     schema.register_schema()
-    configs = list(schema.sweep_configs(["experiment=table2"]))
+    configs = [cell.config for cell in schema.read_sweep(["experiment=table2"]).cells]
     found = {(c.regime, "-".join(map(str, c.layers)), c.method.name): c for c in configs}
     cells = itertools.product(("unsupervised", "semisupervised"), ("10", "10-6"), METHODS)
     assert len(configs) == len(found) == 12
@@ -119,7 +119,7 @@ def test_trials_of_table_2_start_apart_even_where_the_known_labels_are_given(loc
 )
 def test_make_table2_runs_it_on_what_is_named(variables, expected):
     root = Path(__file__).parents[2]
-    command = ["make", "-n", "table2", *variables]
+    command = ["make", "--no-print-directory", "-n", "table2", *variables]
     printed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     [run] = [" ".join(line.split()) for line in printed.splitlines() if "nnmf-run" in line]
     assert run.partition("nnmf-run ")[2].startswith(expected)
