@@ -51,6 +51,10 @@ class Work:
             write_plan(experiment, wanted)
         for ledger in self.ledgers.values():
             ledger.look()
+        # At which others were at work when this sweep began.
+        self.begun_elsewhere = {
+            (experiment, name) for experiment, found in self.ledgers.items() for name in found.claims
+        }
         heads = {key: self._head(*key) for key in self.runs}
         counted = [key for key, head in heads.items() if head.get("status") in COUNTED]
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
@@ -80,12 +84,15 @@ class Work:
                     self.failed += self._head(experiment, name)["status"] not in COUNTED
 
     def pending(self) -> list[Run]:
-        """Runs that have no record yet and were not in flight in a process that was killed."""
-        return [
-            run
-            for (experiment, name), run in self.runs.items()
-            if (experiment, name) not in self.over and name not in self.ledgers[experiment].claims
-        ]
+        """Runs that have no record yet and were not in flight in a process of this sweep that was killed."""
+        return [run for key, run in self.runs.items() if key not in self.over and self._is_free(*key)]
+
+    def _is_free(self, experiment: Path, name: str) -> bool:
+        """Whether no process holds a run, and none of this sweep has come to its end with it."""
+        ledger = self.ledgers[experiment]
+        if (experiment, name) in self.begun_elsewhere:
+            return not ledger.is_held(name)
+        return name not in ledger.claims
 
     def others_at_work(self) -> bool:
         """Whether a living process holds a run that this sweep wants."""

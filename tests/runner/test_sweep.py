@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -180,6 +181,22 @@ def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_p
     assert "1 of 2 runs are done; 1 to run" in result.err
     assert "2 done, 0 failed" in result.out
     assert read_record(held / RECORD) == record
+
+
+def test_a_run_whose_process_elsewhere_is_killed_is_run_after_all(command, tmp_path, monkeypatch):
+    command("-m", "seed=0,1", *SHORT)
+    held = find_records(tmp_path)[0].parent
+    shutil.rmtree(held)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        claim_path(held).write_text(json.dumps({"host": platform.node(), "pid": other.pid, "key": "other"}))
+        monkeypatch.setattr(launch, "LOOK", 0.05)
+        killer = threading.Timer(4.0, other.kill)
+        killer.start()
+        result = command("-m", "seed=0,1", *SHORT)
+        killer.join()
+    assert "1 of 2 runs are done; 1 to run" in result.err
+    assert "2 done, 0 failed" in result.out
+    assert not claim_path(held).exists()
 
 
 @pytest.mark.parametrize("runs_per_job", [1, 3, 5, 100])
