@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 
 def run() -> int:
@@ -45,9 +45,14 @@ def _guarded(command: Callable[[], int]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that the terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
     except InputError as error:
         message = str(error)
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except OSError as error:
         message = f"{error.filename or 'file'} cannot be used: {error.strerror or error}."
     except KeyboardInterrupt:

@@ -180,10 +180,10 @@ class _Factorisation:
         rng, init = self._rng(), _chosen("init", self.init)
         init.check(columns.shape[0], layers, signed=method.sign_free)
         plan = Plan(
-            init.start(filled(columns, known), layers, rng),
-            rule,
-            _chosen("optimizer", getattr(self, "optimizer", "auto")),
-            rng,
+            rule=rule,
+            optimizer=_chosen("optimizer", getattr(self, "optimizer", "auto")),
+            rng=np.random.default_rng(rng.integers(2**63)),  # its own: what a start draws depends on the form of X
+            start=init.start(filled(columns, known), layers, rng),
         )
         self._store(method, method.fit(Problem(columns, labels, cost, known, regularisation), plan))
         if (names := _feature_names(X)) is not None:
@@ -593,7 +593,8 @@ class NeuralNMF(_Factorisation):
         Ranks, from the data up.
     init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
     label_weight : float or None
-        Weight of the labels' relative cost against that of the data; None leaves y out altogether.
+        Weight of the labels' relative cost against that of the data in units of its floor, see
+        `nnmf_runner.methods.label_unit`; None leaves y out altogether.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
     tol, max_iter

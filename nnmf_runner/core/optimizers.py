@@ -420,8 +420,8 @@ class _LBFGSRun:
 class Automatic:
     """L-BFGS-B for few variables, the spectral projected gradient for many.
 
-    L-BFGS-B needs about two thirds of the evaluations, but works on every variable many times between two of them:
-    at 400,000 variables that takes several times as long as an evaluation on sparse text does.
+    L-BFGS-B needs fewer evaluations, but works on every variable many times between two of them: at 400,000 variables
+    that takes several times as long as an evaluation on sparse text does.
 
     Parameters
     ----------

@@ -140,10 +140,15 @@ def test_evaluation_does_not_change_the_variables(case):
         np.testing.assert_array_equal(a, b)
 
 
+def work_in_parts(network):
+    """Let the whole be evaluated five columns at a time."""
+    network.everything = replace(network.everything, parts=[network._part(part, part) for part in parts(N, 5)])
+
+
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, sparse.csc_array])
 def test_whole_does_not_depend_on_the_parts_that_it_is_taken_in(case, form):
     one, many = case.network(form(case.X)), case.network(form(case.X))
-    many.everything = replace(many.everything, parts=[many._part(part, part) for part in parts(N, 5)])
+    work_in_parts(many)
     for _ in range(2):  # cold, then warm
         theirs, ours = one.evaluate(case.variables), many.evaluate(case.variables)
         assert ours.value == pytest.approx(theirs.value, rel=1e-12)
@@ -315,6 +320,17 @@ def test_blocks_with_all_options_add_up_to_the_whole(cost, labels, depth, rng):
         for i, gradient in enumerate(whole.gradients):
             total = sum(part.gradients[i] for part in parts)
             np.testing.assert_allclose(total, gradient, atol=1e-10 * max(1.0, np.abs(gradient).max()))
+
+
+@pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)
+def test_whole_with_all_options_does_not_depend_on_its_parts(cost, labels, depth):
+    for case in routes(cost, labels, depth):
+        one, many = case.network(), case.network()
+        work_in_parts(many)
+        theirs, ours = one.evaluate(case.variables), many.evaluate(case.variables)
+        assert ours.value == pytest.approx(theirs.value, rel=1e-11)
+        for a, b in zip(ours.gradients, theirs.gradients, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-10 * max(1.0, np.abs(b).max()))
 
 
 @pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)

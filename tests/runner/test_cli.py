@@ -222,6 +222,17 @@ def is_whole(folder):
 
 
 @pytest.mark.slow
+def test_a_reader_that_has_seen_enough_ends_a_command_silently(script, tmp_path):
+    script("nnmf-run", "max_iter=5")
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [BIN / "nnmf-status", "outputs/runs"], cwd=tmp_path, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
+
+
 def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(terminal, tmp_path):
     running = terminal(ENDLESS)
     shown = running.read_until(r"it/s.*cost 0\.\d+")

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF
+from nnmf_runner.core.optimizers import StochasticGradient
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
 
@@ -122,6 +123,13 @@ def test_sparse_and_lists_are_as_good_as_arrays(kind, X, y):
         codes = fitted(kind, same, list(y), max_iter=10).codes_[-1]
         np.testing.assert_allclose(codes, dense.codes_[-1], rtol=1e-6, atol=1e-9)  # other orders of summation
     np.testing.assert_allclose(dense.transform(sparse.csr_array(X)), dense.transform(X), rtol=1e-6, atol=1e-9)
+
+
+def test_sparse_data_meet_the_blocks_of_columns_that_dense_data_meet(X, y):
+    chosen = {"optimizer": StochasticGradient(batch=5), "max_iter": 3}
+    dense, thin = fitted(NeuralNMF, X, y, **chosen), fitted(NeuralNMF, sparse.coo_array(X), y, **chosen)
+    for a, b in zip(thin.factors_, dense.factors_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-8 * b.max())
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
