@@ -29,7 +29,7 @@ from nnmf_runner.methods import Fit, Plan, Problem, label_unit, normalised
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.results import record as records
 from nnmf_runner.results.claims import claimed, is_held
-from nnmf_runner.results.provenance import code, commit, provenance, same_code
+from nnmf_runner.results.provenance import code, commit, described_code, provenance, same_code, this_code
 from nnmf_runner.scoring import LAST_LAYER, describe_topics, planted_tree, score
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,12 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     folder = records.run_folder(config.folder, config.identity(seed))
     if is_stopped():
         return None
-    if not config.force and (done := _done_before(folder)):
-        log.info("%s is done already (force=true runs it again).", folder)
-        return Outcome(folder, done)
+    if not config.force and (earlier := _numbers_before(folder)):
+        if same_code(earlier):
+            log.info("%s is done already (force=true runs it again).", folder)
+            return Outcome(folder, earlier)
+        was = described_code(earlier)
+        log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this_code())
     if is_held(folder):
         log.info("%s: another process is at it.", folder)
         return None
@@ -99,7 +102,8 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     with claimed(folder) as ours:
         if not ours:
             return None
-        if not config.force and (done := _done_before(folder)):  # by another process, a moment ago
+        done = None if config.force else _numbers_before(folder)
+        if done and same_code(done):  # by another process, a moment ago
             return Outcome(folder, done)
         return _run_claimed(config, seed, folder, material, error, bar=bar, refuse=refuse)
 
@@ -225,8 +229,8 @@ def _source(source: Source) -> dict[str, Any]:
     return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
 
 
-def _done_before(folder: Path) -> dict[str, Any] | None:
-    """The record of a run that this very code has finished."""
+def _numbers_before(folder: Path) -> dict[str, Any] | None:
+    """The record of a run that some version of the code has finished."""
     path = folder / records.RECORD
     if not path.exists():
         return None
@@ -236,7 +240,7 @@ def _done_before(folder: Path) -> dict[str, Any] | None:
         raise
     except ValueError:
         return None
-    return record if record["status"] in records.COUNTED and same_code(record) else None
+    return record if record["status"] in records.COUNTED else None
 
 
 def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
