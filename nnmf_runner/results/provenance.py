@@ -52,6 +52,16 @@ def code() -> str:
     return found.hexdigest()[:16]
 
 
+def described_code(record: dict[str, Any]) -> str:
+    """What code made a record, as a reader tells it from another."""
+    return f"commit {record.get('commit')}, source {record.get('code')}"
+
+
+def this_code() -> str:
+    """What code this is, in the same words."""
+    return described_code({"commit": commit(), "code": code()})
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from nnmf_runner.config import Sweep
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.launchers import Launcher, SlurmQueue, choose_launcher
+from nnmf_runner.material import check_sweep
 from nnmf_runner.results.status import Status
-from nnmf_runner.run import check_sweep
 from nnmf_runner.sweeps.jobs import launch_jobs, make_jobs
 from nnmf_runner.sweeps.work import Work
 

@@ -13,7 +13,7 @@ from nnmf_runner.config import Cell
 from nnmf_runner.interrupt import StopFile
 from nnmf_runner.results.claims import clear_left
 from nnmf_runner.results.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan
-from nnmf_runner.results.provenance import code, commit, same_code
+from nnmf_runner.results.provenance import described_code, same_code, this_code
 from nnmf_runner.results.record import COUNTED, folder_name
 from nnmf_runner.results.status import Ledger, Status, status_of
 
@@ -108,8 +108,10 @@ class Work:
         """What there is to do, in one line."""
         text = f"{', '.join(map(str, self.wanted))}: {len(self.over)} of {len(self.runs)} runs are done"
         if self.outdated:
-            was, now = _version(self.outdated[0]), _version({"code": code(), "commit": commit()})
-            text += f", {len(self.outdated)} by another version of the code ({was}, this is {now}) are run again"
+            was = described_code(self.outdated[0])
+            text += (
+                f", {len(self.outdated)} by another version of the code ({was}, this is {this_code()}) are run again"
+            )
         return f"{text}; {len(self.runs) - len(self.over)} to run (hydra/launcher={launcher})."
 
     def stop_files(self) -> Iterator[StopFile]:
@@ -147,10 +149,6 @@ class Work:
         """Remove what the jobs printed and were handed."""
         for folder in self.logs():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _version(head: dict[str, Any]) -> str:
-    return f"commit {head.get('commit')}, source {head.get('code')}"
 
 
 def stop_path(experiment: Path, name: str) -> Path:

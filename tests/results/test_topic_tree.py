@@ -23,7 +23,8 @@ from nnmf_runner.results import figure
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import read_record
 from nnmf_runner.results.topics import told, tree_children, tree_rows, tree_text
-from nnmf_runner.run import Outcome, describe_topics, run_one
+from nnmf_runner.run import Outcome, run_one
+from nnmf_runner.scoring import describe_topics
 
 TREE = {
     "science": {

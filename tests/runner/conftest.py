@@ -13,7 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from nnmf_runner import cli, run
+from nnmf_runner import cli, material
 from nnmf_runner import config as schema
 from nnmf_runner.datasets.base import Loader
 
@@ -49,7 +49,7 @@ def configure():
 @pytest.fixture(autouse=True)
 def _new_loader(monkeypatch):
     """No dataset is remembered from another test."""
-    monkeypatch.setattr(run, "_loader", Loader())
+    monkeypatch.setattr(material, "_loader", Loader())
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def command(monkeypatch, capsys, tmp_path):
 
     def call(*arguments: str, program: str = "nnmf-run") -> Result:
         monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
-        monkeypatch.setattr(run, "_loader", Loader())  # as in a process of its own
+        monkeypatch.setattr(material, "_loader", Loader())  # as in a process of its own
         try:
             status = program_of[program]()
         except SystemExit as end:

@@ -14,8 +14,8 @@ from nnmf_runner import config as schema
 
 PACKAGE = Path(nnmf_runner.__file__).parent
 CONF = Path(schema.conf_dir())
-ROOMS = ["core", "datasets", "methods", "metrics", "results", "launchers", "config", "interrupt", "run", "trials"]
-ROOMS += ["sweeps", "cli"]
+ROOMS = ["core", "datasets", "methods", "metrics", "results", "launchers", "config", "interrupt"]
+ROOMS += ["material", "scoring", "run", "trials", "sweeps", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)} | {
     "estimators": {"core", "methods", "metrics", "results", "estimators"}
 }

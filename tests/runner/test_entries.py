@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnmf_runner import run
+from nnmf_runner import material
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
+from nnmf_runner.material import visible_entries
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import read_factors
-from nnmf_runner.run import run_one, visible_entries
+from nnmf_runner.run import run_one
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def data(monkeypatch, configure):
     def put(X):
         dataset = Dataset("other", X)
         monkeypatch.setattr(type(configure().dataset), "load", lambda self, rng: dataset)
-        monkeypatch.setattr(run, "_loader", Loader())  # which remembers what was there before
+        monkeypatch.setattr(material, "_loader", Loader())  # which remembers what was there before
         return dataset
 
     return put

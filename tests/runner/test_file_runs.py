@@ -12,12 +12,13 @@ import pytest
 from scipy import io, sparse
 
 from nnmf_runner.core.streams import stream
+from nnmf_runner.material import known_labels
 from nnmf_runner.methods import METHODS
 from nnmf_runner.results import figure
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import folder_name, read_factors
 from nnmf_runner.results.table import rows_of, summarise
-from nnmf_runner.run import known_labels, run_one
+from nnmf_runner.run import run_one
 
 LABELS = np.repeat([0, 1, 2], 9)
 KNOWN = [1, 4, 10, 13, 19, 22]

@@ -65,6 +65,7 @@ def test_the_grid_crosses_all_six_and_holds_the_reduced_one(configure):
     assert all(set(places) <= full for places in PLANES.values())
     config = configure("experiment=regimes", "layers=13-7-4", "dataset.imbalance=8", "label_fraction=0.4")
     assert (config.name, config.trials, config.dataset.name) == ("regimes", 10, "planted")
+    assert len(full) * len(METHODS) * config.trials <= config.runs_per_job * 1000  # an array of Slurm as it comes
 
 
 @pytest.mark.parametrize("method", ["hier", "deep", "neural"])

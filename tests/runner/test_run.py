@@ -7,14 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from nnmf_runner import run
+from nnmf_runner import material, run
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.material import check_data, draw_known, visible_entries
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.results.record import read_factors, read_history
-from nnmf_runner.run import check_data, draw_known, run_one, visible_entries
+from nnmf_runner.run import run_one
 from nnmf_runner.trials import run_trials
 
 FRACTIONS = np.linspace(0.0, 1.0, 101)
@@ -90,7 +91,7 @@ def test_all_methods_meet_the_same_data_labels_and_start(configure, monkeypatch)
 
 def test_noise_labels_and_start_have_streams_of_their_own(configure):
     quiet, noisy = configure("dataset.noise=0", "label_fraction=0.4"), configure("label_fraction=0.4")
-    known = [run.known_labels(c, c.dataset.load(stream(2, "data")), stream(2, "labels")) for c in (quiet, noisy)]
+    known = [material.known_labels(c, c.dataset.load(stream(2, "data")), stream(2, "labels")) for c in (quiet, noisy)]
     np.testing.assert_array_equal(*known)
     draws = [tuple(stream(2, name).random(3)) for name in ("data", "labels", "init", "fit")]
     assert len(set(draws)) == 4
@@ -118,7 +119,7 @@ def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, metho
     record, factors = outcome.record, read_factors(outcome.folder)
     config = configure(f"label_fraction={fraction}")
     dataset = config.dataset.load(stream(3, "data"))
-    known = run.known_labels(config, dataset, stream(3, "labels"))
+    known = material.known_labels(config, dataset, stream(3, "labels"))
     sigma = np.linalg.svd(dataset.X, compute_uv=False) ** 2
     product = np.eye(87)
     for i, (row, rank) in enumerate(zip(record["layers"], (9, 4, 2), strict=True)):
@@ -311,7 +312,7 @@ def test_codes_are_scored_on_another_level_than_they_are_trained_on(ran, configu
         np.testing.assert_array_equal(factor, same[name])
     config = configure(*options, "layers=9-4")
     dataset = config.dataset.load(stream(0, "data"))
-    known = run.known_labels(config, dataset, stream(0, "labels"))
+    known = material.known_labels(config, dataset, stream(0, "labels"))
     for record, level in ((themes, 1), (groups, 0)):
         for i, layer in enumerate(record["layers"]):
             S, Y = factors[f"S{i}"], np.eye(9)[dataset.labels[level]].T

@@ -93,6 +93,17 @@ def test_another_version_of_the_code_is_shown_and_its_runs_are_run_again(command
     assert read_record(path)["code"] == provenance.code()
 
 
+def test_a_single_run_by_another_version_of_the_code_is_shown_and_run_again(command, tmp_path):
+    command("seed=0", *SHORT)
+    (path,) = find_records(tmp_path)
+    path.write_text(path.read_text().replace(provenance.code(), "0" * 16))
+    shown = [line for line in command("seed=0", *SHORT).err.splitlines() if "another version" in line]
+    assert len(shown) == 1
+    assert f"source {'0' * 16}, this is" in shown[0]
+    assert provenance.code() in shown[0]
+    assert read_record(path)["code"] == provenance.code()
+
+
 @pytest.mark.parametrize("damage", ["{", "", '{\n "schema": 2,\n "status": "done"\n}\n'])
 def test_a_damaged_record_is_run_again(command, tmp_path, damage):
     command("-m", "seed=0,1", *SHORT)
@@ -291,6 +302,7 @@ def test_a_launcher_that_is_not_installed_names_the_command_that_installs_it(com
         ("-m seed=0,1 hydra/launcher=joblib hydra.launcher.jobs=2", ["hydra.launcher.jobs", "--cfg hydra"]),
         ("-m seed=0,1 hydra/launcher=basic,joblib", ["hydra/launcher=basic,joblib", "one value"]),
         ("seed=0 hydra/launcher=joblib", ["hydra/launcher=joblib", "Add -m"]),
+        ("seed=0,1", ["seed=0,1 is several values", "Add -m", "'seed=[0,1]'"]),
         ("-m seed=range(0,0)", ["seed=range(0,0)", "no values"]),
         ("-m seed=", ["seed="]),
         ("-m seed=choice()", ["seed=choice()"]),
