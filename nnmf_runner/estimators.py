@@ -179,11 +179,12 @@ class _Factorisation:
         )
         rng, init = self._rng(), _chosen("init", self.init)
         init.check(columns.shape[0], layers, signed=method.sign_free)
+        fitting = np.random.default_rng(rng.integers(2**63))  # apart: what a start draws depends on the form of X
         plan = Plan(
-            rule=rule,
-            optimizer=_chosen("optimizer", getattr(self, "optimizer", "auto")),
-            rng=np.random.default_rng(rng.integers(2**63)),  # its own: what a start draws depends on the form of X
-            start=init.start(filled(columns, known), layers, rng),
+            init.start(filled(columns, known), layers, rng),
+            rule,
+            _chosen("optimizer", getattr(self, "optimizer", "auto")),
+            fitting,
         )
         self._store(method, method.fit(Problem(columns, labels, cost, known, regularisation), plan))
         if (names := _feature_names(X)) is not None:
