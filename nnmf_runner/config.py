@@ -453,10 +453,9 @@ def explain(error: Exception) -> str:
     message = str(error)
     if match := re.match(r"Could not (?:override|append to config|delete from config)\W+([\w./]+)", message):
         return _unknown_key(match.group(1))
-    if match := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", message):
-        key, values = match.groups()
-        what = f"{key}={values} is several values, and this is a single run."
-        return f"{what} Add -m to sweep, or quote a list: '{key}=[{values}]'."
+    if match := re.match(r"Ambiguous value for argument '(.*)'", message):
+        what = f"{match.group(1)} is several values, and this is a single run."
+        return f"{what} Add -m to sweep; a list has brackets, such as 'layers=[9,4,2]'."
     if match := re.match(r"Error merging override (\S+)", message):
         reason = _first_line(error.__cause__ or error).rstrip(".")
         if "is not a ListConfig" in reason:

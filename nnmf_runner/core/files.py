@@ -25,6 +25,17 @@ CHUNK = 2**20
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name what could not be written in errors that name no file: a full disk is reported so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder to fill, which takes the place of `folder` if the block ends without an error.
 
@@ -37,13 +48,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     # Hidden names are passed over by what looks for folders.
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        yield scratch
-        scratch.chmod(0o777 & ~_umask())
-        _replace(scratch, folder)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk is reported without the name of a file
-            error.filename = str(folder)
-        raise
+        with named(folder):
+            yield scratch
+            scratch.chmod(0o777 & ~_umask())
+            _replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -62,9 +70,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     scratch = Path(name)
     try:
-        yield scratch
-        scratch.chmod(0o666 & ~_umask())
-        os.replace(scratch, path)
+        with named(path):
+            yield scratch
+            scratch.chmod(0o666 & ~_umask())
+            os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 

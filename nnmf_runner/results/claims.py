@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnmf_runner.core.files import named
+
 # Seconds between two touches, and the age at which a claim is taken for left behind: network file systems show
 # changes late.
 BEAT, STALE = 10.0, 120.0
@@ -112,8 +114,7 @@ def _take(path: Path, holder: str) -> bool:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with path.open("x") as file:
-                file.write(holder)
+            path.touch(exist_ok=False)
         except FileNotFoundError:  # the folder was empty, and has just been removed
             continue
         except FileExistsError:
@@ -122,7 +123,18 @@ def _take(path: Path, holder: str) -> bool:
                 return False
             _drop(path, found)
         else:
+            _fill(path, holder)
             return True
+
+
+def _fill(path: Path, holder: str) -> None:
+    """Write a claim that has just been made; on a full disk no empty one may stay, which is taken for a living one."""
+    try:
+        with named(path):
+            path.write_text(holder)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _drop(path: Path, holder: str | None) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnmf_runner.core.files import whole_file
+
 # Hidden in an experiment's folder: what sweeps keep beside the runs.
 SWEEP_FOLDER = ".sweep"
 
@@ -34,18 +36,10 @@ def write_plan(experiment: Path, wanted: Sequence[Wanted]) -> Path:
     OSError
         If it cannot be written.
     """
-    folder = plan_folder(experiment)
-    folder.mkdir(parents=True, exist_ok=True)
     names = "".join(sorted(run.name for run in wanted))
-    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.json"
-    scratch = path.with_name(f".{path.name}.part")
-    try:
+    path = plan_folder(experiment) / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.json"
+    with whole_file(path) as scratch:
         scratch.write_text(json.dumps({run.name: run.label for run in wanted}, indent=0))
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)
-        raise
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,19 @@ def run_of(tmp_path_factory):
         return run_one(config, config.seed)
 
     return make
+
+
+@pytest.fixture
+def full_disk():
+    """A block in which no file may grow, as on a full disk."""
+
+    @contextmanager
+    def block():
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return block

@@ -152,3 +152,10 @@ def test_a_record_put_aside_comes_back_unless_its_successor_is_there(tmp_path, r
 def test_a_folder_that_is_not_there_has_nothing_to_clear(tmp_path):
     clear_left(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_that_does_not_fit_on_the_disk_is_named_and_not_left_behind(run, full_disk):
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught, claimed(run):
+        pytest.fail("was claimed")
+    assert caught.value.filename == str(claim_path(run))
+    assert not claim_path(run).exists()

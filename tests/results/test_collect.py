@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.results.collect import collect, read_records
+from nnmf_runner.results.collect import collect, read_records, write_whole
 from nnmf_runner.results.record import experiment_folder, run_folder, write_record
 
 TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
@@ -171,3 +171,11 @@ def test_rows_tell_where_their_run_stands(tmp_path, run_of):
     (folder,) = pd.read_csv(experiment / "records.csv")["folder"]
     assert experiment / folder == outcome.folder
     assert outcome.folder == run_folder(experiment, outcome.record["config"])
+
+
+def test_a_table_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_stays(tmp_path, full_disk):
+    write_whole(path := tmp_path / "table.md", "earlier")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        write_whole(path, "later")
+    assert caught.value.filename == str(path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.md", "earlier")]

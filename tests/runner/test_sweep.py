@@ -302,7 +302,7 @@ def test_a_launcher_that_is_not_installed_names_the_command_that_installs_it(com
         ("-m seed=0,1 hydra/launcher=joblib hydra.launcher.jobs=2", ["hydra.launcher.jobs", "--cfg hydra"]),
         ("-m seed=0,1 hydra/launcher=basic,joblib", ["hydra/launcher=basic,joblib", "one value"]),
         ("seed=0 hydra/launcher=joblib", ["hydra/launcher=joblib", "Add -m"]),
-        ("seed=0,1", ["seed=0,1 is several values", "Add -m", "'seed=[0,1]'"]),
+        ("seed=0,1", ["seed=0,1 is several values", "Add -m", "a list has brackets"]),
         ("-m seed=range(0,0)", ["seed=range(0,0)", "no values"]),
         ("-m seed=", ["seed="]),
         ("-m seed=choice()", ["seed=choice()"]),
