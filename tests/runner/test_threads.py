@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from nnmf_runner.results.provenance import THREAD_VARIABLES, blas_threads
 from nnmf_runner.results.record import RECORD, read_record
 
+pytestmark = pytest.mark.slow
+
 # `nnmf-run`, which also prints the threads that BLAS has whenever a network is evaluated, whole or in a block.
 WATCHED = """
 import sys
