@@ -198,9 +198,10 @@ class _Stack:
 
     def __init__(self, sets: Mask, columns: Index) -> None:
         n = sets.shape[1]
-        self._rows = np.ascontiguousarray(np.nonzero(sets.T[columns])[1].reshape(len(columns), -1).T)  # (s, b)
-        self.places = self._rows * n + columns  # in a matrix of shape (k, n), flattened
-        self.size = self._rows.size * len(self._rows)
+        rows = np.ascontiguousarray(np.nonzero(sets.T[columns])[1].reshape(len(columns), -1).T)  # (s, b)
+        self.places = rows * n + columns  # in a matrix of shape (k, n), flattened
+        self.size = rows.size * len(rows)
+        self._rows = rows.astype(np.min_scalar_type(len(sets)))  # kept from one evaluation to the next
         self.keeps = True
         self.factors: Matrix | None = None
 
@@ -216,7 +217,8 @@ class _Stack:
 
     def _entries(self, k: int) -> Index:
         """Where the systems stand in a symmetric matrix of shape (k, k), flattened; shape (s, s, b)."""
-        return self._rows[:, None] * k + self._rows
+        rows = self._rows.astype(np.intp)
+        return rows[:, None] * k + rows
 
 
 def _factored(systems: Matrix) -> Matrix:
