@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from nnmf_runner import material, run
+from nnmf_runner import NeuralNMF, material, run
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.material import check_data, draw_known, visible_entries
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.methods.neural import Neural
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.run import run_one
 from nnmf_runner.trials import run_trials
@@ -320,3 +321,18 @@ def test_codes_are_scored_on_another_level_than_they_are_trained_on(ran, configu
             right = (B @ S).argmax(axis=0) == dataset.labels[level]
             assert layer["accuracy_unknown"] == pytest.approx(right[~known].mean())
     assert groups["layers"][1]["accuracy_unknown"] < themes["layers"][1]["accuracy_unknown"]  # 4 topics for 9 classes
+
+
+def test_labels_weigh_in_units_of_the_squared_floor(configure, tmp_path, monkeypatch):
+    weights, fit = [], Neural.fit
+
+    def watched(self, problem, plan):
+        weights.append(problem.labels.weight)
+        return fit(self, problem, plan)
+
+    monkeypatch.setattr(Neural, "fit", watched)
+    config = configure("layers=[9,4]", "label_fraction=0.4", "max_iter=2", f"output={tmp_path}")
+    floor = run_one(config, 0).record["layers"][-1]["floor"]
+    data = config.dataset.load(stream(0, "data"))
+    NeuralNMF(layers=(9, 4), max_iter=2).fit(data.X.T, data.labels[1])
+    assert weights == pytest.approx([config.supervision.weight * floor**2] * 2, rel=1e-9)
