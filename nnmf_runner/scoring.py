@@ -13,7 +13,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.material import Entries, label_level
 from nnmf_runner.methods import Fit
 from nnmf_runner.metrics.classification import accuracy
-from nnmf_runner.metrics.clustering import agreement
+from nnmf_runner.metrics.clustering import agreement, direction_clusters, in_unit_topics
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
 from nnmf_runner.metrics.recovery import topic_recovery, tree_agreement
 from nnmf_runner.metrics.topics import (
@@ -56,12 +56,20 @@ def score(
         if level is not None:
             right = accuracy(S, dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
-            row |= asdict(agreement(S.argmax(axis=0), dataset.labels[dataset.level(rank)]))
+            row |= _clustering(config, fit, i, dataset.labels[dataset.level(rank)])
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
         row |= {f"reported_{name}": value for name, value in config.reported_values(i).items()}
         rows.append(row)
     return rows
+
+
+def _clustering(config: RunConfig, fit: Fit, level: int, labels: NDArray[np.intp]) -> dict[str, float]:
+    """Agreement of labels with the largest codes of topics of unit length, and with clusters of these codes."""
+    codes = in_unit_topics(fit.S[level], config.method.topics(fit.A, level))
+    clusters = direction_clusters(codes, len(np.unique(labels)))
+    by_kmeans = asdict(agreement(clusters, labels))
+    return asdict(agreement(codes.argmax(axis=0), labels)) | {f"{name}_kmeans": by_kmeans[name] for name in by_kmeans}
 
 
 def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> float | None:

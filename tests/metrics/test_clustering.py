@@ -1,4 +1,4 @@
-"""Purity, mutual information and Rand index against hand-worked values and scikit-learn."""
+"""Purity, mutual information and Rand index against hand-worked values and scikit-learn, and the clusters of codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from nnmf_runner.metrics.clustering import agreement, contingency
+from nnmf_runner.metrics import clustering
+from nnmf_runner.metrics.clustering import agreement, contingency, direction_clusters, in_unit_topics
 
 # Manning et al., figure 16.1: 17 points, three clusters and classes.
 BOOK = (
@@ -69,3 +70,81 @@ def test_degenerate_partitions_give_numbers():
     assert (single.purity, single.nmi, single.ari) == (1.0, 1.0, 1.0)
     assert agreement(np.arange(5), np.arange(5)).ari == 1.0
     assert agreement(one, np.arange(5)).nmi == 0.0
+
+
+def codes_of(means, size, rng, noise=0.02):
+    """Codes about the given ones, `size` of each with a length of its own, and the class of every column."""
+    classes = rng.permutation(np.repeat(np.arange(len(means)), size))
+    codes = np.asarray(means, float)[classes].T
+    return np.abs(codes + noise * rng.standard_normal(codes.shape)) * rng.uniform(0.1, 10.0, len(classes)), classes
+
+
+SHARED = [[1.0, 0.4, 0.0], [1.0, 0.0, 0.4]]  # two classes whose largest code is that of the same topic
+
+
+def test_directions_tell_apart_classes_that_share_their_largest_topic(rng):
+    codes, classes = codes_of(SHARED, 60, rng)
+    assert agreement(codes.argmax(axis=0), classes).nmi == 0.0
+    assert agreement(direction_clusters(codes, 2), classes) == agreement(classes, classes)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200, "each"])
+def test_the_scale_of_samples_changes_no_cluster(rng, scale):
+    codes, _ = codes_of(rng.random((5, 4)), 30, rng, noise=0.2)
+    scaled = codes * (rng.uniform(0.1, 10.0, codes.shape[1]) if scale == "each" else scale)
+    np.testing.assert_array_equal(direction_clusters(scaled, 5), direction_clusters(codes, 5))
+
+
+def test_clusters_depend_on_the_codes_alone(rng):
+    codes, _ = codes_of(rng.random((5, 4)), 30, rng, noise=0.2)
+    first = direction_clusters(codes, 5)
+    np.random.seed(3)  # noqa: NPY002
+    np.testing.assert_array_equal(direction_clusters(codes, 5), first)
+
+
+def test_codes_in_units_of_their_topics_do_not_depend_on_the_scale_of_factors(rng):
+    topics, S, scale = rng.random((7, 4)), rng.random((4, 20)), rng.uniform(0.01, 100.0, 4)
+    codes = in_unit_topics(S, topics)
+    np.testing.assert_allclose(in_unit_topics(S / scale[:, None], topics * scale), codes, rtol=1e-12)
+    np.testing.assert_allclose(topics / np.linalg.norm(topics, axis=0) @ codes, topics @ S, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("noise", [0.15, 0.3])
+@pytest.mark.parametrize(("k", "n_clusters"), [(3, 4), (10, 8), (40, 20)])
+def test_clusters_are_as_tight_as_those_of_scikit_learn(seed, k, n_clusters, noise):
+    cluster = pytest.importorskip("sklearn.cluster")
+    rng = np.random.default_rng(seed)
+    codes, _ = codes_of(rng.random((n_clusters, k)), 25, rng, noise=noise)
+    points = (codes / np.linalg.norm(codes, axis=0)).T
+    theirs = cluster.KMeans(n_clusters, n_init=10, random_state=seed).fit(points).inertia_
+    clusters = direction_clusters(codes, n_clusters)
+    parts = [points[clusters == i] for i in np.unique(clusters)]
+    ours = sum(((part - part.mean(axis=0)) ** 2).sum() for part in parts)
+    assert ours <= 1.05 * theirs  # both end in local minima
+
+
+def test_of_many_samples_those_not_drawn_join_the_nearest_centroid(rng, monkeypatch):
+    codes, classes = codes_of(np.eye(6)[:4] + 0.2, 100, rng)
+    monkeypatch.setattr(clustering, "MOST_SAMPLES", 50)
+    clusters = direction_clusters(codes, 4)
+    assert clusters.shape == classes.shape
+    assert agreement(clusters, classes).ari == 1.0
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (np.zeros((3, 8)), 1),
+        (np.ones((1, 8)) * np.arange(1, 9), 1),
+        (np.repeat([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]], 4, axis=1), 3),  # a zero column is a cluster of its own
+        (np.array([[2.0], [1.0]]), 1),
+    ],
+)
+def test_there_are_no_more_clusters_than_directions(codes, expected):
+    assert len(np.unique(direction_clusters(codes, 5))) == expected
+
+
+def test_empty_clusters_are_no_error(rng):
+    codes = rng.random((2, 300)) ** 8  # most directions are near an axis
+    assert len(np.unique(direction_clusters(codes, 120))) <= 120

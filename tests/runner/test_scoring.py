@@ -1,0 +1,65 @@
+"""What a record says of the layers of a fit: clusters that no scaling changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nnmf_runner.material import prepare
+from nnmf_runner.run import fit_factors
+from nnmf_runner.scoring import score
+
+CLUSTERING = [f"{name}{suffix}" for name in ("purity", "nmi", "ari") for suffix in ("", "_kmeans")]
+
+
+@pytest.fixture
+def fitted(configure):
+    """Configuration, material and fit of a short run by its overrides."""
+
+    def make(*overrides):
+        config = configure("layers=9-4-2", "max_iter=30", *overrides)
+        material = prepare(config, 0)
+        return config, material, fit_factors(config, material.dataset, material.entries, material.known, 0)
+
+    return make
+
+
+def rescaled(fit, rng):
+    """The same product, with columns of every factor of another scale."""
+    A, S, below = [], [], np.ones(len(fit.A[0]))
+    for factor, codes in zip(fit.A, fit.S, strict=True):
+        scale = 10.0 ** rng.uniform(-3.0, 3.0, factor.shape[1])
+        A.append(factor / below[:, None] * scale)
+        S.append(codes / scale[:, None])
+        below = scale
+    return replace(fit, A=A, S=S)
+
+
+def scored(config, material, fit):
+    return score(config, material.dataset, material.entries, material.known, fit)
+
+
+@pytest.mark.parametrize("method", ["hier", "deep", "neural", "semi"])
+def test_how_factors_and_codes_share_scale_changes_no_agreement(fitted, rng, method):
+    config, material, fit = fitted(f"method={method}", "dataset.noise=1.5")
+    rows, again = scored(config, material, fit), scored(config, material, rescaled(fit, rng))
+    for row, other in zip(rows, again, strict=True):
+        assert [other[name] for name in CLUSTERING] == [row[name] for name in CLUSTERING]
+        assert all(0.0 < row[name] <= 1.0 for name in CLUSTERING)
+    raw = [S.argmax(axis=0) for S in rescaled(fit, rng).S]
+    assert any((clusters != S.argmax(axis=0)).any() for clusters, S in zip(raw, fit.S, strict=True))
+
+
+def test_data_without_labels_have_no_agreement(fitted):
+    config, material, fit = fitted("method=hier")
+    bare = replace(material, dataset=replace(material.dataset, labels=[]))
+    assert not set(CLUSTERING) & set(scored(config, bare, fit)[0])
+
+
+@pytest.mark.parametrize("options", ["method.pooling=mean", "method.activation=log1p"])
+def test_layers_of_a_network_are_clustered_as_well(fitted, options):
+    config, material, fit = fitted("method=deep", options)
+    for row in scored(config, material, fit):
+        assert all(-1.0 <= row[name] <= 1.0 for name in CLUSTERING)
