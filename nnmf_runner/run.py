@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,6 +148,8 @@ def _run_claimed(
     }
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
+    if held := poor_prediction(record["layers"]):
+        log.warning("%s (%s)", held, _name(config, seed))
     if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):
         stop_all()
     return Outcome(folder, record)
@@ -245,11 +247,25 @@ def _numbers_before(folder: Path) -> dict[str, Any] | None:
 
 def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
     """One line on a finished run."""
-    name = f"{config.method.name} {'-'.join(map(str, config.layers))} {config.regime} seed {seed}"
+    name = _name(config, seed)
     if not record["layers"]:
         return f"{name}: {record['status']} ({record['message']})"
     error = record["metrics"]["relative_error"]
-    return f"{name}: {record['status']} after {record['n_iter']} iterations, relative error {error:.4f}"
+    ended = "stopped by the line search" if record["stop"] == Stop.LINE_SEARCH else record["status"]
+    return f"{name}: {ended} after {record['n_iter']} iterations, relative error {error:.4f}"
+
+
+def _name(config: RunConfig, seed: int) -> str:
+    return f"{config.method.name} {'-'.join(map(str, config.layers))} {config.regime} seed {seed}"
+
+
+def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
+    """One line on layers that predict the entries held out worse than nothing at all; None where there are none."""
+    errors = {layer["layer"]: layer["heldout_error"] for layer in layers if layer["heldout_error"] is not None}
+    poor = [f"{error:.4f} at layer {i}" for i, error in errors.items() if error > 1.0]
+    if not poor:
+        return None
+    return f"Held-out error {' and '.join(poor)} is above 1: the fit predicts hidden entries worse than zeros do."
 
 
 @contextmanager

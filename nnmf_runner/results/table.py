@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nnmf_runner.core.monitor import Stop
 from nnmf_runner.methods import METHODS
-from nnmf_runner.results.record import COUNTED, MAX_ITER, REGIMES, folder_name
+from nnmf_runner.results.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
 
@@ -247,10 +248,13 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
     if len(excluded):
         counts = ", ".join(f"{count} {status}" for status, count in excluded.items())
         notes.append(f"Runs left out of the means: {counts}.")
-    limited = rows[rows["status"] == MAX_ITER].groupby("method", observed=True).size()
-    if len(limited):
-        counts = ", ".join(f"{count} of {method}" for method, count in limited.items())
-        notes.append(f"Runs that ended at the limit of iterations: {counts}.")
+    for ended, those in (
+        ("ended at the limit of iterations", rows["status"] == MAX_ITER),
+        ("were stopped by the line search", (rows["status"] == DONE) & (rows["stop"] == Stop.LINE_SEARCH)),
+    ):
+        if those.any():
+            found = rows[those].groupby("method", observed=True).size()
+            notes.append(f"Runs that {ended}: {', '.join(f'{count} of {method}' for method, count in found.items())}.")
     return notes
 
 

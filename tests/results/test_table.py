@@ -107,6 +107,20 @@ def test_runs_at_the_limit_of_iterations_are_averaged_and_noted(three_methods):
     assert "limit of iterations: 2 of deep" in table.to_markdown(summary, rows)
 
 
+def test_runs_that_the_line_search_stopped_are_averaged_and_noted_by_method(record_of, records_of):
+    stopped = [record_of("neural", seed=s, error=0.4, stop="line_search") for s in range(2)]
+    limited = record_of("neural", seed=2, error=0.1, status="max_iter", stop="max_iter")
+    rows, summary = made(records_of(record_of("hier"), *stopped, limited, record_of("deep", stop="line_search")))
+    assert entry(summary, method="neural", metric="relative_error")["n"] == 3
+    note = "Runs that were stopped by the line search: 1 of deep, 2 of neural."
+    assert note in table.to_markdown(summary, rows)
+    assert f"% {note}" in table.to_latex(summary, rows)
+
+
+def test_nothing_is_noted_of_runs_that_converged(record_of, records_of):
+    assert table.footnotes(made(records_of(record_of(), record_of("deep")))[0]) == []
+
+
 def test_a_folder_of_failures_alone_gives_a_table_without_rows(record_of, records_of):
     rows, summary = made(records_of(record_of(status="failed"), record_of(seed=1, status="failed")))
     assert len(summary) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -183,6 +184,39 @@ def test_a_diverged_run_keeps_finite_factors_and_its_status(short):
     outcome = short("optimizer=gd", "optimizer.step=1e300", "force=true")
     assert outcome.record["status"] == "diverged"
     assert all(np.isfinite(factor).all() for factor in read_factors(outcome.folder).values())
+
+
+def test_the_summary_tells_a_line_search_that_gave_up_from_convergence(short, caplog):
+    caplog.set_level(logging.INFO)
+    stopped = short("method=neural", "layers=9-4-2", "tol=0", "max_iter=1000").record
+    assert (stopped["status"], stopped["stop"]) == ("done", "line_search")
+    assert f"seed 0: stopped by the line search after {stopped['n_iter']} iterations, relative" in caplog.text
+    assert "done" not in caplog.text
+    caplog.clear()
+    assert short("max_iter=2000", "layers=9").record["stop"] == "converged"
+    assert "seed 0: done after" in caplog.text
+
+
+def test_a_fit_that_predicts_hidden_entries_worse_than_zeros_is_warned_of(configure, tmp_path, monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    X = rng.exponential(size=(30, 20)) * (rng.random((30, 20)) < 0.15)
+    monkeypatch.setattr(type(configure().dataset), "load", lambda self, rng: Dataset("noise", X))
+    config = configure("layers=[12,2]", "holdout=0.3", "max_iter=200", f"output={tmp_path}")
+    with run.quiet():  # as in a sweep
+        over, under = run_one(config, 0).record["layers"]
+    assert over["heldout_error"] > 1.0 > over["relative_error"]
+    [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert line.startswith(f"Held-out error {over['heldout_error']:.4f} at layer 0")
+    assert ("at layer 1" in line) == (under["heldout_error"] > 1.0)
+    assert "is above 1: the fit predicts hidden entries worse than zeros do" in line
+    assert "neural 12-2 unsupervised seed 0" in line
+
+
+@pytest.mark.parametrize("options", [[], ["holdout=0.2"]])
+def test_a_fit_that_predicts_is_not_warned_of(short, caplog, options):
+    error = short("layers=9", *options).record["metrics"]["heldout_error"]
+    assert (error is not None and error < 1.0) == bool(options)
+    assert "Held-out" not in caplog.text
 
 
 def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, monkeypatch):
