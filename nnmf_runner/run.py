@@ -148,6 +148,8 @@ def _run_claimed(
     }
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
+    if idle := idle_topics(record["layers"]):
+        log.info("%s", idle)
     if held := poor_prediction(record["layers"]):
         log.warning("%s (%s)", held, _name(config, seed))
     if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):
@@ -266,6 +268,21 @@ def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
     if not poor:
         return None
     return f"Held-out error {' and '.join(poor)} is above 1: the fit predicts hidden entries worse than zeros do."
+
+
+def idle_topics(layers: Sequence[dict[str, Any]]) -> str | None:
+    """One line on topics that no topic above is made of, or that are empty; None where all take part."""
+    idle = [layer for layer in layers if layer["unlinked_topics"]]
+    return " ".join(_idle_topics(layer, layer is layers[-1]) for layer in idle) or None
+
+
+def _idle_topics(layer: dict[str, Any], is_last: bool) -> str:
+    one = layer["unlinked_topics"] == 1
+    if is_last:
+        fault = "is empty" if one else "are empty"
+    else:
+        fault = f"{'has' if one else 'have'} no link to the layer above"
+    return f"Layer {layer['layer']}: {layer['unlinked_topics']} of {layer['rank']} topics {fault}."
 
 
 @contextmanager

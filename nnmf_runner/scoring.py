@@ -23,6 +23,7 @@ from nnmf_runner.metrics.topics import (
     top_features,
     topic_diversity,
     tree_weights,
+    unlinked_topics,
 )
 
 # Metrics of the last layer that stand for the run.
@@ -46,6 +47,7 @@ def score(
     level = label_level(config, dataset) if config.score_level is None else config.score_level
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
     held = None if entries.heldout is None else np.isfinite(entries.heldout)
+    unlinked = unlinked_topics(fit.A)
     rows = []
     for i, (rank, S) in enumerate(zip(config.layers, fit.S, strict=True)):
         row: dict[str, Any] = {"layer": i, "rank": rank, "floor": floors[i]}
@@ -57,6 +59,7 @@ def score(
             right = accuracy(S, dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
             row |= _clustering(config, fit, i, dataset.labels[dataset.level(rank)])
+        row["unlinked_topics"] = unlinked[i]
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
         row |= {f"reported_{name}": value for name, value in config.reported_values(i).items()}

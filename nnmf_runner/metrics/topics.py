@@ -1,11 +1,12 @@
 """What topics say to people: their words, how well these belong together, and which topic is below which.
 
-Topics are columns of length m, one weight a feature ("word").  Nothing here depends on the scale of a topic.
+Topics are columns of length m, one weight a feature ("word").  Nothing here depends on the scale of a topic, but for
+what is `NEGLIGIBLE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +18,8 @@ from nnmf_runner.core.linalg import Matrix, column_parts
 
 # Features by topic, best first; -1 fills up a topic that has fewer.
 Words = NDArray[np.intp]
+# Weights that are no more than this share of the largest of their factor count as zero.
+NEGLIGIBLE = 1e-12
 
 
 def top_features(topics: Matrix, n: int) -> Words:
@@ -151,6 +154,36 @@ def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
     A : ndarray of shape (k_{l-1}, k_l)
     """
     return feature_shares(A * np.maximum(topics_below, 0.0).sum(axis=0)[:, None])
+
+
+def unlinked_topics(A: Sequence[Matrix]) -> list[int | None]:
+    """Number of topics in every layer that take no part: empty ones, and those that no topic above is made of.
+
+    An empty topic has a column of zeros in its layer's factor; one without a link has a row of zeros in the next.
+
+    Parameters
+    ----------
+    A : sequence of ndarray of shape (k_{l-1}, k_l)
+
+    Returns
+    -------
+    list of int or None
+        None where the rows of the next factor are not the topics of the layer, as with pooling.
+    """
+    counts: list[int | None] = []
+    for factor, above in zip(A, [*A[1:], None], strict=True):
+        unlinked = _vanish(factor, axis=0)
+        if above is not None and len(above) != len(unlinked):
+            counts.append(None)
+            continue
+        counts.append(int((unlinked if above is None else unlinked | _vanish(above, axis=1)).sum()))
+    return counts
+
+
+def _vanish(A: Matrix, axis: int) -> NDArray[np.bool_]:
+    """Which columns (axis 0) or rows (axis 1) have negligible entries alone."""
+    largest = np.abs(A).max(axis=axis)
+    return largest <= NEGLIGIBLE * largest.max()
 
 
 def topic_shares(topics: Matrix, S: Matrix) -> Matrix:

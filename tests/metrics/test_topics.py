@@ -17,6 +17,7 @@ from nnmf_runner.metrics.topics import (
     topic_diversity,
     topic_shares,
     tree_weights,
+    unlinked_topics,
 )
 
 
@@ -151,3 +152,31 @@ def test_topics_share_the_approximation_out_whatever_the_scale(topics, rng):
 def test_negative_weights_and_empty_parents_have_no_share(topics):
     A = np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     np.testing.assert_array_equal(tree_weights(topics, A), [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+
+
+def test_topics_without_a_link_above_or_without_features_are_counted(rng):
+    A = [rng.random((12, 6)) + 0.1, rng.random((6, 4)) + 0.1, rng.random((4, 2)) - 0.5]
+    assert unlinked_topics(A) == [0, 0, 0]
+    A[1][[0, 3]] = 0.0
+    A[1][5] *= 1e-15
+    assert unlinked_topics(A) == [3, 0, 0]
+    A[0][:, [3, 4]] = 0.0  # topic 3 has no link either and counts once
+    A[2][1] = 0.0
+    assert unlinked_topics(A) == [4, 1, 0]
+    A[2][:, 1] = 0.0
+    assert unlinked_topics(A) == [4, 1, 1]
+    assert all(type(count) is int for count in unlinked_topics(A))
+
+
+def test_the_scale_of_a_factor_unlinks_no_topic(rng):
+    A = [rng.random((12, 6)), rng.random((6, 4))]
+    A[1][2] = 0.0
+    assert unlinked_topics([1e-30 * A[0], 1e30 * A[1]]) == unlinked_topics(A) == [1, 0]
+
+
+def test_factors_of_zeros_have_no_topic_that_takes_part():
+    assert unlinked_topics([np.zeros((5, 3)), np.zeros((3, 2))]) == [3, 2]
+
+
+def test_no_link_is_counted_where_rows_are_not_the_topics_below(rng):
+    assert unlinked_topics([rng.random((9, 4)), np.zeros((8, 2))]) == [None, 2]

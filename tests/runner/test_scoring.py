@@ -1,4 +1,4 @@
-"""What a record says of the layers of a fit: clusters that no scaling changes."""
+"""What a record says of the layers of a fit: clusters that no scaling changes, topics that take no part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.material import prepare
-from nnmf_runner.run import fit_factors
+from nnmf_runner.run import fit_factors, idle_topics
 from nnmf_runner.scoring import score
 
 CLUSTERING = [f"{name}{suffix}" for name in ("purity", "nmi", "ari") for suffix in ("", "_kmeans")]
@@ -63,3 +63,20 @@ def test_layers_of_a_network_are_clustered_as_well(fitted, options):
     config, material, fit = fitted("method=deep", options)
     for row in scored(config, material, fit):
         assert all(-1.0 <= row[name] <= 1.0 for name in CLUSTERING)
+
+
+def test_topics_that_take_no_part_are_recorded_and_named_in_one_line(fitted):
+    config, material, fit = fitted("method=hier")
+    assert idle_topics(scored(config, material, fit)) is None
+    A = [factor.copy() for factor in fit.A]
+    A[1][2:5], A[2][:] = 0.0, [1.0, 0.0]
+    rows = scored(config, material, replace(fit, A=A))
+    assert [row["unlinked_topics"] for row in rows] == [3, 0, 1]
+    line = idle_topics(rows)
+    assert line == "Layer 0: 3 of 9 topics have no link to the layer above. Layer 2: 1 of 2 topics is empty."
+
+
+def test_with_pooling_no_link_is_counted_but_in_the_last_layer(fitted):
+    rows = scored(*fitted("method=deep", "method.pooling=mean"))
+    assert [row["unlinked_topics"] for row in rows] == [None, None, 0]
+    assert idle_topics(rows) is None
