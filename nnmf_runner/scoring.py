@@ -13,7 +13,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.material import Entries, label_level
 from nnmf_runner.methods import Fit
 from nnmf_runner.metrics.classification import accuracy
-from nnmf_runner.metrics.clustering import agreement, direction_clusters, in_unit_topics
+from nnmf_runner.metrics.clustering import MOST_CLUSTERS, agreement, direction_clusters, in_unit_topics
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
 from nnmf_runner.metrics.recovery import topic_recovery, tree_agreement
 from nnmf_runner.metrics.topics import (
@@ -67,12 +67,14 @@ def score(
     return rows
 
 
-def _clustering(config: RunConfig, fit: Fit, level: int, labels: NDArray[np.intp]) -> dict[str, float]:
+def _clustering(config: RunConfig, fit: Fit, level: int, labels: NDArray[np.intp]) -> dict[str, float | None]:
     """Agreement of labels with the largest codes of topics of unit length, and with clusters of these codes."""
-    codes = in_unit_topics(fit.S[level], config.method.topics(fit.A, level))
-    clusters = direction_clusters(codes, len(np.unique(labels)))
-    by_kmeans = asdict(agreement(clusters, labels))
-    return asdict(agreement(codes.argmax(axis=0), labels)) | {f"{name}_kmeans": by_kmeans[name] for name in by_kmeans}
+    codes, n_classes = in_unit_topics(fit.S[level], config.method.topics(fit.A, level)), len(np.unique(labels))
+    row: dict[str, float | None] = asdict(agreement(codes.argmax(axis=0), labels))
+    by_kmeans = dict.fromkeys(row)  # None where there are too many classes
+    if n_classes <= MOST_CLUSTERS:
+        by_kmeans = asdict(agreement(direction_clusters(codes, n_classes), labels))
+    return row | {f"{name}_kmeans": value for name, value in by_kmeans.items()}
 
 
 def _topic_cosine(config: RunConfig, dataset: Dataset, fit: Fit, level: int) -> float | None:

@@ -18,8 +18,11 @@ Labels = NDArray[np.intp]
 SEED = 0
 RESTARTS = 10
 MOST_ITERATIONS = 100
-# Centroids are fitted to no more samples than these, which bounds the time.
+# What bounds the time: centroids are fitted to no more samples than these, from fewer starts where all of them need
+# more products an iteration than those, and more clusters are not worth the wait.
 MOST_SAMPLES = 10_000
+MOST_PRODUCTS = 2_000_000_000
+MOST_CLUSTERS = 1000
 # Directions that agree to these decimals are one: rounding must not tell samples or restarts apart.
 DECIMALS = 12
 
@@ -65,8 +68,8 @@ def in_unit_topics(S: Matrix, topics: Matrix) -> Matrix:
 def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
     """Clusters of the columns by k-means on their directions, shape (n,).
 
-    The best of `RESTARTS` starts counts, on at most `MOST_SAMPLES` columns drawn by a fixed seed; then every column
-    joins the nearest centroid.  Columns are scaled to unit length, zeros stay.
+    The best of `RESTARTS` starts counts (of fewer for large problems), on at most `MOST_SAMPLES` columns drawn by a
+    fixed seed; then every column joins the nearest centroid.  Columns are scaled to unit length, zeros stay.
 
     Parameters
     ----------
@@ -85,10 +88,10 @@ def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
     sample = points if few else points[np.sort(rng.choice(len(points), MOST_SAMPLES, replace=False))]
     n_clusters = min(n_clusters, len(np.unique(sample, axis=0)))
     best, least = sample[:1], np.inf
-    for _ in range(RESTARTS):
+    for _ in range(max(1, min(RESTARTS, MOST_PRODUCTS // (sample.size * n_clusters)))):
         centroids = _centroids(sample, n_clusters, rng)
         distortion = float((vq(sample, centroids)[1] ** 2).sum())
-        if distortion < least * (1.0 - 1e-9):
+        if distortion < least * (1.0 - 1e-9):  # by more than rounding
             best, least = centroids, distortion
     return vq(points, best)[0].astype(np.intp)
 

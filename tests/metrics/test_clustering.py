@@ -132,6 +132,16 @@ def test_of_many_samples_those_not_drawn_join_the_nearest_centroid(rng, monkeypa
     assert agreement(clusters, classes).ari == 1.0
 
 
+@pytest.mark.parametrize(("products", "starts"), [(10**9, 10), (7 * 60 * 3 * 2, 7), (1, 1)])
+def test_large_problems_have_fewer_starts(rng, monkeypatch, products, starts):
+    codes, classes = codes_of(SHARED, 30, rng)
+    made, start = [], clustering._centroids
+    monkeypatch.setattr(clustering, "_centroids", lambda *given: made.append(1) or start(*given))
+    monkeypatch.setattr(clustering, "MOST_PRODUCTS", products)
+    assert agreement(direction_clusters(codes, 2), classes).ari == 1.0
+    assert len(made) == starts
+
+
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nnmf_runner import scoring
 from nnmf_runner.material import prepare
 from nnmf_runner.run import fit_factors, idle_topics
 from nnmf_runner.scoring import score
@@ -56,6 +57,14 @@ def test_data_without_labels_have_no_agreement(fitted):
     config, material, fit = fitted("method=hier")
     bare = replace(material, dataset=replace(material.dataset, labels=[]))
     assert not set(CLUSTERING) & set(scored(config, bare, fit)[0])
+
+
+def test_too_many_classes_have_no_clusters(fitted, monkeypatch):
+    monkeypatch.setattr(scoring, "MOST_CLUSTERS", 3)
+    nine, four, two = scored(*fitted("method=hier"))
+    for name in ("purity", "nmi", "ari"):
+        assert all(row[name] is not None for row in (nine, four, two))
+        assert [row[f"{name}_kmeans"] is None for row in (nine, four, two)] == [True, True, False]
 
 
 @pytest.mark.parametrize("options", ["method.pooling=mean", "method.activation=log1p"])
