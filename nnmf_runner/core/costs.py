@@ -54,10 +54,13 @@ class Cost(Protocol):
     ----------
     takes_sparse : bool
         Whether no matrix of the data's shape is formed.
+    unit_columns : bool
+        Whether the columns of every A count as of unit length, since the cost depends on the scale of the codes.
     """
 
     name: ClassVar[str]
     takes_sparse: ClassVar[bool]
+    unit_columns: ClassVar[bool]
 
     def check(self, n_layers: int) -> None:
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
@@ -79,6 +82,7 @@ class Squared:
     """What costs of squared residuals share."""
 
     takes_sparse: ClassVar[bool] = True
+    unit_columns: ClassVar[bool] = False
 
     def check(self, n_layers: int) -> None:
         """Fits any number of layers."""
@@ -96,8 +100,50 @@ class Squared:
         return BetaDivergence(2.0, mask)
 
 
+class Levels(Squared):
+    """What costs share that weigh the approximation of the data at every level."""
+
+    def level_weights(self, n_layers: int) -> list[float]:
+        """``w_0, ..., w_L``."""
+        raise NotImplementedError
+
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative, see `Cost.evaluate`; the levels share both readings of the data."""
+        first, depth = layers[0], len(layers)
+        weights = self.level_weights(depth)
+        value = sum(layer.share * layer.penalty() for layer in layers)
+        right: Matrix | None = None
+        pairs: list[Pair] = []
+        direct: list[Matrix | None] = [None] * depth
+        dS = _by_penalties(layers, weights[0])
+        for level, weight in enumerate(weights):
+            if not weight:
+                continue
+            below = layers[: level + 1]
+            upper = _upper(below)
+            approximated = first.gram_product(upper[0])
+            value += weight * (squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(approximated, upper[0]))
+            weighted = 2.0 * weight * upper[0]
+            right = -weighted if right is None else right - weighted
+            pairs.append((weighted, upper[0]))
+            if level:  # the first codes minimise their own term
+                by_factors, by_codes = _through_upper(below, upper, 2.0 * weight * (approximated - first.cross))
+                direct[: level + 1] = map(plus, direct, by_factors)
+                dS[level] = plus(dS[level], by_codes)
+        return Derivative(value, [right, *[None] * (depth - 1)], [pairs, *([] for _ in layers[1:])], direct, dS)
+
+
+def _by_penalties(layers: list[Layer], first_weight: float) -> list[Matrix | None]:
+    """Derivatives of the penalties by the codes of every layer, less what the first codes have minimised already."""
+    counted = [layers[0].share - first_weight, *(layer.share for layer in layers[1:])]
+    return [
+        share * layer.penalty_gradient() if layer.is_penalised and share else None
+        for layer, share in zip(layers, counted, strict=True)
+    ]
+
+
 @dataclass
-class Reconstruction(Squared):
+class Reconstruction(Levels):
     """``||X - A_0 A_1 ... A_L S_L||^2``.
 
     References
@@ -107,25 +153,64 @@ class Reconstruction(Squared):
 
     name: ClassVar[str] = "reconstruction"
 
-    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
-        """Value and derivative, see `Cost.evaluate`."""
-        first, upper = layers[0], _upper(layers)
-        approximated = first.gram_product(upper[0])
-        value = squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(approximated, upper[0])
-        value += sum(layer.share * layer.penalty() for layer in layers)
-        others: list[Matrix | None] = [None] * (len(layers) - 1)
-        direct, dS = _through_upper(layers, upper, 2.0 * (approximated - first.cross))
-        # The codes of one layer minimise the cost itself, with its penalty: nothing to propagate.
-        by_codes = _with_penalties(layers, dS) if others else [*others, None]
-        pairs = [[(2.0 * upper[0], upper[0])], *([] for _ in others)]
-        return Derivative(value, [-2.0 * upper[0], *others], pairs, direct, by_codes)
+    def level_weights(self, n_layers: int) -> list[float]:
+        """The last level alone counts."""
+        return [*[0.0] * (n_layers - 1), 1.0]
 
 
-def _with_penalties(layers: list[Layer], dS: Matrix) -> list[Matrix | None]:
-    """Derivatives by the codes of every layer: those of the penalties, and `dS` for the last."""
-    by_codes = [layer.share * layer.penalty_gradient() if layer.is_penalised else None for layer in layers]
-    by_codes[-1] = dS if by_codes[-1] is None else by_codes[-1] + dS
-    return by_codes
+@dataclass
+class LayerWeights:
+    """A weight for every layer.
+
+    Parameters
+    ----------
+    weights : list of float
+        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its layer's term off.
+    """
+
+    weights: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for i, weight in enumerate(self.weights):
+            check_number(weight, f"cost.weights[{i}]", low=0.0)
+        if self.weights and not any(self.weights):
+            raise InputError(f"cost.weights={list(self.weights)} has no positive entry. Expected at least one.")
+
+    def check(self, n_layers: int) -> None:
+        """Refuse another number of weights than of layers, see `Cost.check`."""
+        if self.weights and len(self.weights) != n_layers:
+            raise InputError(
+                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected {n_layers}, one per "
+                "layer, or none for a weight of one each."
+            )
+
+    def level_weights(self, n_layers: int) -> list[float]:
+        """The weight of every layer."""
+        self.check(n_layers)
+        return list(self.weights) or [1.0] * n_layers
+
+
+@dataclass
+class Multilevel(LayerWeights, Levels):
+    """``sum_l w_l ||X - A_0 A_1 ... A_l S_l||^2``: every level approximates the data, not the last one alone.
+
+    The reconstruction cost is that of the weights ``0, ..., 0, 1``: nothing holds the lower layers there.  Where all
+    codes of a layer change their scale and its factor makes up for it, the cost stays the same.
+
+    Parameters
+    ----------
+    weights : list of float
+        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its level off.
+
+    References
+    ----------
+    P. De Handschutter and N. Gillis, "A consistent and flexible framework for deep matrix factorizations", Pattern
+    Recognition 134, 2023, for the data-centric loss; J. Vendrow, J. Haddock and D. Needell, "Neural nonnegative
+    CP decomposition for hierarchical tensor analysis", Asilomar 2021, for the sum over levels where the codes are
+    least-squares solutions.
+    """
+
+    name: ClassVar[str] = "multilevel"
 
 
 def _upper(layers: list[Layer]) -> list[Matrix]:
@@ -145,14 +230,25 @@ def _through_upper(layers: list[Layer], upper: list[Matrix], derivative: Matrix)
     return direct, derivative
 
 
+def plus(left: Matrix | None, right: Matrix | None) -> Matrix | None:
+    """Sum of two derivatives of which either may be None for zero."""
+    if left is None:
+        return right
+    return left if right is None else left + right
+
+
 @dataclass
-class Energy(Squared):
-    """``w_0 ||X - A_0 S_0||^2 + sum_l w_l ||S_{l-1} - A_l S_l||^2``.
+class Energy(LayerWeights, Squared):
+    """``w_0 ||X - A_0 S_0||^2 + sum_l w_l ||S_{l-1} - A_l S_l||^2``, the columns of every A of unit length.
+
+    The publication sums the same terms without fixing a scale.  There the sum has no useful minimum with several
+    layers: when A_0 grows, S_0 shrinks and with it every later term, whatever these approximate.  With columns of
+    unit length the codes keep the scale of the data, and the scale of a given A does not matter.
 
     Parameters
     ----------
     weights : list of float
-        ``w_0, w_1, ...``; layers beyond the list have weight one.
+        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its layer's term off.
 
     References
     ----------
@@ -160,29 +256,15 @@ class Energy(Squared):
     """
 
     name: ClassVar[str] = "energy"
-    weights: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for i, weight in enumerate(self.weights):
-            check_number(weight, f"cost.weights[{i}]", low=0.0)
-
-    def check(self, n_layers: int) -> None:
-        """Refuse more weights than layers, see `Cost.check`."""
-        if len(self.weights) > n_layers:
-            raise InputError(
-                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected at most {n_layers}, "
-                "one a layer."
-            )
+    unit_columns: ClassVar[bool] = True
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`."""
-        self.check(len(layers))
-        weights = [*self.weights, *[1.0] * (len(layers) - len(self.weights))]
         value, norm = 0.0, squared_norm
         right: list[Matrix | None] = []
         pairs: list[list[Pair]] = []
         dS: list[Matrix | None] = []
-        for layer, weight in zip(layers, weights, strict=True):
+        for layer, weight in zip(layers, self.level_weights(len(layers)), strict=True):
             S = layer.S
             residual = norm - 2.0 * inner(layer.cross, S) + inner(layer.gram_product(S), S)
             value += weight * (residual + layer.penalty())
@@ -206,6 +288,7 @@ class KullbackLeibler:
 
     name: ClassVar[str] = "kl"
     takes_sparse: ClassVar[bool] = False
+    unit_columns: ClassVar[bool] = False
     _smallest = SMALLEST
 
     def check(self, n_layers: int) -> None:
@@ -235,7 +318,9 @@ class KullbackLeibler:
         direct, dS = _through_upper(layers, upper, first.A.T @ dV)
         direct[0] = dV @ upper[0].T
         value = 2.0 * divergence.value(X, V) + sum(layer.share * layer.penalty() for layer in layers)
-        return Derivative(value, [None] * len(layers), [[] for _ in layers], direct, _with_penalties(layers, dS))
+        by_codes = _by_penalties(layers, 0.0)
+        by_codes[-1] = plus(by_codes[-1], dS)
+        return Derivative(value, [None] * len(layers), [[] for _ in layers], direct, by_codes)
 
 
 def label_map(S: Matrix, Y: Matrix) -> Matrix:
@@ -356,5 +441,5 @@ class Labels:
         return self.weight / float(self.known.sum())
 
 
-COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy, KullbackLeibler)}
+COSTS: dict[str, type] = {cost.name: cost for cost in (Multilevel, Reconstruction, Energy, KullbackLeibler)}
 LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

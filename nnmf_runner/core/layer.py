@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
-from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot
+from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 
 # U, V for a term ``A U V^T`` of a derivative with respect to A.
@@ -63,8 +63,8 @@ class Layer:
         The codes, ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``.
     gram, cross : ndarray of shape (k, k) and (k, n)
         ``A^T A`` and ``A^T inputs``; with missing entries there is one Gram matrix a column, (n, k, k).
-    unit : ndarray of shape (k, 1), or (k, n) with missing entries
-        Units of the variables in which `systems` is scaled.
+    problem : ScaledProblem
+        The least-squares problem in the units of `systems`.
     systems : PassiveSystems
         The linear systems on the passive sets; hand them to the next `forward` as a warm start.
     shrinkage : Shrinkage
@@ -75,7 +75,7 @@ class Layer:
     S: Matrix
     gram: Matrix
     cross: Matrix
-    unit: Matrix
+    problem: ScaledProblem
     systems: PassiveSystems
     shrinkage: Shrinkage = NO_SHRINKAGE
 
@@ -139,14 +139,15 @@ class Layer:
         Notes
         -----
         The derivative exists where no variable is zero together with its multiplier.  At such a kink this is
-        the derivative for the passive set that the solver returned.
+        the derivative for the smaller passive set, without that variable, wherever the solver began.
 
         References
         ----------
         T. Will et al., "Neural nonnegative matrix factorization for hierarchical multilayer topic modeling",
         arXiv:2303.00058, section 2; X. Sun, N. M. Nasrabadi and T. D. Tran, arXiv:1701.08349, with a penalty.
         """
-        return self.unit * self.systems.solve(self.unit * dS)
+        unit = self.problem.unit
+        return unit * settled(self.problem, self.S / unit, self.systems).solve(unit * dS)
 
 
 @dataclass
@@ -212,7 +213,7 @@ def forward(
         penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
     problem = ScaledProblem(*penalised) if mask is None else ColumnProblem(*penalised)
     solution = pivot(problem, warm)
-    solved = (A, inputs, problem.unit * solution.S, gram, cross, problem.unit, solution.systems, shrinkage)
+    solved = (A, inputs, problem.unit * solution.S, gram, cross, problem, solution.systems, shrinkage)
     return Layer(*solved) if mask is None else MaskedLayer(*solved, mask)
 
 

@@ -8,14 +8,14 @@ done for a part of the columns at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from nnmf_runner.core.costs import Cost, Derivative, Labels, label_map
+from nnmf_runner.core.costs import Cost, Derivative, Labels, label_map, plus
 from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty
@@ -32,15 +32,15 @@ class Part:
         Where they stand in their block.
     columns : slice or ndarray of int
         Which of the data they are.
-    known : ndarray of int
-        Which of them are labelled, counted from the first of them.
+    known : dict of int to ndarray of int
+        By the layer that labels supervise, which columns they are known of, counted from the first of the part.
     warm : list of PassiveSystems or None
         The systems that their last evaluation ended with.
     """
 
     within: slice
     columns: slice | Index
-    known: Index
+    known: dict[int, Index]
     warm: list[PassiveSystems] | None = None
 
 
@@ -97,7 +97,7 @@ class Network:
     """The relative cost of Neural NMF as a function of the factors alone.
 
     The variables are ``A_0, ..., A_L``, nonnegative; where penalties are learnt, the `l1` of every layer, of shape
-    (k_l, 1); and where the labels' map is learnt, B, free of sign.
+    (k_l, 1); and for every layer whose label map is learnt, B, free of sign.
 
     Parameters
     ----------
@@ -105,12 +105,17 @@ class Network:
         Zero where an entry is missing.
     cost : Cost
     labels : Labels, optional
+        Those that the last layer's codes predict.
     mask : ndarray of bool, shape (m, n), optional
         True where an entry of dense X is known.
     terms : Terms
+    lower_labels : mapping of int to Labels, optional
+        Those that the codes of lower layers predict, by the layer.
 
     Attributes
     ----------
+    labels : dict of int to Labels
+        By the layer that they supervise, in ascending order; -1 is the last one.
     norm : float
         The unit of the cost, ``||X||^2`` for squared residuals.
 
@@ -120,35 +125,45 @@ class Network:
     """
 
     def __init__(
-        self, X: Any, cost: Cost, labels: Labels | None = None, *, mask: Mask | None = None, terms: Terms | None = None
+        self,
+        X: Any,
+        cost: Cost,
+        labels: Labels | None = None,
+        *,
+        mask: Mask | None = None,
+        terms: Terms | None = None,
+        lower_labels: Mapping[int, Labels] | None = None,
     ) -> None:
         self.X, self.mask = X, mask
-        self.cost, self.labels, self.terms = cost.of(X), labels, terms or Terms()
+        self.cost, self.terms = cost.of(X), terms or Terms()
+        self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
+        self._unit_columns = self.terms.unit_columns or cost.unit_columns
         self.norm = cost.unit(X)
         self.everything = self._block(slice(None), X.shape[1])
         self._columns = X  # that blocks are taken from
-        self._last_codes: Matrix = np.empty((0, X.shape[1]))
+        self._last_codes: dict[int, Matrix] = {}
 
     @property
-    def learns_map(self) -> bool:
-        """Whether the last variable is the label map B."""
-        return self.labels is not None and self.labels.learn_map
+    def learnt(self) -> list[int]:
+        """Layers whose label map is a variable, in the order of these variables, which stand last."""
+        return [layer for layer, labels in self.labels.items() if labels.learn_map]
 
-    def split(self, variables: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix], Matrix | None]:
-        """The variables as factors, learnt penalties and label map."""
-        rest, B = (list(variables[:-1]), variables[-1]) if self.learns_map else (list(variables), None)
-        n_layers = len(rest) // 2 if self.terms.learn_l1 else len(rest)
-        return rest[:n_layers], rest[n_layers:], B
+    def split(self, variables: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix], dict[int, Matrix]]:
+        """The variables as factors, learnt penalties and learnt label maps by their layer."""
+        end = len(variables) - len(self.learnt)
+        n_layers = end // 2 if self.terms.learn_l1 else end
+        maps = dict(zip(self.learnt, variables[end:], strict=True))
+        return list(variables[:n_layers]), list(variables[n_layers:end]), maps
 
     def nonnegative(self, variables: Sequence[Matrix]) -> list[bool]:
         """Which of the variables must not be negative."""
-        factors, l1, B = self.split(variables)
-        return [not self.terms.free] * len(factors) + [True] * len(l1) + [False] * (B is not None)
+        factors, l1, maps = self.split(variables)
+        return [not self.terms.free] * len(factors) + [True] * len(l1) + [False] * len(maps)
 
     def factors(self, variables: Sequence[Matrix]) -> list[Matrix]:
         """The factors that the variables stand for."""
         A = self.split(variables)[0]
-        return [factor / _length(factor) for factor in A] if self.terms.unit_columns else A
+        return [factor / _length(factor) for factor in A] if self._unit_columns else A
 
     def shrinkage(self, variables: Sequence[Matrix]) -> Sequence[Shrinkage]:
         """The penalty on the codes of every layer; none where the sequence is empty."""
@@ -170,7 +185,7 @@ class Network:
         return Block(which, size, [self._part(*both) for both in zip(parts(size), of_data, strict=True)])
 
     def _part(self, within: slice, which: slice | Index) -> Part:
-        known = np.flatnonzero(self.labels.known[which]) if self.labels else np.empty(0, np.intp)
+        known = {layer: np.flatnonzero(labels.known[which]) for layer, labels in self.labels.items()}
         return Part(within, which, known)
 
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
@@ -189,18 +204,19 @@ class Network:
         Evaluation
         """
         block = block or self.everything
-        given, _, B = self.split(variables)
+        given, _, maps = self.split(variables)
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
         whole = block is self.everything
         X = self.X if whole else self._columns[:, block.columns]
         unit = (self.norm if whole else self.cost.unit(X)) / block.size  # of the cost, for a column
         total = _Total(len(variables), cross_product(A[0], X))  # the first reading
-        self._add_parts(total, block, A, X, unit, shrinkage, B)
+        self._add_parts(total, block, A, X, unit, shrinkage, maps)
         if total.small is not None:
             total.add(0, X @ total.products.T, 1.0 / self.norm)  # the second
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
         self._add_penalties(total, A, block.size / self.X.shape[1])
-        return Evaluation(total.value, self._by_given(given, A, total.gradients))
+        gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, total.gradients, strict=True)]
+        return Evaluation(total.value, self._by_given(given, A, gradients))
 
     def _add_parts(
         self,
@@ -210,23 +226,25 @@ class Network:
         X: Any,
         unit: float,
         shrinkage: Sequence[Shrinkage],
-        B: Matrix | None,
+        maps: dict[int, Matrix],
     ) -> None:
         """Add what lies between the two readings of the data, part by part."""
         solved: Iterable[tuple[Part, list[Layer]]] = (
             (part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts
         )  # one part at a time is in the memory,
-        if self.labels and B is None:
+        if eliminated := [layer for layer in self.labels if layer not in maps]:
             solved = list(solved)  # unless the best map needs the codes of all
-            B = self._best_map(self.labels, solved)
+            maps = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
         for part, layers in solved:
-            self._add_part(total, unit, part, layers, B)
+            self._add_part(total, unit, part, layers, maps)
 
-    def _add_part(self, total: _Total, unit: float, part: Part, layers: list[Layer], B: Matrix | None) -> None:
+    def _add_part(
+        self, total: _Total, unit: float, part: Part, layers: list[Layer], maps: Mapping[int, Matrix]
+    ) -> None:
         term = self.cost.evaluate(layers, unit * layers[0].S.shape[1])
         total.value += term.value / self.norm
-        if self.labels and B is not None:
-            self._add_labels(total, term, self.labels, layers[-1].S, part, B)
+        for supervised in self.labels:
+            self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
         back = backward(layers, term, read_first=self.mask is not None)
         if back.reading is not None:
             total.add_reading(part.within, back.reading)
@@ -257,16 +275,17 @@ class Network:
                 layer.systems.release()
         return codes
 
-    def _add_labels(self, total: _Total, term: Derivative, labels: Labels, S: Matrix, part: Part, B: Matrix) -> None:
-        """Add the weighted label cost of a part; it enters the derivative by the last codes, zero where unknown."""
-        Y = labels.Y[:, part.columns][:, part.known]
-        found = labels.cost.evaluate(S[:, part.known], Y, B)
+    def _add_labels(self, total: _Total, term: Derivative, layer: int, S: Matrix, part: Part, B: Matrix) -> None:
+        """Add a layer's weighted label cost over a part; it enters the derivative by its codes, zero where unknown."""
+        labels, known = self.labels[layer], part.known[layer]
+        Y = labels.Y[:, part.columns][:, known]
+        found = labels.cost.evaluate(S[:, known], Y, B)
         total.value += labels.scale * found.value
-        if self.learns_map:
-            total.add(-1, found.dB, labels.scale)
-        dS = np.zeros_like(S) if term.dS[-1] is None else term.dS[-1]
-        dS[:, part.known] += self.norm * labels.scale * found.dS
-        term.dS[-1] = dS
+        if labels.learn_map:
+            total.add(self.learnt.index(layer) - len(self.learnt), found.dB, labels.scale)
+        dS = np.zeros_like(S) if (of_data := term.dS[layer]) is None else of_data
+        dS[:, known] += self.norm * labels.scale * found.dS
+        term.dS[layer] = dS
 
     def _add_penalties(self, total: _Total, A: Sequence[Matrix], share: float) -> None:
         """Add the `share` of the penalties on A that a block has."""
@@ -276,19 +295,20 @@ class Network:
 
     def _by_given(self, given: Sequence[Matrix], A: Sequence[Matrix], gradients: list[Matrix]) -> list[Matrix]:
         """From gradients by the factors to those by the variables that give them."""
-        if self.terms.unit_columns:
+        if self._unit_columns:
             directions = zip(given, A, gradients, strict=False)
             gradients[: len(A)] = [_of_direction(*factor) for factor in directions]
         return gradients
 
-    def _best_map(self, labels: Labels, solved: Sequence[tuple[Part, list[Layer]]]) -> Matrix:
-        """The label map that predicts best from the newest codes."""
-        rank = len(solved[0][1][-1].S)
-        if len(self._last_codes) != rank:
-            self._last_codes = np.zeros((rank, self.X.shape[1]))
+    def _best_map(self, layer: int, solved: Sequence[tuple[Part, list[Layer]]]) -> Matrix:
+        """The map that predicts a layer's labels best from its newest codes."""
+        labels, rank = self.labels[layer], len(solved[0][1][layer].S)
+        if len(self._last_codes.get(layer, ())) != rank:
+            self._last_codes[layer] = np.zeros((rank, self.X.shape[1]))
+        codes = self._last_codes[layer]
         for part, layers in solved:
-            self._last_codes[:, part.columns] = layers[-1].S
-        return label_map(self._last_codes[:, labels.known], labels.Y[:, labels.known])
+            codes[:, part.columns] = layers[layer].S
+        return label_map(codes[:, labels.known], labels.Y[:, labels.known])
 
 
 class _Total:
@@ -364,7 +384,7 @@ def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Back
     reading = None
     for i in reversed(range(len(layers))):
         layer, right = layers[i], part.right[i]
-        dS, V = _add(part.dS[i], from_above), None
+        dS, V = plus(part.dS[i], from_above), None
         from_above = None
         if dS is not None:
             V = layer.adjoint(dS)  # (k_l, n)
@@ -373,14 +393,7 @@ def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Back
         if right is None and V is None:
             continue
         if i or read_first:
-            gradients[i] = _add(gradients[i], layer.derivative(right, part.pairs[i], V))
+            gradients[i] = plus(gradients[i], layer.derivative(right, part.pairs[i], V))
         else:
             reading = layer.reading(right, part.pairs[0], V)
     return Backward(gradients, adjoints, reading)
-
-
-def _add(left: Matrix | None, right: Matrix | None) -> Matrix | None:
-    """Sum of two matrices of which either may be None for zero."""
-    if left is None:
-        return right
-    return left if right is None else left + right

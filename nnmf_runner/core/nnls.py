@@ -24,7 +24,7 @@ from scipy import optimize, sparse
 
 from nnmf_runner.core.checks import InputError, check_finite
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product
-from nnmf_runner.core.systems import AmendedSystems, ColumnSystems, PassiveSystems
+from nnmf_runner.core.systems import ColumnSystems, PassiveSystems
 
 # A variable enters the passive set only for a multiplier below -PIVOT_TOLERANCE times the scale of its column.
 PIVOT_TOLERANCE = 1e-10
@@ -38,6 +38,8 @@ PATIENCE = 3
 # Rounds of pivoting.  The backup rule ends, but in the worst case only after exponentially many; columns that
 # are left then (seen on Hilbert matrices alone) go to scipy's active-set solver.
 MAX_ITER = 200
+# A passive variable of at most this share of the largest in its column is zero but for rounding, and made active.
+NEGLIGIBLE = 1e-12
 # Up to this share of columns solved again, the systems of the first round serve for the others.
 AMENDED_SHARE = 0.5
 
@@ -281,8 +283,23 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
         S[:, columns] = _active_set(_of_columns(gram, columns), problem.cross[:, columns])
         passive[:, columns] = S[:, columns] > 0
     elif sum(len(changed) for changed, _ in rounds) <= AMENDED_SHARE * n:
-        return Pivoted(S, AmendedSystems(passive, systems, rounds), n_iter)
+        return Pivoted(S, systems.amended(passive, rounds), n_iter)
     return Pivoted(S, problem.systems(passive).factor(gram), n_iter)
+
+
+def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> PassiveSystems:
+    """The systems of a solution S (in scaled variables) without passive variables of NEGLIGIBLE size.
+
+    At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
+    which of them is met depends on where the search began.  The derivative through the solution must not.
+    """
+    negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
+    columns = np.flatnonzero(negligible.any(axis=0))
+    if not len(columns):
+        return systems
+    passive = systems.passive & ~negligible
+    on_fewer = problem.systems(passive[:, columns]).factor(_of_columns(problem.gram, columns))
+    return systems.amended(passive, [(columns, on_fewer)])
 
 
 def _active_set(gram: Matrix, cross: Matrix) -> Matrix:

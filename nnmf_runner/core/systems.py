@@ -60,6 +60,10 @@ class PassiveSystems:
         self._stacks.forget()
         return self
 
+    def amended(self, passive: Mask, rounds: list[tuple[Index, PassiveSystems]]) -> PassiveSystems:
+        """These systems where those of some columns have changed, see `AmendedSystems`."""
+        return AmendedSystems(passive, self, rounds)
+
     def release(self) -> None:
         """Keep no more than the next `factor` can use; until then nothing can be solved."""
         self._gathered, self._inverses = None, np.empty(0)
@@ -122,7 +126,7 @@ class AmendedSystems(PassiveSystems):
     first : PassiveSystems
         Of all columns.
     rounds : list of (ndarray of int, PassiveSystems)
-        Columns and their new systems; a later round holds columns of the one before it.
+        Columns and their new systems; the last round that holds a column counts.
     """
 
     def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
@@ -132,6 +136,10 @@ class AmendedSystems(PassiveSystems):
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Systems on the present passive sets for another ``G``."""
         return self._renew(self.passive).factor(gram)
+
+    def amended(self, passive: Mask, rounds: list[tuple[Index, PassiveSystems]]) -> PassiveSystems:
+        """The same with more rounds, see `PassiveSystems.amended`."""
+        return AmendedSystems(passive, self._first, [*self._rounds, *rounds])
 
     def release(self) -> None:
         """Keep the passive sets, see `PassiveSystems.release`."""

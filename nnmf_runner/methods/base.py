@@ -86,10 +86,13 @@ class Problem:
     X : ndarray or sparse matrix of shape (m, n)
         Nonnegative data, columns are samples; zero where an entry is missing.
     labels : Labels or None
+        What is known of the classes that the codes of the last layer are to predict.
     cost : Cost
     mask : ndarray of bool, shape (m, n), or None
         True where an entry of dense X is known; None where all are.
     regularisation : Regularisation
+    lower_labels : dict of int to Labels
+        The same for lower layers, by the layer; empty for methods that do not supervise them.
     """
 
     X: Any
@@ -97,6 +100,7 @@ class Problem:
     cost: Cost = field(default_factory=Reconstruction)
     mask: Mask | None = None
     regularisation: Regularisation = field(default_factory=Regularisation)
+    lower_labels: dict[int, Labels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ class Fit:
     stop : Stop
     parameters : dict of ndarray
         What else the method needs to encode new data, by name.
+    lower_maps : dict of int to ndarray of shape (c_l, k_l)
+        Label maps of lower layers, by the layer, where labels were known for them.
     """
 
     A: list[Matrix]
@@ -144,6 +150,12 @@ class Fit:
     history: History
     stop: Stop
     parameters: dict[str, Matrix] = field(default_factory=dict)
+    lower_maps: dict[int, Matrix] = field(default_factory=dict)
+
+    @property
+    def maps(self) -> dict[int, Matrix]:
+        """The label map of every supervised layer, by the layer."""
+        return self.lower_maps | ({} if self.B is None else {len(self.A) - 1: self.B})
 
 
 class Method:

@@ -30,7 +30,7 @@ class Neural(Method):
     """
 
     name: ClassVar[str] = "neural"
-    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy", "kl")
+    costs: ClassVar[tuple[str, ...]] = ("multilevel", "reconstruction", "energy", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
 
@@ -63,24 +63,27 @@ class Neural(Method):
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""
-        start, labels = list(plan.start), problem.labels
+        start = list(plan.start)
         if problem.regularisation.is_active:  # begin with the scale shared equally
             unit = factor_unit(squared_norm(problem.X), len(start) + 1)
             start = [factor * (unit / np.linalg.norm(factor)) for factor in start]
         terms = self.terms(problem, start)
-        network = Network(problem.X, problem.cost, labels, mask=problem.mask, terms=terms)
+        network = Network(
+            problem.X, problem.cost, problem.labels, mask=problem.mask, terms=terms, lower_labels=problem.lower_labels
+        )
         variables = [*start, *self.first_l1(terms, start)]
-        if labels is not None and labels.learn_map:
-            variables.append(_best_map(network.codes(start, terms.on_S)[-1], labels))
+        if network.learnt:
+            S = network.codes(start, terms.on_S)
+            variables += [_best_map(S[layer], network.labels[layer]) for layer in network.learnt]
         monitor = Monitor(plan.rule)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
         A, on_S = network.factors(variables), network.shrinkage(variables)
         S = network.codes(A, on_S)
-        B = None
-        if labels is not None:
-            B = network.split(variables)[2] if labels.learn_map else _best_map(S[-1], labels)
+        maps = {layer: _best_map(S[layer], labels) for layer, labels in network.labels.items()}
+        maps |= network.split(variables)[2]
+        B = maps.pop(-1, None)
         assert monitor.stop is not None
-        return Fit(A, S, B, monitor.history, monitor.stop, loss_parameters(BetaDivergence(), on_S, A))
+        return Fit(A, S, B, monitor.history, monitor.stop, loss_parameters(BetaDivergence(), on_S, A), maps)
 
     def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
         """What the network has besides cost and labels: the penalties, that on the codes in the last layer.
@@ -105,5 +108,5 @@ class Neural(Method):
 
 
 def _best_map(S: Matrix, labels: Labels) -> Matrix:
-    """The label map that predicts best from the last codes, shape (c, k_L)."""
+    """The label map that predicts best from a layer's codes, shape (c, k_l)."""
     return label_map(S[:, labels.known], labels.Y[:, labels.known])

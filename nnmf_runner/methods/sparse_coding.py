@@ -47,7 +47,7 @@ class SparseCoding(Neural):
     """
 
     name: ClassVar[str] = "sparse_coding"
-    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "energy")
+    costs: ClassVar[tuple[str, ...]] = ("reconstruction", "multilevel", "energy")
     penalty: Any = 0.01
     free: bool = False
     learn_penalty: bool = False

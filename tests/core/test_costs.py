@@ -10,6 +10,7 @@ from nnmf_runner.core.costs import (
     Energy,
     KullbackLeibler,
     Labels,
+    Multilevel,
     SquaredLabels,
     label_map,
 )
@@ -93,7 +94,7 @@ def test_kl_of_one_layer_is_its_divergence(rng):
     assert value == pytest.approx(np.sum(X * np.log(X / V) - X + V) / X.sum(), rel=1e-10)
 
 
-@pytest.mark.parametrize("cost", ["reconstruction", "energy"])
+@pytest.mark.parametrize("cost", ["multilevel", "reconstruction", "energy"])
 def test_costs_of_one_layer_are_its_squared_error(cost, rng):
     X, A = rng.random((8, 10)), rng.random((8, 3))
     layers = solve_layers([A], X)
@@ -101,22 +102,23 @@ def test_costs_of_one_layer_are_its_squared_error(cost, rng):
     assert value == pytest.approx(np.linalg.norm(X - A @ layers[0].S) ** 2, rel=1e-10)
 
 
-def test_energy_weights_missing_at_the_end_are_one(rng):
+@pytest.mark.parametrize("cost", [Energy, Multilevel])
+def test_weights_are_one_each_by_default(cost, rng):
     X = rng.random((8, 10))
     layers = solve_layers([rng.random((8, 4)), rng.random((4, 2))], X)
-    short, full = (Energy(weights).evaluate(layers, np.sum(X**2)).value for weights in ([3.0], [3.0, 1.0]))
-    assert short == full
+    empty, full = (cost(weights).evaluate(layers, np.sum(X**2)).value for weights in ([], [1.0, 1.0]))
+    assert empty == full
 
 
-def test_energy_refuses_a_negative_weight():
+@pytest.mark.parametrize("cost", [Energy, Multilevel])
+def test_weights_that_are_not_acceptable_are_refused(cost):
     with pytest.raises(InputError, match=r"cost\.weights\[1\]=-1\.0 is not valid"):
-        Energy([1.0, -1.0])
-
-
-def test_energy_refuses_more_weights_than_layers(rng):
-    layers = solve_layers([rng.random((8, 3))], rng.random((8, 10)))
-    with pytest.raises(InputError, match=r"cost\.weights=\[1\.0, 2\.0\] has 2 entries, expected at most 1"):
-        Energy([1.0, 2.0]).evaluate(layers, 1.0)
+        cost([1.0, -1.0])
+    with pytest.raises(InputError, match=r"cost\.weights=\[0\.0, 0\.0\] has no positive entry"):
+        cost([0.0, 0.0])
+    for weights, depth in (([1.0, 2.0], 1), ([1.0], 2)):
+        with pytest.raises(InputError, match=rf"has {len(weights)} .*, expected {depth}, one per layer"):
+            cost(weights).check(depth)
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -130,7 +132,7 @@ def test_kl_over_the_known_entries_equals_its_definition(depth, rng):
     assert cost.evaluate(layers, 0.0).value == pytest.approx(2.0 * np.sum(x * np.log(x / v) - x + v), rel=1e-10)
 
 
-@pytest.mark.parametrize("cost", ["reconstruction", "energy"])
+@pytest.mark.parametrize("cost", ["multilevel", "reconstruction", "energy"])
 def test_squared_costs_of_masked_layers_are_those_of_the_known_entries(cost, rng):
     mask = rng.random((8, 10)) < 0.7
     X, A = rng.random((8, 10)) * mask, rng.random((8, 3))

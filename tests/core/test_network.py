@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -6,19 +7,31 @@ import pytest
 from scipy import optimize, sparse
 from scipy.special import kl_div, log_softmax
 
-from nnmf_runner.core.costs import CrossEntropyLabels, Energy, KullbackLeibler, Labels, Reconstruction, SquaredLabels
+from nnmf_runner.core.costs import (
+    CrossEntropyLabels,
+    Energy,
+    KullbackLeibler,
+    Labels,
+    Multilevel,
+    Reconstruction,
+    SquaredLabels,
+)
+from nnmf_runner.core.init import NNDSVD
 from nnmf_runner.core.layer import Shrinkage
 from nnmf_runner.core.linalg import parts
+from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.network import Network, Terms
+from nnmf_runner.core.optimizers import LBFGS, SpectralProjectedGradient
 from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.datasets.toy import Toy
 
 M, N, CLASSES = 9, 12, 3
 RANKS = (5, 4, 3)
 WEIGHT = 0.7
-ENERGY_WEIGHTS = [0.5, 2.0]
+LAYER_WEIGHTS = [0.5, 2.0, 1.5]
 
-COSTS = {"reconstruction": Reconstruction(), "energy": Energy(ENERGY_WEIGHTS)}
-ALL_COSTS = {**COSTS, "kl": KullbackLeibler()}
+COSTS = {"reconstruction": Reconstruction, "energy": Energy, "multilevel": Multilevel}
+ALL_COSTS = {**COSTS, "kl": KullbackLeibler}
 LABELS = ["none", "squared", "squared_learnt", "cross_entropy"]
 ALL_CASES = [(cost, labels, depth) for cost in COSTS for labels in LABELS for depth in (1, 2, 3)]
 
@@ -35,39 +48,56 @@ class Case:
         self.Y = np.eye(CLASSES)[:, rng.integers(0, CLASSES, N)]
         self.Y[:, ~self.known] = np.nan  # must never be looked at
         self.learns = labels in ("squared_learnt", "cross_entropy")
+        # Where the cost is of all levels, labels of other classes, of which others are known, supervise lower layers.
+        self.known_below = [np.arange(N) % 3 != layer for layer in range(depth - 1 if cost == "multilevel" else 0)]
+        self.Y_below = [np.eye(CLASSES + 1)[:, rng.integers(0, CLASSES + 1, N)] for _ in self.known_below]
         if self.learns:
-            self.variables.append(rng.standard_normal((CLASSES, RANKS[depth - 1])))
+            shapes = [(CLASSES + 1, RANKS[layer]) for layer in range(len(self.known_below))]
+            self.variables += [rng.standard_normal(shape) for shape in [*shapes, (CLASSES, RANKS[depth - 1])]]
 
-    def network(self, X=None):
-        cost = Energy(ENERGY_WEIGHTS[: self.depth]) if self.cost == "energy" else ALL_COSTS[self.cost]
-        labels = None
+    def network(self, X=None, **options):
+        cost = ALL_COSTS[self.cost]
+        cost = cost(LAYER_WEIGHTS[: self.depth]) if self.cost in ("energy", "multilevel") else cost()
+        labels, below = None, {}
         if self.labels != "none":
             kind = CrossEntropyLabels() if self.labels == "cross_entropy" else SquaredLabels()
             labels = Labels(kind, WEIGHT, self.Y, self.known, self.learns)
-        return Network(self.X if X is None else X, cost, labels)
+            for layer, (Y, known) in enumerate(zip(self.Y_below, self.known_below, strict=True)):
+                below[layer] = Labels(kind, WEIGHT / (layer + 2), Y, known, self.learns)
+        return Network(self.X if X is None else X, cost, labels, lower_labels=below, **options)
 
     def plain_cost(self, variables):
         """The definition, with scipy's solver for every column of every layer."""
         A = variables[: self.depth]
+        if self.cost == "energy":
+            A = [factor / np.linalg.norm(factor, axis=0) for factor in A]
         S = [self.X]
         for factor in A:
             S.append(np.column_stack([optimize.nnls(factor, column)[0] for column in S[-1].T]))
-        if self.cost == "energy":
-            weights = [*ENERGY_WEIGHTS, 1.0]
-            errors = [np.sum((S[i] - A[i] @ S[i + 1]) ** 2) for i in range(self.depth)]
-            value = sum(w * e for w, e in zip(weights, errors, strict=False))
-        else:
-            value = np.sum((self.X - np.linalg.multi_dot([*A, S[-1]])) ** 2)
-        return value / np.sum(self.X**2) + self.plain_label_cost(S[-1][:, self.known], variables)
+        return self.plain_data_cost(A, S) / np.sum(self.X**2) + self.plain_label_cost(S, variables)
+
+    def plain_data_cost(self, A, S, W=1.0):
+        """Squared residuals over the known entries; ``S[l + 1]`` are the codes of layer l, ``S[0]`` the data."""
+        products = [W * (self.X - np.linalg.multi_dot([*A[: i + 1], S[i + 1]])) for i in range(self.depth)]
+        if self.cost == "reconstruction":
+            return np.sum(products[-1] ** 2)
+        above = [products[0], *(S[i] - A[i] @ S[i + 1] for i in range(1, self.depth))]
+        terms = products if self.cost == "multilevel" else above
+        return sum(w * np.sum(term**2) for w, term in zip(LAYER_WEIGHTS, terms, strict=False))
 
     def plain_label_cost(self, S, variables):
-        Y = self.Y[:, self.known]
         if self.labels == "none":
             return 0.0
-        if self.labels == "cross_entropy":
-            return -WEIGHT * np.sum(Y * log_softmax(variables[-1] @ S, axis=0)) / (np.log(CLASSES) * Y.shape[1])
-        B = variables[-1] if self.learns else Y @ np.linalg.pinv(S)
-        return WEIGHT * np.sum((Y - B @ S) ** 2) / Y.shape[1]
+        value, given = 0.0, [*zip(self.Y_below, self.known_below, strict=True), (self.Y, self.known)]
+        for i, (Y, known) in enumerate(given):
+            layer, weight = (self.depth - 1, WEIGHT) if i == len(given) - 1 else (i, WEIGHT / (i + 2))
+            Y, codes = Y[:, known], S[layer + 1][:, known]
+            B = variables[len(variables) - len(given) + i] if self.learns else Y @ np.linalg.pinv(codes)
+            loss = np.sum((Y - B @ codes) ** 2)
+            if self.labels == "cross_entropy":
+                loss = -np.sum(Y * log_softmax(B @ codes, axis=0)) / np.log(len(Y))
+            value += weight * loss / Y.shape[1]
+        return value
 
     def difference(self, i, h=1e-6):
         """Central differences of the plain cost in every entry of variable i."""
@@ -215,7 +245,9 @@ class Full(Case):
             self.variables[:depth] = [A - 0.15 for A in self.variables[:depth]]
         on_A = [Penalty(0.02 * (i + 1), 0.03) for i in range(depth)] if penalised else []
         # A layer on its own counts whole, and so does every one of the energy, which has weights of its own.
-        share = (lambda i: 1.0) if depth == 1 or cost == "energy" else (lambda i: 0.6 + 0.2 * i)
+        share = (
+            (lambda i: 1.0) if (depth == 1 and cost != "multilevel") or cost == "energy" else (lambda i: 0.6 + 0.2 * i)
+        )
         l2 = 0.1 if penalised else 0.0
         on_S = [Shrinkage(0.02 if penalised else 0.0, l2, share(i)) for i in range(depth)] if penalised or learn else []
         self.l1 = [rng.uniform(0.01, 0.05, (k, 1)) for k in RANKS[:depth]] if learn else []
@@ -223,8 +255,7 @@ class Full(Case):
         self.terms = Terms(on_A, on_S, free, unit, learn)
 
     def network(self, X=None):
-        plain = super().network(X)
-        return Network(plain.X, plain.cost, plain.labels, mask=self.mask, terms=self.terms)
+        return super().network(X, mask=self.mask, terms=self.terms)
 
     def shrinkages(self, variables):
         given = self.terms.on_S or [Shrinkage()] * self.depth
@@ -234,7 +265,7 @@ class Full(Case):
     def plain_cost(self, variables):
         """The definition; a layer with penalties as the nonnegative least squares of an augmented system."""
         A = variables[: self.depth]
-        if self.terms.unit_columns:
+        if self.terms.unit_columns or self.cost == "energy":
             A = [factor / np.linalg.norm(factor, axis=0) for factor in A]
         S, shrinkages, own = [self.X], self.shrinkages(variables), []
         for i, (factor, (l1, l2, share)) in enumerate(zip(A, shrinkages, strict=True)):
@@ -242,17 +273,15 @@ class Full(Case):
             S.append(penalised_codes(factor, S[-1], W, l1, l2))
             own.append(share * (2 * np.sum(l1 * S[-1]) + l2 * np.sum(S[-1] ** 2)))
         unit = 2 * self.X.sum() if self.cost == "kl" else np.sum(self.X**2)
-        V = np.linalg.multi_dot([*A, S[-1]])
-        if self.cost == "energy":
-            weights, errors = [*ENERGY_WEIGHTS, 1.0], [np.sum(self.W * (self.X - A[0] @ S[1]) ** 2)]
-            errors += [np.sum((S[i] - A[i] @ S[i + 1]) ** 2) for i in range(1, self.depth)]
-            value = sum(w * (e + o) for w, e, o in zip(weights, errors, own, strict=False))
-        elif self.cost == "kl":
-            value = 2 * np.sum(self.W * kl_div(self.X, np.maximum(V, 1e-100))) + sum(own)
+        if self.cost == "kl":
+            V = np.linalg.multi_dot([*A, S[-1]])
+            value = 2 * np.sum(self.W * kl_div(self.X, np.maximum(V, 1e-100)))
         else:
-            value = np.sum(self.W * (self.X - V) ** 2) + sum(own)
+            value = self.plain_data_cost(A, S, self.W)
+        weights = LAYER_WEIGHTS if self.cost == "energy" else [1.0] * self.depth
+        value += sum(w * o for w, o in zip(weights, own, strict=False))
         value = value / unit + sum(map(step_of, self.terms.on_A, A))
-        return value + self.plain_label_cost(S[-1][:, self.known], variables)
+        return value + self.plain_label_cost(S, variables)
 
 
 def penalised_codes(A, X, W, l1, l2):
@@ -344,6 +373,46 @@ def test_mask_of_true_gives_the_network_without_one(cost, labels, depth):
         np.testing.assert_allclose(a, b, atol=1e-9 * max(1.0, np.abs(b).max()))
 
 
+@pytest.mark.parametrize("penalised", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_multilevel_of_the_last_level_alone_is_reconstruction(depth, penalised):
+    theirs = Full("reconstruction", "squared", depth, penalised=penalised)
+    network = theirs.network()
+    ours = Network(
+        theirs.X, Multilevel([*[0.0] * (depth - 1), 1.0]), network.labels[-1], mask=theirs.mask, terms=theirs.terms
+    )
+    a, b = ours.evaluate(theirs.variables), network.evaluate(theirs.variables)
+    assert a.value == pytest.approx(b.value, rel=1e-12)
+    for ga, gb in zip(a.gradients, b.gradients, strict=True):
+        np.testing.assert_allclose(ga, gb, rtol=1e-12, atol=1e-12 * np.abs(gb).max())
+
+
+def test_layer_without_a_weight_has_no_derivative():
+    case = Case("multilevel", "none", 3)
+    result = Network(case.X, Multilevel([1.0, 0.0, 0.0])).evaluate(case.variables)
+    first = Network(case.X, Reconstruction()).evaluate(case.variables[:1])
+    assert result.value == pytest.approx(first.value, rel=1e-12)
+    np.testing.assert_allclose(result.gradients[0], first.gradients[0], rtol=1e-12)
+    assert not result.gradients[1].any()
+    assert not result.gradients[2].any()
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_multilevel_does_not_change_when_scale_moves_between_factors(depth):
+    case = Case("multilevel", "squared", depth)
+    scales = [50.0, 0.3, 1 / 15.0][:depth]
+    moved = [A * s for A, s in zip(case.variables, scales, strict=True)]
+    ours, theirs = case.network().evaluate(moved).value, case.network().evaluate(case.variables).value
+    assert ours == pytest.approx(theirs, rel=1e-10)
+
+
+def test_energy_does_not_see_the_scale_of_factors(rng):
+    case = Case("energy", "squared", 3)
+    moved = [A * rng.uniform(1e-3, 1e3, A.shape[1]) for A in case.variables]
+    ours, theirs = case.network().evaluate(moved).value, case.network().evaluate(case.variables).value
+    assert ours == pytest.approx(theirs, rel=1e-10)
+
+
 @pytest.mark.parametrize("cost", ALL_COSTS)
 def test_unit_columns_do_not_see_the_lengths_of_columns(cost, rng):
     case = Full(cost, "squared", 2, penalised=True, unit=True)
@@ -359,8 +428,72 @@ def test_unit_columns_do_not_see_the_lengths_of_columns(cost, rng):
 
 def test_variables_are_split_and_bounded_by_what_they_are():
     case = Full("reconstruction", "squared_learnt", 2, penalised=True, free=True, learn=True)
-    A, l1, B = case.network().split(case.variables)
-    assert [M_.shape for M_ in (*A, *l1, B)] == [(9, 5), (5, 4), (5, 1), (4, 1), (3, 4)]
+    A, l1, maps = case.network().split(case.variables)
+    assert [M_.shape for M_ in (*A, *l1, maps[-1])] == [(9, 5), (5, 4), (5, 1), (4, 1), (3, 4)]
     assert case.network().nonnegative(case.variables) == [False, False, True, True, False]
+    case = Full("multilevel", "squared_learnt", 3)
+    assert {layer: B.shape for layer, B in case.network().split(case.variables)[2].items()} == {
+        0: (4, 5),
+        1: (4, 4),
+        -1: (3, 3),
+    }
     case = Full("reconstruction", "none", 2)
     assert case.network().nonnegative(case.variables) == [True, True]
+
+
+def kinked(form):
+    """Data and factors at which many codes of the second layer vanish together with their multipliers."""
+    rng = np.random.default_rng(5)
+    blocks = np.kron(np.eye(3), np.ones((3, 1)))  # topics of the first layer below those of the second
+    codes = rng.random((9, 60)) * (rng.random((9, 60)) < 0.3)
+    A = [rng.random((40, 9)) * (rng.random((40, 9)) < 0.4) + np.eye(40, 9), blocks * rng.random((9, 3)), np.eye(3)]
+    return form(A[0] @ codes), [*A[:2], A[2] + 0.1 * rng.random((3, 3))]
+
+
+def correlated():
+    rng = np.random.default_rng(6)
+    A = [rng.random((30, 6)) + 1.0, rng.random((6, 4)) + 0.5, rng.random((4, 2))]
+    return np.maximum(A[0] @ rng.random((6, 80)) + 0.3 * rng.standard_normal((30, 80)), 0.0), A
+
+
+def blocks_of_toy():
+    data = Toy().load(np.random.default_rng(0))
+    return data.X, data.truth.A
+
+
+@pytest.mark.parametrize("cost", [Multilevel(), Reconstruction(), Energy()], ids=lambda cost: cost.name)
+@pytest.mark.parametrize(
+    "problem",
+    [blocks_of_toy, correlated, partial(kinked, np.asarray), partial(kinked, sparse.csc_array)],
+    ids=["toy", "correlated", "kinks", "sparse kinks"],
+)
+def test_evaluation_depends_on_its_arguments_alone(problem, cost, rng):
+    X, A = problem()
+    cold = Network(X, cost).evaluate(A)
+    for away in (1e-12, 1e-3, 1.0):
+        network = Network(X, cost)
+        network.evaluate([factor * (1.0 + away * rng.standard_normal(factor.shape)) for factor in A])
+        warm = network.evaluate(A)
+        assert warm.value == pytest.approx(cold.value, rel=1e-12)
+        for ours, theirs in zip(warm.gradients, cold.gradients, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-12 * max(np.abs(cold.value), np.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("optimizer", [LBFGS(), SpectralProjectedGradient()], ids=lambda each: each.name)
+@pytest.mark.parametrize("problem", [blocks_of_toy, partial(kinked, sparse.csc_array)], ids=["toy", "sparse kinks"])
+def test_fit_that_loses_its_warm_starts_ends_at_the_same_factors(problem, optimizer):
+    X = problem()[0]
+    start, ends = NNDSVD().start(X, (9, 3), np.random.default_rng(0)), []
+    for lost_at in (None, 6):
+        network = Network(X, Multilevel())
+
+        def forget(iteration, cost, network=network, lost_at=lost_at):
+            if iteration == lost_at:
+                for part in network.everything.parts:
+                    assert part.warm is not None
+                    part.warm = None
+
+        monitor = Monitor(StoppingRule(max_iter=30, progress=forget))
+        ends.append(optimizer.minimize(network, start, monitor, np.random.default_rng(0)))
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10 * np.abs(theirs).max())

@@ -3,7 +3,7 @@ import pytest
 
 from nnmf_runner.core import optimizers
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.costs import Multilevel, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.network import Network
@@ -52,7 +52,7 @@ def test_history_ends_with_the_cost_of_what_is_returned(optimizer, network, star
 @pytest.mark.parametrize("learn_map", [False, True])
 def test_whole_cost_falls_with_labels(optimizer, toy, start, loss, learn_map):
     labels = Supervision(loss, 0.1, learn_map).labels(np.where(np.arange(90) % 3 > 0, toy.classes[4], -1), 4)
-    network = Network(toy.X, Energy(), labels)
+    network = Network(toy.X, Multilevel(), labels)
     variables = [*start, *([np.zeros((4, 4))] if labels.learn_map else [])]
     first = network.evaluate(variables).value
     found, _ = run(optimizer, network, variables)

@@ -63,7 +63,7 @@ def test_supervision_improves_the_label_fit(toy, supervision, layers):
     classes, residuals = toy.classes[9] % 2, []  # three topics keep them apart only if they are asked to
     for weight in (0.0, 10.0):
         labels = Supervision(supervision.loss, weight, supervision.learn_map).labels(classes, 2)
-        S = Neural().fit(Problem(toy.X, labels), plan(toy.X, layers, max_iter=40)).S[-1]
+        S = Neural().fit(Problem(toy.X, labels), plan(toy.X, layers, max_iter=80)).S[-1]
         Y = np.eye(2)[:, classes]
         residuals.append(np.linalg.norm(Y - Y @ np.linalg.pinv(S) @ S))
     assert residuals[1] < 0.8 * residuals[0]

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Reconstruction
+from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import Greedy
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
@@ -21,6 +21,7 @@ METHODS_AND_COSTS = {
     "deep": (Deep(), Reconstruction()),
     "neural": (Neural(), Reconstruction()),
     "neural, energy": (Neural(), Energy()),
+    "neural, multilevel": (Neural(), Multilevel()),
     "semi": (Semi(), Reconstruction()),
     "semi, nonnegative": (Semi(nonnegative=True), Reconstruction()),
     "sparse_coding": (SparseCoding(), Reconstruction()),
