@@ -237,7 +237,7 @@ def test_an_option_of_one_method_is_told_in_its_name(run):
     records = grid(run, noise=[1, 2])
     records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
     methods = regimes.methods_of(mapped(records))
-    assert methods == ["hier [method.solver=hals]", "hier [method.solver=mu]", "deep", "neural"]
+    assert methods == ["hier, solver=hals", "hier, solver=mu", "deep", "neural"]
 
 
 @pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])

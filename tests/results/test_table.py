@@ -120,7 +120,7 @@ def test_variants_of_one_method_are_told_apart(record_of, records_of):
     records = records_of(*(record_of(seed=s) for s in range(2)), *(record_of(seed=s, **options) for s in range(2)))
     _, summary = made(records)
     errors = summary[summary["metric"] == "relative_error"]
-    assert set(errors["method"]) == {"hier [method.solver=hals]", "hier [method.solver=mu]"}
+    assert set(errors["method"]) == {"hier, solver=hals", "hier, solver=mu"}
     assert (errors["n"] == 2).all()
 
 
@@ -257,7 +257,7 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
     layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     text = table.to_markdown(summary, rows, layers)
     assert text.startswith(table.to_markdown(summary, rows).partition("Mean ±")[0])
-    block = text[text.index("### Accuracy on the samples of unknown label by layer (trial, toy)") :]
+    block = text[text.index("### Accuracy on the unlabelled samples by layer (trial, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
     assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
     assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500"]
