@@ -7,7 +7,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.init import INITIALISATIONS
@@ -23,6 +24,14 @@ CHOICES = ("cost.name", "optimizer.name", "init.name")
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS]
 # Values of options that are not set.
 UNSET = ("[]", "None")
+
+
+class Shown(NamedTuple):
+    """A run that stands for a variant in figures: the name of the variant, the run's folder and its record."""
+
+    label: str
+    folder: Path
+    record: dict[str, Any]
 
 
 def options_of(config: dict[str, Any]) -> Options:

@@ -175,5 +175,5 @@ def test_runs_of_one_cell_share_a_name_if_and_only_if_they_share_their_options()
 
 def test_methods_stand_in_their_order_and_their_costs_in_that_of_the_registry():
     labels = ["hier", "deep", "neural, reconstruction", "neural, energy", "neural, kl", "semi", "sparse_coding"]
-    assert sorted(labels[::-1], key=method_order) == labels
+    assert sorted(set(labels), key=method_order) == labels
     assert min(["neural, unheard of", "neural, kl"], key=method_order) == "neural, kl"
