@@ -429,11 +429,12 @@ def legend_below(
     """A legend below the axes, in as many columns as the figure is wide; the figure grows by what it takes."""
     entry = max(text_width(label, size) for label in labels) + 5.0 * size  # a handle and the spaces about it
     width = max(72.0 * figure.get_figwidth() - 2.0 * size, entry)
-    columns = min(len(labels), int(width / entry))
+    rows = -(-len(labels) // int(width / entry))
     lines = [] if title is None else textwrap.wrap(title, int(width / (0.6 * size)))
     figure.set_figwidth((width + 2.0 * size) / 72.0)
-    figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + -(-len(labels) // columns)) / 72.0)
+    figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + rows) / 72.0)
     style = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
+    columns = -(-len(labels) // rows)  # as full as each other
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title="\n".join(lines), **style)
 
 

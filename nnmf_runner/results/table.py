@@ -231,7 +231,7 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
         notes.append(f"Runs left out of the means: {counts}.")
     limited = rows[rows["status"] == MAX_ITER].groupby("method", observed=True).size()
     if len(limited):
-        counts = ", ".join(f"{count} of {method}" for method, count in limited.items())
+        counts = "; ".join(f"{count} of {method}" for method, count in limited.items())
         notes.append(f"Runs that ended at the limit of iterations: {counts}.")
     return notes
 
