@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from nnmf_runner.results.looks import Look, looks_of
 from nnmf_runner.results.panels import MEASURES
 from nnmf_runner.results.regimes import LEVEL, TITLES, methods_of, values_of, verdicts
 from nnmf_runner.results.regimes_table import label, text
-from nnmf_runner.results.variants import method_of, words_of
+from nnmf_runner.results.variants import words_of
 
 # How much of its colour the least and the largest lead have.
 PALEST, DARKEST = 0.2, 0.85
@@ -64,7 +64,7 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
     panels = [part for _, part in places.groupby(["axis", "other_axis"], sort=False, dropna=False)]
     across, down = ([len(values_of(panel, name)) for panel in panels] for name in ("at", "other_at"))
 
-    width = max(WIDTH, 0.12 + max(text_width(_short(label), SMALL) for label in looks) / 72.0)
+    width = max(WIDTH, 0.12 + max(text_width(_short(label, looks), SMALL) for label in looks) / 72.0)
     size = (0.7 + len(measures) * (0.2 + width * max(across)), 0.4 + sum(0.55 + HEIGHT * n for n in down))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(panels), len(measures), squeeze=False, height_ratios=down)
@@ -108,15 +108,16 @@ def _place(ax: Axes, x: int, y: int, place: Any, looks: Mapping[str, Look], larg
         ax.add_patch(Rectangle((x - 0.47 + i * band, y - 0.46), band, 0.92, **_area(looks[winner], share)))
     tints = [_tint(looks[winner].colour, share) for winner in winners]
     ink = "white" if max(map(_luminance, tints)) < 0.45 else "black"
-    names = "\n".join(map(_short, winners))
+    names = "\n".join(_short(winner, looks) for winner in winners)
     halo = withStroke(linewidth=1.6, foreground="black" if ink == "white" else "white", alpha=0.7)  # over the hatching
     style = {"ha": "center", "va": "center", "color": ink, "linespacing": 1.1, "path_effects": [halo]}
     ax.text(x, y, f"{names}\n{100 * place.lead:+.1f}", fontsize=SMALL if len(winners) < 3 else SMALLEST, **style)
 
 
-def _short(label: str) -> str:
-    """What a place holds of a variant: what tells it apart, whose colour tells the method."""
-    return words_of(label) or method_of(label)
+def _short(label: str, labels: Iterable[str]) -> str:
+    """What a place holds of a variant: what tells it apart, if that is its alone, as its colour tells the method."""
+    words = words_of(label)
+    return words if words and [words_of(other) for other in labels].count(words) == 1 else label
 
 
 def _area(look: Look, share: float) -> dict[str, Any]:

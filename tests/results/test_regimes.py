@@ -412,6 +412,16 @@ def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
     assert len(set(hatches)) == 2
 
 
+def test_variants_of_two_methods_that_are_called_alike_are_told_in_full(run):
+    records = []
+    for method, cost, s, n in itertools.product(("deep", "neural"), ("reconstruction", "kl"), range(12), (1, 2)):
+        record = run(method, s, noise=n, error=0.3 if cost == "kl" else 0.5, accuracy=None)
+        record["config"]["cost"] = {"name": cost}
+        records.append(record)
+    [ax] = regime_map(mapped(records)).axes
+    assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"deep, kl\nneural, kl"}
+
+
 @pytest.mark.parametrize("measures", [1, 2])
 def test_names_and_caption_of_the_map_stay_within_it(records, measures):
     for record in records:
