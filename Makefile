@@ -15,9 +15,12 @@ help: ## show this list
 
 setup: $(VENV)/.dev ## set up .venv with what the program and its tests need
 
-table1: $(VENV)/.core ## run Table 1 (27 cells, 10 trials), write and print the table, draw the figures
+table1: $(VENV)/.core ## run Table 1 (27 cells, 10 trials) and all layers' errors by cost, print the tables, draw the figures
 	$(BIN)/nnmf-run experiment=table1
+	$(BIN)/nnmf-run experiment=table1_layers
+	$(BIN)/nnmf-run experiment=table1_layers_costs
 	$(BIN)/nnmf-collect outputs/table1
+	$(BIN)/nnmf-collect outputs/table1_layers
 
 table1-method1: $(VENV)/.core ## the same table as the slides' algorithms read: Method 1, random start
 	$(BIN)/nnmf-run experiment=table1_method1

@@ -12,6 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import whole_file
 from nnmf_runner.results.record import COUNTED, RECORD, find_records, read_record
 from nnmf_runner.results.topics import topics_markdown
+from nnmf_runner.results.variants import Shown, method_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,9 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.tex": table.to_latex(summary, rows, layers),
     }
     shown = {
-        experiment: dict(_readable(folder / run / RECORD for run in runs))
+        experiment: [
+            Shown(label, *found) for label, run in runs.items() for found in _readable([folder / run / RECORD])
+        ]
         for experiment, runs in representatives(rows).items()
     }
     if (trees := topics_markdown(shown)) is not None:
@@ -117,10 +120,10 @@ def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
             log.warning("%s %s; left out.", path, error)
 
 
-def representatives(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Folders of the runs that stand for each experiment in figures, by the experiment.
+def representatives(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Folders of the runs that stand for each experiment in figures, by the experiment and the variant.
 
-    They are of every method the run with most layers, semisupervised if there is any, of the lowest seed.
+    They are of every variant of a method the run with most layers, semisupervised if there is any, of the lowest seed.
 
     Parameters
     ----------
@@ -129,13 +132,20 @@ def representatives(rows: pd.DataFrame) -> dict[str, list[str]]:
     """
     counted = rows[rows["status"].isin(COUNTED)]
     keys = {
-        "method": counted["method"].str.split().str[0],  # without the options that tell variants apart
         "depth": -counted["layers"].str.count("-"),
         "other": ~counted["regime"].astype(str).str.startswith("semisupervised"),
     }
     ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
     first = ranked.drop_duplicates(["experiment", "method"])
-    return {str(experiment): list(runs["folder"]) for experiment, runs in first.groupby("experiment", sort=False)}
+    return {
+        str(experiment): {
+            label: str(folder)
+            for label, folder in sorted(
+                zip(runs["method"], runs["folder"], strict=True), key=lambda run: method_order(run[0])
+            )
+        }
+        for experiment, runs in first.groupby("experiment", sort=False)
+    }
 
 
 def write_whole(path: Path, text: str) -> None:

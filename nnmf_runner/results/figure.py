@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.metrics.topics import topic_shares
+from nnmf_runner.results.looks import Look, looks_of
 from nnmf_runner.results.record import read_factors, read_history
 from nnmf_runner.results.table import TITLES
 from nnmf_runner.results.topics import Topics, percent, told, tree_rows
+from nnmf_runner.results.variants import Shown, file_part, method_order
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +62,16 @@ BOX, BETWEEN, ROW, WIDEST = (2.5, 0.34), 1.3, 0.43, 9.0
 FAINT = 0.03
 WORD_FONT = FontProperties(size=6.5)
 
-Records = dict[Path, dict[str, Any]]
 
-
-def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
-    """Draw the heatmaps and topics of one run a method, and the convergence of these runs together.
+def draw_all(shown: Mapping[str, Sequence[Shown]], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
+    """Draw the heatmaps and topics of one run a variant of a method, and the convergence of these runs together.
 
     An experiment of several methods on one dataset also gets a comparison of all its runs.
 
     Parameters
     ----------
-    shown : dict
-        By experiment the runs that stand for its methods: their records by their folders.
+    shown : mapping
+        By experiment the runs that stand for the variants of its methods.
     summary : DataFrame
         Of all runs, from `nnmf_runner.results.table.summarise`.
     folder : Path
@@ -84,22 +85,31 @@ def draw_all(shown: dict[str, Records], summary: pd.DataFrame, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for experiment, runs in shown.items():
-            for path, record in runs.items():
-                if record.get("topics"):
-                    name = record["config"]["method"]["name"]
-                    yield from save(topic_tree(record), folder / f"{experiment}_{name}_topics")
-                try:
-                    view = load_view(path, record)
-                except ValueError as error:
-                    log.warning("%s: no heatmaps: %s.", path, str(error).rstrip("."))
-                else:
-                    yield from save(heatmaps(view), folder / f"{experiment}_{view.name}_heatmaps")
-                    if view.dataset.image_shape is not None:
-                        yield from save(images(view), folder / f"{experiment}_{view.name}_images")
-            yield from save(convergence(runs), folder / f"{experiment}_convergence")
+            for run in runs:
+                yield from _draw_one(run, folder / f"{experiment}_{file_part(run.label)}")
+            labels = {run.label for run in runs} | set(summary.loc[summary["experiment"] == experiment, "method"])
+            yield from save(convergence(runs, looks_of(labels)), folder / f"{experiment}_convergence")
         for experiment, part in summary.groupby("experiment", sort=False):
             if part["method"].nunique() > 1 and part["dataset"].nunique() == 1:
                 yield from save(comparison(part), folder / f"{experiment}_comparison")
+
+
+def _draw_one(run: Shown, stem: Path) -> Iterator[Path]:
+    """Draw the topics of a run, its heatmaps and, where the data are pictures, its topics as such."""
+    if run.record.get("topics"):
+        yield from save(topic_tree(run.record, run.label), _ending(stem, "topics"))
+    try:
+        view = load_view(run.folder, run.record, run.label)
+    except ValueError as error:
+        log.warning("%s: no heatmaps: %s.", run.folder, str(error).rstrip("."))
+        return
+    yield from save(heatmaps(view), _ending(stem, "heatmaps"))
+    if view.dataset.image_shape is not None:
+        yield from save(images(view), _ending(stem, "images"))
+
+
+def _ending(stem: Path, what: str) -> Path:
+    return stem.with_name(f"{stem.name}_{what}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class View:
 
     Attributes
     ----------
-    name, title : str
+    title : str
     dataset : Dataset
     approximations : list of ndarray of shape (m, n)
         Of the data, from the codes of every layer.
@@ -120,7 +130,6 @@ class View:
         Of the approximation after every layer that each of its topics has.
     """
 
-    name: str
     title: str
     dataset: Dataset
     approximations: list[Matrix]
@@ -130,7 +139,7 @@ class View:
     shares: list[Matrix]
 
 
-def load_view(path: Path, record: dict[str, Any]) -> View:
+def load_view(path: Path, record: dict[str, Any], label: str | None = None) -> View:
     """Load a run's factors and its data.
 
     Parameters
@@ -138,6 +147,8 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
     path : Path
         The run's folder.
     record : dict
+    label : str, optional
+        What the run goes by; by default its method.
 
     Raises
     ------
@@ -160,14 +171,14 @@ def load_view(path: Path, record: dict[str, Any]) -> View:
     approximations = [A[0] @ method.decode(A, S, i) for i in levels]
     topics = [method.topics(A, i) for i in levels]
     shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
-    return View(name, _title(record), dataset, approximations, *arranged(A, S), topics, shares)
+    return View(_title(record, label), dataset, approximations, *arranged(A, S), topics, shares)
 
 
-def _title(record: dict[str, Any]) -> str:
-    """Method, ranks, regime and seed of a run."""
+def _title(record: dict[str, Any], label: str | None) -> str:
+    """Variant or method, ranks, regime and seed of a run."""
     config = record["config"]
     ranks = "-".join(map(str, config["layers"]))
-    return f"{config['method']['name']} {ranks}, {record['regime']}, seed {config['seed']}"
+    return f"{label or config['method']['name']}, {ranks}, {record['regime']}, seed {config['seed']}"
 
 
 def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:
@@ -292,13 +303,15 @@ def _count(topics: int) -> str:
     return f"{topics} topic{'s' if topics > 1 else ''}"
 
 
-def topic_tree(record: dict[str, Any]) -> Figure:
+def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     """The topics of a run with their top words, a column for every layer, and what each gives to those above.
 
     Parameters
     ----------
     record : dict
         With topics, see `nnmf_runner.results.topics`.
+    label : str, optional
+        What the run goes by; by default its method.
     """
     topics: Topics = record["topics"]
     rows = tree_rows(topics)
@@ -307,8 +320,10 @@ def topic_tree(record: dict[str, Any]) -> Figure:
     figure = Figure(figsize=size)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
     ax.set_axis_off()
-    title = f"{record['config']['dataset']['name']}: {_title(record)}"
-    largest = WORD_FONT.get_size() * 72.0 * (size[0] - 0.2) / _width(title)  # of one column it would leave the figure
+    title = f"{record['config']['dataset']['name']}: {_title(record, label)}"
+    largest = (
+        WORD_FONT.get_size() * 72.0 * (size[0] - 0.2) / text_width(title)
+    )  # of one column it would leave the figure
     ax.text(size[0] / 2, 0.18, title, ha="center", va="center", fontsize=min(10.0, largest))
     places = []
     for level, layer in enumerate(rows):
@@ -348,18 +363,18 @@ def _box(ax: Axes, left: float, middle: float, name: str, topic: dict[str, Any],
 def _fitted(words: Sequence[str], width: float) -> list[str]:
     """The first words that a line of this width in points holds; a first one that is wider is cut short."""
     fitted = list(words[:1])
-    while fitted and _width(fitted[0]) > width:
+    while fitted and text_width(fitted[0]) > width:
         fitted[0] = fitted[0][:-2] + "…"
     for word in words[1:]:
-        if _width(" ".join(told([*fitted, word]))) > width:
+        if text_width(" ".join(told([*fitted, word]))) > width:
             break
         fitted.append(word)
     return fitted
 
 
-def _width(text: str) -> float:
-    """Width in points."""
-    return text_to_path.get_text_width_height_descent(text, WORD_FONT, ismath=False)[0]
+def text_width(text: str, size: float = WORD_FONT.get_size()) -> float:
+    """Width of a text of this size, both in points."""
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
 
 
 def _link(ax: Axes, child: tuple[float, float], parent: tuple[float, float], share: float, colour: str) -> None:
@@ -371,35 +386,56 @@ def _link(ax: Axes, child: tuple[float, float], parent: tuple[float, float], sha
     ax.add_patch(PathPatch(curve, linewidth=WIDEST * share, alpha=0.25 + 0.65 * share, **style, zorder=1 + share))
 
 
-def convergence(runs: Records) -> Figure:
+def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     """Excess of the relative cost over the lowest reached, and projected gradient, by iteration.
 
-    One colour a method; the layers of a hierarchical fit, which follow each other, from pale to dark.
+    One look a variant; the layers of a hierarchical fit, which follow each other, from pale to dark.
+
+    Parameters
+    ----------
+    runs : sequence of Shown
+    looks : mapping
+        By the labels of the runs.
     """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for path, record in sorted(runs.items(), key=lambda item: _position(item[1])):
+    for run in sorted(runs, key=lambda run: method_order(run.label)):
         try:
-            history = read_history(path)
+            history = read_history(run.folder)
         except ValueError as error:
-            log.warning("%s: not in the figure of convergence: %s.", path, error)
+            log.warning("%s: not in the figure of convergence: %s.", run.folder, error)
             continue
-        name = record["config"]["method"]["name"]
-        stages = np.unique(history["layer"])
+        look, stages = looks[run.label], np.unique(history["layer"])
         for i, layer in enumerate(stages, start=1):
             part = history["layer"] == layer
-            label = name if layer < 0 else f"{name}, layer {layer:.0f}"
-            style = {"color": COLOURS[_position(record) % len(COLOURS)], "alpha": i / len(stages), "label": label}
+            label = run.label if layer < 0 else f"{run.label}, layer {layer:.0f}"
+            style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "alpha": i / len(stages)}
+            style |= {"markersize": 3.5, "markevery": 0.12, "label": label}
             iteration, cost = 1 + history["iteration"][part], history["cost"][part]
             left.loglog(iteration[:-1], np.maximum(cost - cost.min(), 1e-16)[:-1], **style)
             right.loglog(iteration, history["projected_gradient"][part], **style)
-    config, regime = next(iter(runs.values()))["config"], next(iter(runs.values()))["regime"]
+    config, regime = runs[0].record["config"], runs[0].record["regime"]
     right.axhline(config["tol"], color="0.4", linewidth=0.8, linestyle=":", label="tolerance")
     left.set(xlabel="iteration", title="relative cost above the lowest reached")
     right.set(xlabel="iteration", title="relative projected gradient")
-    right.legend(fontsize=6)
+    legend_below(figure, *right.get_legend_handles_labels())
     figure.suptitle(f"{'-'.join(map(str, config['layers']))}, {regime}, seed {config['seed']}", fontsize=9)
     return figure
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], size: float = 7.0, title: str | None = None
+) -> None:
+    """A legend below the axes, in as many columns as the figure is wide; the figure grows by what it takes."""
+    entry = max(text_width(label, size) for label in labels) + 5.0 * size  # a handle and the spaces about it
+    width = max(72.0 * figure.get_figwidth() - 2.0 * size, entry)
+    rows = -(-len(labels) // int(width / entry))
+    lines = [] if title is None else textwrap.wrap(title, int(width / (0.6 * size)))
+    figure.set_figwidth((width + 2.0 * size) / 72.0)
+    figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + rows) / 72.0)
+    style = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
+    columns = -(-len(labels) // rows)  # as full as each other
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title="\n".join(lines), **style)
 
 
 def comparison(summary: pd.DataFrame) -> Figure:
@@ -418,12 +454,12 @@ def comparison(summary: pd.DataFrame) -> Figure:
         ACCURACY: summary[summary["metric"] == "accuracy"],
     }
     rows = {title: part for title, part in rows.items() if part["mean"].notna().any()}
-    regimes, methods = [list(dict.fromkeys(errors[name])) for name in ("regime", "method")]
-    figure = Figure(figsize=(1.2 + 2.4 * len(regimes), 0.6 + 2.0 * len(rows)), layout="constrained")
+    regimes, looks = list(dict.fromkeys(errors["regime"])), looks_of(summary["method"])
+    figure = Figure(figsize=(1.2 + 2.4 * len(regimes), 0.3 + 2.0 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), len(regimes), squeeze=False, sharey="row")
     for (title, part), axes in zip(rows.items(), grid, strict=True):
         for regime, ax in zip(regimes, axes, strict=True):
-            _dots(ax, part[part["regime"] == regime], methods)
+            _dots(ax, part[part["regime"] == regime], looks)
         first = next(ax for ax in axes if ax.axison)
         first.set_ylabel(title)
         first.tick_params(labelleft=True)
@@ -434,20 +470,20 @@ def comparison(summary: pd.DataFrame) -> Figure:
     for regime, ax in zip(regimes, grid[0], strict=True):
         ax.set_title(regime)
     handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), fontsize=7)
+    legend_below(figure, handles, labels)
     return figure
 
 
-def _dots(ax: Axes, part: pd.DataFrame, methods: Sequence[str]) -> None:
-    """Mean and deviation of every method, side by side above the layers; the floor as a line."""
+def _dots(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Mean and deviation of every variant, side by side above the layers; the floor as a line."""
     if part.empty:
         ax.set_axis_off()
         return
     layers = list(dict.fromkeys(part["layers"]))
-    for i, method in enumerate(methods):
+    for i, (method, look) in enumerate(looks.items()):
         own = part[part["method"] == method]
-        place = own["layers"].map(layers.index) + 0.11 * (i - (len(methods) - 1) / 2)
-        style = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.8, "color": COLOURS[i % len(COLOURS)]}
+        place = own["layers"].map(layers.index) + min(0.11, 0.8 / len(looks)) * (i - (len(looks) - 1) / 2)
+        style = {"fmt": look.marker, "markersize": 4.0, "elinewidth": 0.8, "color": look.colour}
         ax.errorbar(place, own["mean"], own["std"].fillna(0.0), label=method, **style)
     if part["floor"].notna().any():
         floors = part.groupby("layers", sort=False)["floor"].mean().reindex(layers)
@@ -455,11 +491,6 @@ def _dots(ax: Axes, part: pd.DataFrame, methods: Sequence[str]) -> None:
         ax.hlines(floors, span - 0.45, span + 0.45, color="0.5", linewidth=0.8, label="Eckart-Young floor")
     ax.set_xticks(range(len(layers)), layers)
     ax.set_xlim(-0.6, len(layers) - 0.4)
-
-
-def _position(record: dict[str, Any]) -> int:
-    """Place of a run's method among all methods."""
-    return list(METHODS).index(record["config"]["method"]["name"])
 
 
 def save(figure: Figure, stem: Path) -> Iterator[Path]:

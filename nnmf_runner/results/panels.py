@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.results.record import COUNTED
-from nnmf_runner.results.table import options_of
+from nnmf_runner.results.variants import Options, options_of, variants
 
 # What methods are compared by, all of them shares, and whether more is better.
 MEASURES = {"excess": False, "accuracy_unknown": True, "topic_cosine": True, "tree_agreement": True}
 
+# Options by which methods are told apart, so that they are never varied of the data.
+OF_A_METHOD = ("method.", "cost.")
 # What stands in for the ranks where all layers have as many topics more than there are classes.
 DEPTH, SURPLUS = "layers", "ranks beyond the planted"
 
@@ -30,7 +32,7 @@ class Observation(NamedTuple):
     method: str
     seed: int
     finished: str
-    options: tuple[str, ...]
+    options: Options
     ranks: tuple[int, ...]
     classes: tuple[int, ...]
     values: tuple[float | None, ...]
@@ -103,10 +105,11 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     Returns
     -------
     frame : DataFrame
-        One row a run: its method, seed, axes and measures.  An option that was varied for some methods alone is told
-        in their names.
+        One row a run: its method, seed, axes and measures.  A method of which several variants were run goes by
+        their names, as `variants` has them.
     axes : list of str
-        Options that were varied for every method; of those that vary together the first.
+        Options that were varied for every method, other than its own and its cost; of those that vary together the
+        first.
     """
     latest = {(run.options, run.seed): run for run in sorted(observations, key=lambda run: run.finished)}
     runs = list(latest.values())
@@ -116,12 +119,16 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     options = options.pipe(_with_ranks, tried).loc[:, lambda table: table.nunique() > 1]
     method = pd.Series([run.method for run in tried])
     by_method = options.groupby(method).nunique()
-    axes = [name for name in options if not name.startswith("method.") and by_method[name].min() > 1]
-    for name in options.columns.difference(axes, sort=False):
-        told = method.map(by_method[name] > 1) & options[name].notna()
-        method = method.where(~told, method + " [" + name + "=" + options[name].astype(str) + "]")
+    axes = [name for name in options if not name.startswith(OF_A_METHOD) and by_method[name].min() > 1]
+    places = list(map(tuple, options[axes].astype(str).to_numpy()))
+    others = options.columns.difference(axes, sort=False)
+    told = [
+        tuple(f"{name}={value}" for name, value in zip(others, row, strict=True) if pd.notna(value))
+        for row in options[others].to_numpy()
+    ]
+    names = variants([runs[0].experiment] * len(tried), list(method), told, places)
     axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
-    frame = options[axes].apply(_numbers).assign(method=method).iloc[[place[run.options] for run in runs]]
+    frame = options[axes].apply(_numbers).assign(method=names).iloc[[place[run.options] for run in runs]]
     values = pd.DataFrame([run.values for run in runs], columns=list(MEASURES), dtype=float)
     seeds = pd.Series([run.seed for run in runs], name="seed")
     return pd.concat([frame.reset_index(drop=True), seeds, values], axis=1), axes

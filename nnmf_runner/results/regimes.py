@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nnmf_runner.results.panels import MEASURES, Observation, Panel, panels
-from nnmf_runner.results.table import method_order
+from nnmf_runner.results.variants import method_order
 
 TITLES = {
     "excess": "Relative error above the floor",
-    "accuracy_unknown": "Accuracy on the unknown samples",
+    "accuracy_unknown": "Accuracy on the unlabelled samples",
     "topic_cosine": "Recovery of the planted topics",
     "tree_agreement": "Recovery of the planted tree",
 }

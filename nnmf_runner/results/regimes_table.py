@@ -52,7 +52,7 @@ def _summary(comparisons: pd.DataFrame) -> str:
         difference = 100 * pair["difference"].where(leads, -pair["difference"])
         wins = (pair["decided"] & leads).sum(), (pair["decided"] & ~leads).sum(), (~pair["decided"]).sum()
         numbers = [f"{value:+.1f}" for value in (difference.mean(), difference.min(), difference.max())]
-        lines.append(_pipes([TITLES[measure], f"{first}, {second}", len(pair), *wins, *numbers]))
+        lines.append(_pipes([TITLES[measure], f"{first} vs {second}", len(pair), *wins, *numbers]))
     return "\n".join(lines)
 
 
@@ -71,7 +71,7 @@ def _grid(places: pd.DataFrame) -> str:
 
 def _cell(place: Any) -> str:
     """Winners and their lead in points over the rest."""
-    return f"{', '.join(place.winners)} {100 * place.lead:+.1f}" if pd.notna(place.lead) else "undecided"
+    return f"{' / '.join(place.winners)} {100 * place.lead:+.1f}" if pd.notna(place.lead) else "undecided"
 
 
 def label(axis: str | None) -> str:

@@ -13,8 +13,8 @@ COLUMNS = {
     "floor": "Eckart-Young floor",
     "heldout_error": "of entries held out",
     "accuracy": "accuracy",
-    "accuracy_unknown": "on the unknown",
-    "accuracy_fit": "fit to all",
+    "accuracy_unknown": "unlabelled",
+    "accuracy_fit": "linear probe (all labels)",
     "npmi": "NPMI",
     "diversity": "diversity",
 }

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.core.monitor import Stop
-from nnmf_runner.methods import METHODS
 from nnmf_runner.results.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
+from nnmf_runner.results.variants import Options, method_order, options_of, variants
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ TITLES = {
     "relative_error": "Relative error",
     "heldout_error": "Relative error of the entries held out",
     "accuracy": "Accuracy over all samples",
-    "accuracy_unknown": "Accuracy on the samples of unknown label",
+    "accuracy_unknown": "Accuracy on the unlabelled samples",
     "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
     "npmi": "Coherence (NPMI) of the top words",
     "diversity": "Share of distinct words among the top words",
-    "seconds": "Seconds a fit",
+    "seconds": "Fit time (s)",
 }
 DIGITS = {
     "relative_error": 4,
@@ -60,8 +60,8 @@ DIGITS = {
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row a run: its cell, seed, status, metrics, floor and published values.
 
-    Runs of one cell whose configurations differ in more than the seed are told apart: the options that differ
-    are appended to the name of the dataset, to the regime where it is the share of labels, and else to the method.
+    Runs of one cell whose configurations differ in more than the seed are told apart: options of the data are appended
+    to the name of the dataset, the share of labels to the regime, and all others to the method, as `variants` has it.
     Of a run that is recorded more than once the latest record counts.
 
     Parameters
@@ -70,7 +70,7 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
         Folders and their records.  They are read once and none is kept, so that they may be more than fit in memory.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    options: dict[tuple[str, str], tuple[str, ...]] = {}
+    options: dict[tuple[str, str], Options] = {}
     finished: dict[tuple[str, str], str] = {}
     repeated = []
     for folder, record in records:
@@ -84,10 +84,11 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
         log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
     frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
     texts = list(options.values())
-    labels = _variants(frame, ["experiment", "dataset", "regime"], texts, only="label_fraction=")
-    frame["dataset"] += _variants(frame, ["experiment", "dataset"], texts, only="dataset.")
+    labels = _told(frame, ["experiment", "dataset", "regime"], texts, "label_fraction=")
+    frame["dataset"] += _told(frame, ["experiment", "dataset"], texts, "dataset.")
     frame["regime"] += labels
-    frame["method"] += _variants(frame, CELL, texts)
+    cells = list(zip(frame["dataset"], frame["regime"], frame["layers"], strict=True))
+    frame["method"] = variants(list(frame["experiment"]), list(frame["method"]), texts, cells)
     regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(label.split()[0]), label))
     frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
     return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
@@ -152,12 +153,6 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values([*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
 
 
-def options_of(config: dict[str, Any]) -> tuple[str, ...]:
-    """A configuration but for its seed, as texts ``option=value``."""
-    flat = _flat({key: value for key, value in config.items() if key != "seed"})
-    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
-
-
 def _sort_key(column: pd.Series) -> pd.Series:
     """Few layers before many, methods in their order, anything else by its value."""
     if column.name == "layers":
@@ -167,15 +162,10 @@ def _sort_key(column: pd.Series) -> pd.Series:
     return column
 
 
-def method_order(label: str) -> tuple[int, str]:
-    """Place of a method, with or without the options that tell it apart."""
-    return list(METHODS).index(label.split()[0]), label
+def _told(frame: pd.DataFrame, by: list[str], options: Sequence[Options], only: str) -> list[str]:
+    """What tells runs of one group apart of the options that begin with `only`, as ``[option=value, ...]``.
 
-
-def _variants(frame: pd.DataFrame, by: list[str], options: Sequence[tuple[str, ...]], only: str = "") -> list[str]:
-    """What tells runs of one group apart besides the seed, as ``[option=value, ...]``; empty where nothing does.
-
-    Only options that begin with `only` are looked at, and it is left out.
+    `only` is left out; the text is empty where nothing tells them apart.
     """
     labels = [""] * len(frame)
     for group in frame.groupby(by, sort=False).indices.values():
@@ -190,14 +180,6 @@ def _variants(frame: pd.DataFrame, by: list[str], options: Sequence[tuple[str, .
         for i in group:
             labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
     return labels
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
@@ -254,7 +236,7 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
     ):
         if those.any():
             found = rows[those].groupby("method", observed=True).size()
-            notes.append(f"Runs that {ended}: {', '.join(f'{count} of {method}' for method, count in found.items())}.")
+            notes.append(f"Runs that {ended}: {'; '.join(f'{count} of {method}' for method, count in found.items())}.")
     return notes
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
+
+from nnmf_runner.results.variants import Shown
 
 # Layers of topics, first to last, as in a record.
 Topics = list[list[dict[str, Any]]]
@@ -90,22 +91,22 @@ def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> It
         yield from _lines(topics, level - 1, i, f" {percent(part)}", depth + 1)
 
 
-def topics_markdown(chosen: dict[str, dict[Path, dict[str, Any]]]) -> str | None:
+def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
     """The trees of some runs as Markdown; None if none of them has topics.
 
     Parameters
     ----------
-    chosen : dict
-        For every experiment records by their folder.
+    chosen : mapping
+        The runs of every experiment.
     """
     parts = []
     for experiment, runs in chosen.items():
-        for path, record in runs.items():
+        for label, path, record in runs:
             if not record.get("topics"):
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
             about = f"{config['dataset']['name']}, {record['regime']}, seed {config['seed']}, {path.name}"
-            title = f"### {config['method']['name']} {ranks} ({experiment}, {about})"
+            title = f"### {label}, {ranks} ({experiment}, {about})"
             parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
     return "\n\n".join([*parts, LEGEND]) + "\n" if parts else None

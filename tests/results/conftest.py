@@ -20,6 +20,7 @@ def make_record(method="hier", layers=(9, 4), seed=0, error=0.5, **changes) -> d
         "schema": SCHEMA_VERSION,
         "dataset": {"name": "toy", "noise": 0.15},
         "method": {"name": method, "solver": "hals"},
+        "cost": {"name": "reconstruction"},
         "layers": list(layers),
         "label_fraction": {"unsupervised": 0.0, "supervised": 1.0}.get(changes.get("regime"), 0.4),
         "tol": 1e-4,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import rgb_to_hsv, to_rgb
 from matplotlib.figure import Figure
 
 from nnmf_runner.results import figure
 from nnmf_runner.results.collect import representatives
+from nnmf_runner.results.looks import looks_of
 from nnmf_runner.results.record import read_factors
 from nnmf_runner.results.table import rows_of, summarise
+from nnmf_runner.results.variants import Shown, method_of
 
 
 def stack(rng, ranks=(6, 4, 2), m=7, n=8):
@@ -99,7 +104,7 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
 
 def draw_one(run, record, folder):
     """All figures of a folder that holds one run."""
-    return list(figure.draw_all({"runs": {run: record}}, summarise(rows_of([(run, record)])), folder))
+    return list(figure.draw_all({"runs": [Shown("neural", run, record)]}, summarise(rows_of([(run, record)])), folder))
 
 
 @pytest.mark.slow
@@ -138,7 +143,16 @@ def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lo
     ]
     records = records_of(*others, *wanted)
     chosen = representatives(rows_of(records.items()))
-    assert {name: sorted(runs) for name, runs in chosen.items()} == {"trial": [str(run) for run in [*records][-2:]]}
+    hier, deep = map(str, [*records][-2:])
+    assert chosen == {"trial": {"hier": hier, "deep": deep}}
+
+
+def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of):
+    costs = [{}, {"cost.name": "multilevel", "cost.weights": []}]
+    records = records_of(*(record_of(m, seed=s, **cost) for s in (0, 1) for m in ("deep", "neural") for cost in costs))
+    chosen = representatives(rows_of(records.items()))["trial"]
+    assert list(chosen) == [f"{m}, {c}" for m in ("deep", "neural") for c in ("reconstruction", "multilevel")]
+    assert list(chosen.values()) == [str(run) for run in [*records][:4]]  # of the first seed
 
 
 def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
@@ -162,6 +176,77 @@ def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of,
 @pytest.mark.parametrize("overrides", ["layers=9", "method=hier layers=9-4", "max_iter=0"])
 def test_convergence_of_short_and_shallow_runs_is_drawn(run_of, overrides):
     outcome = run_of(*overrides.split())
-    drawn = figure.convergence({outcome.folder: outcome.record})
+    run = Shown(outcome.record["config"]["method"]["name"], outcome.folder, outcome.record)
+    drawn = figure.convergence([run], looks_of([run.label]))
     assert isinstance(drawn, Figure)
     drawn.savefig("/dev/null", format="png")
+
+
+LABELS = ["hier", "deep", "neural, reconstruction", "neural, energy", "neural, multilevel"]
+
+
+def test_no_two_variants_look_alike_and_those_of_a_method_share_its_hue():
+    looks = looks_of(LABELS)
+    assert list(looks) == LABELS
+    for what in ("colour", "marker"):
+        assert len({getattr(look, what) for look in looks.values()}) == len(LABELS)
+    hues = {label: rgb_to_hsv(to_rgb(look.colour))[0] for label, look in looks.items()}
+    for label, other in itertools.combinations(LABELS, 2):
+        assert (abs(hues[label] - hues[other]) < 0.02) == (method_of(label) == method_of(other))
+    neural = [look for label, look in looks.items() if method_of(label) == "neural"]
+    assert len({look.line for look in neural}) == len({look.hatch for look in neural}) == 3
+
+
+def test_a_method_looks_the_same_whatever_other_methods_there_are():
+    assert looks_of(["neural"])["neural"] == looks_of(["hier", "deep", "neural"])["neural"]
+
+
+@pytest.fixture
+def costs(run_of):
+    """Runs of hier and of neural with two costs, at two shares of labels."""
+    methods = [["method=hier"], ["method=neural", "cost=reconstruction"], ["method=neural", "cost=energy"]]
+    return [run_of("layers=9-4-2", *each, f"label_fraction={f}") for each in methods for f in (0.4, 0)]
+
+
+def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs, tmp_path, monkeypatch):
+    rows = rows_of([(outcome.folder, outcome.record) for outcome in costs])
+    summary, kept = summarise(rows), {}
+    monkeypatch.setattr(figure, "save", lambda drawn, stem: kept.update({stem.name: drawn}) or [stem])
+    records = {str(outcome.folder): outcome.record for outcome in costs}
+    runs = [Shown(label, Path(run), records[run]) for label, run in representatives(rows)["runs"].items()]
+    list(figure.draw_all({"runs": runs}, summary, tmp_path))
+    names = ["hier", "neural_reconstruction", "neural_energy"]
+    assert list(kept) == [*(f"runs_{name}_heatmaps" for name in names), "runs_convergence", "runs_comparison"]
+    titles = [kept[f"runs_{name}_heatmaps"].get_suptitle() for name in names]
+    assert [title.partition(", 9-4-2")[0] for title in titles] == [run.label for run in runs]
+
+    marked = {}
+    for line in kept["runs_convergence"].axes[1].lines[:-1]:
+        marked.setdefault(line.get_label().partition(", layer")[0], set()).add((line.get_color(), line.get_marker()))
+    for container in kept["runs_comparison"].axes[0].containers:
+        line = container.lines[0]
+        marked.setdefault(container.get_label(), set()).add((line.get_color(), line.get_marker()))
+    assert {label: len(looks) for label, looks in marked.items()} == {run.label: 1 for run in runs}
+
+
+@pytest.mark.parametrize("of", ["comparison", "convergence"])
+def test_long_names_leave_no_figure(record_of, records_of, costs, of):
+    made = [
+        record_of("neural", seed=s, tol=t, **{"cost.name": c}) for s in (0, 1) for t in (1e-4, 1e-6) for c in "abcd"
+    ]
+    for record in made:
+        record["config"]["tol"] = record.pop("tol")
+        record["config"]["cost"]["name"] = f"a cost of a long name, {record['config']['cost']['name']}"
+    summary = summarise(rows_of(records_of(*made).items()))
+    drawn = figure.comparison(summary)
+    if of == "convergence":
+        runs = [Shown(label, costs[0].folder, costs[0].record) for label in set(summary["method"])]
+        drawn = figure.convergence(runs, looks_of(summary["method"]))
+    drawn.savefig("/dev/null", format="png")
+    width, height = drawn.bbox.size
+    box = drawn.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= width
+    assert box.y0 >= 0
+    assert box.y1 <= height
+    assert len(drawn.legends[0].get_texts()) >= 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 
 from nnmf_runner.results import panels, regimes, regimes_table
 from nnmf_runner.results.collect import collect
+from nnmf_runner.results.looks import looks_of
 from nnmf_runner.results.record import write_record
 from nnmf_runner.results.regimes_figure import UNDECIDED, draw_maps, regime_map
 
@@ -237,7 +239,7 @@ def test_an_option_of_one_method_is_told_in_its_name(run):
     records = grid(run, noise=[1, 2])
     records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
     methods = regimes.methods_of(mapped(records))
-    assert methods == ["hier [method.solver=hals]", "hier [method.solver=mu]", "deep", "neural"]
+    assert methods == ["hier, solver=hals", "hier, solver=mu", "deep", "neural"]
 
 
 @pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])
@@ -356,7 +358,7 @@ def test_markdown_shows_winners_and_leads_and_says_what_is_undecided(records):
     assert [row[0] for row in rows[2:]] == ["0", "0.5"]
     for row in rows[2:]:
         assert re.fullmatch(r"neural \+(9\.9|10\.\d)", row[1])
-        assert re.fullmatch(r"(neural, deep|deep, neural) \+(9\.\d|10\.\d)", row[2])
+        assert re.fullmatch(r"(neural / deep|deep / neural) \+(9\.\d|10\.\d)", row[2])
         assert row[3] == "undecided"
     assert "6 seeds, 18 comparisons" in text
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
@@ -367,11 +369,11 @@ def test_the_summary_counts_wins_of_every_two_methods(records):
     text = regimes_table.to_markdown(mapped(records))
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| Relative")]
     counts = {row[1]: list(map(int, row[2:6])) for row in rows}
-    assert counts == {"neural, deep": [6, 2, 0, 4], "neural, hier": [6, 4, 0, 2], "deep, hier": [6, 4, 0, 2]}
+    assert counts == {"neural vs deep": [6, 2, 0, 4], "neural vs hier": [6, 4, 0, 2], "deep vs hier": [6, 4, 0, 2]}
     differences = {row[1]: list(map(float, row[6:])) for row in rows}
     for mean, lowest, highest in differences.values():
         assert lowest <= mean <= highest
-    assert differences["neural, hier"] == pytest.approx([10, 0, 20], abs=0.2)
+    assert differences["neural vs hier"] == pytest.approx([10, 0, 20], abs=0.2)
 
 
 def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_are_hatched(records):
@@ -386,6 +388,55 @@ def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_a
     texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
     assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["hier", "deep", "neural", "undecided at 0.05"]
+
+
+def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
+    errors = {"hier": 0.5, "reconstruction": 0.3, "multilevel": 0.4}
+    records = []
+    for name, s, n in itertools.product(errors, range(12), (1, 2)):
+        record = run(
+            "hier" if name == "hier" else "neural", s, noise=n, error=errors[name] if n == 1 else 0.3, accuracy=None
+        )
+        record["config"]["cost"] = {"name": "reconstruction" if name == "hier" else name}
+        record["metrics"]["relative_error"] += 0.1 * (n == 2 and name == "hier")
+        records.append(record)
+    drawn = regime_map(mapped(records))
+    [ax], [legend] = drawn.axes, drawn.legends
+    assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"reconstruction", "reconstruction\nmultilevel"}
+    names = ["hier", "neural, reconstruction", "neural, multilevel"]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "undecided at 0.05"]
+    looks = looks_of(names)
+    bands = sorted(ax.patches, key=lambda patch: patch.get_x())
+    hatches = [looks[names[i]].hatch for i in (1, 1, 2)]
+    assert [patch.get_hatch() or "" for patch in bands] == hatches
+    assert len(set(hatches)) == 2
+
+
+def test_variants_of_two_methods_that_are_called_alike_are_told_in_full(run):
+    records = []
+    for method, cost, s, n in itertools.product(("deep", "neural"), ("reconstruction", "kl"), range(12), (1, 2)):
+        record = run(method, s, noise=n, error=0.3 if cost == "kl" else 0.5, accuracy=None)
+        record["config"]["cost"] = {"name": cost}
+        records.append(record)
+    [ax] = regime_map(mapped(records)).axes
+    assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"deep, kl\nneural, kl"}
+
+
+@pytest.mark.parametrize("measures", [1, 2])
+def test_names_and_caption_of_the_map_stay_within_it(records, measures):
+    for record in records:
+        record["metrics"]["accuracy_unknown"] = 0.5 if measures == 2 else None
+        record["config"]["cost"] = {"name": "reconstruction" if record["config"]["dataset"]["overlap"] else "energy"}
+    copies = [json.loads(json.dumps(record)) for record in records]
+    for record in copies:
+        record["config"]["cost"]["name"] = "a cost of a long name"
+        record["config"]["dataset"]["overlap"] = 0.5 - record["config"]["dataset"]["overlap"]
+    drawn = regime_map(mapped(records + copies))
+    drawn.savefig("/dev/null", format="png")
+    box, (width, height) = drawn.legends[0].get_window_extent(), drawn.bbox.size
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    for text in drawn.axes[0].texts:
+        assert text.get_window_extent().width <= drawn.axes[0].get_window_extent().width / 3
 
 
 def test_a_larger_lead_is_darker(run):

@@ -134,7 +134,7 @@ def test_variants_of_one_method_are_told_apart(record_of, records_of):
     records = records_of(*(record_of(seed=s) for s in range(2)), *(record_of(seed=s, **options) for s in range(2)))
     _, summary = made(records)
     errors = summary[summary["metric"] == "relative_error"]
-    assert set(errors["method"]) == {"hier [method.solver=hals]", "hier [method.solver=mu]"}
+    assert set(errors["method"]) == {"hier, solver=hals", "hier, solver=mu"}
     assert (errors["n"] == 2).all()
 
 
@@ -271,7 +271,7 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
     layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     text = table.to_markdown(summary, rows, layers)
     assert text.startswith(table.to_markdown(summary, rows).partition("Mean ±")[0])
-    block = text[text.index("### Accuracy on the samples of unknown label by layer (trial, toy)") :]
+    block = text[text.index("### Accuracy on the unlabelled samples by layer (trial, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
     assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
     assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500"]
@@ -279,6 +279,33 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
     tex = table.to_latex(summary, rows, layers)
     assert r"\begin{tabular}{lllrr}" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == text.count("### ")
+
+
+def test_the_errors_of_every_layer_stand_beside_its_floor_in_a_column_for_every_variant(record_of, records_of):
+    multilevel = {"cost.name": "multilevel", "cost.weights": []}
+    made_of = [("hier", {}), ("neural", {}), ("neural", multilevel)]
+    records = [with_layers(record_of(m, **cost), 0.1 * i, 0.2 * i) for i, (m, cost) in enumerate(made_of)]
+    rows, summary = made(records_of(*records))
+    text = table.to_markdown(summary, rows, table.summarise(table.layer_rows(rows), table.LAYER_CELL))
+    block = text[text.index("### Relative error by layer (trial, toy)") :]
+    header, _, *lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
+    assert header == ["regime", "layers", "layer", "floor", "hier", "neural, reconstruction", "neural, multilevel"]
+    assert [line[2:] for line in lines] == [
+        ["0", "0.1000", "**0.1000**", "0.2000", "0.3000"],
+        ["1", "0.2000", "**0.2000**", "0.4000", "0.6000"],
+    ]
+
+
+def test_the_footnote_tells_variants_apart(record_of, records_of):
+    multilevel = {"cost.name": "multilevel", "status": "max_iter"}
+    records = records_of(
+        record_of("neural", status="max_iter"), *(record_of("neural", seed=s, **multilevel) for s in (0, 1))
+    )
+    [note] = table.footnotes(table.rows_of(records.items()))
+    assert set(note.rstrip(".").partition(": ")[2].split("; ")) == {
+        "1 of neural, reconstruction",
+        "2 of neural, multilevel",
+    }
 
 
 def test_runs_of_one_layer_have_no_table_of_layers(record_of, records_of):

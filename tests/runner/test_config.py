@@ -142,6 +142,16 @@ def test_single_runs_and_questions_are_no_sweep(configure, arguments):
     assert schema.read_sweep(arguments) is None
 
 
+@pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
+def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
+    preset = f"method=neural_{cost}"
+    assert name_of(configure, preset) == name_of(configure, "method=neural", f"cost={cost}")
+    assert configure(preset, "cost=kl").cost.name == "kl"
+    sweep = schema.read_sweep(["-m", f"method=hier,{preset.removeprefix('method=')}", "experiment=regimes_small"])
+    chosen = {(cell.config.method.name, cell.config.cost.name) for cell in sweep.cells}
+    assert chosen == {("hier", "reconstruction"), ("neural", cost)}
+
+
 def test_overrides_take_the_place_of_an_experiments_sweep(configure):
     configs = [cell.config for cell in schema.read_sweep(["experiment=table1", "method=neural", "layers=9"]).cells]
     assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [

@@ -68,6 +68,17 @@ def test_an_experiment_is_the_27_cells_with_what_the_slides_report(experiment):
 
 
 @pytest.mark.slow
+def test_the_errors_of_all_layers_are_those_of_every_cost_and_share_of_labels_in_one_folder():
+    configs = [*swept("table1_layers"), *swept("table1_layers_costs")]
+    costs = [("hier", "reconstruction"), ("deep", "reconstruction")]
+    costs += [("neural", cost) for cost in ("reconstruction", "energy", "multilevel")]
+    expected = sorted((*cost, fraction) for cost in costs for fraction in (0.0, 0.4, 1.0))
+    assert sorted((c.method.name, c.cost.name, c.label_fraction) for c in configs) == expected
+    same = {(c.name, c.layers, c.trials, c.seed, c.max_iter, c.workers) for c in configs}
+    assert same == {("table1_layers", (9, 4, 2), 10, 0, 2000, None)}
+
+
+@pytest.mark.slow
 def test_method1_is_what_the_slides_read():
     configs = swept("table1_method1")
     assert {(c.init.name, c.optimizer.name, c.cost.name) for c in configs} == {("random", "gd", "reconstruction")}

@@ -18,6 +18,7 @@ from nnmf_runner.results import figure
 from nnmf_runner.results.collect import collect
 from nnmf_runner.results.record import folder_name, read_factors
 from nnmf_runner.results.table import rows_of, summarise
+from nnmf_runner.results.variants import Shown
 from nnmf_runner.run import run_one
 
 LABELS = np.repeat([0, 1, 2], 9)
@@ -130,7 +131,7 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     np.testing.assert_array_equal(view.dataset.X, blocks.T)
     file.unlink()
     with caplog.at_level(logging.WARNING):
-        shown = {"runs": {outcome.folder: outcome.record}}
+        shown = {"runs": [Shown("neural", outcome.folder, outcome.record)]}
         summary = summarise(rows_of([(outcome.folder, outcome.record)]))
         drawn = list(figure.draw_all(shown, summary, tmp_path / "figures"))
     assert "no heatmaps: dataset.path=" in caplog.text

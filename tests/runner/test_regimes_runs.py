@@ -11,7 +11,12 @@ from hydra import compose, initialize_config_dir
 from nnmf_runner import config as schema
 from nnmf_runner.run import run_one
 
-METHODS = ("hier", "deep", "neural")
+METHODS = {
+    "hier": ("hier", "reconstruction"),
+    "deep": ("deep", "reconstruction"),
+    "neural_reconstruction": ("neural", "reconstruction"),
+    "neural_multilevel": ("neural", "multilevel"),
+}
 NOISE, LABELS, OVERLAP, IMBALANCE = (0.5, 1.0, 2.0, 4.0), (0.0, 0.05, 0.1, 0.4), (0.0, 0.5, 1.0), (0.0, 2.0, 8.0)
 PLANTED = (12, 6, 3)
 LAYERS = [tuple(rank + more for rank in PLANTED[:depth]) for more in (-1, 0, 1) for depth in (1, 2, 3)]
@@ -43,8 +48,8 @@ def test_the_reduced_grid_is_three_planes_through_one_setting(experiment):
     schema.register_schema()
     configs = [cell.config for cell in schema.read_sweep([f"experiment={experiment}"]).cells]
     assert BASE in PLANES[experiment]
-    expected = sorted((place, method) for place in PLANES[experiment] for method in METHODS)
-    assert sorted((setting(config), config.method.name) for config in configs) == expected
+    expected = sorted((place, *method) for place in PLANES[experiment] for method in METHODS.values())
+    assert sorted((setting(config), config.method.name, config.cost.name) for config in configs) == expected
     for config in configs:
         assert (config.name, config.trials, config.seed, config.dataset.name) == ("regimes_small", 10, 0, "planted")
     assert len({(config.tol, config.max_iter, config.init.name) for config in configs}) == 1
@@ -123,8 +128,8 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
 @pytest.mark.slow
 def test_at_the_common_setting_the_neural_method_wins_the_error_and_loses_the_topics(configure, tmp_path):
     layers, cosines = {}, {}
-    for method in ("hier", "neural"):
-        config = configure("experiment=regimes_small", f"method={method}", f"output={tmp_path}")
+    for method, preset in (("hier", "hier"), ("neural", "neural_reconstruction")):
+        config = configure("experiment=regimes_small", f"method={preset}", f"output={tmp_path}")
         layers[method] = [run_one(config, seed).record["layers"] for seed in range(3)]
         cosines[method] = [[layer["topic_cosine"] for layer in run] for run in layers[method]]
     excess = {m: [run[-1]["relative_error"] - run[-1]["floor"] for run in runs] for m, runs in layers.items()}

@@ -73,7 +73,7 @@ def test_table_2_runs_on_a_file_and_names_it(local_table):
     folder, printed = local_table
     assert len(find_records(folder)) == 24
     titles = [line for line in printed.splitlines() if line.startswith("### ")]
-    assert "### Accuracy on the samples of unknown label by layer (table2, my words.mat)" in titles
+    assert "### Accuracy on the unlabelled samples by layer (table2, my words.mat)" in titles
     assert all(title.endswith("(table2, my words.mat)") for title in titles)
     assert "what the publication reports on newsgroups." in printed
 
