@@ -24,7 +24,7 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers, label_unit
+from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers, label_units
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.semi import Semi
@@ -52,7 +52,7 @@ class _Factorisation:
         Cost of the labels; not every method has every one.
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
-        `nnmf_runner.methods.label_unit`; None leaves y out altogether, as in a Pipeline of which only the last step
+        `nnmf_runner.methods.label_units`; None leaves y out altogether, as in a Pipeline of which only the last step
         is to learn from it, or where y is no class label.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
@@ -172,7 +172,7 @@ class _Factorisation:
         labels = None
         if y is not None and self.label_weight is not None:
             self.classes_, indices = _class_indices(y, columns.shape[1])
-            unit = label_unit(filled(columns, known), layers[-1])
+            [unit] = label_units(filled(columns, known), [layers[-1]])
             labels = supervision.labels(indices, len(self.classes_), unit)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
@@ -595,7 +595,7 @@ class NeuralNMF(_Factorisation):
     init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
-        `nnmf_runner.methods.label_unit`; None leaves y out altogether.
+        `nnmf_runner.methods.label_units`; None leaves y out altogether.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
     tol, max_iter

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.config import RunConfig
-from nnmf_runner.core.checks import InputError, split_missing
+from nnmf_runner.core.checks import InputError, filled, split_missing
+from nnmf_runner.core.costs import Labels
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader, read_mask
-from nnmf_runner.methods import check_layers
+from nnmf_runner.methods import check_layers, label_units
 
 _loader = Loader()
 
@@ -97,8 +98,8 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
     config.method.check_data(entries.X, entries.mask, config.cost)
     check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
     config.init.check(dataset.X.shape[0], config.layers, signed=config.method.sign_free)
-    level, given = label_level(config, dataset), f"label_fraction={config.label_fraction:g}"
-    if config.label_fraction and level is None:
+    given = f"label_fraction={config.label_fraction:g}"
+    if config.label_fraction and not dataset.labels:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
     for name in ("label_level", "score_level"):
         chosen = getattr(config, name)
@@ -107,8 +108,9 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
                 f"{name}={chosen} does not exist. Expected at most {len(dataset.labels) - 1}: "
                 f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
             )
-    if config.label_fraction and level is not None and len(np.unique(dataset.labels[level])) < 2:
-        raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
+    for level in supervised_layers(config, dataset).values() if config.label_fraction else ():
+        if len(np.unique(dataset.labels[level])) < 2:
+            raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
 
 
 def check_sweep(configs: Iterable[RunConfig]) -> None:
@@ -127,19 +129,48 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
         check_data(config, *loaded[key])
 
 
-def label_level(config: RunConfig, dataset: Dataset) -> int | None:
-    """The level of the labels that a run is trained on, and scored on unless it says otherwise; None without labels."""
-    return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
+def supervised_layers(config: RunConfig, dataset: Dataset) -> dict[int, int]:
+    """The level of the labels that a layer learns from where labels are known, by the layer; empty without labels."""
+    if not dataset.labels:
+        return {}
+    return config.supervision.assign(config.layers, dataset.classes, config.method, config.label_level)
+
+
+def own_levels(config: RunConfig, dataset: Dataset) -> list[int | None]:
+    """The level of the labels that every layer is scored on; None without labels.
+
+    Where ``score_level`` does not say it, that is the level which supervises the layer, or the nearest to its rank.
+    """
+    if not dataset.labels or config.score_level is not None:
+        return [config.score_level] * len(config.layers)
+    supervised = supervised_layers(config, dataset)
+    return [supervised.get(layer, dataset.level(rank)) for layer, rank in enumerate(config.layers)]
+
+
+def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
+    """What the cost holds of the known labels, by the layer; empty where none are known or they have no weight."""
+    dataset, entries, known = material.dataset, material.entries, material.known
+    if not known.any() or not config.supervision.weight:
+        return {}
+    supervised = supervised_layers(config, dataset)
+    units = label_units(filled(entries.X, entries.mask), [config.layers[layer] for layer in supervised])
+    found = {}
+    for (layer, level), unit in zip(supervised.items(), units, strict=True):
+        classes = np.where(known, dataset.labels[level], -1)
+        labels = config.supervision.labels(classes, dataset.classes[level], unit)
+        if labels is not None:
+            found[layer] = labels
+    return found
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Columns whose label the method is given, shape (n,)."""
-    level = label_level(config, dataset)
-    if level is None:
+    if not dataset.labels:
         return np.zeros(dataset.X.shape[1], bool)
     if config.lists_known and dataset.known is not None:
         return dataset.known
-    return draw_known(dataset.labels[level], config.label_fraction, rng)
+    supervised = supervised_layers(config, dataset)
+    return draw_known(dataset.labels[supervised[max(supervised)]], config.label_fraction, rng)
 
 
 def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:

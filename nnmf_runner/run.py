@@ -24,8 +24,8 @@ from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.interrupt import interruptible, is_stopped, stop_all
-from nnmf_runner.material import Entries, Material, label_level, prepare
-from nnmf_runner.methods import Fit, Plan, Problem, label_unit, normalised
+from nnmf_runner.material import Entries, Material, layer_labels, prepare
+from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.results import record as records
 from nnmf_runner.results.claims import claimed, is_held
@@ -203,25 +203,20 @@ def fit_factors(
     progress: Progress | None = None,
 ) -> Fit:
     """Fit the method of a configuration to data of which the `known` labels may be seen."""
-    labels = None
-    if known.any() and config.supervision.weight:
-        classes = dataset.labels[label_level(config, dataset)]
-        unit = label_unit(filled(entries.X, entries.mask), config.layers[-1])
-        labels = config.supervision.labels(np.where(known, classes, -1), int(classes.max()) + 1, unit)
+    labels = layer_labels(config, Material(dataset, entries, known))
     start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
     rule = StoppingRule(config.tol, config.max_iter, progress)
     plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))
-    problem = Problem(entries.X, labels, config.cost, entries.mask, config.regularisation)
-    fit = config.method.fit(problem, plan)
-    return normalised(fit) if config.normalise else fit
+    of_last = labels.pop(len(config.layers) - 1, None)
+    problem = Problem(entries.X, of_last, config.cost, entries.mask, config.regularisation, labels)
+    return config.method.solve(problem, plan, normalise=config.normalise)
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:
     """What a record says of the data."""
     features, samples = dataset.X.shape
-    classes = [len(np.unique(labels)) for labels in dataset.labels]
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
-    return {**shape, "classes": classes, "fingerprint": dataset.fingerprint()}
+    return {**shape, "classes": dataset.classes, "fingerprint": dataset.fingerprint()}
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.config import RunConfig
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.material import Entries, label_level
+from nnmf_runner.material import Entries, own_levels
 from nnmf_runner.methods import Fit
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.clustering import MOST_CLUSTERS, agreement, direction_clusters, in_unit_topics
@@ -44,21 +45,25 @@ def score(
     config: RunConfig, dataset: Dataset, entries: Entries, known: NDArray[np.bool_], fit: Fit
 ) -> list[dict[str, Any]]:
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
-    level = label_level(config, dataset) if config.score_level is None else config.score_level
+    levels, codes = own_levels(config, dataset), fit.S
+    if config.method.bends_codes and fit.B is not None:  # what labels did to a code, new data would not get
+        codes = config.method.transform(fit, entries.X, entries.mask)
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
     held = None if entries.heldout is None else np.isfinite(entries.heldout)
     unlinked = unlinked_topics(fit.A)
     rows = []
-    for i, (rank, S) in enumerate(zip(config.layers, fit.S, strict=True)):
+    for i, rank in enumerate(config.layers):
         row: dict[str, Any] = {"layer": i, "rank": rank, "floor": floors[i]}
         product = (fit.A[0], config.method.decode(fit.A, fit.S, i))
         row["relative_error"] = relative_error(entries.X, *product, entries.mask)
         row["heldout_error"] = None if held is None else relative_error(entries.heldout, *product, held)
         row |= {"accuracy": None, "accuracy_unknown": None, "accuracy_fit": None}
-        if level is not None:
-            right = accuracy(S, dataset.labels[level], known)
+        if (level := levels[i]) is not None:
+            right = accuracy(codes[i], dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
-            row |= _clustering(config, fit, i, dataset.labels[dataset.level(rank)])
+            row |= _clustering(codes[i], config.method.topics(fit.A, i), dataset.labels[dataset.level(rank)])
+        if len(dataset.labels) > 1:
+            row["accuracy_unknown_finest"] = accuracy(codes[i], dataset.labels[0], known).unknown
         row["unlinked_topics"] = unlinked[i]
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
@@ -67,9 +72,9 @@ def score(
     return rows
 
 
-def _clustering(config: RunConfig, fit: Fit, level: int, labels: NDArray[np.intp]) -> dict[str, float | None]:
+def _clustering(S: Matrix, topics: Matrix, labels: NDArray[np.intp]) -> dict[str, float | None]:
     """Agreement of labels with the largest codes of topics of unit length, and with clusters of these codes."""
-    codes, n_classes = in_unit_topics(fit.S[level], config.method.topics(fit.A, level)), len(np.unique(labels))
+    codes, n_classes = in_unit_topics(S, topics), len(np.unique(labels))
     row: dict[str, float | None] = asdict(agreement(codes.argmax(axis=0), labels))
     by_kmeans = dict.fromkeys(row)  # None where there are too many classes
     if n_classes <= MOST_CLUSTERS:

@@ -63,12 +63,16 @@ class Dataset:
     known: NDArray[np.bool_] | None = None
     image_shape: tuple[int, int] | None = None
 
+    @property
+    def classes(self) -> list[int]:
+        """Number of classes of every level."""
+        return [len(np.unique(labels)) for labels in self.labels]
+
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""
         if not self.labels:
             return None
-        counts = [len(np.unique(labels)) for labels in self.labels]
-        return int(np.argmin([abs(count - classes) for count in counts]))
+        return int(np.argmin([abs(count - classes) for count in self.classes]))
 
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""

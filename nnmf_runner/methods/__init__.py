@@ -1,6 +1,16 @@
 """Methods: each fits all factors of a problem and returns one `Fit`."""
 
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, check_layers, label_unit, normalised
+from nnmf_runner.methods.base import (
+    Fit,
+    Method,
+    Plan,
+    Problem,
+    Supervision,
+    check_layers,
+    label_units,
+    nearest_level,
+    normalised,
+)
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
@@ -12,4 +22,15 @@ METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding)
 }
 
-__all__ = ["METHODS", "Fit", "Method", "Plan", "Problem", "Supervision", "check_layers", "label_unit", "normalised"]
+__all__ = [
+    "METHODS",
+    "Fit",
+    "Method",
+    "Plan",
+    "Problem",
+    "Supervision",
+    "check_layers",
+    "label_units",
+    "nearest_level",
+    "normalised",
+]

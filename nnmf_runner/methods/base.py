@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
+from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction, label_map
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
@@ -23,6 +23,14 @@ from nnmf_runner.core.regularisation import Penalty, Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
 
 
+LEVELS = ("auto", "all", "last")
+
+
+def nearest_level(classes: Sequence[int], rank: int) -> int:
+    """The level of labels whose number of classes is nearest to a rank."""
+    return int(np.argmin([abs(count - rank) for count in classes]))
+
+
 @dataclass
 class Supervision:
     """How labels, where some are known, enter the cost.
@@ -32,19 +40,69 @@ class Supervision:
     loss : {"squared", "cross_entropy"}
     weight : float
         Weight of the labels' relative cost (one: no prediction at all) against that of the data in units of its
-        floor, see `label_unit`: what the data weigh by their noise, whatever their size and scale.
+        floor, see `label_units`: what the data weigh by their noise, whatever their size and scale.
     learn_map : bool
         Whether the label map is a variable of the optimizer.  The squared loss does without: its best map is
         known.  Cross-entropy always learns it.
+    levels : {"auto", "all", "last"} or list of int or None
+        Which layers learn from which level of labels.  With "all", every level supervises one layer, the last of those
+        whose rank is nearest to its number of classes; with "last", the last layer alone is supervised; "auto" is
+        "all" for methods that can supervise lower layers.  A list has a level for every layer, or None.
     """
 
     loss: str = "squared"
     weight: float = 0.1
     learn_map: bool = False
+    levels: Any = "auto"
 
     def __post_init__(self) -> None:
         check_choice(self.loss, LABEL_COSTS, "supervision.loss")
         check_number(self.weight, "supervision.weight", low=0.0)
+        if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
+            check_choice(self.levels, LEVELS, "supervision.levels")
+            return
+        self.levels = list(self.levels)
+        for i, level in enumerate(self.levels):
+            if level is not None:
+                check_number(level, f"supervision.levels[{i}]", low=0, integer=True)
+        if all(level is None for level in self.levels):
+            raise InputError(f"supervision.levels={self.levels} supervises no layer. Expected a level at least once.")
+
+    def assign(
+        self, layers: Sequence[int], classes: Sequence[int], method: Method, last: int | None = None
+    ) -> dict[int, int]:
+        """The level of labels that supervises a layer, by the layer.
+
+        Parameters
+        ----------
+        layers : sequence of int
+            Ranks.
+        classes : sequence of int
+            Number of classes of every level.
+        method : Method
+        last : int, optional
+            The level of the last layer, where no list says it; by default the nearest to its rank.
+
+        Raises
+        ------
+        InputError
+            If a level is named that the data do not have.
+        """
+        if isinstance(self.levels, list):
+            for i, level in enumerate(self.levels):
+                if level is not None and level >= len(classes):
+                    raise InputError(
+                        f"supervision.levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the data "
+                        f"have {len(classes)} levels of labels."
+                    )
+            return {layer: level for layer, level in enumerate(self.levels) if level is not None}
+        nearest = {layer: nearest_level(classes, rank) for layer, rank in enumerate(layers)}
+        if last is not None:
+            nearest[len(layers) - 1] = last
+        if self.levels == "last" or (self.levels == "auto" and not method.supervises_layers):
+            return {len(layers) - 1: nearest[len(layers) - 1]}
+        layer_of = {level: layer for layer, level in nearest.items()}  # the last one of each level
+        return {layer: level for level, layer in layer_of.items()}
 
     def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
         """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are.
@@ -60,21 +118,22 @@ class Supervision:
         return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)
 
 
-def label_unit(X: Any, rank: int) -> float:
-    """The squared relative error that no product of this rank can beat: the data's cost where they fit best.
+def label_units(X: Any, ranks: Sequence[int]) -> list[float]:
+    """For every rank the squared relative error that no product of it can beat: the data's cost where they fit best.
 
-    With the labels weighed in this unit, both parts of the cost are relative to what is left of the data at best, as
-    two sums of squares are in a likelihood whose noise is estimated.  A relative error counts as `SMALL_ERROR` at
-    least.
+    With the labels of a layer weighed in this unit, both parts of the cost are relative to what is left of the data at
+    best, as two sums of squares are in a likelihood whose noise is estimated.  A relative error counts as
+    `SMALL_ERROR` at least.
 
     Parameters
     ----------
     X : ndarray or sparse matrix of shape (m, n)
         Missing entries filled in.
-    rank : int
-        That of the layer whose codes the labels depend on.
+    ranks : sequence of int
+        Those of the layers whose codes the labels depend on.
     """
-    return max(tail_shares(X, [min(rank, *X.shape)])[0], SMALL_ERROR**2)
+    shares = tail_shares(X, [min(rank, *X.shape) for rank in ranks])
+    return [max(share, SMALL_ERROR**2) for share in shares]
 
 
 @dataclass(frozen=True)
@@ -161,15 +220,18 @@ class Fit:
 class Method:
     """A way to fit the factors.  Subclasses are dataclasses whose fields are the method's options.
 
-    Class attributes say what a method can do: the `costs` of the data and the `losses` of the labels it can
-    minimise; whether it `uses_optimizer`, `regularises` factors, has factors whose columns can be rescaled
-    (`rescales`), and the `most_layers` it can have.
+    Class attributes say what a method can do: the `costs` of the data, its default first, and the `losses` of the
+    labels it can minimise; whether it `uses_optimizer`, `supervises_layers` below the last one, `regularises` factors,
+    has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether a label
+    `bends_codes` of its own sample, which new data without labels would not get.
     """
 
     name: ClassVar[str]
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
+    supervises_layers: ClassVar[bool] = False
+    bends_codes: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
 
     @property
@@ -219,6 +281,16 @@ class Method:
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
         cost.check(n_layers)
+        if isinstance(supervision.levels, list) and len(supervision.levels) != n_layers:
+            raise InputError(
+                f"supervision.levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: a "
+                "level of labels for every layer, or null."
+            )
+        if supervision.levels not in ("auto", "last") and not self.supervises_layers:
+            raise InputError(
+                f"method={self.name} learns from labels in its last layer alone, but "
+                f"supervision.levels={supervision.levels}. Expected supervision.levels=last, or method=neural."
+            )
         if self.most_layers is not None and n_layers > self.most_layers:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
@@ -258,6 +330,22 @@ class Method:
         """Factor the data of `problem` as `plan` says."""
         raise NotImplementedError
 
+    def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
+        """The fit, with a label map that is of codes as new data would get them.
+
+        Parameters
+        ----------
+        problem : Problem
+        plan : Plan
+        normalise : bool
+            Whether columns of every A are scaled to unit length, see `normalised`.
+        """
+        fit, labels = self.fit(problem, plan), problem.labels
+        if labels is not None and self.bends_codes:
+            codes = self.transform(fit, problem.X, problem.mask)[-1]
+            fit = replace(fit, B=label_map(codes[:, labels.known], labels.Y[:, labels.known]))
+        return normalised(fit) if normalise else fit
+
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and what was fitted."""
         scales = [fit.parameters.get(f"scale_{i}") for i in range(len(fit.A))]
@@ -283,8 +371,9 @@ _PARAMETER = "parameters/"
 
 
 def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
-    """What a fit found, by the names that it is saved under: ``A0, ..., S0, ..., B, parameters/...``."""
+    """What a fit found, by the names that it is saved under: ``A0, ..., S0, ..., B, B0, ..., parameters/...``."""
     named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
+    named |= {f"B{i}": B for i, B in fit.lower_maps.items()}
     named |= {_PARAMETER + name: value for name, value in fit.parameters.items()}
     return named if fit.B is None else {**named, "B": fit.B}
 
@@ -299,10 +388,11 @@ def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: 
     """
     A, S, B = numbered(arrays, "A"), numbered(arrays, "S"), arrays.get("B")
     parameters = {name.removeprefix(_PARAMETER): value for name, value in arrays.items() if name.startswith(_PARAMETER)}
+    lower_maps = {i: arrays[f"B{i}"] for i in range(len(A) - 1) if f"B{i}" in arrays}
     if not A or len(A) != len(S):
         raise ValueError(f"it has {len(A)} factors A and {len(S)} codes S")
-    if len(A) + len(S) + len(parameters) + (B is not None) < len(arrays):
-        known = {*(f"{kind}{i}" for kind in "AS" for i in range(len(A))), "B"}
+    if len(A) + len(S) + len(parameters) + len(lower_maps) + (B is not None) < len(arrays):
+        known = {*(f"{kind}{i}" for kind in "AS" for i in range(len(A))), *(f"B{i}" for i in lower_maps), "B"}
         strange = [name for name in arrays if name not in known and not name.startswith(_PARAMETER)]
         raise ValueError(f"it has an array {strange[0]}, which no fit has")
     for i, (factor, codes) in enumerate(zip(A, S, strict=True)):
@@ -311,9 +401,11 @@ def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: 
             raise ValueError(f"A{i} has shape {factor.shape}, which does not fit the layer below")
         if codes.ndim != 2 or codes.shape != (factor.shape[1], S[0].shape[-1]):
             raise ValueError(f"S{i} has shape {codes.shape}, expected {(factor.shape[1], S[0].shape[-1])}")
-    if B is not None and (B.ndim != 2 or B.shape[1] != A[-1].shape[1]):
-        raise ValueError(f"B has shape {B.shape}, expected one column for each of {A[-1].shape[1]} topics")
-    return Fit(A, S, B, history, stop, parameters)
+    for i, given in (*lower_maps.items(), (len(A) - 1, B)):
+        if given is not None and (given.ndim != 2 or given.shape[1] != A[i].shape[1]):
+            name = "B" if given is B else f"B{i}"
+            raise ValueError(f"{name} has shape {given.shape}, expected one column for each of {A[i].shape[1]} topics")
+    return Fit(A, S, B, history, stop, parameters, lower_maps)
 
 
 def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
@@ -355,6 +447,7 @@ def normalised(fit: Fit) -> Fit:
     codes of another scale would weigh them otherwise, so new data are encoded by the factors as they were fitted.
     """
     A, S, parameters = [], [], dict(fit.parameters)
+    maps = fit.maps
     gained = np.ones(fit.A[0].shape[0])
     for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
         scaled = factor * gained[:, None]
@@ -363,7 +456,10 @@ def normalised(fit: Fit) -> Fit:
         A.append(scaled / gained)
         S.append(codes * gained[:, None])
         parameters[f"scale_{i}"] = gained
-    return replace(fit, A=A, S=S, B=None if fit.B is None else fit.B / gained, parameters=parameters)
+        if i in maps:
+            maps[i] = maps[i] / gained
+    B = maps.pop(len(A) - 1, None)
+    return replace(fit, A=A, S=S, B=B, lower_maps=maps, parameters=parameters)
 
 
 def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:

@@ -63,6 +63,7 @@ class Deep(Method):
     """
 
     name: ClassVar[str] = "deep"
+    bends_codes: ClassVar[bool] = True
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
     pooling: str = "none"

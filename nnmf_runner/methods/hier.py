@@ -45,6 +45,7 @@ class Hierarchical(Method):
     """
 
     name: ClassVar[str] = "hier"
+    bends_codes: ClassVar[bool] = True
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
     solver: str = "hals"

@@ -33,6 +33,7 @@ class Neural(Method):
     costs: ClassVar[tuple[str, ...]] = ("multilevel", "reconstruction", "energy", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
+    supervises_layers: ClassVar[bool] = True
 
     @property
     def regularises(self) -> bool:
@@ -55,10 +56,10 @@ class Neural(Method):
     ) -> None:
         """Refuse what the method does not have, see `Method.check`."""
         super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
-        if cost.name == "energy" and n_layers > 1 and regularisation is not None and regularisation.is_active:
+        if cost.unit_columns and regularisation is not None and regularisation.is_active:
             raise InputError(
-                "cost=energy weighs every layer by itself and has no regularisation for several layers. Expected "
-                "cost=reconstruction or cost=kl, or regularisation of zero."
+                f"cost={cost.name} fixes the scale of the factors and has no regularisation. Expected "
+                "cost=multilevel, cost=reconstruction or cost=kl, or regularisation of zero."
             )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:

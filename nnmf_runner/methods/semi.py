@@ -63,6 +63,7 @@ class Semi(Method):
     """
 
     name: ClassVar[str] = "semi"
+    bends_codes: ClassVar[bool] = True
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     pretrain: int = 100

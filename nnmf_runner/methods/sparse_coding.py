@@ -85,8 +85,8 @@ class SparseCoding(Neural):
                 "layer, or a single number."
             )
 
-        if self.learn_penalty and cost.name != "reconstruction":
-            raise InputError(f"method.learn_penalty=true needs cost=reconstruction, but cost={cost.name}.")
+        if self.learn_penalty and cost.name == "energy":
+            raise InputError("method.learn_penalty=true needs cost=reconstruction or cost=multilevel, but cost=energy.")
 
     def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
         """The penalties on the codes of every layer, see `Neural.terms`."""

@@ -7,7 +7,7 @@ from nnmf_runner.core.costs import COSTS, Energy, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import SMALL_ERROR, History, Stop, StoppingRule
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Plan, Problem, Supervision, check_layers, label_unit
+from nnmf_runner.methods import METHODS, Fit, Plan, Problem, Supervision, check_layers, label_units
 from nnmf_runner.methods.base import normalised
 
 LAYERS = (9, 4, 2)
@@ -276,14 +276,14 @@ def test_samples_of_zeros_have_codes_of_zero(fitter, cost, regularisation, rng):
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_label_unit_is_the_share_of_the_data_that_no_product_of_the_rank_has(scale, toy):
     sigma = np.linalg.svd(toy.X, compute_uv=False)
-    assert label_unit(scale * toy.X, 4) == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
-    assert label_unit(sparse.csc_array(scale * toy.X), 4) == pytest.approx(label_unit(toy.X, 4), rel=1e-8)
+    assert label_units(scale * toy.X, [4])[0] == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
+    ours, theirs = label_units(sparse.csc_array(scale * toy.X), [4, 2]), label_units(toy.X, [4, 2])
+    assert ours == pytest.approx(theirs, rel=1e-8)
 
 
 def test_label_unit_of_data_without_noise_is_that_of_a_small_error(rng):
     exact = rng.random((20, 3)) @ rng.random((3, 15))
-    assert label_unit(exact, 3) == SMALL_ERROR**2
-    assert label_unit(exact, 30) == SMALL_ERROR**2  # ranks may exceed the shape
+    assert label_units(exact, [3, 30]) == [SMALL_ERROR**2] * 2  # ranks may exceed the shape
 
 
 def test_labels_weigh_in_the_unit_that_is_given():
