@@ -17,7 +17,7 @@ from nnmf_runner.core.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.methods import METHODS
 
 # Goes up when a field changes its meaning; a record of another version is not read.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 RECORD, HISTORY = "record.json", "history.csv"
 
