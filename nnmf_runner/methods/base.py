@@ -22,7 +22,6 @@ from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Penalty, Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
 
-
 LEVELS = ("auto", "all", "last")
 
 
@@ -92,8 +91,8 @@ class Supervision:
             for i, level in enumerate(self.levels):
                 if level is not None and level >= len(classes):
                     raise InputError(
-                        f"supervision.levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the data "
-                        f"have {len(classes)} levels of labels."
+                        f"supervision.levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the "
+                        f"data have {len(classes)} levels of labels."
                     )
             return {layer: level for layer, level in enumerate(self.levels) if level is not None}
         nearest = {layer: nearest_level(classes, rank) for layer, rank in enumerate(layers)}
@@ -283,8 +282,8 @@ class Method:
         cost.check(n_layers)
         if isinstance(supervision.levels, list) and len(supervision.levels) != n_layers:
             raise InputError(
-                f"supervision.levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: a "
-                "level of labels for every layer, or null."
+                f"supervision.levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: "
+                "a level of labels for every layer, or null."
             )
         if supervision.levels not in ("auto", "last") and not self.supervises_layers:
             raise InputError(
