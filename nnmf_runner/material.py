@@ -170,10 +170,12 @@ def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) 
     if config.lists_known and dataset.known is not None:
         return dataset.known
     supervised = supervised_layers(config, dataset)
-    return draw_known(dataset.labels[supervised[max(supervised)]], config.label_fraction, rng)
+    return draw_known(dataset.labels[supervised[max(supervised)]], config.label_fraction, rng, dataset.labels[0])
 
 
-def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def draw_known(
+    labels: NDArray[np.intp], fraction: float, rng: np.random.Generator, finest: NDArray[np.intp] | None = None
+) -> NDArray[np.bool_]:
     """Draw `fraction` of the columns, the same share of every class but at least one column each.
 
     Parameters
@@ -182,6 +184,8 @@ def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generat
     fraction : float
     rng : Generator
         One state draws nested sets for rising fractions.
+    finest : ndarray of shape (n,), optional
+        Labels of another level: of those of its classes that share a class, nearly equal shares are drawn.
 
     Returns
     -------
@@ -193,7 +197,18 @@ def draw_known(labels: NDArray[np.intp], fraction: float, rng: np.random.Generat
     known, place = np.zeros(len(labels), bool), np.empty(len(labels))
     for c in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == c))
+        if finest is not None:
+            members = members[np.argsort(_places(finest[members]), kind="stable")]
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
         known[members[0]] = True
     known[np.argsort(place, kind="stable")[: round(fraction * len(labels))]] = True
     return known
+
+
+def _places(labels: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
+    """Where each entry stands among those of its class, between zero and one, shape (n,)."""
+    place = np.empty(len(labels))
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return place

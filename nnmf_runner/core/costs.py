@@ -441,5 +441,5 @@ class Labels:
         return self.weight / float(self.known.sum())
 
 
-COSTS: dict[str, type] = {cost.name: cost for cost in (Multilevel, Reconstruction, Energy, KullbackLeibler)}
+COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy, Multilevel, KullbackLeibler)}
 LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Reconstruction
+from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.regularisation import Regularisation
@@ -80,10 +80,11 @@ def test_recorded_cost_of_every_layer_of_a_hierarchy_is_the_documented_objective
         assert last[level] == pytest.approx(expected, rel=1e-8)
 
 
-def test_energy_of_several_layers_refuses_penalties():
-    with pytest.raises(InputError, match=r"cost=energy .* no regularisation for several layers"):
-        Neural().check(Energy(), Supervision(), 2, BOTH)
-    Neural().check(Energy(), Supervision(), 1, BOTH)
+def test_energy_refuses_penalties_on_factors_whose_scale_it_fixes():
+    for depth in (1, 2):
+        with pytest.raises(InputError, match=r"cost=energy .* no regularisation"):
+            Neural().check(Energy(), Supervision(), depth, BOTH)
+    Neural().check(Multilevel(), Supervision(), 2, BOTH)
 
 
 LABELLED = [(*case, loss) for case in CASES for loss in ("squared", "kl") if case[0] != "neural"]

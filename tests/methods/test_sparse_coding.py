@@ -139,7 +139,7 @@ def test_two_fits_are_equal(toy):
     ("options", "cost", "message"),
     [
         ({"penalty": [0.1, 0.2]}, Reconstruction(), r"method\.penalty=\[0\.1, 0\.2\] has 2 entries, expected 3"),
-        ({"learn_penalty": True}, Energy(), "learn_penalty=true needs cost=reconstruction, but cost=energy"),
+        ({"learn_penalty": True}, Energy(), "learn_penalty=true needs cost=reconstruction or cost=multilevel, but"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, cost, message):

@@ -122,8 +122,8 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path, record_of):
         ('{"schema": 1, "stat', "cannot be read"),
         ("[1, 2]", "no schema"),
         ("{}", "no schema"),
-        ('{"schema": 1}', "schema version 1, expected 2"),
-        ('{"schema": 2, "status": "done"}', "incomplete.*config"),
+        ('{"schema": 1}', "schema version 1, expected 3"),
+        ('{"schema": 3, "status": "done"}', "incomplete.*config"),
     ],
 )
 def test_damaged_newer_and_partial_records_are_refused_with_a_reason(tmp_path, text, reason):

@@ -112,7 +112,7 @@ def test_runs_that_the_line_search_stopped_are_averaged_and_noted_by_method(reco
     limited = record_of("neural", seed=2, error=0.1, status="max_iter", stop="max_iter")
     rows, summary = made(records_of(record_of("hier"), *stopped, limited, record_of("deep", stop="line_search")))
     assert entry(summary, method="neural", metric="relative_error")["n"] == 3
-    note = "Runs that were stopped by the line search: 1 of deep, 2 of neural."
+    note = "Runs that were stopped by the line search: 1 of deep; 2 of neural."
     assert note in table.to_markdown(summary, rows)
     assert f"% {note}" in table.to_latex(summary, rows)
 

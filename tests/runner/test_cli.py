@@ -39,7 +39,7 @@ def test_a_run_prints_its_table_and_folder_and_writes_its_record(command, tmp_pa
     assert is_silent_but_for_the_log(result)
     header, *rows, folder = result.out.splitlines()
     assert all(
-        name in header for name in ("layer", "rank", "relative error", "Eckart-Young floor", "accuracy", "unknown")
+        name in header for name in ("layer", "rank", "relative error", "Eckart-Young floor", "accuracy", "unlabelled")
     )
     assert [row.split()[:2] for row in rows] == [["0", "9"], ["1", "4"], ["2", "2"]]
     written = {path.name for path in (tmp_path / folder).iterdir()}

@@ -46,7 +46,7 @@ def test_whatever_determines_the_result_changes_the_folder(configure, overrides)
         ("method=deep", "method.pooling=mean"),
         ("method=deep method.activation=power", "method.exponent=0.3"),
         ("optimizer=gd", "optimizer.step=0.1"),
-        ("cost=energy", "cost.weights=[1,2]"),
+        ("cost=energy", "cost.weights=[1,2,3]"),
         ("label_fraction=0.4", "label_fraction=0.5"),
         ("label_fraction=0.4", "supervision.weight=0.5"),
         ("label_fraction=0.4", "supervision.loss=cross_entropy"),

@@ -10,10 +10,11 @@ import pytest
 
 from nnmf_runner import NeuralNMF, material, run
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.material import check_data, draw_known, visible_entries
-from nnmf_runner.methods import METHODS
+from nnmf_runner.methods import METHODS, Fit
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.results.record import read_factors, read_history
@@ -50,6 +51,18 @@ def test_the_share_is_right_in_all_and_in_every_class(sizes):
         assert (np.abs(counts - share) <= 1.0).all()
         added = (share < 1.0).sum()
         assert -0.5 <= known.sum() - fraction * len(labels) <= 0.5 + added
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.4, 0.75])
+def test_nearly_equal_shares_are_drawn_of_the_finest_classes(fraction):
+    fine = labels_of([10] * 12)
+    coarse = fine // 4
+    known = draw_known(coarse, fraction, np.random.default_rng(1), fine)
+    plain = draw_known(coarse, fraction, np.random.default_rng(1))
+    np.testing.assert_array_equal(np.bincount(coarse[known]), np.bincount(coarse[plain]))
+    assert np.ptp(np.bincount(fine[known], minlength=12)) <= 1
+    more = draw_known(coarse, min(1.0, 1.5 * fraction), np.random.default_rng(1), fine)
+    assert more[known].all()
 
 
 def test_nothing_and_everything():
@@ -124,17 +137,22 @@ def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, metho
     known = material.known_labels(config, dataset, stream(3, "labels"))
     sigma = np.linalg.svd(dataset.X, compute_uv=False) ** 2
     product = np.eye(87)
+    A, codes = ([factors[f"{kind}{i}"] for i in range(3)] for kind in "AS")
+    if fraction and METHODS[method].bends_codes:
+        codes = METHODS[method]().transform(Fit(A, codes, None, History(), Stop.MAX_ITER), dataset.X)
     for i, (row, rank) in enumerate(zip(record["layers"], (9, 4, 2), strict=True)):
         product = product @ factors[f"A{i}"]
         error = np.linalg.norm(dataset.X - product @ factors[f"S{i}"]) / np.linalg.norm(dataset.X)
         assert row["relative_error"] == pytest.approx(error, rel=1e-9)
         assert row["floor"] == pytest.approx(np.sqrt(sigma[rank:].sum() / sigma.sum()), rel=1e-9)
         assert row["relative_error"] >= row["floor"] * (1 - 1e-12)
-        right = plain_accuracy(factors[f"S{i}"], dataset.labels[2], known if fraction else np.ones(90, bool))
+        right = plain_accuracy(codes[i], dataset.labels[i], known if fraction else np.ones(90, bool))
         expected = [right.mean() if fraction else None, right[~known].mean() if fraction == 0.4 else None]
         assert [row["accuracy"], row["accuracy_unknown"]] == expected
         assert row["accuracy_fit"] == (None if fraction else right.mean())
     assert ("B" in factors) == bool(fraction)
+    supervises = METHODS[method].supervises_layers and bool(fraction)
+    assert ["B0" in factors, "B1" in factors] == [supervises, supervises]
     assert record["metrics"]["relative_error"] == record["layers"][-1]["relative_error"]
     nonnegative = [name for name in factors if name[0] == "S" or (name[0] == "A" and not METHODS[method]().sign_free)]
     assert all((factors[name] >= 0).all() for name in nonnegative)
