@@ -54,6 +54,8 @@ class Random(Initialisation):
 class NNDSVD(Initialisation):
     """Nonnegative double singular value decomposition of the data, then of the codes layer by layer.
 
+    A topic that the singular vectors of the codes leave out is linked evenly to all topics above.
+
     Parameters
     ----------
     fill : {"zero", "mean", "random"}
@@ -78,7 +80,7 @@ class NNDSVD(Initialisation):
         inputs = X
         for rank in layers:
             A = self._filled(nndsvd(inputs, rank, rng), rng)
-            factors.append(_unit_columns(A))
+            factors.append(_unit_columns(_linked(A) if factors else A))
             inputs = solve_codes(factors[-1], inputs)
         return factors
 
@@ -222,6 +224,11 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
 
 def _shapes(n_features: int, layers: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip([n_features, *layers[:-1]], layers, strict=True))
+
+
+def _linked(A: Matrix) -> Matrix:
+    """The factor of a layer above, in which every topic below has a way up: no row is zero."""
+    return np.where(A.any(axis=1, keepdims=True), A, A.mean())
 
 
 def _unit_columns(A: Matrix) -> Matrix:

@@ -4,7 +4,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, Saved, nndsvd
-from nnmf_runner.core.layer import solve_layers
+from nnmf_runner.core.layer import solve_codes, solve_layers
 
 FRESH = [name for name in INITIALISATIONS if name != "saved"]
 ALL = [*((name, {}) for name in FRESH), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]
@@ -143,3 +143,15 @@ def test_a_saved_start_is_what_its_factors_are(kept, tmp_path):
     np.savez(tmp_path / "factors.npz", A0=A[0], A1=np.nextafter(A[1], 1.0))
     assert init.identity() != before
     assert NNDSVD("mean").identity() == {"fill": "mean"}
+
+
+def test_nndsvd_gives_every_topic_a_way_up():
+    X = np.kron(np.diag([5.0, 2.0, 1.0]), np.ones((4, 6)))  # one singular vector of the codes sees one block alone
+    A = NNDSVD().start(X, (3, 1), np.random.default_rng(0))
+    assert A[1].any(axis=1).all()
+    assert not _direct(X, A[0]).any(axis=1).all()
+
+
+def _direct(X, A):
+    """What the singular vectors give for the codes of the first layer."""
+    return nndsvd(solve_codes(A, X), 1, np.random.default_rng(0))
