@@ -17,7 +17,8 @@ CONF = Path(schema.conf_dir())
 ROOMS = ["core", "datasets", "methods", "metrics", "results", "launchers", "config", "interrupt"]
 ROOMS += ["material", "scoring", "run", "trials", "sweeps", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)} | {
-    "estimators": {"core", "methods", "metrics", "results", "estimators"}
+    "labels": {"core", "methods", "labels"},
+    "estimators": {"core", "labels", "methods", "metrics", "results", "estimators"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
