@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF
+from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, estimators
 from nnmf_runner.core.optimizers import StochasticGradient
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
@@ -291,6 +293,12 @@ def test_example_of_the_documentation():
     model = NeuralNMF(layers=(4, 2), random_state=0)
     assert model.fit_transform(X).shape == (20, 2)
     assert nnls(model.factors_[0], X.T).S.shape == (4, 20)
+
+
+def test_examples_of_the_docstrings_hold():
+    found = doctest.testmod(estimators)
+    assert found.attempted > 5
+    assert found.failed == 0
 
 
 CLASSES = {

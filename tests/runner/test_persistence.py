@@ -189,6 +189,7 @@ def test_labels_of_several_levels_come_back(kind, estimator, params, tmp_path):
     for one, other in zip(again.label_maps_, model.label_maps_, strict=True):
         assert (one is None) == (other is None)
         assert one is None or np.array_equal(one, other)
+        assert one is None or one.flags.c_contiguous == other.flags.c_contiguous is True  # one order of summation
     np.testing.assert_array_equal(again.predict(NEW), model.predict(NEW))
     assert again.predict(NEW).dtype == model.predict(NEW).dtype
     assert again.score(X, y) == model.score(X, y)
