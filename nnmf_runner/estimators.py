@@ -10,7 +10,8 @@ import dataclasses
 import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,9 +25,11 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers, label_units
+from nnmf_runner.labels import as_labels, predicted, read_target, share_right, side_by_side
+from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
 from nnmf_runner.methods.unfolded import Unfolded
@@ -35,6 +38,9 @@ from nnmf_runner.results.model import SavedModel, read_model, write_model
 
 # Parameters that are objects, or their names.
 REGISTRIES: dict[str, dict[str, type]] = {"cost": COSTS, "optimizer": OPTIMIZERS, "init": INITIALISATIONS}
+
+# The fields of `Supervision` by the parameters that they are here.
+SUPERVISION = {"label_loss": "loss", "label_weight": "weight", "label_levels": "levels", "learn_map": "learn_map"}
 
 
 class _Factorisation:
@@ -72,8 +78,15 @@ class _Factorisation:
     components_ : ndarray of shape (k_L, n_features)
         The last layer's topics in terms of the features.
     label_map_ : ndarray of shape (n_classes, k_L) or None
-    classes_ : ndarray of shape (n_classes,)
-        Where labels were given.
+        The label map of the last layer, where labels supervised it.
+    classes_ : ndarray of shape (n_classes,), or list of such
+        Where labels were given; a list with one entry a level where y had columns.
+    label_layers_ : list of int or None
+        The layer that every level of labels is predicted from, an empty list without y.  That is the last one which
+        the level supervised; or else the one whose rank is nearest to its number of classes.  None for a level of
+        which no label was known.
+    label_maps_ : list of ndarray of shape (n_classes, k_l) or None
+        The label map of every level, from the codes of its layer.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features,)
         Where the data had names of columns.
@@ -131,7 +144,7 @@ class _Factorisation:
             method = METHODS[self._method]()
         return Tags(
             estimator_type=None,
-            target_tags=TargetTags(required=False),
+            target_tags=TargetTags(required=False, multi_output=True),
             transformer_tags=TransformerTags(),
             input_tags=InputTags(
                 sparse=method.takes_sparse, positive_only=not method.sign_free, allow_nan=method.takes_missing
@@ -145,8 +158,9 @@ class _Factorisation:
         ----------
         X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
             Nonnegative; NaN where an entry is missing, for methods that can leave it out.
-        y : array_like of shape (n_samples,), optional
-            Class labels, integers or strings; -1 where unknown.
+        y : array_like or data frame of shape (n_samples,) or (n_samples, n_levels), optional
+            Class labels, integers or strings; -1 where unknown.  Columns are levels of labels, such as topics and the
+            themes that they belong to, in any order and each of its own kind; they may contradict each other.
         mask : array_like of bool, shape (n_samples, n_features), optional
             True where an entry of dense X is known.
 
@@ -157,23 +171,21 @@ class _Factorisation:
         Raises
         ------
         InputError
-            If X is negative, not finite, not numeric, zero or empty; if y has another length, is not of class labels
-            or knows fewer than two classes; if `mask` does not fit X; if a parameter is not acceptable.
+            If X is negative, not finite, not numeric, zero or empty; if y has another shape, is not of class labels
+            or knows a single class of a level; if `mask` does not fit X; if a parameter is not acceptable.
         """
         method = self._new_method()
         columns, known = _columns(X, mask, method)  # (n_features, n_samples)
         layers = check_layers(self.layers, columns.shape)
-        supervision, regularisation = Supervision(**self._supervision()), Regularisation(**self._regularisation())
+        regularisation = Regularisation(**self._regularisation())
         cost = _chosen("cost", getattr(self, "cost", "reconstruction"))
-        method.check(cost, supervision, len(layers), regularisation)
-        method.check_data(columns, known, cost)
-        for name in ("classes_", "feature_names_in_"):  # of an earlier fit
-            vars(self).pop(name, None)
-        labels = None
-        if y is not None and self.label_weight is not None:
-            self.classes_, indices = _class_indices(y, columns.shape[1])
-            [unit] = label_units(filled(columns, known), [layers[-1]])
-            labels = supervision.labels(indices, len(self.classes_), unit)
+        with _python_names():
+            supervision = Supervision(**self._supervision())
+            method.check(cost, supervision, len(layers), regularisation)
+            method.check_data(columns, known, cost)
+            target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
+            levels = {} if target is None else supervision.assign(layers, target.counts, method)
+        labels = {} if target is None else target.by_layer(supervision, levels, filled(columns, known), layers)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
         )
@@ -186,7 +198,15 @@ class _Factorisation:
             _chosen("optimizer", getattr(self, "optimizer", "auto")),
             fitting,
         )
-        self._store(method, method.fit(Problem(columns, labels, cost, known, regularisation), plan))
+        of_last = labels.pop(len(layers) - 1, None)
+        self._store(method, method.solve(Problem(columns, of_last, cost, known, regularisation, labels), plan))
+        for name in ("classes_", "feature_names_in_"):  # of an earlier fit
+            vars(self).pop(name, None)
+        if target is not None:
+            self.classes_ = target.classes if target.has_columns else target.classes[0]
+            self.label_layers_, self.label_maps_ = target.predictors(
+                levels, self._fit, lambda: method.transform(self._fit, columns, known)
+            )
         if (names := _feature_names(X)) is not None:
             self.feature_names_in_ = names
         return self
@@ -242,7 +262,7 @@ class _Factorisation:
         return (self._fit.A[0] @ self._decoded([columns] * len(self._fit.A))).T
 
     def predict(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
-        """Class labels of new data, by the label map that was fitted.
+        """Class labels of new data, by the label maps that were fitted.
 
         Parameters
         ----------
@@ -251,18 +271,20 @@ class _Factorisation:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Of ``classes_``.
+        ndarray of shape (n_samples,) or (n_samples, n_levels), as y had in the fit
+            Of ``classes_``; -1 for a level of which no label was known.  An array of objects where levels differ in
+            their kind, such as integers and strings.
 
         Raises
         ------
         InputError
             If the estimator was fitted without labels; otherwise as `transform`.
         """
-        codes = self.transform(X, mask=mask)
-        if self.label_map_ is None:
+        codes = self._encoded(X, mask)[2]
+        if not self._predicts:
             raise InputError(f"{type(self).__name__} was fitted without labels. Expected y in fit(X, y) to predict.")
-        return self.classes_[np.argmax(codes @ self.label_map_.T, axis=1)]
+        found = self._predicted(codes)
+        return side_by_side(found) if isinstance(self.classes_, list) else found[0]
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> float:
         """How well new data are described; higher is better.
@@ -271,28 +293,25 @@ class _Factorisation:
         ----------
         X, mask
             As for `transform`.
-        y : array_like of shape (n_samples,), optional
+        y : array_like of shape (n_samples,) or (n_samples, n_levels), as in the fit, optional
             Class labels, -1 where unknown.
 
         Returns
         -------
         float
-            With y, where labels were fitted: the share of the known labels that `predict` gets right.  Otherwise
-            minus the relative error of the known entries, ``-||X - inverse_transform(transform(X))|| / ||X||``.
+            With y, where labels were fitted: the share of the known labels, of all levels together, that `predict`
+            gets right.  Otherwise minus the relative error of the known entries,
+            ``-||X - inverse_transform(transform(X))|| / ||X||``.
 
         Raises
         ------
         InputError
-            If y has another length or knows no label; otherwise as `transform`.
+            If y has another shape or knows no label; otherwise as `transform`.
         """
         columns, known, codes = self._encoded(X, mask)
-        if y is None or self.label_map_ is None:
+        if y is None or not self._predicts:
             return -relative_error(columns, self._fit.A[0], self._decoded(codes), known)
-        labels, given = _as_labels(y, columns.shape[1])
-        if not given.any():
-            raise InputError("y knows no label to score with. Expected a class label, or y=None.")
-        found = self.classes_[np.argmax(self.label_map_ @ codes[-1], axis=0)]
-        return float(np.mean(found[given] == labels[given]))
+        return share_right(self._predicted(codes), y, isinstance(self.classes_, list))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the columns that `transform` returns: the class and a number."""
@@ -322,7 +341,9 @@ class _Factorisation:
             type(self).__name__,
             {name: _description(name, value) for name, value in self.get_params().items()},
             {"name": self._method, "options": dataclasses.asdict(self._fitted_method)},  # type: ignore[call-overload]
-            None if classes is None else {"dtype": str(classes.dtype), "values": classes.tolist()},
+            _classes_description(classes),
+            self.label_layers_,
+            self.label_maps_,
             self.n_features_in_,
             None if names is None else names.tolist(),
             self._fit,
@@ -345,6 +366,19 @@ class _Factorisation:
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
         method.check_data(columns, known)
         return columns, known, method.transform(self._fit, columns, known)
+
+    @property
+    def _predicts(self) -> bool:
+        """Whether labels of any level were known."""
+        return any(B is not None for B in self.label_maps_)
+
+    def _predicted(self, codes: list[Matrix]) -> list[NDArray[Any]]:
+        """The classes by level, of shape (n_samples,), from the codes of every layer."""
+        classes = self.classes_ if isinstance(self.classes_, list) else [self.classes_]
+        return [
+            predicted(of_level, B, None if layer is None else codes[layer], codes[0].shape[1])
+            for of_level, B, layer in zip(classes, self.label_maps_, self.label_layers_, strict=True)
+        ]
 
     def _decoded(self, codes: list[Matrix]) -> Matrix:
         """What the first factor is to be multiplied by, from the last of the codes, shape (k_0, n_samples)."""
@@ -371,8 +405,8 @@ class _Factorisation:
         return kind(**self._given(inspect.signature(kind).parameters))
 
     def _supervision(self) -> dict[str, Any]:
-        names = {"label_loss": "loss", "label_weight": "weight", "learn_map": "learn_map"}
-        return {names[name]: value for name, value in self._given(names).items() if value is not None}
+        given = {SUPERVISION[name]: value for name, value in self._given(SUPERVISION).items() if value is not None}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in given.items()}
 
     def _regularisation(self) -> dict[str, Any]:
         return self._given(field.name for field in dataclasses.fields(Regularisation))
@@ -389,16 +423,30 @@ class _Factorisation:
             S=_in_order(fit.S),
             B=None if fit.B is None else np.asarray(fit.B, order="C"),
             parameters=dict(zip(fit.parameters, _in_order(fit.parameters.values()), strict=True)),
+            lower_maps=dict(zip(fit.lower_maps, _in_order(fit.lower_maps.values()), strict=True)),
         )
         self._fitted_method, self._fit = method, fit
         self.factors_ = fit.A
         self.codes_ = [S.T for S in fit.S]
         self.label_map_ = fit.B
+        self.label_layers_, self.label_maps_ = [], []
         self.components_ = method.topics(fit.A, len(fit.A) - 1).T
         self.n_features_in_ = fit.A[0].shape[0]
         self.history_ = {name: np.asarray(column) for name, column in fit.history.columns().items()}
         self.n_iter_ = len(fit.history) - 1
         self.stop_ = fit.stop.value
+
+
+@contextmanager
+def _python_names() -> Iterator[None]:
+    """Name what is wrong as it is called here, not as on the command line."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error).replace("or null", "or None")
+        for name, option in SUPERVISION.items():
+            message = message.replace(f"supervision.{option}", name)
+        raise type(error)(message) from None
 
 
 def _in_order(arrays: Any) -> list[NDArray[Any]]:
@@ -420,49 +468,6 @@ def _feature_names(X: Any) -> NDArray[Any] | None:
     """Names of the columns of a data frame, if all are strings."""
     names = np.asarray(getattr(X, "columns", ()), dtype=object)
     return names if len(names) and all(isinstance(name, str) for name in names) else None
-
-
-def _as_labels(y: Any, n: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Class labels as an array of shape (n,), and which of them are known.
-
-    Raises
-    ------
-    InputError
-        If there are not `n`, or they are neither integers nor strings.
-    """
-    y = np.asarray(y)
-    if y.shape != (n,):
-        raise InputError(f"y has shape {y.shape}, expected ({n},): one class label a sample.")
-    if y.dtype == object and all(isinstance(label, (int, np.integer)) for label in y):
-        y = y.astype(np.int64)
-    if y.dtype == object:
-        known = np.array([not isinstance(label, int) or label != -1 for label in y])
-        is_label = all(isinstance(label, str) for label in y[known])
-    else:
-        known = y != -1 if y.dtype.kind in "if" else np.ones(n, bool)
-        is_label = y.dtype.kind in "iubU" or (y.dtype.kind == "f" and np.array_equal(y, np.floor(y)))
-    if not is_label:
-        raise InputError(
-            f"y is of type {y.dtype}, expected class labels: integers or strings, and -1 where unknown "
-            "(label_weight=None leaves y out)."
-        )
-    return y, known
-
-
-def _class_indices(y: Any, n: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The classes, and the class index of every sample, -1 where it is unknown.
-
-    Raises
-    ------
-    InputError
-        If y is not of class labels, or knows one class only.
-    """
-    y, known = _as_labels(y, n)
-    indices = np.full(n, -1)
-    classes, indices[known] = np.unique(y[known], return_inverse=True)
-    if len(classes) == 1:
-        raise InputError(f"y has one class, {classes[0]}, expected at least two, or y=None.")
-    return classes, indices
 
 
 def _chosen(name: str, value: Any) -> Any:
@@ -511,7 +516,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : path
         What an estimator's ``save`` wrote, or the folder of a run: its method becomes the estimator, and its classes
-        are the class indices of the data set.
+        are the class indices of the data set.  Several supervised layers are as many levels of labels, from the
+        lowest layer up.
 
     Returns
     -------
@@ -544,10 +550,14 @@ def _revived(model: SavedModel) -> _Factorisation:
         raise InputError(f"A0 has {fit.A[0].shape[0]} rows, expected {model.n_features}, the number of features")
     _try_out(method, fit)
     estimator._store(method, fit)
-    if model.classes is not None:
-        estimator.classes_ = _classes(model.classes, fit.B)
-    elif fit.B is not None:
-        raise InputError("B is there, but no classes")
+    described = model.classes if isinstance(model.classes, list) else [model.classes] if model.classes else []
+    if len(described) != len(model.label_maps) or (fit.maps and not described):
+        n_maps = max(len(model.label_maps), len(fit.maps))
+        raise InputError(f"there are classes of {len(described)} levels, but label maps of {n_maps}")
+    classes = [_classes(*level) for level in zip(described, model.label_maps, strict=True)]
+    if classes:
+        estimator.classes_ = classes if isinstance(model.classes, list) else classes[0]
+        estimator.label_layers_, estimator.label_maps_ = model.label_layers, model.label_maps
     if model.feature_names is not None:
         estimator.feature_names_in_ = np.array(model.feature_names, dtype=object)
         if len(model.feature_names) != model.n_features:
@@ -568,15 +578,24 @@ def _try_out(method: Method, fit: Fit) -> None:
         raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
 
 
+def _classes_description(classes: Any) -> Any:
+    """Class labels as JSON, a list where they are of several levels."""
+    if classes is None or isinstance(classes, list):
+        return classes and [_classes_description(level) for level in classes]
+    return {"dtype": str(classes.dtype), "values": classes.tolist()}
+
+
 def _classes(described: Mapping[str, Any], B: Matrix | None) -> NDArray[Any]:
     """Class labels from a saved model."""
     try:
         classes = np.array(described["values"], dtype=described["dtype"])
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"classes={described} are no class labels") from None
-    _as_labels(classes, len(np.atleast_1d(classes)))
+    as_labels(np.atleast_1d(classes), "classes")
+    if B is None and len(classes):
+        raise InputError(f"there are {len(classes)} classes, but no label map")
     if B is not None and len(classes) != len(B):
-        raise InputError(f"there are {len(classes)} classes, but B has {len(B)} rows")
+        raise InputError(f"there are {len(classes)} classes, but their label map has {len(B)} rows")
     return classes
 
 
@@ -585,7 +604,8 @@ class NeuralNMF(_Factorisation):
 
     Parameters
     ----------
-    cost : {"reconstruction", "energy", "kl"} or object of `nnmf_runner.core.costs`
+    cost : {"multilevel", "reconstruction", "energy", "kl"} or object of `nnmf_runner.core.costs`
+        The default asks that every layer approximates the data, "reconstruction" only that the last one does.
     optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
     label_loss : {"squared", "cross_entropy"}
     learn_map : bool
@@ -596,6 +616,10 @@ class NeuralNMF(_Factorisation):
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
         `nnmf_runner.methods.label_units`; None leaves y out altogether.
+    label_levels : {"auto", "all", "last"} or sequence of int or None
+        Which layers learn from which level of labels, that is from which column of y.  By default every level
+        supervises one layer, the last of those whose rank is nearest to its number of classes; with "last", the last
+        layer alone is supervised.  A sequence has a level for every layer, or None.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
     tol, max_iter
@@ -604,9 +628,11 @@ class NeuralNMF(_Factorisation):
 
     Attributes
     ----------
-    factors_, codes_, components_, label_map_, classes_, n_iter_, stop_, history_
+    factors_, codes_, components_, label_map_, classes_, label_layers_, label_maps_, n_iter_, stop_, history_
         As for every estimator here: ``factors_`` are ``A_0, ..., A_L`` of shapes (k_{l-1}, k_l), ``codes_`` the
-        codes of every layer, (n_samples, k_l), ``components_`` the last topics, (k_L, n_features).
+        codes of every layer, (n_samples, k_l), ``components_`` the last topics, (k_L, n_features).  With several
+        levels of labels, ``classes_`` is a list of arrays, one a level, and ``label_maps_[j]``, of shape
+        (n_classes, k_l), predicts level j from the codes of layer l = ``label_layers_[j]``.
 
     References
     ----------
@@ -620,6 +646,14 @@ class NeuralNMF(_Factorisation):
     >>> model = NeuralNMF(layers=(4, 2), random_state=0)
     >>> model.fit_transform(X).shape
     (20, 2)
+
+    Labels of two levels, each of which supervises the layer of its number of classes:
+
+    >>> y = np.column_stack([np.repeat([0, 1, 2, 3], 5), np.repeat([0, 1], 10)])
+    >>> model.fit(X, y).predict(X).shape
+    (20, 2)
+    >>> model.label_layers_, model.score(X, y)
+    ([0, 1], 1.0)
     """
 
     _method = "neural"
@@ -628,11 +662,12 @@ class NeuralNMF(_Factorisation):
         self,
         layers: Sequence[int] = (9, 4, 2),
         *,
-        cost: Any = "reconstruction",
+        cost: Any = Neural.costs[0],
         optimizer: Any = "auto",
         init: Any = "nndsvd",
         label_loss: str = Supervision.loss,
         label_weight: float | None = Supervision.weight,
+        label_levels: Any = Supervision.levels,
         learn_map: bool = Supervision.learn_map,
         l1_A: float = 0.0,
         l2_A: float = 0.0,
@@ -806,7 +841,8 @@ class SparseCodingNMF(_Factorisation):
     penalty : float or list of float
     free, learn_penalty : bool
         See `nnmf_runner.methods.sparse_coding.SparseCoding`.
-    cost, optimizer, init, label_loss, learn_map, layers, label_weight, tol, max_iter, random_state
+    cost : {"reconstruction", "multilevel", "energy"} or object of `nnmf_runner.core.costs`
+    optimizer, init, label_loss, learn_map, layers, label_weight, label_levels, tol, max_iter, random_state
         As for `NeuralNMF`.
 
     References
@@ -828,6 +864,7 @@ class SparseCodingNMF(_Factorisation):
         init: Any = "nndsvd",
         label_loss: str = Supervision.loss,
         label_weight: float | None = Supervision.weight,
+        label_levels: Any = Supervision.levels,
         learn_map: bool = Supervision.learn_map,
         tol: float = StoppingRule.tol,
         max_iter: int = StoppingRule.max_iter,

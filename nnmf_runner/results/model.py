@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import FACTORS, read_arrays, whole_folder
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.methods import Fit
 from nnmf_runner.methods.base import fit_from_arrays, named_arrays
@@ -20,7 +21,9 @@ from nnmf_runner.results.record import HISTORY, RECORD, read_history, read_recor
 
 MODEL = "model.json"
 # Goes up when a field changes its meaning; a model of another version is not read.
-MODEL_SCHEMA = 1
+MODEL_SCHEMA = 2
+# Before the number of a level among arrays: its label map, where the fit itself has none for it.
+_LABEL_MAP = "label_maps/"
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,12 @@ class SavedModel:
         Parameters by name, objects as ``{"name": ..., "options": {...}}``.
     method : dict
         The method that was fitted, in the same form.
-    classes : dict or None
-        Class labels as ``{"dtype": ..., "values": [...]}``, where there were any.
+    classes : dict or list of dict or None
+        Class labels as ``{"dtype": ..., "values": [...]}``, where there were any; a list where y had columns.
+    label_layers : list of int or None
+        The layer that every level of labels is predicted from; None for a level of which no label was known.
+    label_maps : list of ndarray of shape (c_j, k_l) or None
+        The label map of every level.
     n_features : int
     feature_names : list of str or None
     fit : Fit
@@ -45,7 +52,9 @@ class SavedModel:
     estimator: str | None
     parameters: dict[str, Any]
     method: dict[str, Any]
-    classes: dict[str, Any] | None
+    classes: dict[str, Any] | list[dict[str, Any]] | None
+    label_layers: list[int | None]
+    label_maps: list[Matrix | None]
     n_features: int
     feature_names: list[str] | None
     fit: Fit
@@ -70,6 +79,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         "parameters": model.parameters,
         "method": model.method,
         "classes": model.classes,
+        "label_layers": model.label_layers,
         "n_features": model.n_features,
         "feature_names": model.feature_names,
         "stop": fit.stop.value,
@@ -81,9 +91,20 @@ def write_model(folder: Path, model: SavedModel) -> None:
     except (TypeError, ValueError) as error:
         raise InputError(f"A parameter of {model.estimator} cannot be saved: {error}.") from None
     with whole_folder(folder) as scratch:
-        np.savez(scratch / FACTORS, **named_arrays(fit))
+        np.savez(scratch / FACTORS, **named_arrays(fit), **_own_maps(model))
         write_history(scratch, fit.history.columns())
         (scratch / MODEL).write_text(text + "\n")
+
+
+def _own_maps(model: SavedModel) -> dict[str, Matrix]:
+    """The label maps that the fit does not hold, by the names that they are saved under."""
+    levels = enumerate(zip(model.label_layers, model.label_maps, strict=True))
+    held = model.fit.maps
+    return {
+        f"{_LABEL_MAP}{level}": B
+        for level, (layer, B) in levels
+        if layer is not None and B is not None and B is not held.get(layer)
+    }
 
 
 def _may_be_replaced(folder: Path) -> bool:
@@ -121,11 +142,32 @@ def _saved(folder: Path) -> SavedModel:
     for name, is_right in _FORM.items():
         if not is_right(description.get(name)):
             raise ValueError(f"{MODEL} is damaged: {name}={description.get(name)!r} is not what a model holds there")
+    label_layers = description["label_layers"]
+    names = [f"{_LABEL_MAP}{level}" for level, layer in enumerate(label_layers) if layer is not None]
+    fit, own = _read_fit(folder, description["stop"], names)
     return SavedModel(
-        *(description[name] for name in ("estimator", "parameters", "method")),
-        *(description[name] for name in ("classes", "n_features", "feature_names")),
-        _read_fit(folder, description["stop"]),
+        *(description[name] for name in ("estimator", "parameters", "method", "classes")),
+        label_layers,
+        _label_maps(fit, label_layers, own),
+        *(description[name] for name in ("n_features", "feature_names")),
+        fit,
     )
+
+
+def _label_maps(fit: Fit, label_layers: list[int | None], own: Mapping[str, Matrix]) -> list[Matrix | None]:
+    """The map of every level from those of the fit and those beside it."""
+    found: list[Matrix | None] = []
+    for level, layer in enumerate(label_layers):
+        B = None if layer is None else own.get(f"{_LABEL_MAP}{level}", fit.maps.get(layer))
+        if layer is not None and layer >= len(fit.A):
+            raise ValueError(f"label_layers[{level}]={layer} is no layer of {len(fit.A)}")
+        if layer is not None and (B is None or B.ndim != 2 or B.shape[1] != fit.A[layer].shape[1]):
+            shape = "none" if B is None else f"one of shape {B.shape}"
+            raise ValueError(
+                f"level {level} of the labels needs a map of {fit.A[layer].shape[1]} topics, it has {shape}"
+            )
+        found.append(B)
+    return found
 
 
 def _run(folder: Path) -> SavedModel:
@@ -136,22 +178,24 @@ def _run(folder: Path) -> SavedModel:
         raise ValueError(f"it is of a run that has no factors: its status is {record['status']}")
     if not (folder / FACTORS).exists():
         raise ValueError(f"it holds no {FACTORS}")
-    fit = _read_fit(folder, record["stop"])
+    fit, _ = _read_fit(folder, record["stop"])
     parts = {group: _part(config[group]) for group in ("method", "cost", "optimizer", "init") if group in config}
     method, supervision = parts.pop("method"), config.get("supervision", {})
     parameters = {
         **parts,
         **method["options"],
         **config.get("regularisation", {}),
-        **{f"label_{name}": supervision[name] for name in ("loss", "weight") if name in supervision},
+        **{f"label_{name}": supervision[name] for name in ("loss", "weight", "levels") if name in supervision},
         **{name: supervision[name] for name in ("learn_map",) if name in supervision},
         **{name: config[name] for name in ("layers", "tol", "max_iter") if name in config},
         "random_state": config["seed"],
     }
     if "digest" in parameters.get("init", {}).get("options", {}):  # the start was saved factors, and where is not known
         del parameters["init"]
-    classes = None if fit.B is None else {"dtype": "int64", "values": list(range(len(fit.B)))}
-    return SavedModel(None, parameters, method, classes, len(fit.A[0]), None, fit)
+    layers, maps = list(fit.maps), list(fit.maps.values())
+    classes = [{"dtype": "int64", "values": list(range(len(B)))} for B in maps]
+    of_run = classes if len(classes) > 1 else next(iter(classes), None)
+    return SavedModel(None, parameters, method, of_run, layers, maps, len(fit.A[0]), None, fit)
 
 
 def _part(described: Any) -> dict[str, Any]:
@@ -162,7 +206,8 @@ def _part(described: Any) -> dict[str, Any]:
     return {"name": described.get("name"), "options": options}
 
 
-def _read_fit(folder: Path, stop: Any) -> Fit:
+def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit, dict[str, Matrix]]:
+    """The fit of a folder, and those of some `others` of its arrays that are there."""
     columns = read_history(folder)
     expected = History().columns()
     if list(columns) != list(expected):
@@ -170,7 +215,9 @@ def _read_fit(folder: Path, stop: Any) -> Fit:
     exact = {name: columns[name].astype(int).tolist() for name in ("layer", "iteration")}
     rest = {name: column.tolist() for name, column in columns.items() if name not in exact}
     try:
-        return fit_from_arrays(read_arrays(folder / FACTORS), History(**exact, **rest), Stop(stop))
+        arrays = read_arrays(folder / FACTORS)
+        beside = {name: arrays.pop(name) for name in others if name in arrays}
+        return fit_from_arrays(arrays, History(**exact, **rest), Stop(stop)), beside
     except ValueError as error:
         raise ValueError(str(error) if FACTORS in str(error) else f"{FACTORS} is damaged: {error}") from None
 
@@ -185,7 +232,13 @@ def _is_part(value: Any) -> bool:
 
 
 def _is_classes(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(level, dict) and _is_classes(level) for level in value)
     return value is None or (isinstance(value, dict) and set(value) == {"dtype", "values"})
+
+
+def _are_layers(value: Any) -> bool:
+    return isinstance(value, list) and all(layer is None or (type(layer) is int and layer >= 0) for layer in value)
 
 
 def _is_names(value: Any) -> bool:
@@ -198,6 +251,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "parameters": lambda value: isinstance(value, dict),
     "method": _is_part,
     "classes": _is_classes,
+    "label_layers": _are_layers,
     "n_features": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "feature_names": _is_names,
     "stop": lambda value: value in [stop.value for stop in Stop],

@@ -17,7 +17,8 @@ CONF = Path(schema.conf_dir())
 ROOMS = ["core", "datasets", "methods", "metrics", "results", "launchers", "config", "interrupt"]
 ROOMS += ["material", "scoring", "run", "trials", "sweeps", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)} | {
-    "estimators": {"core", "methods", "metrics", "results", "estimators"}
+    "labels": {"core", "methods", "labels"},
+    "estimators": {"core", "labels", "methods", "metrics", "results", "estimators"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -140,6 +141,7 @@ def test_defaults_of_the_schema_and_the_estimators_agree(configure):
     assert (config.layers, config.tol, config.max_iter) == (model.layers, model.tol, model.max_iter)
     assert (config.cost.name, config.optimizer.name, config.init.name) == (model.cost, model.optimizer, model.init)
     assert (config.supervision.loss, config.supervision.weight) == (model.label_loss, model.label_weight)
+    assert (config.supervision.levels, config.supervision.learn_map) == (model.label_levels, model.learn_map)
 
 
 @pytest.mark.parametrize("name", nnmf_runner.__all__)

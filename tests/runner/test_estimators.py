@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF
+from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, estimators
 from nnmf_runner.core.optimizers import StochasticGradient
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
@@ -193,7 +195,13 @@ def test_bad_data_are_refused_in_one_line_by_name(kind, X, change):
     ("y", "message"),
     [
         (np.zeros(23, int), "y has shape"),
-        (np.zeros((24, 2), int), "y has shape"),
+        (np.zeros((24, 2, 2), int), r"y has shape \(24, 2, 2\), expected one or two dimensions"),
+        (np.zeros((23, 2), int), r"y has shape \(23, 2\), expected \(24,\) or \(24, n_levels\)"),
+        (np.zeros((24, 0), int), r"y has shape \(24, 0\)"),
+        (np.zeros((24, 2), int), r"y\[:, 0\] has one class, 0"),
+        (np.c_[np.arange(24) % 2, np.full(24, 0.5)], r"y\[:, 1\] is of type float64"),
+        (3, r"y has shape \(\)"),
+        ([[1, 2], [3]], "y has rows of different lengths"),
         (np.zeros(24, int), "y has one class"),
         (np.where(np.arange(24) < 3, 5, -1), "y has one class, 5"),
         (np.full(24, 0.5), "y is of type float64"),
@@ -285,6 +293,12 @@ def test_example_of_the_documentation():
     model = NeuralNMF(layers=(4, 2), random_state=0)
     assert model.fit_transform(X).shape == (20, 2)
     assert nnls(model.factors_[0], X.T).S.shape == (4, 20)
+
+
+def test_examples_of_the_docstrings_hold():
+    found = doctest.testmod(estimators)
+    assert found.attempted > 5
+    assert found.failed == 0
 
 
 CLASSES = {

@@ -13,6 +13,8 @@ from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, load
 from nnmf_runner.core.costs import Energy
 from nnmf_runner.core.init import NNDSVD, Saved
 from nnmf_runner.core.optimizers import LBFGS
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets.toy import Toy
 from nnmf_runner.results.record import read_factors
 
 pytestmark = pytest.mark.slow
@@ -159,6 +161,43 @@ def test_a_crash_while_saving_leaves_the_earlier_model(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+LEVELS = np.column_stack([np.arange(24) // 6, np.arange(24) // 8, np.arange(24) // 12])  # 4, 3 and 2 classes
+FRAME = {
+    "fine": np.arange(24) // 6,
+    "middle": np.array(["a", "b", "c"])[np.arange(24) // 8],
+    "coarse": np.arange(24) < 12,
+}
+
+
+@pytest.mark.parametrize("kind", ["integers", "frame", "objects", "some unknown"])
+@pytest.mark.parametrize(
+    ("estimator", "params"), [(NeuralNMF, {}), (NeuralNMF, {"label_levels": [2, None]}), (HierarchicalNMF, {})]
+)
+def test_labels_of_several_levels_come_back(kind, estimator, params, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(FRAME)
+    unknown = np.where(np.arange(24)[:, None] % 2 == [0, 1, 5], LEVELS, -1)  # of the last level none is known
+    y = {"integers": LEVELS, "frame": frame, "objects": frame.to_numpy(), "some unknown": unknown}[kind]
+    model = fitted(estimator, y, **params)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.label_layers_ == model.label_layers_
+    assert len(again.classes_) == len(again.label_maps_) == 3
+    for one, other in zip(again.classes_, model.classes_, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(again.label_maps_, model.label_maps_, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or np.array_equal(one, other)
+        assert one is None or one.flags.c_contiguous == other.flags.c_contiguous is True  # one order of summation
+    np.testing.assert_array_equal(again.predict(NEW), model.predict(NEW))
+    assert again.predict(NEW).dtype == model.predict(NEW).dtype
+    assert again.score(X, y) == model.score(X, y)
+    np.testing.assert_array_equal(again.fit(X, y).components_, model.components_)
+    # as a start only its factors count
+    NeuralNMF(layers=(4, 2), init=Saved(str(tmp_path / "model")), max_iter=1).fit(X)
+
+
 class Mine(LBFGS):
     """An optimizer of the user's own."""
 
@@ -231,14 +270,15 @@ DAMAGES = {
     "no codes": (edit_arrays(S1=None), "2 factors A and 1 codes S"),
     "a gap": (edit_arrays(A0=None), "0 factors A"),
     "another map": (edit_arrays(B=np.ones((2, 3))), "B has shape"),
-    "a larger map": (edit_arrays(B=np.ones((3, 2))), "2 classes, but B has 3 rows"),
+    "a larger map": (edit_arrays(B=np.ones((3, 2))), "2 classes, but their label map has 3 rows"),
     "a stranger": (edit_arrays(C=np.ones((3, 2))), "an array C, which no fit has"),
     "a wrong penalty": (
         edit_arrays(**{"parameters/l1_0": np.ones((3, 1)), "parameters/l2_0": np.ones((3, 1))}),
         "do not fit method=neural",
     ),
     "half a penalty": (edit_arrays(**{"parameters/l1_0": np.ones((4, 1))}), "do not fit method=neural: KeyError"),
-    "a later version": (edit_json(lambda d: d.update(schema=2)), "schema version 2, expected 1"),
+    "an earlier version": (edit_json(lambda d: d.update(schema=1)), "schema version 1, expected 2"),
+    "a later version": (edit_json(lambda d: d.update(schema=3)), "schema version 3, expected 2"),
     "no version": (edit_json(lambda d: d.pop("schema")), "schema version None"),
     "no object": (lambda path: (path / "model.json").write_text("[]"), "schema version None"),
     "no parameters": (edit_json(lambda d: d.pop("parameters")), "parameters=None is not what a model holds"),
@@ -256,15 +296,34 @@ DAMAGES = {
         edit_json(lambda d: d["parameters"].update(cost={"name": "energy", "options": {"weights": [-1]}})),
         r"cost\.weights\[0\]=-1",
     ),
-    "other classes": (edit_json(lambda d: d["classes"]["values"].append("x")), "3 classes, but B has 2 rows"),
+    "other classes": (
+        edit_json(lambda d: d["classes"]["values"].append("x")),
+        "3 classes, but their label map has 2 rows",
+    ),
     "classes of no type": (edit_json(lambda d: d["classes"].update(dtype="magic")), "are no class labels"),
     "classes that are none": (
         edit_json(lambda d: d["classes"].update(dtype="object", values=[{}, {}])),
         "class labels",
     ),
-    "no classes": (edit_json(lambda d: d.update(classes=None)), "B is there, but no classes"),
+    "no classes": (edit_json(lambda d: d.update(classes=None)), "classes of 0 levels, but label maps of 1"),
     "too few names": (edit_json(lambda d: d.update(feature_names=["a"])), "1 feature names for 15 features"),
     "names of numbers": (edit_json(lambda d: d.update(feature_names=[1])), "feature_names="),
+    "classes of more levels": (
+        edit_json(lambda d: d.update(classes=[d["classes"], d["classes"]])),
+        "classes of 2 levels, but label maps of 1",
+    ),
+    "no layer of the labels": (edit_json(lambda d: d.update(label_layers=[None])), "2 classes, but no label map"),
+    "labels of no layer": (edit_json(lambda d: d.update(label_layers=[2])), r"label_layers\[0\]=2 is no layer of 2"),
+    "labels of another layer": (
+        edit_json(lambda d: d.update(label_layers=[0])),
+        "needs a map of 4 topics, it has none",
+    ),
+    "layers of words": (edit_json(lambda d: d.update(label_layers=["0"])), "label_layers="),
+    "another map of a level": (
+        edit_arrays(**{"label_maps/0": np.ones((2, 3))}),
+        r"needs a map of 2 topics, it has one of shape \(2, 3\)",
+    ),
+    "a map of no level": (edit_arrays(**{"label_maps/1": np.ones((2, 2))}), "an array label_maps/1, which no fit has"),
     "an unknown end": (edit_json(lambda d: d.update(stop="boredom")), "stop='boredom'"),
 }
 
@@ -301,14 +360,44 @@ def test_a_run_is_a_model_of_its_method(line, command, tmp_path):
         len(model.history_["cost"]) - 1,
     )
     np.testing.assert_array_equal(model.factors_[1], factors["A1"])
-    np.testing.assert_array_equal(model.classes_, np.arange(len(factors["B"])))
+    maps = [factors[name] for name in ("B0", "B") if name in factors]  # of the layers that labels supervised
+    classes = model.classes_ if len(maps) > 1 else [model.classes_]
+    assert model.label_layers_ == ([0, 1] if len(maps) > 1 else [1])
+    assert len(maps) == (2 if "neural" in line else 1)
+    for found, B, of_level in zip(model.label_maps_, maps, classes, strict=True):
+        np.testing.assert_array_equal(found, B)
+        np.testing.assert_array_equal(of_level, np.arange(len(B)))
     decoded = model._fitted_method.decode(model.factors_, [S.T for S in model.codes_], 1)
     samples = (factors["A0"] @ decoded).T[::45]
     assert model.score(samples) > -0.3  # it knows its own reconstruction again
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
+    assert model.predict(samples).shape == ((len(samples), 2) if len(maps) > 1 else (len(samples),))
     np.testing.assert_array_equal(again.predict(samples), model.predict(samples))
     assert type(again) is type(model)
+
+
+@pytest.mark.parametrize(
+    ("levels", "layers", "kept"),
+    [
+        ("auto", [0, 1, 2], "auto"),
+        ("last", [2], "last"),
+        ("[0,null,2]", [0, 2], (0, None, 2)),
+        ("[1,null,null]", [0], (1, None, None)),
+    ],
+)
+def test_a_run_predicts_from_every_layer_that_labels_supervised(levels, layers, kept, command, tmp_path):
+    result = command("layers=9-4-2", "label_fraction=1", "max_iter=20", "seed=3", f"supervision.levels={levels}")
+    folder = tmp_path / result.out.splitlines()[-1]
+    model, factors = load(folder), read_factors(folder)
+    assert (model.label_layers_, model.label_levels) == (layers, kept)
+    samples = Toy().load(stream(3, "data")).X.T
+    codes = model._fitted_method.transform(model._fit, samples.T)
+    found = model.predict(samples).reshape(len(samples), -1)
+    assert model.predict(samples).ndim == (1 if len(layers) == 1 else 2)
+    for column, layer in zip(found.T, layers, strict=True):
+        B = factors["B" if layer == 2 else f"B{layer}"]
+        np.testing.assert_array_equal(column, np.argmax(B @ codes[layer], axis=0))
 
 
 def test_a_run_without_labels_has_no_classes_and_one_without_factors_is_no_model(command, tmp_path):

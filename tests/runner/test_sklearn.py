@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
@@ -90,6 +91,20 @@ def test_a_search_over_the_weight_of_the_labels_goes_by_accuracy(X, y):
     assert set(search.cv_results_["mean_test_score"]) <= set(np.linspace(0, 1, 49))  # shares of 48 samples
     assert search.best_score_ == 1.0
     assert set(search.predict(X)) == {"left", "right"}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+def test_labels_of_several_levels_pass_through_pipelines_and_searches(kind, X, y):
+    levels = np.column_stack([X.reshape(48, 4, 3).sum(axis=2).argmax(axis=1), y == "left"]).astype(int)
+    model = kind(layers=(4, 2)[: METHODS[kind._method].most_layers], random_state=0, max_iter=100)
+    pipeline = make_pipeline(clone(model), KNeighborsClassifier(3)).fit(X[:36], levels[:36])
+    assert pipeline.predict(X[36:]).shape == (12, 2)
+    grid = {"label_weight": [0.1, 1.0]}
+    if "label_levels" in model.get_params():
+        grid["label_levels"] = ["auto", "last", [0, 1]]
+    search = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, levels)
+    assert search.best_score_ > (0.6 if kind.__name__ == "DeepNMF" else 0.9)  # 0.375 by chance
+    assert search.predict(X).shape == (48, 2)
 
 
 def test_scikit_learn_knows_what_is_fitted(X):

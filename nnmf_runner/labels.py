@@ -1,0 +1,229 @@
+"""Class labels as Python users hand them over, in one level or several, and what predicts them from codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import Labels, label_map
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.methods import Fit, Supervision, label_units
+
+
+@dataclass(frozen=True)
+class Target:
+    """Class labels of the samples of a fit.
+
+    Attributes
+    ----------
+    classes : list of ndarray of shape (c_j,)
+        The classes of every level, sorted; empty where no label of the level is known.
+    indices : list of ndarray of int, shape (n_samples,)
+        The class of every sample, by level; -1 where it is unknown.
+    has_columns : bool
+        Whether y had one column a level, rather than a single level and no columns.
+    """
+
+    classes: list[NDArray[Any]]
+    indices: list[NDArray[np.intp]]
+    has_columns: bool
+
+    @property
+    def counts(self) -> list[float]:
+        """Number of classes of every level; infinite, and so never the nearest to a rank, where none is known."""
+        return [len(classes) or np.inf for classes in self.classes]
+
+    def by_layer(
+        self, supervision: Supervision, levels: dict[int, int], X: Any, layers: Sequence[int]
+    ) -> dict[int, Labels]:
+        """What the cost holds of the labels, by the layer, each in the unit of its layer's rank.
+
+        Parameters
+        ----------
+        supervision : Supervision
+        levels : dict of int to int
+            The level that supervises a layer, by the layer.
+        X : ndarray or sparse matrix of shape (n_features, n_samples)
+            Missing entries filled in.
+        layers : sequence of int
+            Ranks.
+        """
+        known = {layer: level for layer, level in levels.items() if len(self.classes[level])}
+        units = label_units(X, [layers[layer] for layer in known]) if known else []
+        found = {}
+        for (layer, level), unit in zip(known.items(), units, strict=True):
+            labels = supervision.labels(self.indices[level], len(self.classes[level]), unit)
+            assert labels is not None  # of a level of which some are known
+            found[layer] = labels
+        return found
+
+    def predictors(
+        self, levels: dict[int, int], fit: Fit, encode: Callable[[], list[Matrix]]
+    ) -> tuple[list[int | None], list[Matrix | None]]:
+        """The layer that every level is predicted from, and its map; None where no label of the level is known.
+
+        That is the last layer which the level supervises, and the map of the fit; or else the last one of those whose
+        rank is nearest to its number of classes, and the best map in the sense of least squares.
+
+        Parameters
+        ----------
+        levels : dict of int to int
+            The level that supervises a layer, by the layer.
+        fit : Fit
+        encode : callable
+            Gives the codes of every layer as new data get them, shapes (k_l, n_samples), where they are needed.
+
+        Returns
+        -------
+        layers : list of int or None
+        maps : list of ndarray of shape (c_j, k_l) or None
+        """
+        supervised = {level: layer for layer, level in sorted(levels.items())}
+        ranks = np.array([factor.shape[1] for factor in fit.A])
+        layers: list[int | None] = []
+        maps: list[Matrix | None] = []
+        codes: list[Matrix] = []
+        for level, (classes, indices) in enumerate(zip(self.classes, self.indices, strict=True)):
+            if not len(classes):
+                layers.append(None)
+                maps.append(None)
+            elif level in supervised:
+                layers.append(supervised[level])
+                maps.append(fit.maps[supervised[level]])
+            else:
+                distances = np.abs(ranks - len(classes))
+                layer = int(np.flatnonzero(distances == distances.min())[-1])
+                codes, known = codes or encode(), indices >= 0
+                one_hot = np.eye(len(classes))[:, indices[known]]
+                layers.append(layer)
+                maps.append(np.asarray(label_map(codes[layer][:, known], one_hot), order="C"))
+        return layers, maps
+
+
+def read_target(y: Any, n: int) -> Target:
+    """The labels that are to be learnt.
+
+    Parameters
+    ----------
+    y : array_like or data frame of shape (n,) or (n, n_levels)
+        Integers or strings, every column of its own kind; -1 where unknown.
+    n : int
+        Number of samples.
+
+    Raises
+    ------
+    InputError
+        If y has another shape, is not of class labels, or knows one class only of a level.
+    """
+    columns, shape = _columns(y)
+    if not columns or shape[0] != n:
+        raise InputError(
+            f"y has shape {shape}, expected ({n},) or ({n}, n_levels): one class label a sample, or one for each level."
+        )
+    target = Target([], [], len(shape) == 2)
+    for name, column in _named(columns, target.has_columns):
+        column, known = as_labels(column, name)
+        indices = np.full(n, -1)
+        classes, indices[known] = np.unique(column[known], return_inverse=True)
+        if len(classes) == 1:
+            raise InputError(f"{name} has one class, {classes[0]}, expected at least two, or y=None.")
+        target.classes.append(classes)
+        target.indices.append(indices)
+    return target
+
+
+def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> float:
+    """The share of known labels that were found, over all levels.
+
+    Parameters
+    ----------
+    found : sequence of ndarray of shape (n_samples,)
+        Labels by level.
+    y : array_like of shape (n_samples,) or (n_samples, n_levels)
+        The true ones, -1 where unknown.
+    has_columns : bool
+        Which of the two shapes y is to have.
+
+    Raises
+    ------
+    InputError
+        If y has the other shape, is not of class labels or knows none.
+    """
+    columns, shape = _columns(y)
+    expected = (len(found[0]), len(found)) if has_columns else found[0].shape
+    if shape != expected:
+        raise InputError(f"y has shape {shape}, expected {expected}: one class label a sample and level, as in fit.")
+    right = []
+    for (name, column), labels in zip(_named(columns, has_columns), found, strict=True):
+        column, known = as_labels(column, name)
+        right.append(labels[known] == column[known])
+    if not sum(map(len, right)):
+        raise InputError("y knows no label to score with. Expected a class label, or y=None.")
+    return float(np.mean(np.concatenate(right)))
+
+
+def as_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Class labels of one level, and which of them are known, both of shape (n,).
+
+    Raises
+    ------
+    InputError
+        If they are neither integers nor strings.
+    """
+    if column.dtype == object:
+        plain = np.asarray(column.tolist()) if all(isinstance(label, (int, np.integer)) for label in column) else column
+        column = plain if plain.dtype.kind in "bi" else column
+    if column.dtype == object:
+        known = np.array([not isinstance(label, (int, np.integer)) or label != -1 for label in column], dtype=bool)
+        is_label = all(isinstance(label, str) for label in column[known])
+    else:
+        known = column != -1 if column.dtype.kind in "if" else np.ones(len(column), bool)
+        kind = column.dtype.kind
+        is_label = kind in "iubU" or (kind == "f" and np.array_equal(column, np.floor(column)))
+    if not is_label:
+        raise InputError(
+            f"{name} is of type {column.dtype}, expected class labels: integers or strings, and -1 where unknown "
+            "(label_weight=None leaves y out)."
+        )
+    return column, known
+
+
+def predicted(classes: NDArray[Any], B: Matrix | None, S: Matrix | None, n: int) -> NDArray[Any]:
+    """The classes of n samples by their codes S of shape (k, n) and a map B; -1 where there is none."""
+    return np.full(n, -1) if B is None or S is None else classes[np.argmax(B @ S, axis=0)]
+
+
+def side_by_side(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Labels by level as one array of shape (n, n_levels), of objects where the levels differ in their kind."""
+    if len({column.dtype.kind for column in columns}) == 1:
+        return np.column_stack(columns)
+    mixed = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for level, column in enumerate(columns):
+        mixed[:, level] = column
+    return mixed
+
+
+def _columns(y: Any) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
+    """The levels of y, which are its columns if it has any, and its shape."""
+    if hasattr(y, "columns") and hasattr(y, "items"):  # a data frame, whose columns differ in their types
+        return [np.asarray(column) for _, column in y.items()], y.shape
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        raise InputError("y has rows of different lengths, expected one class label a sample and level.") from None
+    if array.dtype.kind == "U" and not hasattr(y, "dtype"):  # numpy made strings of numbers beside strings
+        given = np.asarray(y, dtype=object)
+        array = array if all(isinstance(label, str) for label in given.flat) else given
+    if array.ndim not in (1, 2):
+        raise InputError(f"y has shape {array.shape}, expected one or two dimensions: samples, and levels of labels.")
+    return [array] if array.ndim == 1 else list(array.T), array.shape
+
+
+def _named(columns: Sequence[NDArray[Any]], has_columns: bool) -> list[tuple[str, NDArray[Any]]]:
+    """The columns with what they are called in messages."""
+    return [(f"y[:, {level}]" if has_columns else "y", column) for level, column in enumerate(columns)]
