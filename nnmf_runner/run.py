@@ -180,7 +180,7 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
         by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
     seconds = time.perf_counter() - started
     layers = score(config, dataset, entries, known, fit)
-    last = {name: layers[-1][name] for name in LAST_LAYER}
+    last = {name: layers[-1].get(name) for name in LAST_LAYER}
     return fit, {
         "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
         "stop": fit.stop.value,

@@ -33,6 +33,7 @@ LAST_LAYER = (
     "heldout_error",
     "accuracy",
     "accuracy_unknown",
+    "accuracy_unknown_finest",
     "accuracy_fit",
     "npmi",
     "diversity",
@@ -62,7 +63,7 @@ def score(
             right = accuracy(codes[i], dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
             row |= _clustering(codes[i], config.method.topics(fit.A, i), dataset.labels[dataset.level(rank)])
-        if len(dataset.labels) > 1:
+        if config.score_level:  # one level for all layers; the finest one is told beside it
             row["accuracy_unknown_finest"] = accuracy(codes[i], dataset.labels[0], known).unknown
         row["unlinked_topics"] = unlinked[i]
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)

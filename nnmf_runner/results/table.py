@@ -28,18 +28,20 @@ METRICS = {
     "heldout_error": False,
     "accuracy": True,
     "accuracy_unknown": True,
+    "accuracy_unknown_finest": True,
     "accuracy_fit": True,
     "npmi": True,
     "diversity": True,
     "seconds": False,
 }
 # Those of every layer that are worth a table of their own.
-LAYER_METRICS = ["relative_error", "accuracy_unknown"]
+LAYER_METRICS = ["relative_error", "accuracy_unknown", "accuracy_unknown_finest", "npmi"]
 TITLES = {
     "relative_error": "Relative error",
     "heldout_error": "Relative error of the entries held out",
     "accuracy": "Accuracy over all samples",
     "accuracy_unknown": "Accuracy on the unlabelled samples",
+    "accuracy_unknown_finest": "Accuracy on the unlabelled samples, finest labels",
     "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
     "npmi": "Coherence (NPMI) of the top words",
     "diversity": "Share of distinct words among the top words",
@@ -50,6 +52,7 @@ DIGITS = {
     "heldout_error": 4,
     "accuracy": 3,
     "accuracy_unknown": 3,
+    "accuracy_unknown_finest": 3,
     "accuracy_fit": 3,
     "npmi": 3,
     "diversity": 3,

@@ -33,6 +33,7 @@ def trials(configure, tmp_path):
     def make(method: str, regime: str, layers: str):
         fraction = FRACTIONS[regime]
         overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={tmp_path}"]
+        overrides.append("cost=reconstruction")
         return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1")).values()]
 
     return make

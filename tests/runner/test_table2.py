@@ -121,6 +121,7 @@ def test_make_table2_runs_it_on_what_is_named(variables, expected):
     root = Path(__file__).parents[2]
     command = ["make", "--no-print-directory", "-n", "table2", *variables]
     printed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    [run] = [" ".join(line.split()) for line in printed.splitlines() if "nnmf-run" in line]
-    assert run.partition("nnmf-run ")[2].startswith(expected)
+    published, multilevel = [" ".join(line.split()) for line in printed.splitlines() if "nnmf-run" in line]
+    assert published.partition("nnmf-run ")[2].startswith(expected)
+    assert multilevel == published.replace("experiment=table2", "experiment=table2_multilevel")
     assert printed.splitlines()[-1].endswith("nnmf-collect outputs/table2")
