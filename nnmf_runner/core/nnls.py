@@ -294,6 +294,8 @@ def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> Passi
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
     which of them is met depends on where the search began.  The derivative through the solution must not.
     """
+    if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
+        return systems  # as nearly always: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
     columns = np.flatnonzero(negligible.any(axis=0))
     if not len(columns):

@@ -339,7 +339,7 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
                 if share >= FAINT:
                     _link(ax, places[level - 1][i], places[level][j], share, colour)
     if len(topics) > 1:
-        legend = "in italics: what sets a topic apart; width of a link: share of the left topic in the right one"
+        legend = f"in italics: what sets a topic apart; width of a link: share of the left topic, {FAINT:.0%} at least"
         ax.text(size[0] / 2, size[1] - 0.16, legend, ha="center", va="center", fontsize=6.5, color="0.4")
     return figure
 

@@ -77,7 +77,7 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
     for ax in grid[:, 1:].flat:
         ax.set(ylabel="", yticklabels=[])
     handles = [*(Patch(**_area(look, 0.7)) for look in looks.values()), Patch(**UNDECIDED)]
-    caption = "Who wins, and who is not decidedly behind; numbers are leads over the best of the others, in points."
+    caption = "Best and not significantly worse; numbers are margins over the best of the others, in points."
     legend_below(figure, handles, [*looks, f"undecided at {LEVEL:g}"], 8.0, caption)
     return figure
 
