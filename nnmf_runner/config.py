@@ -155,6 +155,11 @@ class RunConfig:
         for name, low in (("workers", 1), ("runs_per_job", 1), ("label_level", 0), ("score_level", 0)):
             if getattr(self, name) is not None:
                 check_number(getattr(self, name), name, low=low, integer=True)
+        if self.label_level is not None and isinstance(self.supervision.levels, list):
+            raise InputError(
+                f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
+                "of the last layer. Expected one of them."
+            )
         if self.time_limit is not None:
             check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):

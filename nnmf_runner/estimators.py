@@ -184,7 +184,9 @@ class _Factorisation:
             method.check(cost, supervision, len(layers), regularisation)
             method.check_data(columns, known, cost)
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
-            levels = {} if target is None else supervision.assign(layers, target.counts, method)
+            levels = {}
+            if target is not None:
+                levels = supervision.assign(layers, target.counts, method, labelled=target.labelled)
         labels = {} if target is None else target.by_layer(supervision, levels, filled(columns, known), layers)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)

@@ -38,6 +38,11 @@ class Target:
         """Number of classes of every level; infinite, and so never the nearest to a rank, where none is known."""
         return [len(classes) or np.inf for classes in self.classes]
 
+    @property
+    def labelled(self) -> list[int]:
+        """Number of labelled samples of every level."""
+        return [int((indices >= 0).sum()) for indices in self.indices]
+
     def by_layer(
         self, supervision: Supervision, levels: dict[int, int], X: Any, layers: Sequence[int]
     ) -> dict[int, Labels]:
@@ -184,7 +189,8 @@ def as_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np
     else:
         known = column != -1 if column.dtype.kind in "if" else np.ones(len(column), bool)
         kind = column.dtype.kind
-        is_label = kind in "iubU" or (kind == "f" and np.array_equal(column, np.floor(column)))
+        whole = kind == "f" and bool(np.isfinite(column).all()) and np.array_equal(column, np.floor(column))
+        is_label = kind in "iubU" or whole
     if not is_label:
         raise InputError(
             f"{name} is of type {column.dtype}, expected class labels: integers or strings, and -1 where unknown "

@@ -103,12 +103,23 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
         raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
     for name in ("label_level", "score_level"):
         chosen = getattr(config, name)
+        if chosen is not None and not dataset.labels:
+            raise InputError(
+                f"{name}={chosen} asks for labels, but dataset={dataset.name} has none. Expected {name}=null."
+            )
         if chosen is not None and chosen >= len(dataset.labels):
             raise InputError(
                 f"{name}={chosen} does not exist. Expected at most {len(dataset.labels) - 1}: "
                 f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
             )
-    for level in supervised_layers(config, dataset).values() if config.label_fraction else ():
+    if isinstance(config.supervision.levels, list):
+        if not dataset.labels:
+            raise InputError(
+                f"supervision.levels={config.supervision.levels} asks for labels, but dataset={dataset.name} has none. "
+                "Expected supervision.levels=auto."
+            )
+        config.supervision.assign(config.layers, dataset.classes, config.method)
+    for level in supervised_layers(config, dataset).values():
         if len(np.unique(dataset.labels[level])) < 2:
             raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
 
@@ -129,11 +140,20 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
         check_data(config, *loaded[key])
 
 
-def supervised_layers(config: RunConfig, dataset: Dataset) -> dict[int, int]:
-    """The level of the labels that a layer learns from where labels are known, by the layer; empty without labels."""
-    if not dataset.labels:
+def supervised_layers(config: RunConfig, dataset: Dataset, n_labelled: int | None = None) -> dict[int, int]:
+    """The level of the labels that a layer learns from, by the layer; empty where none are given or have a weight.
+
+    `n_labelled` is the number of samples whose label the method is given, where it is known already.
+    """
+    if not dataset.labels or not config.label_fraction or not config.supervision.weight:
         return {}
-    return config.supervision.assign(config.layers, dataset.classes, config.method, config.label_level)
+    labelled = None if n_labelled is None else [n_labelled] * len(dataset.labels)
+    return config.supervision.assign(config.layers, dataset.classes, config.method, config.label_level, labelled)
+
+
+def last_level(config: RunConfig, dataset: Dataset) -> int | None:
+    """The level that the last layer is about, from whose classes the known labels are drawn; None without labels."""
+    return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
 
 
 def own_levels(config: RunConfig, dataset: Dataset) -> list[int | None]:
@@ -143,16 +163,17 @@ def own_levels(config: RunConfig, dataset: Dataset) -> list[int | None]:
     """
     if not dataset.labels or config.score_level is not None:
         return [config.score_level] * len(config.layers)
+    nearest = [*map(dataset.level, config.layers[:-1]), last_level(config, dataset)]
     supervised = supervised_layers(config, dataset)
-    return [supervised.get(layer, dataset.level(rank)) for layer, rank in enumerate(config.layers)]
+    return [supervised.get(layer, level) for layer, level in enumerate(nearest)]
 
 
 def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
     """What the cost holds of the known labels, by the layer; empty where none are known or they have no weight."""
     dataset, entries, known = material.dataset, material.entries, material.known
-    if not known.any() or not config.supervision.weight:
+    supervised = supervised_layers(config, dataset, int(known.sum()))
+    if not supervised or not known.any():
         return {}
-    supervised = supervised_layers(config, dataset)
     units = label_units(filled(entries.X, entries.mask), [config.layers[layer] for layer in supervised])
     found = {}
     for (layer, level), unit in zip(supervised.items(), units, strict=True):
@@ -165,12 +186,12 @@ def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Columns whose label the method is given, shape (n,)."""
-    if not dataset.labels:
+    level = last_level(config, dataset)
+    if level is None:
         return np.zeros(dataset.X.shape[1], bool)
     if config.lists_known and dataset.known is not None:
         return dataset.known
-    supervised = supervised_layers(config, dataset)
-    return draw_known(dataset.labels[supervised[max(supervised)]], config.label_fraction, rng, dataset.labels[0])
+    return draw_known(dataset.labels[level], config.label_fraction, rng, dataset.labels[0])
 
 
 def draw_known(

@@ -187,7 +187,7 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
         "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else None,
         "layers": layers,
         "metrics": {**last, "seconds": seconds},
-        "n_iter": len(fit.history) - 1,
+        "n_iter": max(0, len(fit.history) - 1),
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),
         "tree_agreement": planted_tree(dataset, fit),

@@ -58,11 +58,11 @@ def score(
         product = (fit.A[0], config.method.decode(fit.A, fit.S, i))
         row["relative_error"] = relative_error(entries.X, *product, entries.mask)
         row["heldout_error"] = None if held is None else relative_error(entries.heldout, *product, held)
-        row |= {"accuracy": None, "accuracy_unknown": None, "accuracy_fit": None}
+        row |= {"label_level": levels[i], "accuracy": None, "accuracy_unknown": None, "accuracy_fit": None}
         if (level := levels[i]) is not None:
             right = accuracy(codes[i], dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
-            row |= _clustering(codes[i], config.method.topics(fit.A, i), dataset.labels[dataset.level(rank)])
+            row |= _clustering(codes[i], config.method.topics(fit.A, i), dataset.labels[level])
         if config.score_level:  # one level for all layers; the finest one is told beside it
             row["accuracy_unknown_finest"] = accuracy(codes[i], dataset.labels[0], known).unknown
         row["unlinked_topics"] = unlinked[i]

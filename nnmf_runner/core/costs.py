@@ -171,6 +171,9 @@ class LayerWeights:
     weights: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if isinstance(self.weights, str) or not hasattr(self.weights, "__iter__"):
+            raise InputError(f"cost.weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
+        self.weights = list(self.weights)
         for i, weight in enumerate(self.weights):
             check_number(weight, f"cost.weights[{i}]", low=0.0)
         if self.weights and not any(self.weights):

@@ -121,6 +121,13 @@ class Layer:
         """Derivative of `penalty` with respect to the codes."""
         return 2.0 * (self.shrinkage.l1 + self.shrinkage.l2 * self.S)
 
+    def settle(self) -> None:
+        """Take codes of negligible size for zero, see `nnmf_runner.core.nnls.settled`."""
+        unit = self.problem.unit
+        S, systems = settled(self.problem, self.S / unit, self.systems)
+        if systems is not self.systems:
+            self.S, self.systems = unit * S, systems
+
     def adjoint(self, dS: Matrix) -> Matrix:
         """Solve the systems of the forward pass for a cost's derivative with respect to the codes.
 
@@ -138,8 +145,8 @@ class Layer:
 
         Notes
         -----
-        The derivative exists where no variable is zero together with its multiplier.  At such a kink this is
-        the derivative for the smaller passive set, without that variable, wherever the solver began.
+        The derivative exists where no variable is zero together with its multiplier.  At such a kink this is, once
+        the codes are settled, the derivative for the smaller passive set, without that variable.
 
         References
         ----------
@@ -147,7 +154,7 @@ class Layer:
         arXiv:2303.00058, section 2; X. Sun, N. M. Nasrabadi and T. D. Tran, arXiv:1701.08349, with a penalty.
         """
         unit = self.problem.unit
-        return unit * settled(self.problem, self.S / unit, self.systems).solve(unit * dS)
+        return unit * self.systems.solve(unit * dS)
 
 
 @dataclass

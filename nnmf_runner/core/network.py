@@ -262,6 +262,8 @@ class Network:
         inputs = None if sparse.issparse(X) else X[:, part.within]
         cross = products[:, part.within]
         layers = solve_layers(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross)
+        for layer in layers:
+            layer.settle()
         part.warm = [layer.systems for layer in layers]
         return layers
 

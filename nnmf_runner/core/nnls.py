@@ -288,21 +288,22 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     return Pivoted(S, problem.systems(passive).factor(gram), n_iter)
 
 
-def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> PassiveSystems:
-    """The systems of a solution S (in scaled variables) without passive variables of NEGLIGIBLE size.
+def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple[Matrix, PassiveSystems]:
+    """A solution S (in scaled variables) with passive variables of NEGLIGIBLE size made active and exactly zero.
 
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
-    which of them is met depends on where the search began.  The derivative through the solution must not.
+    which of them is met depends on where the search began.  The derivative through the solution, and what else is
+    fitted to it, must not.
     """
     if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
-        return systems  # as nearly always: none is small even beside the largest of all columns
+        return S, systems  # as nearly always: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
     columns = np.flatnonzero(negligible.any(axis=0))
     if not len(columns):
-        return systems
+        return S, systems
     passive = systems.passive & ~negligible
     on_fewer = problem.systems(passive[:, columns]).factor(_of_columns(problem.gram, columns))
-    return systems.amended(passive, [(columns, on_fewer)])
+    return np.where(negligible, 0.0, S), systems.amended(passive, [(columns, on_fewer)])
 
 
 def _active_set(gram: Matrix, cross: Matrix) -> Matrix:

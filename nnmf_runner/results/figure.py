@@ -466,7 +466,7 @@ def comparison(summary: pd.DataFrame) -> Figure:
         if title == EXCESS:
             first.set_yscale("log")
         else:
-            first.set_ylim(bottom=0.0, top=1.05 if title == ACCURACY else None)
+            first.set_ylim(bottom=0.0, top=1.05 * (1.0 if title == ACCURACY else part["mean"].max()))
     for regime, ax in zip(regimes, grid[0], strict=True):
         ax.set_title(regime)
     handles, labels = grid[0][0].get_legend_handles_labels()

@@ -45,7 +45,8 @@ def looks_of(labels: Iterable[str]) -> dict[str, Look]:
         place, nth = list(METHODS).index(method), sum(method_of(other) == method for other in looks)
         hue, markers = HUES[place % len(HUES)], MARKERS[place % len(MARKERS)]
         shade = shaded(hue, SHADES[nth % len(SHADES)])
-        looks[label] = Look(shade, markers[nth % len(markers)], LINES[nth % len(LINES)], HATCHES[nth % len(HATCHES)])
+        turn = nth + nth // len(SHADES)  # with every round of shades the other marks move on by one
+        looks[label] = Look(shade, *(marks[turn % len(marks)] for marks in (markers, LINES, HATCHES)))
     return looks
 
 

@@ -35,7 +35,7 @@ METRICS = {
     "seconds": False,
 }
 # Those of every layer that are worth a table of their own.
-LAYER_METRICS = ["relative_error", "accuracy_unknown", "accuracy_unknown_finest", "npmi"]
+LAYER_METRICS = ["relative_error", "accuracy", "accuracy_unknown", "accuracy_unknown_finest", "npmi"]
 TITLES = {
     "relative_error": "Relative error",
     "heldout_error": "Relative error of the entries held out",

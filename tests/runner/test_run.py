@@ -405,3 +405,19 @@ def test_labels_weigh_in_units_of_the_squared_floor(configure, tmp_path, monkeyp
     data = config.dataset.load(stream(0, "data"))
     NeuralNMF(layers=(9, 4), max_iter=2).fit(data.X.T, data.labels[1])
     assert weights == pytest.approx([config.supervision.weight * floor**2] * 2, rel=1e-9)
+
+
+def test_levels_that_supervise_nothing_change_neither_the_scores_nor_the_folder(short, configure):
+    one, other = short("supervision.levels=auto"), configure("supervision.levels=[2,1,0]")
+    assert configure("supervision.levels=auto").identity(0) == other.identity(0)
+    material_ = material.prepare(other, 0)
+    assert material.own_levels(other, material_.dataset) == [row["label_level"] for row in one.record["layers"]]
+
+
+def test_known_labels_do_not_depend_on_the_levels_that_supervise(configure):
+    drawn = [
+        material.prepare(configure("label_fraction=0.2", f"supervision.levels={levels}"), 3).known
+        for levels in ("auto", "last", "[2,1,0]", "[0,null,null]")
+    ]
+    for known in drawn[1:]:
+        np.testing.assert_array_equal(known, drawn[0])
