@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.costs import Energy, Multilevel, Reconstruction
 from nnmf_runner.core.init import NNDSVD
 from nnmf_runner.core.linalg import cross_product, squared_norm
 from nnmf_runner.core.monitor import StoppingRule
@@ -75,7 +75,7 @@ def product_rows(effort: Effort, text: Text) -> list[Row]:
     rng = np.random.default_rng(0)
     moved = [factor * (1.0 + 1e-3 * rng.standard_normal(factor.shape)) for factor in A]
     rows = []
-    for cost in (Reconstruction(), Energy()):
+    for cost in (Reconstruction(), Energy(), Multilevel()):
         network = Network(text.X, cost)
         V = network.codes(A)[0]
 

@@ -16,7 +16,7 @@ from nnmf_runner.core.costs import (
     Reconstruction,
     SquaredLabels,
 )
-from nnmf_runner.core.init import NNDSVD
+from nnmf_runner.core.init import NNDSVD, Greedy
 from nnmf_runner.core.layer import Shrinkage
 from nnmf_runner.core.linalg import parts
 from nnmf_runner.core.monitor import Monitor, StoppingRule
@@ -497,3 +497,17 @@ def test_fit_that_loses_its_warm_starts_ends_at_the_same_factors(problem, optimi
         ends.append(optimizer.minimize(network, start, monitor, np.random.default_rng(0)))
     for ours, theirs in zip(*ends, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-10 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("init", [NNDSVD(), Greedy()], ids=lambda init: init.name)
+@pytest.mark.parametrize("layers", [(4,), (6, 4)])
+def test_labels_are_not_fitted_to_the_rounding_of_codes(layers, init, rng):
+    X = np.outer(rng.random(20) + 0.1, rng.random(30) + 0.1)  # one topic tells all of it: the codes of others are zero
+    labels = Labels(SquaredLabels(), 1.0, np.eye(3)[:, np.arange(30) % 3], np.ones(30, bool))
+    A = init.start(X, layers, np.random.default_rng(0))
+    cold = Network(X, Multilevel(), labels).evaluate(A)
+    assert cold.value > 0.5  # one number for each sample does not tell three classes apart
+    for away in (1e-12, 1e-3, 1.0):
+        network = Network(X, Multilevel(), labels)
+        network.evaluate([factor * (1.0 + away * rng.standard_normal(factor.shape)) for factor in A])
+        assert network.evaluate(A).value == pytest.approx(cold.value, rel=1e-10)
