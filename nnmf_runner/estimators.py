@@ -184,10 +184,11 @@ class _Factorisation:
             method.check(cost, supervision, len(layers), regularisation)
             method.check_data(columns, known, cost)
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
-            levels = {}
+            levels, labels = {}, {}
             if target is not None:
                 levels = supervision.assign(layers, target.counts, method, labelled=target.labelled)
-        labels = {} if target is None else target.by_layer(supervision, levels, filled(columns, known), layers)
+                counts = [len(classes) for classes in target.classes]
+                labels = supervision.by_layer(levels, target.indices, counts, filled(columns, known), layers)
         rule = StoppingRule(
             check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
         )

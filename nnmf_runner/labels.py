@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Labels, label_map
+from nnmf_runner.core.costs import label_map
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.methods import Fit, Supervision, label_units
+from nnmf_runner.methods import Fit
 
 
 @dataclass(frozen=True)
@@ -42,30 +42,6 @@ class Target:
     def labelled(self) -> list[int]:
         """Number of labelled samples of every level."""
         return [int((indices >= 0).sum()) for indices in self.indices]
-
-    def by_layer(
-        self, supervision: Supervision, levels: dict[int, int], X: Any, layers: Sequence[int]
-    ) -> dict[int, Labels]:
-        """What the cost holds of the labels, by the layer, each in the unit of its layer's rank.
-
-        Parameters
-        ----------
-        supervision : Supervision
-        levels : dict of int to int
-            The level that supervises a layer, by the layer.
-        X : ndarray or sparse matrix of shape (n_features, n_samples)
-            Missing entries filled in.
-        layers : sequence of int
-            Ranks.
-        """
-        known = {layer: level for layer, level in levels.items() if len(self.classes[level])}
-        units = label_units(X, [layers[layer] for layer in known]) if known else []
-        found = {}
-        for (layer, level), unit in zip(known.items(), units, strict=True):
-            labels = supervision.labels(self.indices[level], len(self.classes[level]), unit)
-            assert labels is not None  # of a level of which some are known
-            found[layer] = labels
-        return found
 
     def predictors(
         self, levels: dict[int, int], fit: Fit, encode: Callable[[], list[Matrix]]

@@ -16,7 +16,7 @@ from nnmf_runner.core.costs import Labels
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader, read_mask
-from nnmf_runner.methods import check_layers, label_units
+from nnmf_runner.methods import check_layers
 
 _loader = Loader()
 
@@ -172,16 +172,9 @@ def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
     """What the cost holds of the known labels, by the layer; empty where none are known or they have no weight."""
     dataset, entries, known = material.dataset, material.entries, material.known
     supervised = supervised_layers(config, dataset, int(known.sum()))
-    if not supervised or not known.any():
-        return {}
-    units = label_units(filled(entries.X, entries.mask), [config.layers[layer] for layer in supervised])
-    found = {}
-    for (layer, level), unit in zip(supervised.items(), units, strict=True):
-        classes = np.where(known, dataset.labels[level], -1)
-        labels = config.supervision.labels(classes, dataset.classes[level], unit)
-        if labels is not None:
-            found[layer] = labels
-    return found
+    indices = [np.where(known, labels, -1) for labels in dataset.labels]
+    X = filled(entries.X, entries.mask)
+    return config.supervision.by_layer(supervised, indices, dataset.classes, X, config.layers)
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -122,6 +122,38 @@ class Supervision:
                 learns[level] = layer
         return {layer: level for level, layer in learns.items()}
 
+    def by_layer(
+        self,
+        levels: Mapping[int, int],
+        indices: Sequence[NDArray[np.intp]],
+        counts: Sequence[int],
+        X: Any,
+        layers: Sequence[int],
+    ) -> dict[int, Labels]:
+        """Labels for the core by the layer that they supervise, each in the unit of its layer's rank.
+
+        Parameters
+        ----------
+        levels : mapping of int to int
+            From `assign`.
+        indices : sequence of ndarray of int, shape (n,)
+            The class of every sample, by level; -1 where unknown.
+        counts : sequence of int
+            Number of classes, by level.
+        X : ndarray or sparse matrix of shape (m, n)
+            Missing entries filled in.
+        layers : sequence of int
+            Ranks.
+        """
+        known = {layer: level for layer, level in levels.items() if (indices[level] >= 0).any()}
+        units = label_units(X, [layers[layer] for layer in known]) if known else []
+        found = {}
+        for (layer, level), unit in zip(known.items(), units, strict=True):
+            labels = self.labels(indices[level], counts[level], unit)
+            assert labels is not None  # of a level of which some are known
+            found[layer] = labels
+        return found
+
     def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
         """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are.
 
