@@ -620,9 +620,11 @@ class NeuralNMF(_Factorisation):
         Weight of the labels' relative cost against that of the data in units of its floor, see
         `nnmf_runner.methods.label_units`; None leaves y out altogether.
     label_levels : {"auto", "all", "last"} or sequence of int or None
-        Which layers learn from which level of labels, that is from which column of y.  By default every level
-        supervises one layer, the last of those whose rank is nearest to its number of classes; with "last", the last
-        layer alone is supervised.  A sequence has a level for every layer, or None.
+        Which layer learns from which level of labels, that is from which column of y.  With "all", every layer chooses
+        the level whose number of classes is nearest to its rank; where several choose the same level, the nearest of
+        them learns from it.  "auto" does the same, but leaves out lower layers with fewer than four labelled samples
+        per topic.  With "last", or where y has a single level, only the last layer is supervised.  A sequence gives a
+        level, or None, for every layer.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
     tol, max_iter

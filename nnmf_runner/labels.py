@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import label_map
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, nearest
 from nnmf_runner.methods import Fit
 
 
@@ -26,7 +26,7 @@ class Target:
     indices : list of ndarray of int, shape (n_samples,)
         The class of every sample, by level; -1 where it is unknown.
     has_columns : bool
-        Whether y had one column a level, rather than a single level and no columns.
+        Whether y had one column per level, rather than a single level and no columns.
     """
 
     classes: list[NDArray[Any]]
@@ -65,7 +65,7 @@ class Target:
         maps : list of ndarray of shape (c_j, k_l) or None
         """
         supervised = {level: layer for layer, level in sorted(levels.items())}
-        ranks = np.array([factor.shape[1] for factor in fit.A])
+        ranks = [factor.shape[1] for factor in fit.A]
         layers: list[int | None] = []
         maps: list[Matrix | None] = []
         codes: list[Matrix] = []
@@ -77,8 +77,7 @@ class Target:
                 layers.append(supervised[level])
                 maps.append(fit.maps[supervised[level]])
             else:
-                distances = np.abs(ranks - len(classes))
-                layer = int(np.flatnonzero(distances == distances.min())[-1])
+                layer = len(ranks) - 1 - nearest(ranks[::-1], len(classes))  # the last of equally near ones
                 codes, known = codes or encode(), indices >= 0
                 one_hot = np.eye(len(classes))[:, indices[known]]
                 layers.append(layer)
@@ -104,7 +103,8 @@ def read_target(y: Any, n: int) -> Target:
     columns, shape = _columns(y)
     if not columns or shape[0] != n:
         raise InputError(
-            f"y has shape {shape}, expected ({n},) or ({n}, n_levels): one class label a sample, or one for each level."
+            f"y has shape {shape}, expected ({n},) or ({n}, n_levels): one class label per sample, or one for each "
+            "level."
         )
     target = Target([], [], len(shape) == 2)
     for name, column in _named(columns, target.has_columns):
@@ -138,7 +138,7 @@ def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> flo
     columns, shape = _columns(y)
     expected = (len(found[0]), len(found)) if has_columns else found[0].shape
     if shape != expected:
-        raise InputError(f"y has shape {shape}, expected {expected}: one class label a sample and level, as in fit.")
+        raise InputError(f"y has shape {shape}, expected {expected}: one class label per sample and level, as in fit.")
     right = []
     for (name, column), labels in zip(_named(columns, has_columns), found, strict=True):
         column, known = as_labels(column, name)
@@ -197,7 +197,7 @@ def _columns(y: Any) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
     try:
         array = np.asarray(y)
     except ValueError:
-        raise InputError("y has rows of different lengths, expected one class label a sample and level.") from None
+        raise InputError("y has rows of different lengths, expected one class label per sample and level.") from None
     if array.dtype.kind == "U" and not hasattr(y, "dtype"):  # numpy made strings of numbers beside strings
         given = np.asarray(y, dtype=object)
         array = array if all(isinstance(label, str) for label in given.flat) else given

@@ -121,7 +121,9 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
         config.supervision.assign(config.layers, dataset.classes, config.method)
     for level in supervised_layers(config, dataset).values():
         if len(np.unique(dataset.labels[level])) < 2:
-            raise InputError(f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class.")
+            raise InputError(
+                f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class at level {level}."
+            )
 
 
 def check_sweep(configs: Iterable[RunConfig]) -> None:
@@ -141,7 +143,9 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
 
 
 def supervised_layers(config: RunConfig, dataset: Dataset, n_labelled: int | None = None) -> dict[int, int]:
-    """The level of the labels that a layer learns from, by the layer; empty where none are given or have a weight.
+    """The level of labels that each supervised layer learns from, by the layer.
+
+    It is empty if no labels are given or their weight is zero.
 
     `n_labelled` is the number of samples whose label the method is given, where it is known already.
     """
@@ -152,7 +156,10 @@ def supervised_layers(config: RunConfig, dataset: Dataset, n_labelled: int | Non
 
 
 def last_level(config: RunConfig, dataset: Dataset) -> int | None:
-    """The level that the last layer is about, from whose classes the known labels are drawn; None without labels."""
+    """The level by whose classes the known labels are drawn, which is that of the last layer; None without labels.
+
+    A list of `supervision.levels` does not change it: runs that differ in it meet the same labels.
+    """
     return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
 
 
@@ -171,10 +178,10 @@ def own_levels(config: RunConfig, dataset: Dataset) -> list[int | None]:
 def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
     """What the cost holds of the known labels, by the layer; empty where none are known or they have no weight."""
     dataset, entries, known = material.dataset, material.entries, material.known
-    supervised = supervised_layers(config, dataset, int(known.sum()))
-    indices = [np.where(known, labels, -1) for labels in dataset.labels]
+    levels = supervised_layers(config, dataset, int(known.sum()))
+    classes = [np.where(known, labels, -1) for labels in dataset.labels]
     X = filled(entries.X, entries.mask)
-    return config.supervision.by_layer(supervised, indices, dataset.classes, X, config.layers)
+    return config.supervision.by_layer(levels, classes, dataset.classes, X, config.layers)
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -276,7 +276,7 @@ def _idle_topics(layer: dict[str, Any], is_last: bool) -> str:
     if is_last:
         fault = "is empty" if one else "are empty"
     else:
-        fault = f"{'has' if one else 'have'} no link to the layer above"
+        fault = f"{'is empty or has' if one else 'are empty or have'} no link to the layer above"
     return f"Layer {layer['layer']}: {layer['unlinked_topics']} of {layer['rank']} topics {fault}."
 
 

@@ -47,7 +47,7 @@ def score(
 ) -> list[dict[str, Any]]:
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
     levels, codes = own_levels(config, dataset), fit.S
-    if config.method.bends_codes and fit.B is not None:  # what labels did to a code, new data would not get
+    if config.method.bends_codes and fit.B is not None:  # new data have no labels that could change their codes
         codes = config.method.transform(fit, entries.X, entries.mask)
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
     held = None if entries.heldout is None else np.isfinite(entries.heldout)

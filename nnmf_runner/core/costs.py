@@ -173,17 +173,16 @@ class LayerWeights:
     def __post_init__(self) -> None:
         if isinstance(self.weights, str) or not hasattr(self.weights, "__iter__"):
             raise InputError(f"cost.weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
-        self.weights = list(self.weights)
-        for i, weight in enumerate(self.weights):
-            check_number(weight, f"cost.weights[{i}]", low=0.0)
+        weights = enumerate(self.weights)
+        self.weights = [float(check_number(weight, f"cost.weights[{i}]", low=0.0)) for i, weight in weights]
         if self.weights and not any(self.weights):
-            raise InputError(f"cost.weights={list(self.weights)} has no positive entry. Expected at least one.")
+            raise InputError(f"cost.weights={self.weights} has no positive entry. Expected at least one.")
 
     def check(self, n_layers: int) -> None:
         """Refuse another number of weights than of layers, see `Cost.check`."""
         if self.weights and len(self.weights) != n_layers:
             raise InputError(
-                f"cost.weights={list(self.weights)} has {len(self.weights)} entries, expected {n_layers}, one per "
+                f"cost.weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
                 "layer, or none for a weight of one each."
             )
 
@@ -197,8 +196,8 @@ class LayerWeights:
 class Multilevel(LayerWeights, Levels):
     """``sum_l w_l ||X - A_0 A_1 ... A_l S_l||^2``: every level approximates the data, not the last one alone.
 
-    The reconstruction cost is that of the weights ``0, ..., 0, 1``: nothing holds the lower layers there.  Where all
-    codes of a layer change their scale and its factor makes up for it, the cost stays the same.
+    The reconstruction cost is that of the weights ``0, ..., 0, 1``: nothing holds the lower layers there.  The cost
+    does not change when all codes of a layer are multiplied by one number and its factor is divided by it.
 
     Parameters
     ----------
@@ -442,6 +441,10 @@ class Labels:
     def scale(self) -> float:
         """What the label cost is multiplied by: ``||Y||^2`` of one-hot labels is the number of known columns."""
         return self.weight / float(self.known.sum())
+
+    def best_map(self, S: Matrix) -> Matrix:
+        """The map that predicts the known labels best from codes S of all columns, see `label_map`."""
+        return label_map(S[:, self.known], self.Y[:, self.known])
 
 
 COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy, Multilevel, KullbackLeibler)}

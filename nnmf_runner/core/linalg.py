@@ -48,6 +48,11 @@ def column_parts(X: Matrix, least: int = 1) -> list[slice]:
     return parts(X.shape[1], max(least, ENTRIES // X.shape[0]))
 
 
+def nearest(counts: Sequence[float], count: float) -> int:
+    """Index of the entry of `counts` that is nearest to `count`, the first of equally near ones."""
+    return int(np.argmin(np.abs(np.asarray(counts, float) - count)))
+
+
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
     values = canonical(X).data if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose

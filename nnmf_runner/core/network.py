@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from nnmf_runner.core.costs import Cost, Derivative, Labels, label_map, plus
+from nnmf_runner.core.costs import Cost, Derivative, Labels, plus
 from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty
@@ -278,7 +278,8 @@ class Network:
         return codes
 
     def _add_labels(self, total: _Total, term: Derivative, layer: int, S: Matrix, part: Part, B: Matrix) -> None:
-        """Add a layer's weighted label cost over a part; it enters the derivative by its codes, zero where unknown."""
+        """Add a layer's weighted label cost over a part; its derivative by the codes, zero for unlabelled samples, is
+        added to that of the data."""
         labels, known = self.labels[layer], part.known[layer]
         Y = labels.Y[:, part.columns][:, known]
         found = labels.cost.evaluate(S[:, known], Y, B)
@@ -310,7 +311,7 @@ class Network:
         codes = self._last_codes[layer]
         for part, layers in solved:
             codes[:, part.columns] = layers[layer].S
-        return label_map(codes[:, labels.known], labels.Y[:, labels.known])
+        return labels.best_map(codes)
 
 
 class _Total:

@@ -38,8 +38,8 @@ PATIENCE = 3
 # Rounds of pivoting.  The backup rule ends, but in the worst case only after exponentially many; columns that
 # are left then (seen on Hilbert matrices alone) go to scipy's active-set solver.
 MAX_ITER = 200
-# A passive variable of at most this share of the largest in its column is zero but for rounding and the RIDGE, which
-# moves a zero by a few times its own size.  What enters the passive set is larger, by PIVOT_TOLERANCE.
+# A passive variable is zero, but for rounding and the RIDGE, if it is at most this share of both the largest variable
+# and the largest cross product of its column.  What enters the passive set is larger, by PIVOT_TOLERANCE.
 NEGLIGIBLE = 1e-10
 # Up to this share of columns solved again, the systems of the first round serve for the others.
 AMENDED_SHARE = 0.5

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.files import digest
+from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
 
 Labels = NDArray[np.intp]
@@ -70,9 +71,7 @@ class Dataset:
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""
-        if not self.labels:
-            return None
-        return int(np.argmin([abs(count - classes) for count in self.classes]))
+        return nearest(self.classes, classes) if self.labels else None
 
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""

@@ -8,7 +8,6 @@ from nnmf_runner.methods.base import (
     Supervision,
     check_layers,
     label_units,
-    nearest_level,
     normalised,
 )
 from nnmf_runner.methods.deep import Deep
@@ -31,6 +30,5 @@ __all__ = [
     "Supervision",
     "check_layers",
     "label_units",
-    "nearest_level",
     "normalised",
 ]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction, label_map
+from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Mask, Matrix, chain, tail_shares
+from nnmf_runner.core.linalg import Mask, Matrix, chain, nearest, tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR, History, Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.optimizers import Automatic, Optimizer
@@ -26,11 +26,6 @@ LEVELS = ("auto", "all", "last")
 # On planted hierarchies with much noise, two labelled samples per topic of a lower layer made its accuracy worse and
 # four made it better.
 LABELS_PER_TOPIC = 4
-
-
-def nearest_level(classes: Sequence[int], rank: int) -> int:
-    """The level of labels whose number of classes is nearest to a rank."""
-    return int(np.argmin([abs(count - rank) for count in classes]))
 
 
 @dataclass
@@ -47,11 +42,12 @@ class Supervision:
         Whether the label map is a variable of the optimizer.  The squared loss does without: its best map is
         known.  Cross-entropy always learns it.
     levels : {"auto", "all", "last"} or list of int or None
-        Which layers learn from which level of labels.  With "last", the last layer learns from the level nearest to
-        its rank in the number of classes.  With "all", every layer does; of layers that share a level the nearest one
-        learns from it, or the last one if the data have a single level.  "auto" is "all", for methods that can
-        supervise lower layers, but for lower layers with fewer than `LABELS_PER_TOPIC` labelled samples per topic,
-        which a map of their codes could predict whatever the codes.  A list has a level for every layer, or None.
+        Which layer learns from which level of labels.  With "last", the last layer learns from the level whose number
+        of classes is nearest to its rank.  With "all", every layer does; where several choose the same level, the
+        nearest of them learns from it, and a single level is for the last layer.  "auto" is "all" for methods that can
+        supervise lower layers and "last" for the others.  It leaves out lower layers with fewer than `LABELS_PER_TOPIC`
+        labelled samples per topic, since a map could then predict these labels from any codes.  A list has a level, or
+        None, for every layer.
     """
 
     loss: str = "squared"
@@ -90,7 +86,7 @@ class Supervision:
             Number of classes of every level.
         method : Method
         last : int, optional
-            The level of the last layer, where no list says it; by default the nearest to its rank.
+            The level of the last layer, if it was chosen; it then keeps that level even where a lower layer is nearer.
         labelled : sequence of int, optional
             Number of labelled samples of every level; by default there are enough.
 
@@ -108,17 +104,20 @@ class Supervision:
                     )
             return {layer: level for layer, level in enumerate(self.levels) if level is not None}
         end = len(layers) - 1
-        nearest = [nearest_level(classes, rank) for rank in layers[:-1]]
-        nearest.append(nearest_level(classes, layers[-1]) if last is None else last)
-        if self.levels == "last" or len(classes) == 1 or (self.levels == "auto" and not method.supervises_layers):
-            return {end: nearest[end]}
+        own = [nearest(classes, rank) for rank in layers]
+        if last is not None:
+            own[end] = last
+        one_level = sum(np.isfinite(classes)) <= 1  # of which classes are known
+        if self.levels == "last" or one_level or (self.levels == "auto" and not method.supervises_layers):
+            return {end: own[end]}
         learns: dict[int, int] = {}  # the layer of every level
-        for layer, level in enumerate(nearest):
-            rival = learns.get(level)
-            distance, known = abs(layers[layer] - classes[level]), None if labelled is None else labelled[level]
-            if self.levels == "auto" and layer < end and known is not None and known < LABELS_PER_TOPIC * layers[layer]:
+        for layer, level in enumerate(own):
+            enough = labelled is None or labelled[level] >= LABELS_PER_TOPIC * layers[layer]
+            if self.levels == "auto" and layer < end and not enough:
                 continue
-            if rival is None or distance <= abs(layers[rival] - classes[level]) or (layer == end and last is not None):
+            rival = learns.get(level, layer)
+            nearer = abs(layers[layer] - classes[level]) <= abs(layers[rival] - classes[level])
+            if nearer or (layer == end and last is not None):
                 learns[level] = layer
         return {layer: level for level, layer in learns.items()}
 
@@ -164,7 +163,7 @@ class Supervision:
             return None
         Y = np.zeros((n_classes, len(classes)))
         Y[classes[known], np.flatnonzero(known)] = 1.0
-        learn_map = self.learn_map or self.loss == "cross_entropy"
+        learn_map = (self.learn_map or self.loss == "cross_entropy") and self.weight > 0  # else nothing would learn it
         return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)
 
 
@@ -272,8 +271,8 @@ class Method:
 
     Class attributes say what a method can do: the `costs` of the data, its default first, and the `losses` of the
     labels it can minimise; whether it `uses_optimizer`, `supervises_layers` below the last one, `regularises` factors,
-    has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether a label
-    `bends_codes` of its own sample, which new data without labels would not get.
+    has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether it
+    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.
     """
 
     name: ClassVar[str]
@@ -392,8 +391,7 @@ class Method:
         """
         fit, labels = self.fit(problem, plan), problem.labels
         if labels is not None and self.bends_codes:
-            codes = self.transform(fit, problem.X, problem.mask)[-1]
-            fit = replace(fit, B=label_map(codes[:, labels.known], labels.Y[:, labels.known]))
+            fit = replace(fit, B=labels.best_map(self.transform(fit, problem.X, problem.mask)[-1]))
         return normalised(fit) if normalise else fit
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Cost, Labels, label_map
+from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
@@ -75,13 +75,13 @@ class Neural(Method):
         variables = [*start, *self.first_l1(terms, start)]
         if network.learnt:
             S = network.codes(start, terms.on_S)
-            variables += [_best_map(S[layer], network.labels[layer]) for layer in network.learnt]
+            variables += [network.labels[layer].best_map(S[layer]) for layer in network.learnt]
         monitor = Monitor(plan.rule)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
         A, on_S = network.factors(variables), network.shrinkage(variables)
         S = network.codes(A, on_S)
-        maps = {layer: _best_map(S[layer], labels) for layer, labels in network.labels.items()}
-        maps |= network.split(variables)[2]
+        learnt = network.split(variables)[2]
+        maps = {i: learnt[i] if i in learnt else labels.best_map(S[i]) for i, labels in network.labels.items()}
         B = maps.pop(-1, None)
         assert monitor.stop is not None
         return Fit(A, S, B, monitor.history, monitor.stop, loss_parameters(BetaDivergence(), on_S, A), maps)
@@ -106,8 +106,3 @@ class Neural(Method):
     def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
         """The penalties that are variables; none here."""
         return []
-
-
-def _best_map(S: Matrix, labels: Labels) -> Matrix:
-    """The label map that predicts best from a layer's codes, shape (c, k_l)."""
-    return label_map(S[:, labels.known], labels.Y[:, labels.known])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, nearest
 
 
 def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float]:
@@ -48,7 +48,7 @@ def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
     truth : sequence of ndarray of shape (k_{l-1}, k_l)
         True factors.
     """
-    level = _nearest_level(topics.shape[1], truth)
+    level = nearest([planted.shape[1] for planted in truth], topics.shape[1])
     return match_topics(topics, functools.reduce(np.matmul, truth[: level + 1]))[1]
 
 
@@ -70,7 +70,8 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     ranks = [a.shape[1] for a in A]
     if len(A) < 2 or [len(a) for a in A[1:]] != ranks[:-1]:
         return None
-    if [_nearest_level(rank, truth) for rank in ranks] != list(range(len(A))):
+    planted_ranks = [planted.shape[1] for planted in truth]
+    if [nearest(planted_ranks, rank) for rank in ranks] != list(range(len(A))):
         return None
     right: list[bool] = []
     topics, true_topics = A[0], truth[0]
@@ -84,11 +85,6 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
         right.extend([False] * (len(planted) - matched.sum()))
         match, topics = parents, above
     return float(np.mean(right))
-
-
-def _nearest_level(rank: int, truth: Sequence[Matrix]) -> int:
-    """The planted level whose number of topics is nearest to a rank."""
-    return int(np.argmin([abs(planted.shape[1] - rank) for planted in truth]))
 
 
 def unit_weights(topics_below: Matrix, A: Matrix) -> Matrix:

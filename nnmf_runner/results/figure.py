@@ -64,7 +64,7 @@ WORD_FONT = FontProperties(size=6.5)
 
 
 def draw_all(shown: Mapping[str, Sequence[Shown]], summary: pd.DataFrame, folder: Path) -> Iterator[Path]:
-    """Draw the heatmaps and topics of one run a variant of a method, and the convergence of these runs together.
+    """Draw the heatmaps and topics of one run per variant of a method, and the convergence of these runs together.
 
     An experiment of several methods on one dataset also gets a comparison of all its runs.
 

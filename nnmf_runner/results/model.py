@@ -193,6 +193,8 @@ def _run(folder: Path) -> SavedModel:
     if "digest" in parameters.get("init", {}).get("options", {}):  # the start was saved factors, and where is not known
         del parameters["init"]
     layers, maps = list(fit.maps), list(fit.maps.values())
+    if layers:  # its classes are one level for each of these layers, whichever levels the data had
+        parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
     classes = [{"dtype": "int64", "values": list(range(len(B)))} for B in maps]
     of_run = classes if len(classes) > 1 else next(iter(classes), None)
     return SavedModel(None, parameters, method, of_run, layers, maps, len(fit.A[0]), None, fit)

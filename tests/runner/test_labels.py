@@ -104,7 +104,8 @@ def test_labelled_samples_are_predicted_as_well_as_least_squares_can(kind, weigh
     assert model.score(X, labels) == pytest.approx(np.mean(best == labels), abs=0.011)  # a tie apart
     bent = model.codes_[-1]
     of_fit = np.argmax(codes @ np.linalg.lstsq(bent, one_hot, rcond=None)[0], axis=1)
-    assert np.mean(of_fit == labels) < np.mean(best == labels) or kind is SemiNMF
+    if kind is not SemiNMF:  # whose codes bend little
+        assert np.mean(of_fit == labels) < np.mean(best == labels)
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
@@ -209,6 +210,14 @@ def test_levels_may_contradict_each_other_and_be_known_for_different_samples(X, 
 
 
 @pytest.mark.parametrize("kind", [NeuralNMF, HierarchicalNMF])
+def test_a_level_of_which_nothing_is_known_leaves_the_other_a_single_one(kind, X, half):
+    for level in (0, 1):  # whichever layer it is nearer to
+        one = fitted(kind, X, half[:, level])
+        with_column = fitted(kind, X, np.column_stack([np.full(96, -1), half[:, level]]))
+        np.testing.assert_array_equal(with_column.components_, one.components_)
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
 def test_a_level_of_which_nothing_is_known_is_predicted_as_unknown(kind, X, half):
     nothing = np.full(96, -1)
     model, one = fitted(kind, X, np.column_stack([nothing, half[:, 1]])), fitted(kind, X, half[:, 1])

@@ -380,10 +380,10 @@ def test_a_run_is_a_model_of_its_method(line, command, tmp_path):
 @pytest.mark.parametrize(
     ("levels", "layers", "kept"),
     [
-        ("auto", [0, 1, 2], "auto"),
-        ("last", [2], "last"),
-        ("[0,null,2]", [0, 2], (0, None, 2)),
-        ("[1,null,null]", [0], (1, None, None)),
+        ("auto", [0, 1, 2], (0, 1, 2)),
+        ("last", [2], (None, None, 0)),
+        ("[0,null,2]", [0, 2], (0, None, 1)),
+        ("[1,null,null]", [0], (0, None, None)),
     ],
 )
 def test_a_run_predicts_from_every_layer_that_labels_supervised(levels, layers, kept, command, tmp_path):
@@ -391,7 +391,14 @@ def test_a_run_predicts_from_every_layer_that_labels_supervised(levels, layers, 
     folder = tmp_path / result.out.splitlines()[-1]
     model, factors = load(folder), read_factors(folder)
     assert (model.label_layers_, model.label_levels) == (layers, kept)
-    samples = Toy().load(stream(3, "data")).X.T
+    data = Toy().load(stream(3, "data"))
+    samples = data.X.T
+    own = [0, 1, 2] if levels in ("auto", "last") else json.loads(levels)
+    y = np.column_stack([data.labels[own[layer]] for layer in layers])
+    again = load(folder).fit(samples, y if len(layers) > 1 else y[:, 0])
+    assert again.label_layers_ == layers
+    for ours, theirs in zip(again.factors_, model.factors_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     codes = model._fitted_method.transform(model._fit, samples.T)
     found = model.predict(samples).reshape(len(samples), -1)
     assert model.predict(samples).ndim == (1 if len(layers) == 1 else 2)

@@ -71,7 +71,7 @@ def test_too_many_classes_have_no_clusters(fitted, monkeypatch):
 def test_layers_of_a_network_are_clustered_as_well(fitted, options):
     config, material, fit = fitted("method=deep", options)
     for row in scored(config, material, fit):
-        assert all(-1.0 <= row[name] <= 1.0 for name in CLUSTERING)
+        assert min(row["nmi"], row["nmi_kmeans"]) > 0.1  # well above chance
 
 
 def test_topics_that_take_no_part_are_recorded_and_named_in_one_line(fitted):
@@ -82,7 +82,9 @@ def test_topics_that_take_no_part_are_recorded_and_named_in_one_line(fitted):
     rows = scored(config, material, replace(fit, A=A))
     assert [row["unlinked_topics"] for row in rows] == [3, 0, 1]
     line = idle_topics(rows)
-    assert line == "Layer 0: 3 of 9 topics have no link to the layer above. Layer 2: 1 of 2 topics is empty."
+    assert (
+        line == "Layer 0: 3 of 9 topics are empty or have no link to the layer above. Layer 2: 1 of 2 topics is empty."
+    )
 
 
 def test_with_pooling_no_link_is_counted_but_in_the_last_layer(fitted):
