@@ -251,7 +251,7 @@ def test_topics_without_a_link_are_logged_once_after_the_summary(short, caplog, 
     assert [layer["unlinked_topics"] for layer in outcome.record["layers"]] == [2, 0]
     summary, line = (record.getMessage() for record in caplog.records)
     assert summary.startswith("hier 9-4 unsupervised seed 0: ")
-    assert line == "Layer 0: 2 of 9 topics have no link to the layer above."
+    assert line == "Layer 0: 2 of 9 topics are empty or have no link to the layer above."
 
 
 def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, monkeypatch):
