@@ -74,8 +74,8 @@ def test_the_errors_of_all_layers_are_those_of_every_cost_and_share_of_labels_in
     costs += [("neural", cost) for cost in ("reconstruction", "energy", "multilevel")]
     expected = sorted((*cost, fraction) for cost in costs for fraction in (0.0, 0.4, 1.0))
     assert sorted((c.method.name, c.cost.name, c.label_fraction) for c in configs) == expected
-    same = {(c.name, c.layers, c.trials, c.seed, c.max_iter, c.workers) for c in configs}
-    assert same == {("table1_layers", (9, 4, 2), 10, 0, 2000, None)}
+    same = {(c.name, c.layers, c.trials, c.seed, c.supervision.levels, c.workers) for c in configs}
+    assert same == {("table1_layers", (9, 4, 2), 10, 0, "last", None)}
 
 
 @pytest.mark.slow
