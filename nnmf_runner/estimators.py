@@ -186,7 +186,7 @@ class _Factorisation:
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
             levels, labels = {}, {}
             if target is not None:
-                levels = supervision.assign(layers, target.counts, method, labelled=target.labelled)
+                levels = supervision.assign(layers, target.counts, method.supervises_layers, labelled=target.labelled)
                 counts = [len(classes) for classes in target.classes]
                 labels = supervision.by_layer(levels, target.indices, counts, filled(columns, known), layers)
         rule = StoppingRule(

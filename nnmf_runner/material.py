@@ -118,7 +118,7 @@ def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
                 f"supervision.levels={config.supervision.levels} asks for labels, but dataset={dataset.name} has none. "
                 "Expected supervision.levels=auto."
             )
-        config.supervision.assign(config.layers, dataset.classes, config.method)
+        config.supervision.assign(config.layers, dataset.classes, config.method.supervises_layers)
     for level in supervised_layers(config, dataset).values():
         if len(np.unique(dataset.labels[level])) < 2:
             raise InputError(
@@ -152,7 +152,8 @@ def supervised_layers(config: RunConfig, dataset: Dataset, n_labelled: int | Non
     if not dataset.labels or not config.label_fraction or not config.supervision.weight:
         return {}
     labelled = None if n_labelled is None else [n_labelled] * len(dataset.labels)
-    return config.supervision.assign(config.layers, dataset.classes, config.method, config.label_level, labelled)
+    lower = config.method.supervises_layers
+    return config.supervision.assign(config.layers, dataset.classes, lower, config.label_level, labelled)
 
 
 def last_level(config: RunConfig, dataset: Dataset) -> int | None:

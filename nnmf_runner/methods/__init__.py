@@ -5,9 +5,7 @@ from nnmf_runner.methods.base import (
     Method,
     Plan,
     Problem,
-    Supervision,
     check_layers,
-    label_units,
     normalised,
 )
 from nnmf_runner.methods.deep import Deep
@@ -15,6 +13,7 @@ from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
+from nnmf_runner.methods.supervision import Supervision, label_units
 from nnmf_runner.methods.unfolded import Unfolded
 
 METHODS: dict[str, type[Method]] = {

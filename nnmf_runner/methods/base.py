@@ -10,179 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.costs import LABEL_COSTS, Cost, Labels, Reconstruction
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Mask, Matrix, chain, nearest, tail_shares
-from nnmf_runner.core.monitor import SMALL_ERROR, History, Monitor, Stop, StoppingRule
+from nnmf_runner.core.linalg import Mask, Matrix, chain
+from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Penalty, Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
-
-LEVELS = ("auto", "all", "last")
-# On planted hierarchies with much noise, two labelled samples per topic of a lower layer made its accuracy worse and
-# four made it better.
-LABELS_PER_TOPIC = 4
-
-
-@dataclass
-class Supervision:
-    """How labels, where some are known, enter the cost.
-
-    Parameters
-    ----------
-    loss : {"squared", "cross_entropy"}
-    weight : float
-        Weight of the labels' relative cost (one: no prediction at all) against that of the data in units of its
-        floor, see `label_units`: what the data weigh by their noise, whatever their size and scale.
-    learn_map : bool
-        Whether the label map is a variable of the optimizer.  The squared loss does without: its best map is
-        known.  Cross-entropy always learns it.
-    levels : {"auto", "all", "last"} or list of int or None
-        Which layer learns from which level of labels.  With "last", the last layer learns from the level whose number
-        of classes is nearest to its rank.  With "all", every layer does; where several choose the same level, the
-        nearest of them learns from it, and a single level is for the last layer.  "auto" is "all" for methods that can
-        supervise lower layers and "last" for the others.  It leaves out lower layers with fewer than `LABELS_PER_TOPIC`
-        labelled samples per topic, since a map could then predict these labels from any codes.  A list has a level, or
-        None, for every layer.
-    """
-
-    loss: str = "squared"
-    weight: float = 0.1
-    learn_map: bool = False
-    levels: Any = "auto"
-
-    def __post_init__(self) -> None:
-        check_choice(self.loss, LABEL_COSTS, "supervision.loss")
-        check_number(self.weight, "supervision.weight", low=0.0)
-        if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
-            check_choice(self.levels, LEVELS, "supervision.levels")
-            return
-        self.levels = list(self.levels)
-        for i, level in enumerate(self.levels):
-            if level is not None:
-                check_number(level, f"supervision.levels[{i}]", low=0, integer=True)
-        if all(level is None for level in self.levels):
-            raise InputError(f"supervision.levels={self.levels} supervises no layer. Expected a level at least once.")
-
-    def assign(
-        self,
-        layers: Sequence[int],
-        classes: Sequence[int],
-        method: Method,
-        last: int | None = None,
-        labelled: Sequence[int] | None = None,
-    ) -> dict[int, int]:
-        """The level of labels that supervises a layer, by the layer.
-
-        Parameters
-        ----------
-        layers : sequence of int
-            Ranks.
-        classes : sequence of int
-            Number of classes of every level.
-        method : Method
-        last : int, optional
-            The level of the last layer, if it was chosen; it then keeps that level even where a lower layer is nearer.
-        labelled : sequence of int, optional
-            Number of labelled samples of every level; by default there are enough.
-
-        Raises
-        ------
-        InputError
-            If a level is named that the data do not have.
-        """
-        if isinstance(self.levels, list):
-            for i, level in enumerate(self.levels):
-                if level is not None and level >= len(classes):
-                    raise InputError(
-                        f"supervision.levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the "
-                        f"data have {len(classes)} levels of labels."
-                    )
-            return {layer: level for layer, level in enumerate(self.levels) if level is not None}
-        end = len(layers) - 1
-        own = [nearest(classes, rank) for rank in layers]
-        if last is not None:
-            own[end] = last
-        one_level = sum(np.isfinite(classes)) <= 1  # of which classes are known
-        if self.levels == "last" or one_level or (self.levels == "auto" and not method.supervises_layers):
-            return {end: own[end]}
-        learns: dict[int, int] = {}  # the layer of every level
-        for layer, level in enumerate(own):
-            enough = labelled is None or labelled[level] >= LABELS_PER_TOPIC * layers[layer]
-            if self.levels == "auto" and layer < end and not enough:
-                continue
-            rival = learns.get(level, layer)
-            nearer = abs(layers[layer] - classes[level]) <= abs(layers[rival] - classes[level])
-            if nearer or (layer == end and last is not None):
-                learns[level] = layer
-        return {layer: level for level, layer in learns.items()}
-
-    def by_layer(
-        self,
-        levels: Mapping[int, int],
-        indices: Sequence[NDArray[np.intp]],
-        counts: Sequence[int],
-        X: Any,
-        layers: Sequence[int],
-    ) -> dict[int, Labels]:
-        """Labels for the core by the layer that they supervise, each in the unit of its layer's rank.
-
-        Parameters
-        ----------
-        levels : mapping of int to int
-            From `assign`.
-        indices : sequence of ndarray of int, shape (n,)
-            The class of every sample, by level; -1 where unknown.
-        counts : sequence of int
-            Number of classes, by level.
-        X : ndarray or sparse matrix of shape (m, n)
-            Missing entries filled in.
-        layers : sequence of int
-            Ranks.
-        """
-        known = {layer: level for layer, level in levels.items() if (indices[level] >= 0).any()}
-        units = label_units(X, [layers[layer] for layer in known]) if known else []
-        found = {}
-        for (layer, level), unit in zip(known.items(), units, strict=True):
-            labels = self.labels(indices[level], counts[level], unit)
-            assert labels is not None  # of a level of which some are known
-            found[layer] = labels
-        return found
-
-    def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
-        """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are.
-
-        `unit` is what a relative cost of the data counts as one.
-        """
-        known = classes >= 0
-        if not known.any():
-            return None
-        Y = np.zeros((n_classes, len(classes)))
-        Y[classes[known], np.flatnonzero(known)] = 1.0
-        learn_map = (self.learn_map or self.loss == "cross_entropy") and self.weight > 0  # else nothing would learn it
-        return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)
-
-
-def label_units(X: Any, ranks: Sequence[int]) -> list[float]:
-    """For every rank the squared relative error that no product of it can beat: the data's cost where they fit best.
-
-    With the labels of a layer weighed in this unit, both parts of the cost are relative to what is left of the data at
-    best, as two sums of squares are in a likelihood whose noise is estimated.  A relative error counts as
-    `SMALL_ERROR` at least.
-
-    Parameters
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-        Missing entries filled in.
-    ranks : sequence of int
-        Those of the layers whose codes the labels depend on.
-    """
-    shares = tail_shares(X, [min(rank, *X.shape) for rank in ranks])
-    return [max(share, SMALL_ERROR**2) for share in shares]
+from nnmf_runner.methods.supervision import Supervision
 
 
 @dataclass(frozen=True)

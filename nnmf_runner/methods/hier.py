@@ -20,12 +20,12 @@ from nnmf_runner.methods.base import (
     Method,
     Plan,
     Problem,
-    Supervision,
     loss_parameters,
     multiplicative_codes,
     saved_divergence,
     saved_shrinkage,
 )
+from nnmf_runner.methods.supervision import Supervision
 
 
 @dataclass

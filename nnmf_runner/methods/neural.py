@@ -16,7 +16,8 @@ from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, Supervision, loss_parameters
+from nnmf_runner.methods.base import Fit, Method, Plan, Problem, loss_parameters
+from nnmf_runner.methods.supervision import Supervision
 
 
 @dataclass

@@ -14,8 +14,9 @@ from nnmf_runner.core.layer import Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.network import Terms
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods.base import Problem, Supervision
+from nnmf_runner.methods.base import Problem
 from nnmf_runner.methods.neural import Neural
+from nnmf_runner.methods.supervision import Supervision
 
 
 @dataclass

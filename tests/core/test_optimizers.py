@@ -8,7 +8,7 @@ from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.network import Network
 from nnmf_runner.core.optimizers import OPTIMIZERS, STALLED_AFTER, Adam, Descent, GradientDescent, StochasticGradient
-from nnmf_runner.methods.base import Supervision
+from nnmf_runner.methods import Supervision
 
 LAYERS = (9, 4)
 ENOUGH = 30
