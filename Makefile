@@ -52,7 +52,7 @@ test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slurm: $(VENV)/.slurm ## test sweeps through a real Slurm of one node (installs Debian's packages as root)
 	$(BIN)/python -m pytest tests/cluster/test_slurm.py

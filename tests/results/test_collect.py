@@ -118,6 +118,7 @@ def test_layers_of_one_rank_stay_text_in_the_table(tmp_path, record_of):
     assert ",semisupervised,9,hier,relative_error," in (tmp_path / "table.csv").read_text()
 
 
+@pytest.mark.slow
 def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
     outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2")
     shutil.copytree(outcome.folder, tmp_path / "elsewhere" / "run")
@@ -127,6 +128,7 @@ def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
     assert all((tmp_path / "figures" / name).stat().st_size > 1000 for name in figures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["factors.npz", "history.csv"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path, run_of, caplog, broken, damage):

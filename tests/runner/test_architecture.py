@@ -121,6 +121,7 @@ def test_every_option_composes_and_resolves(part_of, group, option):
     assert type(part) in schema.GROUPS[group].values()
 
 
+@pytest.mark.slow
 def test_parts_and_files_stand_for_each_other(part_of):
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
     assert folders - {"experiment", "hydra"} == set(schema.GROUPS)

@@ -58,6 +58,7 @@ def test_a_semisupervised_run(command, tmp_path):
     assert float(last[5]) == pytest.approx(record["metrics"]["accuracy_unknown"], abs=5e-5)
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_combination(command, tmp_path):
     result = command("-m", "method=hier,deep,neural", "layers=[9],[9,4]", "label_fraction=0,1", "max_iter=2")
     assert is_silent_but_for_the_log(result)

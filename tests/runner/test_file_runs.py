@@ -139,6 +139,7 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     assert all("convergence" in path.name for path in drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     ["neural", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hier", "deep", "semi", "sparse_coding"))],
