@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnmf_runner.config import Sweep
-    from nnmf_runner.results.status import Status
-    from nnmf_runner.trials import Outcomes
+    from nnmf_runner.config.composition import Sweep
+    from nnmf_runner.running.trials import Outcomes
+    from nnmf_runner.store.status import Status
 
 # The matrices of most fits are small, where more threads make BLAS slower.  Has to be said before numpy is loaded.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -68,39 +68,39 @@ def _run() -> int:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
-    from nnmf_runner import config
+    from nnmf_runner.config import composition, messages
     from nnmf_runner.core.checks import InputError
 
     results: list[Outcomes] = []
     refused: list[Exception] = []
 
     def job(composed: DictConfig) -> None:
-        from nnmf_runner.trials import run_and_wait
+        from nnmf_runner.running.trials import run_and_wait
 
         try:
-            resolved = config.resolve(composed)
+            resolved = composition.resolve(composed)
             _restart_with(resolved.threads)
             results.append(run_and_wait(resolved))
         except (InputError, OSError) as error:  # Hydra would print it in its own way
             refused.append(error)
 
-    sys.argv[1:] = config.expanded(sys.argv[1:])  # which Hydra reads
+    sys.argv[1:] = composition.expanded(sys.argv[1:])  # which Hydra reads
     logging.captureWarnings(True)
-    config.register_schema()
+    composition.register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
-        if (sweep := config.read_sweep(sys.argv[1:])) is not None:
+        if (sweep := composition.read_sweep(sys.argv[1:])) is not None:
             return _sweep(sweep)
-        hydra.main(version_base="1.3", config_path=config.conf_dir(), config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=composition.conf_dir(), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(config.explain(error)) from None
+        raise InputError(messages.explain(error)) from None
     if refused:
         raise refused[0]
     return _report(results[0]) if results else OK
 
 
 def _sweep(sweep: Sweep) -> int:
-    from nnmf_runner.sweeps.launch import run_sweep
+    from nnmf_runner.running.launch import run_sweep
 
     _restart_with(sweep.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
@@ -109,7 +109,7 @@ def _sweep(sweep: Sweep) -> int:
 
 def _restart_with(threads: int) -> None:
     """Begin anew where BLAS was loaded with another number of threads: it reads that only then."""
-    from nnmf_runner.results.provenance import THREAD_VARIABLES, asked_threads
+    from nnmf_runner.store.provenance import THREAD_VARIABLES, asked_threads
 
     if asked_threads() != threads:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -118,9 +118,9 @@ def _restart_with(threads: int) -> None:
 
 def _report(outcomes: Outcomes) -> int:
     """Print what came of the trials of one configuration; the status says whether all ended with numbers."""
-    from nnmf_runner.results.record import COUNTED, experiment_folder
-    from nnmf_runner.results.summary import layer_table
-    from nnmf_runner.results.topics import LEGEND, tree_text
+    from nnmf_runner.report.summary import layer_table
+    from nnmf_runner.report.topics import LEGEND, tree_text
+    from nnmf_runner.store.record import COUNTED, experiment_folder
 
     found = [outcome for outcome in outcomes.values() if outcome is not None]
     if found:
@@ -152,7 +152,7 @@ def _status() -> int:
     )
     parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
 
-    from nnmf_runner.results.status import folder_status
+    from nnmf_runner.store.status import folder_status
 
     return _print_status(folder_status(parser.parse_args().folder))
 
@@ -166,7 +166,7 @@ def _collect() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
-    from nnmf_runner.results.collect import collect as collect_folder
+    from nnmf_runner.report.collect import collect as collect_folder
 
     print(collect_folder(arguments.folder, figures=not arguments.no_figures))
     return OK

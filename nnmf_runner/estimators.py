@@ -20,21 +20,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_number, filled, split_missing
 from nnmf_runner.core.costs import COSTS
-from nnmf_runner.core.init import INITIALISATIONS
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.labels import as_labels, predicted, read_target, share_right, side_by_side
 from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
+from nnmf_runner.methods.target import as_labels, predicted, read_target, share_right, side_by_side
 from nnmf_runner.methods.unfolded import Unfolded
 from nnmf_runner.metrics.errors import relative_error
-from nnmf_runner.results.model import SavedModel, read_model, write_model
+from nnmf_runner.store.model import SavedModel, read_model, write_model
+from nnmf_runner.store.start import INITIALISATIONS
 
 # Parameters that are objects, or their names.
 REGISTRIES: dict[str, dict[str, type]] = {"cost": COSTS, "optimizer": OPTIMIZERS, "init": INITIALISATIONS}

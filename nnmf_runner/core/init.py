@@ -1,19 +1,17 @@
 """Initial factors: ``A_0, ..., A_L`` for given ranks.
 
-All but saved ones have columns of unit length, so that the scale of the data is carried by the codes alone.
+They have columns of unit length, so that the scale of the data is carried by the codes alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.files import FACTORS, digest, numbered, read_arrays
+from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Matrix, cross_product, truncated_svd
 from nnmf_runner.core.updates import HALS, lift_zeros
@@ -47,7 +45,7 @@ class Random(Initialisation):
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""
-        return [_unit_columns(rng.random(shape)) for shape in _shapes(X.shape[0], layers)]
+        return [_unit_columns(rng.random(shape)) for shape in factor_shapes(X.shape[0], layers)]
 
 
 @dataclass
@@ -125,74 +123,6 @@ class Greedy(Initialisation):
         return factors
 
 
-@dataclass
-class Saved(Initialisation):
-    """Where an earlier run, or a saved model, has ended.
-
-    Parameters
-    ----------
-    path : str
-        The folder of the run or of the model; a relative one starts at the working directory.
-    """
-
-    name: ClassVar[str] = "saved"
-    path: str = ""
-
-    def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
-        """Initial factors, see `Initialisation.start`."""
-        factors = self.factors()
-        self._check_shapes(factors, X.shape[0], layers)
-        return factors
-
-    def factors(self) -> list[Matrix]:
-        """The saved ``A_0, ..., A_L``.
-
-        Raises
-        ------
-        InputError
-            If there are none.
-        """
-        if not self.path:
-            raise InputError("init.path is missing. Expected the folder of a run or of a saved model.")
-        folder = Path(self.path).expanduser()
-        if not folder.is_dir():
-            raise InputError(f"init.path={self.path} is no folder. Expected that of a run or of a saved model.")
-        try:
-            found = numbered(read_arrays(folder / FACTORS), "A")
-        except ValueError as error:
-            raise InputError(f"init.path={self.path} does not serve as a start: {error}.") from None
-        if not found:
-            raise InputError(f"init.path={self.path} does not serve as a start: {FACTORS} holds no factor A0.")
-        return [factor.astype(np.float64) for factor in found]
-
-    def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
-        """Refuse what the saved factors do not fit, see `Initialisation.check`."""
-        factors = self.factors()
-        self._check_shapes(factors, n_features, layers)
-        lowest = min(float(factor.min()) for factor in factors)
-        if lowest < 0 and not signed:
-            raise InputError(
-                f"init.path={self.path} holds factors with negative entries (the lowest is {lowest:g}), "
-                "but the method needs nonnegative ones."
-            )
-
-    def identity(self) -> dict[str, Any]:
-        """A hash of the factors: it matters what they are, not where."""
-        return {"digest": digest(self.factors())}
-
-    def _check_shapes(self, factors: Sequence[Matrix], n_features: int, layers: Sequence[int]) -> None:
-        found, expected = [factor.shape for factor in factors], _shapes(n_features, layers)
-        if found != expected:
-            raise InputError(
-                f"init.path={self.path} holds factors of shapes {_listed(found)}, expected {_listed(expected)} "
-                f"for {n_features} features and layers={'-'.join(map(str, layers))}."
-            )
-
-
-def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
-    return ", ".join(" x ".join(map(str, shape)) for shape in shapes)
-
-
 def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
@@ -222,7 +152,8 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     return A
 
 
-def _shapes(n_features: int, layers: Sequence[int]) -> list[tuple[int, int]]:
+def factor_shapes(n_features: int, layers: Sequence[int]) -> list[tuple[int, int]]:
+    """Shapes of ``A_0, ..., A_L`` for data of so many features."""
     return list(zip([n_features, *layers[:-1]], layers, strict=True))
 
 
@@ -235,6 +166,3 @@ def _unit_columns(A: Matrix) -> Matrix:
     """Columns scaled to unit length; a column of zeros is made uniform, since it could never leave zero."""
     A = np.where(A.any(axis=0), A, 1.0)
     return A / np.linalg.norm(A, axis=0)
-
-
-INITIALISATIONS: dict[str, type] = {init.name: init for init in (Random, NNDSVD, Greedy, Saved)}

@@ -1,16 +1,16 @@
 """Datasets: each source loads one `Dataset`."""
 
 from nnmf_runner.datasets.base import Dataset, Source, Truth
-from nnmf_runner.datasets.digits import Digits
-from nnmf_runner.datasets.file import File
-from nnmf_runner.datasets.leukemia import Leukemia
-from nnmf_runner.datasets.mnist import Mnist
-from nnmf_runner.datasets.newsgroups import Newsgroups
-from nnmf_runner.datasets.planted import Planted
-from nnmf_runner.datasets.swimmer import Swimmer
-from nnmf_runner.datasets.text import Text
-from nnmf_runner.datasets.toy import Toy
-from nnmf_runner.datasets.wordnet import Wordnet
+from nnmf_runner.datasets.files.digits import Digits
+from nnmf_runner.datasets.files.file import File
+from nnmf_runner.datasets.files.leukemia import Leukemia
+from nnmf_runner.datasets.files.mnist import Mnist
+from nnmf_runner.datasets.generated.planted import Planted
+from nnmf_runner.datasets.generated.swimmer import Swimmer
+from nnmf_runner.datasets.generated.toy import Toy
+from nnmf_runner.datasets.text.newsgroups import Newsgroups
+from nnmf_runner.datasets.text.text import Text
+from nnmf_runner.datasets.text.wordnet import Wordnet
 
 DATASETS: dict[str, type] = {
     source.name: source for source in (Toy, Planted, File, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist, Leukemia)

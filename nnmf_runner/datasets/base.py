@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.files import digest
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
+from nnmf_runner.store.files import digest
 
 Labels = NDArray[np.intp]
 

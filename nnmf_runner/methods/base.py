@@ -13,7 +13,6 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Cost, Labels, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.files import numbered
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Mask, Matrix, chain
 from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
@@ -293,6 +292,14 @@ def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: 
             name = "B" if given is B else f"B{i}"
             raise ValueError(f"{name} has shape {given.shape}, expected one column for each of {A[i].shape[1]} topics")
     return Fit(A, S, B, history, stop, parameters, lower_maps)
+
+
+def numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
+    """The arrays that are called ``A0, A1, ...`` if `kind` is ``A``, as far as there are any."""
+    found: list[NDArray[Any]] = []
+    while (name := f"{kind}{len(found)}") in arrays:
+        found.append(arrays[name])
+    return found
 
 
 def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:

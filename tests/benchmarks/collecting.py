@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nnmf_runner.results.record import HISTORY, RECORD, run_folder
+from nnmf_runner.store.record import HISTORY, RECORD, run_folder
 
 BIN = Path(sys.executable).parent
 # For 100,000 runs.

@@ -3,8 +3,9 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.init import INITIALISATIONS, NNDSVD, Greedy, Saved, nndsvd
+from nnmf_runner.core.init import NNDSVD, Greedy, nndsvd
 from nnmf_runner.core.layer import solve_codes, solve_layers
+from nnmf_runner.store.start import INITIALISATIONS, Saved
 
 FRESH = [name for name in INITIALISATIONS if name != "saved"]
 ALL = [*((name, {}) for name in FRESH), ("nndsvd", {"fill": "mean"}), ("nndsvd", {"fill": "random"})]

@@ -23,7 +23,7 @@ from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.optimizers import LBFGS, SpectralProjectedGradient
 from nnmf_runner.core.regularisation import Penalty
-from nnmf_runner.datasets.toy import Toy
+from nnmf_runner.datasets.generated.toy import Toy
 
 M, N, CLASSES = 9, 12, 3
 RANKS = (5, 4, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnmf_runner.datasets.toy import Toy
+from nnmf_runner.datasets.generated.toy import Toy
 from nnmf_runner.metrics.recovery import match_topics, topic_recovery, tree_agreement
 
 

@@ -1,0 +1,43 @@
+"""Handwritten digits of 8 x 8 pixels, which come with scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from nnmf_runner.datasets.base import Dataset
+from nnmf_runner.datasets.files.reading import required
+
+
+@dataclass
+class Digits:
+    """1797 images of 8 x 8 with values from 0 to 16, labelled with their digit.
+
+    References
+    ----------
+    E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
+    """
+
+    name: ClassVar[str] = "digits"
+
+    def load(self, rng: np.random.Generator) -> Dataset:
+        """Read the data; nothing is random.
+
+        Parameters
+        ----------
+        rng : Generator
+
+        Returns
+        -------
+        Dataset
+            X of shape (64, 1797) and one level of ten classes.
+
+        Raises
+        ------
+        InputError
+            If scikit-learn is missing.
+        """
+        X, digit = required("sklearn.datasets", "images", self.name).load_digits(return_X_y=True)  # (1797, 64)
+        return Dataset(self.name, np.ascontiguousarray(X.T), [digit.astype(np.intp)], image_shape=(8, 8))

@@ -1,0 +1,266 @@
+"""What files hold: one reader a suffix, each from a path to `Contents`.  Nothing in a file is executed or unpickled."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.contents import DATA, NUMERIC, ContentError, Contents, Refused, Table
+from nnmf_runner.datasets.files.reading import required
+
+# What entries of a Matrix Market file can be.
+FIELDS = ("real", "double", "integer", "pattern")
+# Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
+MAPPED = 2**27
+
+
+def read_npy(path: Path) -> Contents:
+    """One array of plain values; a large one is mapped, so that no more of it is in the memory than is worked on."""
+    if path.stat().st_size >= MAPPED:
+        return Contents({DATA: np.lib.format.open_memmap(path, mode="r")})  # which refuses pickles
+    with path.open("rb") as file:
+        return Contents({DATA: np.lib.format.read_array(file, allow_pickle=False)})
+
+
+def read_npz(path: Path) -> Contents:
+    """Arrays of an archive, with sparse matrices put together from their parts.
+
+    Such are files of `scipy.sparse.save_npz`, and any ``<key>_data``, ``<key>_indices``, ``<key>_indptr``,
+    ``<key>_shape`` of one in CSR form (without ``<key>_``, it is ``X``).
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        if {"format", "shape", "data"} <= set(members):
+            return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
+        arrays = {key: _plain(archive, name) for key, name in members.items()}
+    for indptr in [key for key in arrays if key.endswith("indptr")]:
+        stem = indptr.removesuffix("indptr")
+        parts = [stem + part for part in ("data", "indices", "indptr", "shape")]
+        if set(parts) <= set(arrays):
+            data, indices, starts, shape = (arrays.pop(part) for part in parts)
+            arrays[stem.rstrip("_./") or DATA] = sparse.csr_array((data, indices, starts), shape=tuple(shape))
+    return Contents(arrays)
+
+
+def _plain(archive: zipfile.ZipFile, name: str) -> Any:
+    """An array of plain values; a pickled one is not opened."""
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+        if version < (3, 0) and read(member)[2].hasobject:
+            return Refused("is a pickled object, which is not read: expected plain values")
+    with archive.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def read_mtx(path: Path) -> Contents:
+    """A real Matrix Market file, dense or sparse, general or symmetric, gzipped or not.
+
+    Not by `scipy.io.mmread`, whose compiled parser can crash on a file that is cut short.
+    """
+    with gzip.open(path, "rt") if path.suffix.lower() == ".gz" else path.open() as file:
+        banner = file.readline().lower().split()
+        legal = (("%%matrixmarket",), ("matrix",), ("array", "coordinate"), FIELDS, ("general", "symmetric"))
+        if len(banner) != len(legal) or any(word not in words for word, words in zip(banner, legal, strict=True)):
+            raise ContentError("its first line is not that of a real general or symmetric Matrix Market file")
+        _, _, form, kind, symmetry = banner
+        sizes = [
+            int(word) for word in next((line for line in file if line.strip(" \n\r%") and line[0] != "%"), "").split()
+        ]
+        body = [line for line in file if line.strip()]
+    if len(sizes) != (3 if form == "coordinate" else 2) or min(sizes) < 0:
+        raise ContentError("it does not say the size of its matrix")
+    symmetric, (m, n) = symmetry == "symmetric", sizes[:2]
+    if symmetric and m != n:
+        raise ContentError(f"it is symmetric, but of shape {(m, n)}")
+    if form == "array":
+        return Contents({DATA: _dense_mtx(_body(body, n * (n + 1) // 2 if symmetric else m * n, 1), (m, n), symmetric)})
+    columns = 2 if kind == "pattern" else 3
+    return Contents({DATA: _sparse_mtx(_body(body, sizes[2], columns), (m, n), symmetric)})
+
+
+def _body(lines: list[str], count: int, columns: int) -> NDArray[np.float64]:
+    """The lines below the sizes as numbers, shape (count, columns); not made before it is known that all are there."""
+    if len(lines) != count:
+        raise ContentError(f"it has {len(lines)} entries, but says {count}: it may be cut short")
+    rows = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, columns))
+    if rows.shape[1] != columns:
+        raise ContentError(f"its entries have {rows.shape[1]} numbers each, expected {columns}")
+    return rows
+
+
+def _dense_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> NDArray[np.float64]:
+    if not symmetric:
+        return entries.reshape(shape, order="F")
+    values = np.zeros(shape)
+    columns, rows = np.triu_indices(shape[0])  # the lower triangle, column by column
+    values[rows, columns] = values[columns, rows] = entries[:, 0]
+    return values
+
+
+def _sparse_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> Any:
+    places = entries[:, :2]
+    if (places % 1).any() or (places < 1).any() or (places > shape).any():
+        raise ContentError(f"it has an entry that is not at a row and column from 1 to {shape[0]} and {shape[1]}")
+    rows, columns = places.astype(np.int64).T - 1
+    values = entries[:, 2] if entries.shape[1] == 3 else np.ones(len(entries))
+    if symmetric:
+        below = rows != columns
+        mirrored = columns[below], rows[below]
+        rows, columns = np.append(rows, mirrored[0]), np.append(columns, mirrored[1])
+        values = np.append(values, values[below])
+    return sparse.coo_array((values, (rows, columns)), shape=shape)
+
+
+def read_mat(path: Path) -> Contents:
+    """Variables of a MATLAB file of version 4 to 7.2; structs and objects are not read.
+
+    A file cut short is refused, and so is damage to a compressed one (MATLAB's default), which has checksums.  Bytes
+    changed inside an uncompressed one can crash scipy's compiled reader, which no handler of exceptions sees: do not
+    read such files from sources that you do not trust.
+    """
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path, appendmat=False)
+    except NotImplementedError:
+        raise ContentError("it is of MATLAB's version 7.3. Expected version 7 or before: save(..., '-v7')") from None
+    return Contents({key: _of_mat(found[key]) for key in found if not key.startswith("__")}, index_base=1)
+
+
+def _of_mat(array: Any) -> Any:
+    """An array of numbers or strings; cells are taken if each holds one of either."""
+    if sparse.issparse(array):
+        return array
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMERIC + "cUSO":
+        return Refused("is a struct or an object, which is not read: expected an array or cells of strings")
+    if array.dtype.kind != "O":
+        return np.char.rstrip(array) if array.dtype.kind == "U" else array
+    cells = []
+    for cell in array.ravel():
+        if not isinstance(cell, np.ndarray) or cell.size > 1 or cell.dtype.kind not in NUMERIC + "U":
+            return Refused("has cells that hold more than one string or number")
+        cells.append(str(cell.item()) if cell.size else "")
+    return np.array(cells, dtype=str).reshape(array.shape)
+
+
+def read_csv(path: Path, delimiter: str = ",") -> Contents:
+    """A table with a header, in UTF-8; an empty cell is a missing number, a first column without a name names rows."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+        header = next(reader, [])
+        _check_header(header, delimiter)
+        rows = []
+        for row in reader:
+            if not row:
+                continue  # an empty line, as at the end of many files
+            if len(row) != len(header):
+                raise ContentError(f"line {reader.line_num} has {len(row)} cells, expected {len(header)} as the header")
+            rows.append(row)
+    if not rows:
+        raise ContentError("it has no rows below its header")
+    columns = {name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
+    return Table(columns, index=("",) if header[0] == "" else ())
+
+
+def _check_header(header: Sequence[str], delimiter: str) -> None:
+    """Refuse a header that is no line of names between delimiters."""
+    others = [mark for mark in (",", ";", "\t") if mark != delimiter and any(mark in name for name in header)]
+    if len(header) == 1 and others:
+        raise ContentError(f"its cells are separated by {others[0]!r}, expected {delimiter!r}")
+    try:
+        steps = np.diff([float(name) for name in header if name])
+    except ValueError:
+        steps = np.zeros(0)
+    if not ((steps > 0).all() or (steps < 0).all()):  # wavelengths or years would be in order
+        raise ContentError(f"its first line holds numbers ({', '.join(header[:3])}, ...), expected a header of names")
+    _check_unique(header)
+
+
+def read_tsv(path: Path) -> Contents:
+    """As `read_csv`, with tabs between cells."""
+    return read_csv(path, "\t")
+
+
+def read_parquet(path: Path) -> Contents:
+    """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
+    parquet = required("pyarrow.parquet", "parquet", "file")
+    with path.open("rb") as file:
+        table = parquet.ParquetFile(file).read()
+    _check_unique(table.column_names)
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    columns = {name: _plain_column(table.column(name).to_pandas()) for name in table.column_names}
+    return Table(columns, index=tuple(name for name in index if isinstance(name, str)))  # a range is not stored
+
+
+def _plain_column(values: Any) -> NDArray[Any]:
+    """Numbers of a series of pandas, NaN where one is missing, or else strings, with nothing in its place."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in NUMERIC:
+        return values.to_numpy()
+    pairs = list(zip(values.tolist(), values.isna(), strict=True))
+    if all(missing or isinstance(value, (bool, int, float)) for value, missing in pairs):
+        return np.array([np.nan if missing else value for value, missing in pairs])
+    return np.array(["" if missing else str(value) for value, missing in pairs])
+
+
+def read_h5ad(path: Path) -> Contents:
+    """Annotated data: ``X``, layers and the columns of ``obs`` and ``var`` by their names; variables name columns."""
+    found = required("anndata", "bio", "file").read_h5ad(path)
+    arrays: dict[str, Any] = {} if found.X is None else {DATA: found.X}
+    arrays |= {name: found.layers[name] for name in found.layers}
+    for frame in (found.obs, found.var):
+        arrays |= {name: _plain_column(frame[name]) for name in frame.columns if name not in arrays}
+    return Contents(arrays, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
+
+
+def _check_unique(header: Sequence[str]) -> None:
+    if twice := [name for name, times in Counter(header).items() if times > 1]:
+        raise ContentError(f"its header has {twice[0]!r} twice")
+
+
+READERS: dict[str, Callable[[Path], Contents]] = {
+    ".npz": read_npz,
+    ".npy": read_npy,
+    ".mtx": read_mtx,
+    ".mtx.gz": read_mtx,
+    ".mat": read_mat,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+    ".h5ad": read_h5ad,
+}
+
+
+def read(path: Path) -> Contents:
+    """Read a file by its suffix.
+
+    Raises
+    ------
+    ContentError
+        If it cannot be, with the reason.
+    MemoryError
+    """
+    suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise ContentError(f"its suffix is not known. Expected one of: {', '.join(READERS)}")
+    try:
+        if not path.stat().st_size:
+            raise ContentError("it is empty")
+        with warnings.catch_warnings(action="ignore"):  # what is wrong for this program, it says itself
+            return READERS[suffix](path)
+    except (ContentError, InputError, MemoryError):
+        raise
+    except Exception as error:  # what parsers raise for damaged files is of every kind
+        reason = (str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__])[0]
+        raise ContentError(f"it cannot be read as {suffix}: {reason.rstrip('.')}") from None

@@ -1,0 +1,154 @@
+"""From a folder of records to its tables and figures."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.report.topics import topics_markdown
+from nnmf_runner.report.variants import Shown, method_order
+from nnmf_runner.store.files import whole_file
+from nnmf_runner.store.record import COUNTED, RECORD, find_records, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def collect(folder: Path, *, figures: bool = True) -> str:
+    """Write tables and figures of the records below `folder`.
+
+    The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
+    the features of the data have names; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every
+    record is read once and reduced to its row of the table; the few runs that figures show are read again.
+
+    Parameters
+    ----------
+    folder : Path
+        The files are written into it.
+    figures : bool
+
+    Returns
+    -------
+    str
+        The table as Markdown, and the map if there is one.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist or holds no readable record.
+    OSError
+        If a file cannot be written.
+    """
+    from nnmf_runner.report import panels, regimes, regimes_table, table  # pandas is needed from here on only
+
+    observations: list[panels.Observation] = []
+    rows = table.rows_of(panels.observed(read_records(folder), observations))
+    summary = table.summarise(rows)
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
+    markdown = table.to_markdown(summary, rows, layers)
+    files = {
+        "records.csv": rows.to_csv(index=False),
+        "table.csv": summary.to_csv(index=False),
+        "layers.csv": layers.to_csv(index=False),
+        "table.md": markdown,
+        "table.tex": table.to_latex(summary, rows, layers),
+    }
+    shown = {
+        experiment: [
+            Shown(label, *found) for label, run in runs.items() for found in _readable([folder / run / RECORD])
+        ]
+        for experiment, runs in representatives(rows).items()
+    }
+    if (trees := topics_markdown(shown)) is not None:
+        files["topics.md"] = trees
+    comparisons = regimes.compare(observations)
+    if len(comparisons):
+        files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
+    for name, text in files.items():
+        write_whole(folder / name, text)
+    if figures:
+        from nnmf_runner.report.figures.all import draw_all
+        from nnmf_runner.report.figures.regimes_map import draw_maps
+
+        drawn = draw_all(shown, summary, folder / "figures"), draw_maps(comparisons, folder / "figures")
+        for path in itertools.chain(*drawn):
+            log.info("%s", path)
+    return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
+
+
+def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """One record after the other, with its folder as seen from `folder`; damaged ones are named in the log instead.
+
+    Raises
+    ------
+    InputError
+        If there is no folder, no readable record in it, or one of a later version of this program.
+    OSError
+        If a folder cannot be looked into.
+    """
+    if not folder.is_dir():
+        raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
+    paths, readable = find_records(folder), 0
+    for path, record in _readable(paths):
+        readable += 1
+        yield path.relative_to(folder), record
+    if not readable:
+        found = f"{len(paths)} damaged ones" if paths else "none"
+        raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders and records of those record files that are whole; the others are named in the log.
+
+    Raises
+    ------
+    InputError
+        At a record of a later version of this program.
+    """
+    for path in paths:
+        try:
+            yield path.parent, read_record(path)
+        except InputError:
+            raise
+        except ValueError as error:
+            log.warning("%s %s; left out.", path, error)
+
+
+def representatives(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Folders of the runs that stand for each experiment in figures, by the experiment and the variant.
+
+    They are of every variant of a method the run with most layers, semisupervised if there is any, of the lowest seed.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `nnmf_runner.report.table.rows_of`.
+    """
+    counted = rows[rows["status"].isin(COUNTED)]
+    keys = {
+        "depth": -counted["layers"].str.count("-"),
+        "other": ~counted["regime"].astype(str).str.startswith("semisupervised"),
+    }
+    ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
+    first = ranked.drop_duplicates(["experiment", "method"])
+    return {
+        str(experiment): {
+            label: str(folder)
+            for label, folder in sorted(
+                zip(runs["method"], runs["folder"], strict=True), key=lambda run: method_order(run[0])
+            )
+        }
+        for experiment, runs in first.groupby("experiment", sort=False)
+    }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -1,0 +1,351 @@
+"""Tables of runs: means over trials, best in bold, the published value and the floor beside ours."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nnmf_runner.core.monitor import Stop
+from nnmf_runner.report.variants import Options, method_order, options_of, variants
+from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
+
+log = logging.getLogger(__name__)
+
+CELL = ["experiment", "dataset", "regime", "layers", "method"]
+LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
+VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
+
+# Metrics of a table, and whether more is better.
+METRICS = {
+    "relative_error": False,
+    "heldout_error": False,
+    "accuracy": True,
+    "accuracy_unknown": True,
+    "accuracy_unknown_finest": True,
+    "accuracy_fit": True,
+    "npmi": True,
+    "diversity": True,
+    "seconds": False,
+}
+# Those of every layer that are worth a table of their own.
+LAYER_METRICS = ["relative_error", "accuracy", "accuracy_unknown", "accuracy_unknown_finest", "npmi"]
+TITLES = {
+    "relative_error": "Relative error",
+    "heldout_error": "Relative error of the entries held out",
+    "accuracy": "Accuracy over all samples",
+    "accuracy_unknown": "Accuracy on the unlabelled samples",
+    "accuracy_unknown_finest": "Accuracy on the unlabelled samples, finest labels",
+    "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
+    "npmi": "Coherence (NPMI) of the top words",
+    "diversity": "Share of distinct words among the top words",
+    "seconds": "Fit time (s)",
+}
+DIGITS = {
+    "relative_error": 4,
+    "heldout_error": 4,
+    "accuracy": 3,
+    "accuracy_unknown": 3,
+    "accuracy_unknown_finest": 3,
+    "accuracy_fit": 3,
+    "npmi": 3,
+    "diversity": 3,
+    "seconds": 2,
+}
+
+
+def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
+    """One row a run: its cell, seed, status, metrics, floor and published values.
+
+    Runs of one cell whose configurations differ in more than the seed are told apart: options of the data are appended
+    to the name of the dataset, the share of labels to the regime, and all others to the method, as `variants` has it.
+    Of a run that is recorded more than once the latest record counts.
+
+    Parameters
+    ----------
+    records : iterable of (Path, dict)
+        Folders and their records.  They are read once and none is kept, so that they may be more than fit in memory.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    options: dict[tuple[str, str], Options] = {}
+    finished: dict[tuple[str, str], str] = {}
+    repeated = []
+    for folder, record in records:
+        run, when = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
+        if run in rows:
+            repeated.append(folder)
+            if when < finished[run]:
+                continue
+        rows[run], options[run], finished[run] = _row(folder, record), options_of(record["config"]), when
+    if repeated:
+        log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
+    frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
+    texts = list(options.values())
+    labels = _told(frame, ["experiment", "dataset", "regime"], texts, "label_fraction=")
+    frame["dataset"] += _told(frame, ["experiment", "dataset"], texts, "dataset.")
+    frame["regime"] += labels
+    cells = list(zip(frame["dataset"], frame["regime"], frame["layers"], strict=True))
+    frame["method"] = variants(list(frame["experiment"]), list(frame["method"]), texts, cells)
+    regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(label.split()[0]), label))
+    frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
+    return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+
+
+def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What tables and figures need of a record."""
+    config = record["config"]
+    row = {
+        "experiment": record["experiment"],
+        "dataset": record.get("dataset", {}).get("title", config["dataset"]["name"]),
+        "regime": record["regime"],
+        "layers": "-".join(map(str, config["layers"])),
+        "method": config["method"]["name"],
+        "seed": config["seed"],
+        "status": record["status"],
+        "stop": record.get("stop"),
+        "message": record.get("message"),
+        "n_iter": record.get("n_iter"),
+        **{name: record["metrics"].get(name) for name in METRICS},
+        "floor": record["layers"][-1]["floor"] if record["layers"] else None,
+        **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
+        "reported_on": record.get("reported_on"),
+        **_by_layer(record["layers"]),
+        "peak_memory_mb": record.get("peak_memory_mb"),
+        "commit": record.get("commit"),
+        "folder": str(folder),
+    }
+    # Most texts recur: one copy of each for all rows.
+    return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What tables tell of every layer, by `_of_layer`; nothing where there is one alone."""
+    if len(layers) < 2:
+        return {}
+    return {
+        _of_layer(name, i): layer[name]
+        for i, layer in enumerate(layers)
+        for name in ("floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS))
+        if name in layer
+    }
+
+
+def _of_layer(name: str, layer: int) -> str:
+    """Column of a run's row for what one of its layers has."""
+    return f"{name}@{layer}"
+
+
+def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
+    counts = rows["layers"].str.count("-") + 1
+    parts = []
+    for i in range(counts.max() if counts.max() > 1 else 0):
+        names = ["floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS)]
+        columns = {_of_layer(name, i): name for name in names if _of_layer(name, i) in rows}
+        part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
+        parts.append(part.rename(columns=columns).assign(layer=i))
+    if not parts:
+        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", "floor", *LAYER_METRICS])
+    found = pd.concat(parts, ignore_index=True).astype({"floor": float})
+    return found.sort_values([*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+
+
+def _sort_key(column: pd.Series) -> pd.Series:
+    """Few layers before many, methods in their order, anything else by its value."""
+    if column.name == "layers":
+        return column.map(lambda text: (text.count("-"), text))
+    if column.name == "method":
+        return column.map(method_order)
+    return column
+
+
+def _told(frame: pd.DataFrame, by: list[str], options: Sequence[Options], only: str) -> list[str]:
+    """What tells runs of one group apart of the options that begin with `only`, as ``[option=value, ...]``.
+
+    `only` is left out; the text is empty where nothing tells them apart.
+    """
+    labels = [""] * len(frame)
+    for group in frame.groupby(by, sort=False).indices.values():
+        distinct = {options[i] for i in group}
+        shared = functools.reduce(set.intersection, map(set, distinct))
+        own = {
+            each: ", ".join(
+                option.removeprefix(only) for option in each if option not in shared and option.startswith(only)
+            )
+            for each in distinct
+        }
+        for i in group:
+            labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
+    return labels
+
+
+def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
+    """Mean, standard deviation and number of trials of every metric in every cell, in long format.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `rows_of`, or from `layer_rows` with `LAYER_CELL`.
+    cell : sequence of str
+        Columns that make a cell.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `cell` and `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the
+        best mean of its row of the table as far as the digits shown tell.
+    """
+    counted = rows[rows["status"].isin(COUNTED)]
+    parts = []
+    for metric in (name for name in METRICS if name in rows):
+        values = counted.dropna(subset=[metric]).astype({metric: float})
+        groups = values.groupby(list(cell), sort=False, observed=True)
+        part = groups[metric].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
+        reported = f"reported_{metric}"
+        part["reported"] = groups[reported].first() if reported in values else np.nan
+        part["floor"] = groups["floor"].mean() if metric == "relative_error" else np.nan
+        parts.append(part.reset_index().assign(metric=metric))
+    summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
+    if summary is None:
+        return pd.DataFrame(columns=[*cell, *VALUES])
+    summary["best"] = _best(summary, [name for name in cell if name != "method"])
+    return summary[[*cell, *VALUES]]
+
+
+def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
+    """Whether each mean is the best among the methods of its row, at the digits shown."""
+    shown = [round(mean, DIGITS[metric]) for mean, metric in zip(summary["mean"], summary["metric"], strict=True)]
+    signed = pd.Series(shown) * [-1.0 if METRICS[metric] else 1.0 for metric in summary["metric"]]
+    group = [summary[name] for name in (*row, "metric")]
+    return signed == signed.groupby(group, observed=True).transform("min")
+
+
+def footnotes(rows: pd.DataFrame) -> list[str]:
+    """What a reader has to know about the runs behind a table."""
+    notes = []
+    excluded = rows.loc[~rows["status"].isin(COUNTED), "status"].value_counts()
+    if len(excluded):
+        counts = ", ".join(f"{count} {status}" for status, count in excluded.items())
+        notes.append(f"Runs left out of the means: {counts}.")
+    for ended, those in (
+        ("ended at the limit of iterations", rows["status"] == MAX_ITER),
+        ("were stopped by the line search", (rows["status"] == DONE) & (rows["stop"] == Stop.LINE_SEARCH)),
+    ):
+        if those.any():
+            found = rows[those].groupby("method", observed=True).size()
+            notes.append(f"Runs that {ended}: {'; '.join(f'{count} of {method}' for method, count in found.items())}.")
+    return notes
+
+
+def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
+    """One table a metric: a row for every regime and depth, a column for every method.
+
+    Parameters
+    ----------
+    summary, rows : DataFrame
+        From `summarise` and `rows_of`.
+    layers : DataFrame, optional
+        From `summarise` with `LAYER_CELL`: tables with a row for every layer follow.
+    """
+    parts = []
+    for title, metric, table in _tables(summary, layers):
+        _, header, body = _layout(table, metric, _markdown_cell)
+        lines = [f"### {title}", "", _pipes(header), _pipes(["---"] * len(header))]
+        parts.append("\n".join([*lines, *map(_pipes, body)]))
+    return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
+
+
+def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    legend = "Mean ± standard deviation over the trials; best in bold"
+    if summary["reported"].notna().any():
+        legend += "; in brackets what the publication reports"
+        if data := sorted(set(rows["reported_on"].dropna())):
+            legend += f" on {', '.join(data)}"
+    return legend + "."
+
+
+def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
+    """The tables of `to_markdown` for LaTeX with the package booktabs."""
+    parts = []
+    for title, metric, table in _tables(summary, layers):
+        place, header, body = _layout(table, metric, _latex_cell)
+        parts += [
+            rf"\begin{{tabular}}{{{'l' * len(place)}{'r' * (len(header) - len(place))}}}",
+            rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(title)}}} \\",
+            r"\toprule",
+            " & ".join(map(_escape, header)) + r" \\",
+            r"\midrule",
+            *(" & ".join(row) + r" \\" for row in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
+
+
+def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, str, pd.DataFrame]]:
+    """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
+    return _cut(summary, "") + ([] if layers is None else _cut(layers, " by layer"))
+
+
+def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, str, pd.DataFrame]]:
+    dataset = summary["dataset"].str.split(" [", regex=False).str[0]  # variants of one stand in one table
+    groups = sorted(
+        summary.groupby(["experiment", dataset, "metric"], sort=False),
+        key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])),
+    )
+    return [
+        (f"{TITLES[metric]}{suffix} ({experiment}, {name})", metric, table)
+        for (experiment, name, metric), table in groups
+    ]
+
+
+def _layout(
+    table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """What makes a row of one table, its header and its body."""
+    methods = sorted(set(table["method"]), key=method_order)
+    has_floor = metric == "relative_error"
+    place = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
+    place = place if table["dataset"].nunique() > 1 else place[1:]
+    header = [*place, *(["floor"] if has_floor else []), *methods]
+    body = []
+    for key, row in table.groupby(place, sort=False, observed=True):
+        cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
+        floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
+        body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
+    return place, header, body
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
+    """Mean, in bold where it is best, deviation and published value; `bold` is a template."""
+    mean = f"{entry.mean:.{digits}f}"
+    parts = [bold.format(mean) if entry.best else mean]
+    if pd.notna(entry.std):
+        parts.append(f"{plus_minus} {entry.std:.{digits}f}")
+    if pd.notna(entry.reported):
+        parts.append(f"({entry.reported:.3f})")
+    return " ".join(parts)
+
+
+_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
+_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+
+
+def _pipes(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    """Text for LaTeX."""
+    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in text)

@@ -1,0 +1,112 @@
+"""The tree of topics as text, from what a record says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from nnmf_runner.report.variants import Shown
+
+# Layers of topics, first to last, as in a record.
+Topics = list[list[dict[str, Any]]]
+
+WORDS = 8
+# A smaller share of a parent is not worth a word; the record has them all.
+NOTABLE = 0.1
+# A smaller share is not told in figures.
+SMALLEST = 0.01
+LEGEND = (
+    "Topic l.j is column j of A0 ... Al, below the topic that it has the largest share of, with that share.\n"
+    "After + the words that set it apart, after 'also' other topics that have a large share of it."
+)
+
+
+def tree_text(topics: Topics) -> str:
+    """Every topic once, with its words, indented below its parent.
+
+    Parameters
+    ----------
+    topics : list of list of dict
+        From a record.
+
+    Returns
+    -------
+    str
+        Lines; the topics of the last layer first, children by their share.
+    """
+    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, level, j, ""))
+
+
+def tree_children(topics: Topics, level: int, j: int) -> list[tuple[int, float]]:
+    """The topics that stand below a topic, with their shares of it, largest first."""
+    shares = zip(topics[level][j]["children"], topics[level][j]["child_weights"], strict=True)
+    return [(i, share) for i, share in shares if topics[level - 1][i]["parent"] == j]
+
+
+def tree_rows(topics: Topics) -> list[dict[int, float]]:
+    """The row of every topic by layer: one after the other, and in the middle of those that stand below it."""
+    rows: list[dict[int, float]] = [{} for _ in topics]
+    taken = count()
+
+    def visit(level: int, j: int) -> float:
+        own = [visit(level - 1, i) for i, _ in tree_children(topics, level, j)]
+        rows[level][j] = (own[0] + own[-1]) / 2 if own else float(next(taken))
+        return rows[level][j]
+
+    for level, j in _roots(topics):
+        visit(level, j)
+    return rows
+
+
+def told(words: Sequence[str]) -> list[str]:
+    """Words as they stand side by side: with commas where a space is part of one."""
+    if not any(" " in word for word in words):
+        return list(words)
+    return [f"{word}," for word in words[:-1]] + list(words[-1:])
+
+
+def percent(share: float) -> str:
+    """A share in per cent."""
+    return f"{share:.0%}" if share >= SMALLEST or not share else f"<{SMALLEST:.0%}"
+
+
+def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
+    """Level and index of the topics that stand below no other, the last layer first."""
+    for level in reversed(range(len(topics))):
+        yield from ((level, j) for j, topic in enumerate(topics[level]) if topic["parent"] is None)
+
+
+def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> Iterator[str]:
+    topic, own = topics[level][j], tree_children(topics, level, j)
+    words = topic["words"][:WORDS]
+    apart = [word for word in topic["distinctive"][:WORDS] if word not in words]
+    text = f"{level}.{j}{share}  {' '.join(told(words)) or '(no words)'}"
+    if apart:
+        text += f" + {' '.join(told(apart))}"
+    others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
+    also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
+    yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
+    for i, part in own:
+        yield from _lines(topics, level - 1, i, f" {percent(part)}", depth + 1)
+
+
+def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
+    """The trees of some runs as Markdown; None if none of them has topics.
+
+    Parameters
+    ----------
+    chosen : mapping
+        The runs of every experiment.
+    """
+    parts = []
+    for experiment, runs in chosen.items():
+        for label, path, record in runs:
+            if not record.get("topics"):
+                continue
+            config = record["config"]
+            ranks = "-".join(map(str, config["layers"]))
+            about = f"{config['dataset']['name']}, {record['regime']}, seed {config['seed']}, {path.name}"
+            title = f"### {label}, {ranks} ({experiment}, {about})"
+            parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
+    return "\n\n".join([*parts, LEGEND]) + "\n" if parts else None

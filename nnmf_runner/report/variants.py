@@ -1,0 +1,138 @@
+"""Variants of methods: what each is called, in which order they stand, and what marks them in figures."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nnmf_runner.core.costs import COSTS
+from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.methods import METHODS
+from nnmf_runner.store.start import INITIALISATIONS
+
+# A configuration but for its seed, as texts ``option=value``.
+Options = tuple[str, ...]
+
+SEPARATOR = ", "
+# Options whose value alone says what was chosen.
+CHOICES = ("cost.name", "optimizer.name", "init.name")
+CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS]
+# Values of options that are not set.
+UNSET = ("[]", "None")
+
+
+class Shown(NamedTuple):
+    """A run that stands for a variant in figures: the name of the variant, the run's folder and its record."""
+
+    label: str
+    folder: Path
+    record: dict[str, Any]
+
+
+def options_of(config: dict[str, Any]) -> Options:
+    """A configuration but for its seed, as texts ``option=value``."""
+    flat = _flat({key: value for key, value in config.items() if key != "seed"})
+    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def variants(
+    experiments: Sequence[str], methods: Sequence[str], options: Sequence[Options], cells: Sequence[Hashable]
+) -> list[str]:
+    """The name of every run's method, with what tells it apart from others of its experiment.
+
+    Cost, optimizer and start are told by their names where runs of the method differ in them, as in
+    ``neural, energy``.  Any other option is told as ``option=value`` where runs that are called the same so far differ
+    in it within one cell, unless it is not set: what comes with a cost is not told where the cost tells enough.
+
+    Parameters
+    ----------
+    experiments, methods : sequence of str
+    options : sequence of tuple of str
+        From `options_of`, without those that are told elsewhere.
+    cells : sequence of hashable
+        Runs of one cell are compared with each other, so that nothing but their method may tell them apart.
+    """
+    scopes = list(zip(experiments, methods, strict=True))
+    choices = {scope: _differing(given) & set(CHOICES) for scope, given in _grouped(scopes, options).items()}
+    plain = [
+        (scope, tuple(_value(option) for option in given if _name(option) in choices[scope]))
+        for scope, given in zip(scopes, options, strict=True)
+    ]
+    told: dict[Hashable, set[str]] = {}
+    for (name, _), given in _grouped(list(zip(plain, cells, strict=True)), options).items():
+        told.setdefault(name, set()).update(_differing(given))
+    labels = []
+    for name, given in zip(plain, options, strict=True):
+        (_, method), words = name
+        labels.append(SEPARATOR.join([method, *words, *_details(given, told[name])]))
+    return labels
+
+
+def _grouped(keys: Sequence[Any], options: Sequence[Options]) -> dict[Any, set[Options]]:
+    """The different configurations of every key."""
+    groups: dict[Any, set[Options]] = {}
+    for key, given in zip(keys, options, strict=True):
+        groups.setdefault(key, set()).add(given)
+    return groups
+
+
+def _differing(configurations: Iterable[Options]) -> set[str]:
+    """Names of the options that not all configurations have alike."""
+    each = [set(given) for given in configurations]
+    shared = functools.reduce(set.intersection, each)
+    return {_name(option) for given in each for option in given - shared}
+
+
+def _details(given: Options, told: set[str]) -> list[str]:
+    """The options to tell, each by the last part of its name where no other has the same one."""
+    if not told:
+        return []
+    short = Counter(name.rpartition(".")[2] for name in told)
+    found = [(_name(option), _value(option)) for option in given if _name(option) in told]
+    tails = {name: name.rpartition(".")[2] for name, _ in found}
+    return [
+        f"{tails[name] if short[tails[name]] == 1 else name}={value}" for name, value in found if value not in UNSET
+    ]
+
+
+def _name(option: str) -> str:
+    return option.partition("=")[0]
+
+
+def _value(option: str) -> str:
+    return option.partition("=")[2]
+
+
+def method_of(label: str) -> str:
+    """The method that a name of `variants` is of."""
+    return label.partition(SEPARATOR)[0]
+
+
+def words_of(label: str) -> str:
+    """What a name of `variants` says beside the method; nothing where the method has no other variant."""
+    return label.partition(SEPARATOR)[2]
+
+
+def method_order(label: str) -> tuple[int, tuple[int, ...], str]:
+    """Place of a variant: by its method, then by what was chosen, in the order of the registries."""
+    words = words_of(label).split(SEPARATOR)
+    ranks = tuple(CHOSEN.index(word) if word in CHOSEN else len(CHOSEN) for word in words)
+    return list(METHODS).index(method_of(label)), ranks, label
+
+
+def file_part(label: str) -> str:
+    """A name of `variants` as part of the name of a file."""
+    return re.sub(r"[^\w.-]+", "_", label).strip("_")

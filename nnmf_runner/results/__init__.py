@@ -1,1 +1,0 @@
-"""Records of runs, and tables and figures as functions of them."""

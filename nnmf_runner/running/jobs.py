@@ -1,0 +1,128 @@
+"""The jobs of a sweep: how runs are shared out, how Hydra's launcher gets them, and what each job does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote, unquote
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import configure_log
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from nnmf_runner.config.composition import Sweep, compose_cells, hydra_ready, register_schema, resolve
+from nnmf_runner.config.launchers import Launcher
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.running.interrupt import StopFile, end_with, is_stopped, stopped_by
+from nnmf_runner.running.run import quiet
+from nnmf_runner.running.trials import run_trials
+from nnmf_runner.running.work import Run, stop_path
+from nnmf_runner.store.provenance import THREAD_VARIABLES, asked_threads
+
+# By which a job knows whether its process is the launcher's, or a child of it that ends with it.
+LAUNCHER_PID = "NNMF_LAUNCHER_PID"
+
+
+def make_jobs(runs: Sequence[Run], launcher: Launcher) -> list[list[str]]:
+    """Share runs out among jobs, as the override list of each.
+
+    A job composes its first configuration from its overrides as Hydra's jobs do, and finds those of the others in the
+    value of `batch`.
+    """
+    jobs = []
+    for some in _chunks(runs):
+        first, *others = [_overrides(neighbours, launcher) for neighbours in _neighbours(some)]
+        batch = ",".join("[" + ",".join(f"'{quote(each, safe=_SAFE)}'" for each in other) + "]" for other in others)
+        jobs.append(first + ([f"batch=[{batch}]"] if batch else []))
+    return jobs
+
+
+# Characters that stay readable in a quoted override; the others would need escaping in two grammars.
+_SAFE = " =[],:/+.-"
+
+
+def _chunks(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Runs that share a job: as many as `runs_per_job` says, or the trials of one configuration."""
+    size = runs[0].cell.config.runs_per_job
+    if size is not None:
+        yield from (list(runs[i : i + size]) for i in range(0, len(runs), size))
+        return
+    for _, some in groupby(runs, key=lambda run: id(run.cell)):
+        yield list(some)
+
+
+def _neighbours(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Runs of one configuration whose seeds follow each other, taken together."""
+    some = [runs[0]]
+    for run in runs[1:]:
+        if run.cell is not some[-1].cell or run.seed != some[-1].seed + 1:
+            yield some
+            some = []
+        some.append(run)
+    yield some
+
+
+def _overrides(neighbours: Sequence[Run], launcher: Launcher) -> list[str]:
+    """What composes neighbours."""
+    cell = neighbours[0].cell
+    values = {"seed": neighbours[0].seed, "trials": len(neighbours)}
+    if cell.config.workers is None and not launcher.in_process:  # each job has a core of its own
+        values["workers"] = 1
+    kept = [override for override in cell.overrides if override.partition("=")[0] not in values]
+    return kept + [f"{name}={value}" for name, value in values.items()]
+
+
+def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> Sequence[Any]:
+    """Hand jobs to Hydra's launcher, and return what it returns."""
+    threads = str(sweep.threads)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+    os.environ[LAUNCHER_PID] = str(os.getpid())
+    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # else it tells often that Slurm keeps no accounts
+    with hydra_ready():
+        hydra = GlobalHydra.instance().hydra
+        config = hydra.compose_config("config", [*sweep.fixed, f"hydra.job.name={name}"], run_mode=RunMode.MULTIRUN)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_job, config=config)
+        return launcher.launch(jobs, initial_job_idx=0)
+
+
+def run_job(composed: DictConfig) -> None:
+    """What a launcher calls, in whatever process: run the trials of one or more configurations.
+
+    What came of them is in their records.
+
+    Raises
+    ------
+    InputError
+        If the process has another number of BLAS threads than was asked for.
+    OSError
+        If a record cannot be written.
+    KeyboardInterrupt
+        If the user has told the launcher to stop, and this is its own process.
+    """
+    here, launcher = HydraConfig.get(), os.environ.get(LAUNCHER_PID)
+    os.chdir(here.runtime.cwd)
+    if launcher == str(os.getppid()):
+        end_with(os.getppid())
+    register_schema()
+    first = resolve(composed)
+    if first.threads != asked_threads():
+        raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
+    batch = [[unquote(override) for override in overrides] for overrides in first.batch]
+    configs = [first, *(cell.config for cell in compose_cells(batch))]
+    try:
+        with quiet(), stopped_by(StopFile(stop_path(first.folder, here.job.name))):
+            for config in configs:
+                outcomes = run_trials(config, alone=False).values()
+                if any(outcome and outcome.interrupted for outcome in outcomes) and not is_stopped():
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if launcher == str(os.getpid()):
+            raise  # elsewhere the launcher has been told, too, and asks all jobs to stop

@@ -1,0 +1,304 @@
+"""One run, from top to bottom: load the data, hide labels, fit, score, record."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from nnmf_runner.config.schema import RunConfig
+from nnmf_runner.core.checks import InputError, filled
+from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import Dataset, Source
+from nnmf_runner.methods import Fit, Plan, Problem
+from nnmf_runner.methods.base import named_arrays
+from nnmf_runner.metrics.scoring import LAST_LAYER, describe_topics, planted_tree, score
+from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
+from nnmf_runner.store import record as records
+from nnmf_runner.store.claims import claimed, is_held
+from nnmf_runner.store.provenance import code, commit, described_code, provenance, same_code, this_code
+from nnmf_runner.task import Entries, Material, layer_labels, prepare
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    Stop.CONVERGED: records.DONE,
+    Stop.LINE_SEARCH: records.DONE,
+    Stop.MAX_ITER: records.MAX_ITER,
+    Stop.DIVERGED: records.DIVERGED,
+    Stop.INTERRUPTED: records.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that is over: where it is recorded, and the record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.record["status"] == records.INTERRUPTED
+
+
+def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = True) -> Outcome | None:
+    """Run one trial and write its record, or find it done by this version of the code.
+
+    Parameters
+    ----------
+    config : RunConfig
+    seed : int
+    bar : bool
+        Whether to show progress where standard error is a terminal.
+    refuse : bool
+        Whether data that cannot be had or do not fit are an error of the caller's; otherwise the run has failed.
+
+    Returns
+    -------
+    Outcome or None
+        None if another process is at this run, or if all has been stopped.
+
+    Raises
+    ------
+    InputError
+        If the data cannot be had or do not fit the configuration; nothing is written then.
+    OSError
+        If the record cannot be written.
+    """
+    folder = records.run_folder(config.folder, config.identity(seed))
+    if is_stopped():
+        return None
+    if not config.force and (earlier := _numbers_before(folder)):
+        if same_code(earlier):
+            log.info("%s is done already (force=true runs it again).", folder)
+            return Outcome(folder, earlier)
+        was = described_code(earlier)
+        log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this_code())
+    if is_held(folder):
+        log.info("%s: another process is at it.", folder)
+        return None
+    material = error = None
+    try:
+        material = prepare(config, seed)
+    except Exception as caught:
+        if refuse and isinstance(caught, InputError):
+            raise
+        error = caught
+    with claimed(folder) as ours:
+        if not ours:
+            return None
+        done = None if config.force else _numbers_before(folder)
+        if done and same_code(done):  # by another process, a moment ago
+            return Outcome(folder, done)
+        return _run_claimed(config, seed, folder, material, error, bar=bar, refuse=refuse)
+
+
+def _run_claimed(
+    config: RunConfig,
+    seed: int,
+    folder: Path,
+    material: Material | None,
+    error: Exception | None,
+    *,
+    bar: bool,
+    refuse: bool,
+) -> Outcome:
+    """Fit, score and record a run whose data are there; or record why they are not."""
+    outcome: dict[str, Any] = {}
+    factors = history = None
+    if material is not None:
+        try:
+            fit, outcome = fit_and_score(config, seed, material, bar)
+            factors, history = named_arrays(fit), fit.history.columns()
+        except Exception as caught:
+            if refuse and isinstance(caught, InputError):
+                raise
+            error = caught
+    if error is not None:
+        outcome = _failure(error)
+    head = {name: outcome.pop(name) for name in ("status", "stop", "message")}
+    record = {
+        "schema": records.SCHEMA_VERSION,
+        "experiment": config.name,
+        "regime": config.regime,
+        **head,
+        "code": code(),
+        "commit": commit(),
+        "config": config.identity(seed),
+        "reported": config.reported_values(),
+        "reported_on": config.reported_on,
+        **outcome,
+        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
+        **provenance(),
+    }
+    records.write_record(folder, record, factors, history)
+    log.info("%s", summary(config, seed, record))
+    if idle := idle_topics(record["layers"]):
+        log.info("%s", idle)
+    if held := poor_prediction(record["layers"]):
+        log.warning("%s (%s)", held, _name(config, seed))
+    if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):
+        stop_all()
+    return Outcome(folder, record)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What the record of a run holds that raised an error."""
+    lines = traceback.format_exception(error)
+    message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    failed = {"status": records.FAILED, "stop": None, "message": message, "traceback": "".join(lines)}
+    return failed | {"metrics": {}, "layers": []}
+
+
+def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -> tuple[Fit, dict[str, Any]]:
+    """The fit, and what the record of the run holds of it."""
+    dataset, entries, known = material.dataset, material.entries, material.known
+    started = time.perf_counter()
+    limit = math.inf if config.time_limit is None else started + config.time_limit
+    with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
+
+        def progress(*state: Any) -> bool:
+            show(*state)
+            return interrupted.is_set() or is_stopped() or time.perf_counter() > limit
+
+        fit = fit_factors(config, dataset, entries, known, seed, progress)
+        by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
+    seconds = time.perf_counter() - started
+    layers = score(config, dataset, entries, known, fit)
+    last = {name: layers[-1].get(name) for name in LAST_LAYER}
+    return fit, {
+        "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
+        "stop": fit.stop.value,
+        "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else None,
+        "layers": layers,
+        "metrics": {**last, "seconds": seconds},
+        "n_iter": max(0, len(fit.history) - 1),
+        "dataset": _described(dataset) | _source(config.dataset),
+        "topics": describe_topics(config, dataset, fit),
+        "tree_agreement": planted_tree(dataset, fit),
+    }
+
+
+def fit_factors(
+    config: RunConfig,
+    dataset: Dataset,
+    entries: Entries,
+    known: NDArray[np.bool_],
+    seed: int,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit the method of a configuration to data of which the `known` labels may be seen."""
+    labels = layer_labels(config, Material(dataset, entries, known))
+    start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
+    rule = StoppingRule(config.tol, config.max_iter, progress)
+    plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))
+    of_last = labels.pop(len(config.layers) - 1, None)
+    problem = Problem(entries.X, of_last, config.cost, entries.mask, config.regularisation, labels)
+    return config.method.solve(problem, plan, normalise=config.normalise)
+
+
+def _described(dataset: Dataset) -> dict[str, Any]:
+    """What a record says of the data."""
+    features, samples = dataset.X.shape
+    shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
+    return {**shape, "classes": dataset.classes, "fingerprint": dataset.fingerprint()}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """Options that load the data again from any working directory, where the identity of the run does not hold them."""
+    if not hasattr(source, "identity"):
+        return {}
+    options = asdict(source)  # type: ignore[call-overload]
+    paths = {name: options[name] for name in ("path", "cache") if options.get(name)}
+    return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
+
+
+def _numbers_before(folder: Path) -> dict[str, Any] | None:
+    """The record of a run that some version of the code has finished."""
+    path = folder / records.RECORD
+    if not path.exists():
+        return None
+    try:
+        record = records.read_record(path)
+    except InputError:
+        raise
+    except ValueError:
+        return None
+    return record if record["status"] in records.COUNTED else None
+
+
+def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
+    """One line on a finished run."""
+    name = _name(config, seed)
+    if not record["layers"]:
+        return f"{name}: {record['status']} ({record['message']})"
+    error = record["metrics"]["relative_error"]
+    ended = "stopped by the line search" if record["stop"] == Stop.LINE_SEARCH else record["status"]
+    return f"{name}: {ended} after {record['n_iter']} iterations, relative error {error:.4f}"
+
+
+def _name(config: RunConfig, seed: int) -> str:
+    return f"{config.method.name} {'-'.join(map(str, config.layers))} {config.regime} seed {seed}"
+
+
+def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
+    """One line on layers that predict the entries held out worse than nothing at all; None where there are none."""
+    errors = {layer["layer"]: layer["heldout_error"] for layer in layers if layer["heldout_error"] is not None}
+    poor = [f"{error:.4f} at layer {i}" for i, error in errors.items() if error > 1.0]
+    if not poor:
+        return None
+    return f"Held-out error {' and '.join(poor)} is above 1: the fit predicts hidden entries worse than zeros do."
+
+
+def idle_topics(layers: Sequence[dict[str, Any]]) -> str | None:
+    """One line on topics that no topic above is made of, or that are empty; None where all take part."""
+    idle = [layer for layer in layers if layer["unlinked_topics"]]
+    return " ".join(_idle_topics(layer, layer is layers[-1]) for layer in idle) or None
+
+
+def _idle_topics(layer: dict[str, Any], is_last: bool) -> str:
+    one = layer["unlinked_topics"] == 1
+    if is_last:
+        fault = "is empty" if one else "are empty"
+    else:
+        fault = f"{'is empty or has' if one else 'are empty or have'} no link to the layer above"
+    return f"Layer {layer['layer']}: {layer['unlinked_topics']} of {layer['rank']} topics {fault}."
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Say nothing of single runs, of which a sweep has many."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def progress_bar(config: RunConfig, seed: int, wanted: bool) -> Iterator[Progress]:
+    """A bar with iteration and cost where standard error is a terminal, and nothing elsewhere."""
+    name = f"{config.method.name} {'-'.join(map(str, config.layers))} seed {seed}"
+    with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
+
+        def show(iteration: int, cost: float) -> None:
+            bar.set_postfix_str(f"cost {cost:.6f}", refresh=False)
+            bar.update()
+
+        yield show

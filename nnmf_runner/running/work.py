@@ -1,0 +1,156 @@
+"""What a sweep wants, and what has become of it: the records are the truth, and whoever launches jobs looks at them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnmf_runner.config.composition import Cell
+from nnmf_runner.running.interrupt import StopFile
+from nnmf_runner.store.claims import clear_left
+from nnmf_runner.store.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan
+from nnmf_runner.store.provenance import described_code, same_code, this_code
+from nnmf_runner.store.record import COUNTED, folder_name
+from nnmf_runner.store.status import Ledger, Status, status_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trial of one configuration."""
+
+    cell: Cell
+    seed: int
+
+
+class Work:
+    """The runs that a sweep wants, and what has become of them.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+
+    Raises
+    ------
+    OSError
+        If the plan cannot be written.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.name = f"nnmf-{secrets.token_hex(4)}"  # of all jobs
+        self.runs: dict[tuple[Path, str], Run] = {}
+        self.wanted: dict[Path, list[Wanted]] = {}
+        for cell, label in zip(cells, labels_of(cell.overrides for cell in cells), strict=True):
+            self._want(cell, " ".join(part for part in label.split() if not part.startswith("seed=")))
+        self.ledgers = {experiment: Ledger(experiment) for experiment in self.wanted}
+        for experiment, wanted in self.wanted.items():
+            clear_left(experiment)
+            write_plan(experiment, wanted)
+        for ledger in self.ledgers.values():
+            ledger.look()
+        # At which others were at work when this sweep began.
+        self.begun_elsewhere = {
+            (experiment, name) for experiment, found in self.ledgers.items() for name in found.claims
+        }
+        heads = {key: self._head(*key) for key in self.runs}
+        counted = [key for key, head in heads.items() if head.get("status") in COUNTED]
+        self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
+        # Those that need no record, or have got one from this sweep.
+        self.over = {key for key in counted if same_code(heads[key]) and not self.runs[key].cell.config.force}
+        self.failed = 0
+        self.fail_fast = any(cell.config.fail_fast for cell in cells)
+
+    def _want(self, cell: Cell, label: str) -> None:
+        config = cell.config
+        identity = config.identity(config.seed)
+        for seed in range(config.seed, config.seed + config.trials):
+            name = folder_name(identity | {"seed": seed})
+            if (config.folder, name) not in self.runs:  # two cells may be the same runs
+                self.runs[config.folder, name] = Run(cell, seed)
+                self.wanted.setdefault(config.folder, []).append(Wanted(name, f"{label} seed={seed}".strip()))
+
+    def _head(self, experiment: Path, name: str) -> dict[str, Any]:
+        return self.ledgers[experiment].heads.get(name, {})
+
+    def look(self) -> None:
+        """Take note of the records that are new."""
+        for experiment, ledger in self.ledgers.items():
+            for name in ledger.look():
+                if (experiment, name) in self.runs and (experiment, name) not in self.over:
+                    self.over.add((experiment, name))
+                    self.failed += self._head(experiment, name)["status"] not in COUNTED
+
+    def pending(self) -> list[Run]:
+        """Runs that have no record yet and were not in flight in a process of this sweep that was killed."""
+        return [run for key, run in self.runs.items() if key not in self.over and self._is_free(*key)]
+
+    def _is_free(self, experiment: Path, name: str) -> bool:
+        """Whether no process holds a run, and none of this sweep has come to its end with it."""
+        ledger = self.ledgers[experiment]
+        if (experiment, name) in self.begun_elsewhere:
+            return not ledger.is_held(name)
+        return name not in ledger.claims
+
+    def others_at_work(self) -> bool:
+        """Whether a living process holds a run that this sweep wants."""
+        claimed = [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
+        missing = [key for key in claimed if key in self.runs and key not in self.over]
+        return any(self.ledgers[experiment].is_held(name) for experiment, name in missing)
+
+    def running(self) -> int:
+        """Runs in flight, in this sweep's jobs or elsewhere."""
+        return sum(len(ledger.claims) for ledger in self.ledgers.values())
+
+    def opening(self, launcher: str) -> str:
+        """What there is to do, in one line."""
+        text = f"{', '.join(map(str, self.wanted))}: {len(self.over)} of {len(self.runs)} runs are done"
+        if self.outdated:
+            was = described_code(self.outdated[0])
+            text += (
+                f", {len(self.outdated)} by another version of the code ({was}, this is {this_code()}) are run again"
+            )
+        return f"{text}; {len(self.runs) - len(self.over)} to run (hydra/launcher={launcher})."
+
+    def stop_files(self) -> Iterator[StopFile]:
+        """What stops the jobs of this sweep, one in each experiment's folder."""
+        return (StopFile(stop_path(experiment, self.name)) for experiment in self.wanted)
+
+    def stop(self) -> None:
+        """Ask all jobs to end."""
+        for file in self.stop_files():
+            file.set()
+
+    def is_stopped(self) -> bool:
+        """Whether jobs have been asked to end."""
+        return any(file.is_set() for file in self.stop_files())
+
+    def status(self) -> Status:
+        """What has become of all runs."""
+        self.look()
+        status = Status()
+        for experiment, wanted in self.wanted.items():
+            status.add(status_of(self.ledgers[experiment], wanted))
+        return status
+
+    def remove_stop_files(self) -> None:
+        """Let a later sweep begin without them; by now all jobs have ended, or been told to."""
+        for file in self.stop_files():
+            file.path.unlink(missing_ok=True)
+
+    def logs(self) -> list[Path]:
+        """Folders of what the jobs printed and were handed, where a scheduler ran them."""
+        folders = [experiment / SWEEP_FOLDER / self.name for experiment in self.wanted]
+        return [folder for folder in folders if folder.is_dir()]
+
+    def remove_logs(self) -> None:
+        """Remove what the jobs printed and were handed."""
+        for folder in self.logs():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop_path(experiment: Path, name: str) -> Path:
+    """The file that stops the jobs of a sweep."""
+    return experiment / SWEEP_FOLDER / f"{name}.stop"

@@ -1,0 +1,139 @@
+"""Files of arrays; files and folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.linalg import parts
+
+# The file of factors in the folder of a run and of a saved model.
+FACTORS = "factors.npz"
+# Entries of an array that are hashed at a time.
+CHUNK = 2**20
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name what could not be written in errors that name no file: a full disk is reported so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A scratch folder to fill, which takes the place of `folder` if the block ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden names are passed over by what looks for folders.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with named(folder):
+            yield scratch
+            scratch.chmod(0o777 & ~_umask())
+            _replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file to fill, which takes the place of `path` if the block ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(descriptor)
+    scratch = Path(name)
+    try:
+        with named(path):
+            yield scratch
+            scratch.chmod(0o666 & ~_umask())
+            os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put `new` where `folder` is or will be."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        try:
+            os.replace(folder, old / folder.name)
+            os.replace(new, folder)
+        except OSError:
+            if not folder.exists():
+                os.rename(old / folder.name, folder)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(new, folder)
+
+
+def _umask() -> int:
+    """The permissions that new files are denied; can only be read by setting them."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Named arrays of numbers from an npz file; nothing in it is executed.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read, with the reason.
+    """
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path.name} cannot be read: {_reason(error)}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise ValueError(f"{path.name} cannot be read: {name} is not an array of numbers")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path.name} is damaged: {name} holds entries that are NaN or infinite")
+    return arrays
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def digest(arrays: Sequence[NDArray[Any]]) -> str:
+    """A short hash of shapes and values."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.shape} ".encode())
+        rows = np.atleast_1d(array)
+        for part in parts(len(rows), max(1, CHUNK * len(rows) // max(rows.size, 1))):  # a copy of all could be large
+            found.update(rows[part].astype("<f8").tobytes())
+    return found.hexdigest()[:16]

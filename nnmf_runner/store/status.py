@@ -1,0 +1,175 @@
+"""How far a sweep is: what is done, running, failed and missing, told from the folders of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.store.claims import claimed_run, is_alive
+from nnmf_runner.store.plan import Wanted, read_plans
+from nnmf_runner.store.provenance import same_code
+from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, read_head
+
+# Lines of a kind that are shown before the rest is only counted.
+SHOWN = 20
+
+
+class Ledger:
+    """What is known of the runs of an experiment, brought up to date by a look at its folder.
+
+    A look lists folders and opens only the records that are new or another than before, so that looking again costs
+    little where there are 100,000 of them.
+
+    Parameters
+    ----------
+    experiment : Path
+    """
+
+    def __init__(self, experiment: Path) -> None:
+        self.experiment = experiment
+        self.heads: dict[str, dict[str, Any]] = {}
+        self.claims: dict[str, Path] = {}
+        self._folders: dict[str, os.DirEntry[str]] = {}
+
+    def look(self) -> set[str]:
+        """Names of the runs whose record is new since the last look.
+
+        Raises
+        ------
+        InputError
+            At a record of a later version of this program.
+        """
+        before, changed = self._folders, set()
+        self._folders, self.claims = {}, {}
+        for entry in _entries(self.experiment):
+            if (claimed := claimed_run(entry.name)) is not None:
+                self.claims[claimed] = Path(entry.path)
+            elif not entry.name.startswith("."):
+                self._folders[entry.name] = entry
+        for name, entry in self._folders.items():
+            # A record is replaced with its folder, which has another inode then.
+            if name in before and before[name].inode() == entry.inode():
+                continue
+            self.heads.pop(name, None)
+            if (head := read_head(Path(entry.path) / RECORD)) is not None:
+                self.heads[name] = head
+                changed.add(name)
+        return changed
+
+    def is_held(self, name: str) -> bool:
+        """Whether a living process was at work on a run at the last look."""
+        return name in self.claims and is_alive(self.claims[name])
+
+    def folder(self, name: str) -> Path:
+        """Folder of a run that was there at the last look."""
+        return Path(self._folders[name].path)
+
+
+def _entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
+    """What stands where the runs of an experiment stand."""
+    try:
+        shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    for shard in shards:
+        yield from os.scandir(shard)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A run without numbers: how it is called, why, and where its record is if it has one."""
+
+    label: str
+    reason: str
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.reason}" + (f" ({self.folder})" if self.folder else "")
+
+
+@dataclass
+class Status:
+    """What came of the runs that were wanted."""
+
+    done: int = 0
+    other_code: int = 0
+    running: list[str] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
+    missing: list[Problem] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was wanted is done."""
+        return not (self.running or self.failed or self.missing)
+
+    def add(self, other: Status) -> None:
+        """Take another experiment's runs in."""
+        self.done += other.done
+        self.other_code += other.other_code
+        self.running += other.running
+        self.failed += other.failed
+        self.missing += other.missing
+        self.folders += other.folders
+
+    def headline(self) -> str:
+        """Counts, and the folder."""
+        counts = [f"{self.done} done"]
+        counts += [f"{len(self.running)} running"] if self.running else []
+        counts += [f"{len(self.failed)} failed"]
+        counts += [f"{len(self.missing)} missing"] if self.missing else []
+        note = f" ({self.other_code} done by another version of the code)" if self.other_code else ""
+        return f"{', '.join(counts)}: {', '.join(map(str, self.folders))}{note}"
+
+    def lines(self) -> list[str]:
+        """One line for each run that failed or is missing, with the reason; of very many the first ones."""
+        return [*_listed("failed", self.failed), *_listed("missing", self.missing)]
+
+
+def _listed(kind: str, problems: Sequence[Problem]) -> list[str]:
+    lines = [f"{kind}: {problem}" for problem in problems[:SHOWN]]
+    return lines + ([f"{kind}: {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
+
+
+def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
+    """Sort the runs that are wanted by what their records say; `ledger` has been brought up to date."""
+    status = Status(folders=[ledger.experiment])
+    for run in wanted:
+        head = ledger.heads.get(run.name, {})
+        if ledger.is_held(run.name):
+            status.running.append(run.label)
+        elif head.get("status") in COUNTED:
+            status.done += 1
+            status.other_code += not same_code(head)
+        elif head and head["status"] != INTERRUPTED:
+            reason = head["message"] or head["status"]
+            status.failed.append(Problem(run.label, reason, ledger.folder(run.name)))
+        else:
+            was_left = "its process was killed" if run.name in ledger.claims else "not run"
+            status.missing.append(Problem(run.label, head.get("status") or was_left))
+    return status
+
+
+def folder_status(experiment: Path) -> Status:
+    """The state of all runs that sweeps into a folder want, and of those that are there beside them.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, holds no runs, or has a record of a later version of this program.
+    """
+    if not experiment.is_dir():
+        raise InputError(f"folder={experiment} does not exist. Expected that of an experiment, such as outputs/table1.")
+    wanted, ledger = read_plans(experiment), Ledger(experiment)
+    ledger.look()
+    planned = {run.name for run in wanted}
+    wanted += [Wanted(name, name) for name in ledger.heads if name not in planned]
+    if not wanted:
+        raise InputError(
+            f"folder={experiment} holds no runs. Expected the folder of an experiment, such as outputs/table1."
+        )
+    return status_of(ledger, wanted)

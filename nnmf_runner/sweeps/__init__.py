@@ -1,1 +1,0 @@
-"""Sweeps: many runs, where they are done, and what came of them."""

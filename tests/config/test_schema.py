@@ -1,0 +1,159 @@
+"""The schema: what determines a run's folder, what is resolved, what is expanded."""
+
+from __future__ import annotations
+
+import pytest
+
+from nnmf_runner.config import composition
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.monitor import StoppingRule
+from nnmf_runner.store.record import folder_name
+
+
+def name_of(configure, *overrides, seed=0):
+    return folder_name(configure(*overrides).identity(seed))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "dataset.noise=0.1",
+        "dataset.levels=[5,2,1]",
+        "layers=9-4",
+        "method=hier",
+        "method=deep",
+        "cost=energy",
+        "optimizer=spg",
+        "optimizer=gd",
+        "init=random",
+        "init.fill=mean",
+        "tol=1e-5",
+        "max_iter=7",
+        "label_fraction=0.4",
+        "label_fraction=1",
+        "label_level=0",
+        "score_level=0",
+    ],
+)
+def test_whatever_determines_the_result_changes_the_folder(configure, overrides):
+    assert name_of(configure, *overrides.split()) != name_of(configure)
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ("method=hier", "method.solver=mu"),
+        ("method=deep", "method.pooling=mean"),
+        ("method=deep method.activation=power", "method.exponent=0.3"),
+        ("optimizer=gd", "optimizer.step=0.1"),
+        ("cost=energy", "cost.weights=[1,2,3]"),
+        ("label_fraction=0.4", "label_fraction=0.5"),
+        ("label_fraction=0.4", "supervision.weight=0.5"),
+        ("label_fraction=0.4", "supervision.loss=cross_entropy"),
+        ("label_fraction=0.4", "supervision.learn_map=true"),
+        ("init=greedy", "init.sweeps=3"),
+    ],
+)
+def test_options_of_the_chosen_parts_change_the_folder(configure, base, change):
+    assert name_of(configure, *base.split(), change) != name_of(configure, *base.split())
+
+
+def test_the_seed_changes_the_folder(configure):
+    assert name_of(configure, seed=1) != name_of(configure, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        ("", "name=other"),
+        ("", "output=elsewhere"),
+        ("", "workers=2"),
+        ("", "workers=null"),
+        ("", "trials=5"),
+        ("", "force=true"),
+        ("", "allow_growing_ranks=true"),
+        ("", "reported=[{regime: unsupervised}]"),
+        ("", "supervision.weight=3"),
+        ("", "supervision.learn_map=true"),
+        ("", "layers=[9,4,2]"),
+        ("", f"tol={StoppingRule.tol:.12f}"),
+        ("method=hier", "optimizer=gd"),
+        ("method=deep", "optimizer=adam optimizer.step=0.5"),
+        ("label_fraction=1", "label_fraction=1.0"),
+        ("method=hier method.solver=mu", "method=hier_mu"),
+    ],
+)
+def test_what_does_not_matter_leaves_the_folder(configure, base, change):
+    assert name_of(configure, *base.split(), *change.split(" " if "reported" not in change else "\n")) == name_of(
+        configure, *base.split()
+    )
+
+
+@pytest.mark.parametrize("text", ["layers=9-4-2", "layers=[9,4,2]", "layers='9,4,2'"])
+def test_layers_are_read_in_every_form(configure, text):
+    assert configure(text).layers == (9, 4, 2)
+
+
+def test_one_rank_needs_no_brackets(configure):
+    assert configure("layers=9").layers == configure("layers=[9]").layers == (9,)
+
+
+def test_growing_ranks_only_on_request(configure):
+    with pytest.raises(InputError, match=r"layers\[1\]=9 exceeds layers\[0\]=4.*allow_growing_ranks"):
+        configure("layers=[4,9]")
+    assert configure("layers=[4,9]", "allow_growing_ranks=true").layers == (4, 9)
+
+
+@pytest.mark.parametrize(("fraction", "regime"), [(0, "unsupervised"), (0.4, "semisupervised"), (1, "supervised")])
+def test_regime_follows_the_label_fraction(configure, fraction, regime):
+    assert configure(f"label_fraction={fraction}").regime == regime
+
+
+def test_reported_values_are_those_of_the_cell(configure):
+    config = configure("experiment=table1", "method=hier", "layers=9-4", "label_fraction=0.4")
+    assert config.reported_values() == {"relative_error": 0.374, "accuracy": 0.926}
+    assert configure("experiment=table1", "layers=9-3").reported_values() == {}
+
+
+def test_reported_values_of_a_layer_are_those_that_name_it(configure):
+    cell = "regime: unsupervised, layers: 9-4, method: hier"
+    values = [f"{{{cell}, layer: 0, accuracy: 0.5}}", f"{{{cell}, accuracy: 0.75, relative_error: 0.25}}"]
+    config = configure("method=hier", "layers=9-4", f"reported=[{', '.join(values)}]")
+    assert config.reported_values(0) == {"accuracy": 0.5}
+    assert config.reported_values(1) == config.reported_values() == {"accuracy": 0.75, "relative_error": 0.25}
+
+
+def test_labels_without_weight_leave_a_run_unsupervised(configure):
+    regimes = [configure("label_fraction=0.4", f"supervision.weight={weight}").regime for weight in (0, 0.1)]
+    assert regimes == ["unsupervised", "semisupervised"]
+
+
+def test_every_configuration_of_a_sweep_is_composed(configure):
+    configs = [
+        cell.config
+        for cell in composition.read_sweep(["-m", "method=hier,neural", "layers=[9],[9,4],9-4-2", "seed=3"]).cells
+    ]
+    cells = {(config.method.name, config.layers, config.seed) for config in configs}
+    assert cells == {(m, ranks, 3) for m in ("hier", "neural") for ranks in ((9,), (9, 4), (9, 4, 2))}
+
+
+@pytest.mark.parametrize("arguments", [[], ["seed=1"], ["-m", "seed=1,2", "--cfg", "job"], ["--help"]])
+def test_single_runs_and_questions_are_no_sweep(configure, arguments):
+    assert composition.read_sweep(arguments) is None
+
+
+@pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
+def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
+    preset = f"method=neural_{cost}"
+    assert name_of(configure, preset) == name_of(configure, "method=neural", f"cost={cost}")
+    assert configure(preset, "cost=kl").cost.name == "kl"
+    sweep = composition.read_sweep(["-m", f"method=hier,{preset.removeprefix('method=')}", "experiment=regimes_small"])
+    chosen = {(cell.config.method.name, cell.config.cost.name) for cell in sweep.cells}
+    assert chosen == {("hier", "reconstruction"), ("neural", cost)}
+
+
+def test_overrides_take_the_place_of_an_experiments_sweep(configure):
+    configs = [cell.config for cell in composition.read_sweep(["experiment=table1", "method=neural", "layers=9"]).cells]
+    assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [
+        ("neural", (9,), fraction) for fraction in (0.0, 0.4, 1.0)
+    ]

@@ -1,0 +1,177 @@
+"""Texts of any folder or table: weights, levels of labels, and what cannot be read."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.text.text import Text
+
+CORPUS = {
+    "comp.graphics/1": "pixel colour pixel",
+    "comp.graphics/2": "colour shader",
+    "comp.sys.mac/1": "apple disk",
+    "sci.med/1": "doctor colour",
+    "sci.med/2": "doctor disease the",
+}
+
+
+def write(root, files):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+    return str(root)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write(tmp_path / "corpus", CORPUS)
+
+
+def load(**options):
+    return Text(**options).load(np.random.default_rng(0))
+
+
+def expected_weights(texts, words):
+    """Smooth tf-idf with columns of unit length, from its definition."""
+    counts = np.array([[text.split().count(word) for text in texts] for word in words], float)
+    idf = [math.log((1 + len(texts)) / (1 + sum(word in text.split() for text in texts))) + 1 for word in words]
+    weights = counts * np.array(idf)[:, None]
+    return weights / np.linalg.norm(weights, axis=0)
+
+
+@pytest.fixture(autouse=True)
+def _needs_sklearn():
+    pytest.importorskip("sklearn")
+
+
+def test_weights_are_tf_idf_of_unit_length_with_their_words(corpus):
+    dataset = load(path=corpus)
+    words = ["apple", "colour", "disease", "disk", "doctor", "pixel", "shader"]  # without the stop word
+    assert dataset.feature_names == words
+    np.testing.assert_allclose(dataset.X.toarray(), expected_weights(list(CORPUS.values()), words), rtol=1e-12)
+
+
+def test_labels_are_the_folders_and_with_a_separator_their_first_parts_too(corpus):
+    assert [level.tolist() for level in load(path=corpus).labels] == [[0, 0, 1, 2, 2]]
+    assert [level.tolist() for level in load(path=corpus, separator=".").labels] == [[0, 0, 1, 2, 2], [0, 0, 0, 1, 1]]
+
+
+def test_nested_folders_are_levels_and_one_of_a_single_class_is_left_out(tmp_path):
+    files = {"all/a/x/1": "one apple", "all/a/y/1": "two pear", "all/b/x/1": "three plum", "all/.hidden/2": "no"}
+    dataset = load(path=write(tmp_path, files))
+    # x below a is another class than x below b
+    assert [level.tolist() for level in dataset.labels] == [[0, 1, 2], [0, 0, 1]]
+    assert "no" not in dataset.feature_names
+
+
+def test_options_go_to_the_vectorizer(corpus):
+    assert load(path=corpus, min_df=2).feature_names == ["colour", "doctor"]
+    assert load(path=corpus, max_features=1).feature_names == ["colour"]
+    assert "colour" not in load(path=corpus, max_df=0.5).feature_names
+    assert "the" in load(path=corpus, stop_words=None).feature_names
+    assert load(path=corpus, idf=False, norm=None).X.toarray()[5].tolist() == [2, 0, 0, 0, 0]  # counts of "pixel"
+    sums = load(path=corpus, norm="l1").X.sum(axis=0)
+    np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
+
+
+def test_a_table_gives_the_same_weights_as_a_folder(tmp_path, corpus):
+    rows = [f'"{text}",{name.split("/")[0]},{name.split(".")[0]}' for name, text in CORPUS.items()]
+    (tmp_path / "t.csv").write_text("body,group,field\n" + "\n".join(rows) + "\n", encoding="utf-8-sig")
+    table = load(path=str(tmp_path / "t.csv"), text_column="body", label_columns=["group", "field"])
+    folder = load(path=corpus, separator=".")
+    assert table.fingerprint() == folder.fingerprint()
+    assert load(path=str(tmp_path / "t.csv"), text_column="body").labels == []
+
+
+def test_a_text_without_words_is_left_out_and_said(corpus, caplog):
+    with open(os.path.join(corpus, "sci.med", "3"), "w") as file:
+        file.write("the of")
+    assert load(path=corpus).X.shape[1] == 5
+    assert "1 of 6 documents" in caplog.text
+
+
+def test_the_identity_is_what_files_hold_and_not_where(tmp_path):
+    one, two = write(tmp_path / "one", CORPUS), write(tmp_path / "two", CORPUS)
+    changed = write(tmp_path / "three", {**CORPUS, "sci.med/2": "doctor"})
+    renamed = write(tmp_path / "four", {("x" + name): text for name, text in CORPUS.items()})
+    same = Text(path=one).identity()
+    assert Text(path=two).identity() == same
+    assert Text(path=changed).identity() != same
+    assert Text(path=renamed).identity() != same
+    assert Text(path=one, min_df=2).identity() != same
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no class folders"),
+        ({"1": "word", "2": "word"}, "holds no class folders"),
+        ({"a/1": "word", "2": "word"}, "outside of class folders, such as 2"),
+        ({"a/1": "word", "a/2": "word"}, "one class alone"),
+        ({"a/1": "", "b/1": ""}, "leaves no words to count: empty vocabulary"),
+        ({"a/1": "word", "b/1": ""}, "documents of a single class"),
+    ],
+)
+def test_a_folder_that_makes_no_data_is_refused(tmp_path, files, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load(path=write(tmp_path, files))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("text,label\n", "no rows"),
+        ("body,label\na b,1\n", "has no column text. Expected one of: body, label"),
+        ("text,group\na b,1\n", "has no column label. Expected one of: text, group"),
+        ("text,label\nword\n", "1 columns in row 1, expected 2"),
+        ("text,label\nword,1\nother,1\n", "one class alone in column label"),
+    ],
+)
+def test_a_table_that_makes_no_data_is_refused(tmp_path, content, message):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+
+
+def test_files_of_another_encoding_are_refused_and_read_if_it_is_named(tmp_path):
+    path = write(tmp_path, {"b/1": "pear"})
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1").write_bytes("caf\xe9".encode("latin1"))
+    with pytest.raises(InputError, match="1 is not utf-8 text"):
+        load(path=path)
+    assert load(path=path, encoding="latin1").feature_names == ["caf\xe9", "pear"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "dataset.path is missing"),
+        ({"path": "absent"}, "dataset.path=absent does not exist"),
+        ({"min_df": 0}, "dataset.min_df=0"),
+        ({"min_df": 1.5}, "dataset.min_df=1.5"),
+        ({"max_df": "many"}, "dataset.max_df=many"),
+        ({"max_features": 0}, "dataset.max_features=0"),
+        ({"stop_words": "german"}, "dataset.stop_words=german"),
+        ({"norm": "max"}, "dataset.norm=max"),
+        ({"encoding": "utf-99"}, "dataset.encoding=utf-99"),
+        ({"encoding": "hex"}, "dataset.encoding=hex"),
+        ({"delimiter": ""}, "dataset.delimiter"),
+    ],
+)
+def test_options_that_make_no_data_are_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        load(**options)
+
+
+def test_without_the_package_the_command_is_named(monkeypatch, corpus):
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    with pytest.raises(InputError, match=r"dataset=text .* pip install 'nnmf-runner\[text\]'"):
+        load(path=corpus)

@@ -1,0 +1,296 @@
+"""Runs on files: what a method is given, where records go, figures, and bad files by the command line."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import io, sparse
+
+from nnmf_runner.core.streams import stream
+from nnmf_runner.methods import METHODS
+from nnmf_runner.report.collect import collect
+from nnmf_runner.report.figures import all as figure
+from nnmf_runner.report.table import rows_of, summarise
+from nnmf_runner.report.variants import Shown
+from nnmf_runner.running.run import run_one
+from nnmf_runner.store.record import folder_name, read_factors
+from nnmf_runner.task import known_labels
+
+LABELS = np.repeat([0, 1, 2], 9)
+KNOWN = [1, 4, 10, 13, 19, 22]
+
+
+@pytest.fixture
+def blocks(rng):
+    """Samples by features in three blocks, with samples and features of zeros."""
+    X = np.kron(np.eye(3), np.ones((9, 8))) + 0.1 * rng.random((27, 24))
+    X[[0, 20]], X[:, [2, 11]] = 0.0, 0.0
+    return X
+
+
+@pytest.fixture
+def file(tmp_path_factory, blocks):
+    """A file outside of the folder that the command line works in."""
+    path = tmp_path_factory.mktemp("data") / "blocks.npz"
+    np.savez(path, X=blocks, y=LABELS, supers=np.where(LABELS == 0, "one", "rest"), known=KNOWN)
+    return path
+
+
+def options(path, *more):
+    return ["dataset=file", f"dataset.path={path}", "dataset.labels=[y,supers]", "layers=6-3", "max_iter=5", *more]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_samples_of_zeros_get_codes_of_zero(configure, tmp_path, file, blocks, method):
+    ranks = "layers=3" if METHODS[method].most_layers == 1 else "layers=6-3"
+    config = configure(*options(file, f"method={method}", ranks, f"output={tmp_path}", "label_fraction=0.4"))
+    outcome = run_one(config, 0)
+    assert outcome.record["status"] != "failed"
+    for name, array in read_factors(outcome.folder).items():
+        assert np.isfinite(array).all()
+        if name.startswith("S"):
+            zero = array[:, ~blocks.any(axis=1)]
+            assert np.abs(zero).max() <= 1e-8 * array.max()  # rounding, and what multiplicative updates leave
+
+
+def test_dense_and_sparse_files_of_the_same_data_give_the_same_fit(configure, tmp_path, blocks):
+    np.savez(tmp_path / "dense.npz", X=blocks)
+    sparse.save_npz(tmp_path / "sparse.npz", sparse.csr_array(blocks))
+    errors = []
+    for name in ("dense", "sparse"):
+        config = configure("dataset=file", f"dataset.path={tmp_path / name}.npz", "layers=6-3", f"output={tmp_path}")
+        errors.append(run_one(config, 0).record["metrics"]["relative_error"])
+    # both stop at the same tolerance of the same problem; paths may part by rounding
+    assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+
+
+def test_the_listed_labels_are_seen_and_no_others(configure, file):
+    config = configure(*options(file, "dataset.known=known", "label_fraction=0.9"))
+    dataset = config.dataset.load(stream(0, "data"))
+    for seed in range(3):
+        np.testing.assert_array_equal(np.flatnonzero(known_labels(config, dataset, stream(seed, "labels"))), KNOWN)
+    unsupervised = configure(*options(file, "dataset.known=known"))
+    assert not known_labels(unsupervised, dataset, stream(0, "labels")).any()
+    assert unsupervised.regime == "unsupervised"
+
+
+def test_with_listed_labels_the_share_does_not_matter_and_the_regime_is_semisupervised(configure, file):
+    some, every = (configure(*options(file, "dataset.known=known", f"label_fraction={f}")) for f in (0.3, 1))
+    assert some.regime == every.regime == "semisupervised"
+    assert some.identity(0) == every.identity(0)
+    assert some.identity(0) != configure(*options(file, "label_fraction=0.3")).identity(0)
+
+
+def test_a_record_has_its_place_by_what_the_file_holds(configure, tmp_path, file, blocks):
+    moved, other = tmp_path / "moved.npz", tmp_path / "other.npz"
+    shutil.copy(file, moved)
+    np.savez(other, X=blocks + 1, y=LABELS, supers=LABELS)
+    first, same, different = (folder_name(configure(*options(path)).identity(0)) for path in (file, moved, other))
+    assert first == same
+    assert first != different
+
+
+def test_the_command_line_of_matlab_files_with_listed_labels(command, tmp_path_factory, blocks):
+    path = tmp_path_factory.mktemp("mat") / "groups.mat"
+    names = np.array([f"w{i}" for i in range(blocks.shape[1])], dtype=object)
+    io.savemat(
+        path,
+        {
+            "X_sub": sparse.csc_matrix(blocks.T),
+            "sub": LABELS + 1,
+            "super": 1 + (LABELS > 0),
+            "known60": np.array(KNOWN) + 1,
+            "vocab": names[:, None],
+        },
+    )
+    result = command(
+        "dataset=file",
+        f"dataset.path={path}",
+        "dataset.x=X_sub",
+        "dataset.labels=[sub,super]",
+        "dataset.known=known60",
+        "dataset.orientation=features_by_samples",
+        "layers=[3,2]",
+        "label_fraction=0.3",
+        "max_iter=5",
+    )
+    assert result.status == 0
+    assert "all zeros are 2 of 24 features (w2, w11) and 2 of 27 samples (0, 20)." in result.err
+
+
+def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_path, file, monkeypatch, caplog, blocks):
+    monkeypatch.chdir(file.parent)
+    outcome = run_one(configure(*options(file.name, f"output={tmp_path}")), 0)
+    monkeypatch.chdir(tmp_path)
+    view = figure.load_view(outcome.folder, outcome.record)
+    np.testing.assert_array_equal(view.dataset.X, blocks.T)
+    file.unlink()
+    with caplog.at_level(logging.WARNING):
+        shown = {"runs": [Shown("neural", outcome.folder, outcome.record)]}
+        summary = summarise(rows_of([(outcome.folder, outcome.record)]))
+        drawn = list(figure.draw_all(shown, summary, tmp_path / "figures"))
+    assert "no heatmaps: dataset.path=" in caplog.text
+    assert "does not exist" in caplog.text
+    assert all("convergence" in path.name for path in drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    ["neural", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hier", "deep", "semi", "sparse_coding"))],
+)
+def test_nothing_of_a_run_is_of_the_shape_of_sparse_data(configure, tmp_path, rng, method):
+    side = 30_000  # 7200 MB, were it dense
+    X = sparse.csr_array(sparse.random_array((side, side), density=1e-5, rng=rng))
+    X = X + sparse.csr_array((np.ones(40_000), np.divmod(np.arange(40_000), 200)), shape=X.shape)
+    X = sparse.csr_array(X.astype(np.float32))
+    stored = {f"X_{part}": getattr(X, part) for part in ("data", "indices", "indptr", "shape")}
+    np.savez(tmp_path / "a.npz", **stored, names=np.arange(side).astype(str), y=np.arange(side) % 3)
+    given = ["dataset=file", f"dataset.path={tmp_path}/a.npz", "dataset.labels=[y]", "label_fraction=0.1"]
+    config = configure(*given, f"method={method}", "layers=3-2", "max_iter=2", f"output={tmp_path}")
+    tracemalloc.start()
+    try:
+        outcome = run_one(config, 0)
+        collect(outcome.folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert outcome.record["topics"]
+    assert peak < 60e6  # bytes; labels, names and factors of rank three are a few MB each
+
+
+def text(content):
+    return lambda path: path.write_text(content)
+
+
+def arrays(**given):
+    return lambda path: np.savez(path, **given)
+
+
+ONES, MTX = np.ones((4, 3)), "%%MatrixMarket matrix coordinate real general"
+# File, how it is made, further options, what the message names.
+BAD = {
+    "missing": ("a.npz", lambda path: None, "", ["does not exist", ".npz"]),
+    "folder": ("a.npz", lambda path: path.mkdir(), "", ["is no file"]),
+    "suffix": ("a.xlsx", text("x"), "", ["suffix is not known", ".csv"]),
+    "no suffix": ("data", text("x"), "", ["suffix is not known"]),
+    **{
+        f"empty{suffix}": (f"a{suffix}", text(""), "", ["is empty"])
+        for suffix in (".npz", ".npy", ".mtx", ".mtx.gz", ".mat", ".csv", ".tsv")
+    },
+    **{
+        f"nonsense{suffix}": (f"a{suffix}", text("nonsense"), "", [f"a{suffix}"])
+        for suffix in (".npz", ".npy", ".mtx", ".mtx.gz", ".mat", ".csv", ".tsv")
+    },
+    "truncated": ("a.npy", lambda path: path.write_bytes(npy(ONES)[:-20]), "", ["cannot be read as .npy"]),
+    "pickled": ("a.npy", lambda path: np.save(path, np.array([{}])), "", ["cannot be read as .npy", "allow_pickle"]),
+    "wrong key": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.x=Z", ["no 'Z'", "X, y"]),
+    "wrong label key": ("a.npz", arrays(X=ONES), "dataset.labels=[z]", ["no 'z'", "Expected one of: X"]),
+    "two matrices": ("a.npz", arrays(a=ONES, b=ONES), "", ["2 matrices", "dataset.x", "a, b"]),
+    "vector": ("a.npz", arrays(X=[1.0, 2.0]), "", ["X has 1 dimensions"]),
+    "words": ("a.npz", arrays(X=[["a", "b"]]), "", ["X is not numeric"]),
+    "complex": ("a.npz", arrays(X=ONES * 1j), "", ["X is not numeric"]),
+    "negative": ("a.npz", arrays(X=-ONES), "", ["nonnegative", "-1"]),
+    "infinite": ("a.npz", arrays(X=ONES / np.where(ONES.cumsum(0) > 2, 1, np.inf) + np.inf), "", ["infinite"]),
+    "no entry": ("a.npz", arrays(X=ONES * np.nan), "", ["no known entry"]),
+    "zeros": ("a.npz", arrays(X=ONES * 0), "", ["only zeros"]),
+    "sparse NaN": ("a.npz", lambda path: sparse.save_npz(path, sparse.csr_array(ONES * np.nan)), "", ["NaN"]),
+    "label length": ("a.npz", arrays(X=ONES, y=[1, 2]), "dataset.labels=[y]", ["y has 2 labels, expected 4"]),
+    "label NaN": ("a.npz", arrays(X=ONES, y=[1, np.nan, 2, 2]), "dataset.labels=[y]", ["no label for sample 1"]),
+    "label fraction": ("a.npz", arrays(X=ONES, y=[1, 1.5, 2, 2]), "dataset.labels=[y]", ["y holds 1.5"]),
+    "label matrix": ("a.npz", arrays(X=ONES, y=ONES), "dataset.labels=[y]", ["y has shape (4, 3)"]),
+    "one class": ("a.npz", arrays(X=ONES, y=[2, 2, 2, 2]), "dataset.labels=[y]", ["y has one class only"]),
+    "known range": ("a.npz", arrays(X=ONES, k=[4]), "dataset.known=k", ["k holds 4", "from 0 to 3"]),
+    "known base": (
+        "a.npz",
+        arrays(X=ONES, k=[0]),
+        "dataset.known=k dataset.known_base=1",
+        ["k holds 0", "from 1 to 4"],
+    ),
+    "known none": ("a.npz", arrays(X=ONES, k=[False] * 4), "dataset.known=k", ["k names no sample"]),
+    "known far": ("a.npz", arrays(X=ONES, k=[1e30]), "dataset.known=k", ["k holds 1e+30", "from 0 to 3"]),
+    "known words": ("a.npz", arrays(X=ONES, k=["a"]), "dataset.known=k", ["k holds entries"]),
+    "base": ("a.npz", arrays(X=ONES), "dataset.known_base=2", ["dataset.known_base=2"]),
+    "orientation": ("a.npz", arrays(X=ONES), "dataset.orientation=rows", ["dataset.orientation=rows"]),
+    "labels": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.labels=y", ["such as 'dataset.labels=[y]'"]),
+    "too large": ("a.npz", arrays(X=ONES * 1e200), "", ["1e+200 as its largest entry", "scale the data"]),
+    "too small": ("a.npz", arrays(X=ONES * 1e-200), "", ["1e-200 as its largest entry", "scale the data"]),
+    "sides": ("a.mtx", text(f"{MTX}\n{2**62} 3 1\n1 1 1\n"), "", ["expected sides of at most"]),
+    "cut short": ("a.mtx", text(f"{MTX}\n3 3 4\n1 1 1\n"), "", ["has 1 entries, but says 4"]),
+    "semicolons": ("a.csv", text("a;b\n1;2\n"), "", ["cells are separated by ';', expected ','"]),
+    "no header": ("a.csv", text("1,0.5,3\n2,0,1\n"), "", ["first line holds numbers (1, 0.5, 3", "a header"]),
+    "empty column": ("a.csv", text("a,b,\n1,2,\n3,4,\n"), "", ["column '' is empty"]),
+    "ragged": ("a.csv", text("a,b\n1,2\n3\n"), "", ["line 3 has 1 cells, expected 2"]),
+    "text": ("a.csv", text("a,b\n1,2\n3,oops\n"), "", ["column 'b' holds 'oops' in row 2"]),
+    "header twice": ("a.csv", text("a,a\n1,2\n"), "", ["'a' twice"]),
+    "header alone": ("a.csv", text("a,b\n"), "", ["no rows"]),
+    "labels alone": ("a.csv", text("a,y\ns,1\nt,2\n"), "dataset.labels=[y]", ["no column is left"]),
+    "empty label": ("a.csv", text("a,y\n1,p\n2,\n"), "dataset.labels=[y]", ["no label for sample 1"]),
+    "not UTF-8": ("a.csv", lambda path: path.write_bytes(b"a,b\n1,\xff\n"), "", ["cannot be read as .csv"]),
+    "x of a table": ("a.csv", text("a,b\n1,2\n"), "dataset.x=a", ["dataset.x=a"]),
+}
+
+
+def npy(array):
+    import io as streams
+
+    np.save(buffer := streams.BytesIO(), array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_gives_one_line_and_nothing_is_written(command, tmp_path_factory, case):
+    name, make, more, named = BAD[case]
+    path = tmp_path_factory.mktemp("bad") / name
+    make(path)
+    result = command("dataset=file", f"dataset.path={path}", "layers=2", "max_iter=2", *more.split())
+    assert result.status == 2
+    assert result.files == []
+    assert result.out == ""
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("nnmf-run: ")
+    assert [part for part in named if part not in result.err] == []
+
+
+def test_no_path_is_refused(command):
+    result = command("dataset=file")
+    assert (result.status, result.files) == (2, [])
+    assert result.err.startswith("nnmf-run: dataset.path is missing.")
+
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "newsgroups_200.mat"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SAMPLE.exists(), reason="needs a sample of the newsgroups, which the project does not carry")
+def test_labels_help_on_text_without_tuning(configure, tmp_path):
+    """A linear support vector machine has 0.51 on this split, labels in the last layer of hier alone 0.36."""
+    config = configure(
+        "dataset=file",
+        f"dataset.path={SAMPLE}",
+        "dataset.x=X_subsampled",
+        "dataset.labels=[sub_cats,super_cats]",
+        "dataset.known=known60",
+        "dataset.orientation=features_by_samples",
+        "label_fraction=0.75",
+        "layers=[10,6]",
+        "init.fill=random",
+        f"output={tmp_path}",
+    )
+    records = [run_one(config, seed).record for seed in range(3)]
+    assert np.mean([record["metrics"]["accuracy_unknown"] for record in records]) >= 0.5
+    assert all(record["status"] == "done" for record in records)
+
+
+@pytest.mark.parametrize("name", ["a (1).npz", "zähl, [x].npz", "it's a=b.npz"])
+def test_a_path_is_taken_as_it_is_typed(command, tmp_path_factory, file, name):
+    path = tmp_path_factory.mktemp("it's (here)") / name
+    shutil.copy(file, path)
+    result = command("dataset=file", f"dataset.path={path}", "layers=2", "max_iter=2", "output=results (é)")
+    assert (result.status, result.err.count("\n")) == (0, 2)
+    assert any(name.startswith("results (é)/runs/") for name in result.files)

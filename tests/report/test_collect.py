@@ -1,0 +1,183 @@
+"""Collecting: what cannot be used is named and left out, the rest makes tables and figures."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import shutil
+
+import pandas as pd
+import pytest
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.report.collect import collect, read_records, write_whole
+from nnmf_runner.store.record import experiment_folder, run_folder, write_record
+
+TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
+
+
+@pytest.fixture
+def folder(tmp_path, record_of):
+    for seed in range(3):
+        write_record(tmp_path / f"run{seed}", record_of(seed=seed, error=0.1 * (seed + 1)))
+    return tmp_path
+
+
+def test_tables_are_written_and_the_markdown_returned(folder):
+    text = collect(folder, figures=False)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == TABLES
+    assert (folder / "table.md").read_text() == text
+    table = pd.read_csv(folder / "table.csv", dtype={"layers": str})
+    row = table[table["metric"] == "relative_error"].iloc[0]
+    assert (row["layers"], row["n"], row["mean"]) == ("9-4", 3, pytest.approx(0.2))
+    assert len(pd.read_csv(folder / "records.csv")) == 3
+
+
+def test_collecting_again_changes_nothing(folder):
+    collect(folder, figures=False)
+    before = {name: (folder / name).read_bytes() for name in TABLES}
+    collect(folder, figures=False)
+    assert {name: (folder / name).read_bytes() for name in TABLES} == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}'])
+def test_a_damaged_record_is_named_and_the_rest_is_collected(folder, caplog, text):
+    (folder / "run1" / "record.json").write_text(text)
+    with caplog.at_level(logging.WARNING):
+        assert len(list(read_records(folder))) == 2
+    assert str(folder / "run1" / "record.json") in caplog.text
+
+
+def damaged(record, where, value):
+    """A record of which one part is missing (value None) or something else."""
+    *path, last = where.split(".")
+    part = record
+    for name in path:
+        part = part[name]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    return record
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("config.dataset", None),
+        ("config.method", None),
+        ("config.layers", None),
+        ("config.seed", None),
+        ("config", "lost"),
+        ("config.method.name", "a method of another program"),
+        ("metrics", [1.0]),
+        ("metrics.relative_error", "low"),
+        ("layers", "9-4"),
+        ("layers", [1, 2]),
+        ("reported", 3),
+        ("regime", "other"),
+        ("status", ["done"]),
+        ("dataset", 3),
+        ("dataset", {"classes": 9}),
+        ("tree_agreement", "high"),
+    ],
+)
+def test_a_record_damaged_inside_is_named_and_the_rest_is_collected(folder, record_of, caplog, where, value):
+    text = json.dumps(damaged(record_of(seed=1), where, value))
+    (folder / "run1" / "record.json").write_text(text)
+    with caplog.at_level(logging.WARNING):
+        collect(folder, figures=False)
+    assert "run1" in caplog.text
+    table = pd.read_csv(folder / "table.csv")
+    assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
+
+
+def test_folders_without_records_are_refused_by_name(tmp_path):
+    for folder in (tmp_path / "absent", tmp_path):
+        with pytest.raises(InputError, match=f"folder={folder}") as caught:
+            collect(folder)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="folder="):
+        collect(tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_folder_of_damaged_records_alone_is_refused_and_nothing_written(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text("{")
+    with pytest.raises(InputError, match="1 damaged"):
+        collect(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_layers_of_one_rank_stay_text_in_the_table(tmp_path, record_of):
+    write_record(tmp_path / "run", record_of(layers=(9,)))
+    collect(tmp_path, figures=False)
+    assert ",semisupervised,9,hier,relative_error," in (tmp_path / "table.csv").read_text()
+
+
+@pytest.mark.slow
+def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
+    outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2")
+    shutil.copytree(outcome.folder, tmp_path / "elsewhere" / "run")
+    collect(tmp_path)
+    figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert len(figures) == 4
+    assert all((tmp_path / "figures" / name).stat().st_size > 1000 for name in figures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", ["factors.npz", "history.csv"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path, run_of, caplog, broken, damage):
+    for seed in (0, 1):
+        outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2", f"seed={seed}")
+        shutil.copytree(outcome.folder, tmp_path / f"run{seed}")
+    path = tmp_path / "run0" / broken
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(data[: data.rindex(b",")] if broken == "history.csv" else data[: len(data) // 2])
+    with caplog.at_level(logging.WARNING):
+        collect(tmp_path)
+    assert "run0" in caplog.text
+    table = pd.read_csv(io.StringIO((tmp_path / "table.csv").read_text()))
+    assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
+
+
+def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path, record_of, caplog):
+    """As where outputs of an earlier layout, or a copy of them, stand beside those of today."""
+    for name, seed, error, day in (("new", 0, 0.2, 2), ("old", 0, 0.4, 1), ("other", 1, 0.3, 1)):
+        write_record(tmp_path / name, record_of(seed=seed, error=error, finished=f"2026-01-0{day}T00:00:00+00:00"))
+    with caplog.at_level(logging.WARNING):
+        collect(tmp_path, figures=False)
+    rows = pd.read_csv(tmp_path / "records.csv")
+    assert list(zip(rows["folder"], rows["relative_error"], strict=True)) == [("new", 0.2), ("other", 0.3)]
+    assert "old repeats a run, and 0 others do" in caplog.text
+
+
+def test_one_configuration_under_two_names_is_two_runs(tmp_path, record_of, caplog):
+    for name in ("first", "second"):
+        write_record(tmp_path / name, record_of(experiment=name))
+    collect(tmp_path, figures=False)
+    assert len(pd.read_csv(tmp_path / "records.csv")) == 2
+    assert caplog.text == ""
+
+
+def test_rows_tell_where_their_run_stands(tmp_path, run_of):
+    outcome = run_of("name=sought", "seed=7")
+    experiment = experiment_folder(outcome.folder)
+    collect(experiment, figures=False)
+    (folder,) = pd.read_csv(experiment / "records.csv")["folder"]
+    assert experiment / folder == outcome.folder
+    assert outcome.folder == run_folder(experiment, outcome.record["config"])
+
+
+def test_a_table_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_stays(tmp_path, full_disk):
+    write_whole(path := tmp_path / "table.md", "earlier")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        write_whole(path, "later")
+    assert caught.value.filename == str(path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.md", "earlier")]

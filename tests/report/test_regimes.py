@@ -1,0 +1,480 @@
+"""The map of a sweep, from invented records whose winners are known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from nnmf_runner.report import panels, regimes, regimes_table
+from nnmf_runner.report.collect import collect
+from nnmf_runner.report.figures.regimes_map import UNDECIDED, draw_maps, regime_map
+from nnmf_runner.report.looks import looks_of
+from nnmf_runner.store.record import write_record
+
+ERRORS = {"hier": 0.5, "deep": 0.4, "neural": 0.3}
+
+
+@pytest.fixture
+def run(record_of):
+    """A record of a method at options of the data, whose values differ by the seed but for their mean alone."""
+
+    def make(method, seed, *, error=None, accuracy=0.5, cosine=None, tree=None, label_fraction=0.4, **options):
+        wobble = 0.001 * np.sin(7.0 * seed + ord(method[0]))
+        error = (ERRORS[method] if error is None else error) + wobble
+        record = record_of(method, seed=seed, error=error, layers=options.pop("layers", (9, 4)))
+        record["metrics"]["accuracy_unknown"] = None if accuracy is None else accuracy + wobble
+        record["layers"][0]["topic_cosine"] = cosine
+        record["tree_agreement"] = tree
+        record["config"]["label_fraction"] = label_fraction
+        for name, value in options.items():
+            record["config"]["method" if name == "solver" else "dataset"][name] = value
+        return record
+
+    return make
+
+
+def noted(records):
+    into = []
+    assert list(panels.observed(((None, record) for record in records), into)) == [(None, r) for r in records]
+    return into
+
+
+def mapped(records):
+    return regimes.compare(noted(records))
+
+
+def grid(run, methods=tuple(ERRORS), seeds=range(6), **axes):
+    return [
+        run(method, seed, **dict(zip(axes, place, strict=True)))
+        for method in methods
+        for seed in seeds
+        for place in itertools.product(*axes.values())
+    ]
+
+
+def at(places, measure="excess", **where):
+    found = places[places["measure"] == measure]
+    for name, value in where.items():
+        found = found[found[name] == value]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+# --- tests over seeds ------------------------------------------------------------------------------------------------
+
+
+def test_holm_of_a_hand_worked_example():
+    # in order: 0.005 * 4, 0.01 * 3, 0.03 * 2, and 0.04 * 1, which may not fall below 0.06
+    np.testing.assert_allclose(regimes.holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(regimes.holm(np.array([0.5, np.nan, 0.9])), [1.0, np.nan, 1.0])
+    assert regimes.holm(np.array([])).shape == (0,)
+
+
+def stepped_down(p, level):
+    """Holm's procedure as it is written: from the smallest on, reject until one is above level / (those left)."""
+    rejected = np.zeros(len(p), bool)
+    for i, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] > level / (len(p) - i):
+            break
+        rejected[index] = True
+    return rejected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_rejects_what_the_step_down_procedure_does(seed):
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0, 1, rng.integers(1, 30)) ** 4
+    for level in (0.01, 0.05, 0.2):
+        np.testing.assert_array_equal(regimes.holm(p) <= level, stepped_down(p, level))
+
+
+def test_comparisons_are_paired_t_tests(run):
+    records = grid(run, noise=[0.1, 0.2])
+    found = mapped(records)
+    for row in found[(found["measure"] == "excess")].itertuples():
+        values = {
+            m: [r["metrics"]["relative_error"] for r in records if at_place(r, m, row.at)]
+            for m in (row.better, row.worse)
+        }
+        better, worse = values[row.better], values[row.worse]
+        assert row.p == pytest.approx(stats.ttest_rel(better, worse).pvalue, rel=1e-9)
+        assert row.difference == pytest.approx(np.mean(worse) - np.mean(better))
+        assert row.better_mean == pytest.approx(np.mean(better) - 0.2)  # the floor of the second layer
+        assert row.standard_error == pytest.approx(stats.sem(np.subtract(better, worse)))
+        assert row.n == 6
+    np.testing.assert_allclose(found["p_holm"], regimes.holm(found["p"].to_numpy()))
+
+
+def at_place(record, method, noise):
+    config = record["config"]
+    return config["method"]["name"] == method and config["dataset"]["noise"] == noise
+
+
+@pytest.mark.parametrize(
+    ("shift", "n", "p", "decided"),
+    [(0.0, 8, 1.0, False), (0.25, 8, 2**-7, True), (0.25, 2, 0.5, False), (0.0001, 8, 2**-7, False)],
+)
+def test_differences_that_are_the_same_for_every_seed(shift, n, p, decided):
+    """None at all, one that all of eight or of two seeds have, and one that is nothing at the digits shown."""
+    runs = [
+        panels.Observation("e", method, seed, "", (f"dataset.noise={noise}", f"method.name={method}"), (9,), (), values)
+        for method, cosine in (("hier", 0.5), ("neural", 0.5 + shift))
+        for values in [(None, None, cosine, None)]
+        for seed in range(n)
+        for noise in (0, 1)
+    ]
+    found = regimes.compare(runs)
+    assert (found["p"] == p).all()
+    assert (found["decided"] == decided).all()
+    if shift > 0:
+        apart = [0.5 + shift] * n, [0.5] * n
+        assert stats.wilcoxon(*apart, method="exact").pvalue == pytest.approx(p)
+
+
+def test_one_seed_decides_nothing_and_warns_of_nothing(run):
+    found = mapped(grid(run, seeds=[3], noise=[0.1, 0.2]))
+    assert found["p"].isna().all()
+    assert not found["decided"].any()
+
+
+# --- axes and panels -------------------------------------------------------------------------------------------------
+
+
+def axes_of(records):
+    return [panel.axes for panel in panels.panels(noted(records))]
+
+
+def test_planes_through_one_setting_are_panels_and_what_meets_in_one_line_is_not(run):
+    base = {"noise": 1, "overlap": 0, "imbalance": 0, "label_fraction": 0.4}
+    first = [
+        run(m, s, **base | {"noise": a, "overlap": b})
+        for m in ERRORS
+        for s in (0, 1)
+        for a in (1, 2, 3)
+        for b in (0, 1)
+    ]
+    second = [
+        run(m, s, **base | {"imbalance": a, "label_fraction": b})
+        for m in ERRORS
+        for s in (0, 1)
+        for a in (0, 4)
+        for b in (0.1, 0.4)
+    ]
+    assert axes_of(first + second) == [("dataset.noise", "dataset.overlap"), ("dataset.imbalance", "label_fraction")]
+    found = mapped(first + second)
+    counts = found[found["measure"] == "excess"].groupby(["axis"])[["at", "other_at"]].nunique()
+    assert counts.loc["dataset.noise"].tolist() == [3, 2]
+    assert counts.loc["dataset.imbalance"].tolist() == [2, 2]
+
+
+def test_an_option_varied_alone_is_a_panel_of_one_axis(run):
+    assert axes_of(grid(run, noise=[1, 2, 3])) == [("dataset.noise",)]
+    places = regimes.verdicts(mapped(grid(run, noise=[1, 2, 3])))
+    assert places["other_axis"].isna().all()
+    assert places["at"].nunique() == 3
+
+
+def test_a_place_of_a_full_grid_is_the_mean_over_all_other_settings(run):
+    records = grid(run, methods=("hier", "neural"), noise=[1, 2], overlap=[0, 1], imbalance=[0, 4])
+    for record in records:
+        options = record["config"]["dataset"]
+        shift = 0.1 * options["imbalance"] / 4 + 0.01 * options["noise"]
+        record["metrics"]["relative_error"] += shift * (record["config"]["method"]["name"] == "hier")
+    found = mapped(records)
+    assert found.groupby(["axis", "other_axis"]).ngroups == 3
+    place = at(found, axis="dataset.noise", at=2, other_axis="dataset.overlap", other_at=0)
+    chosen = [r for r in records if r["config"]["dataset"]["noise"] == 2 and r["config"]["dataset"]["overlap"] == 0]
+    by_method = {
+        m: np.mean([r["metrics"]["relative_error"] for r in chosen if r["config"]["method"]["name"] == m])
+        for m in ("hier", "neural")
+    }
+    assert place["difference"] == pytest.approx(by_method["hier"] - by_method["neural"])
+    assert place["n"] == 6  # seeds, not runs
+
+
+def test_settings_at_which_only_a_part_of_a_plane_was_run_do_not_enter_it(run):
+    whole = grid(run, noise=[1, 2, 3], overlap=[0, 1], imbalance=[0])
+    part = grid(run, noise=[1, 2], overlap=[0, 1], imbalance=[4], error=[0.9])
+    found = mapped(whole + part)
+    plane = found[(found["axis"] == "dataset.noise") & (found["other_axis"] == "dataset.overlap")]
+    # the errors of the three methods there, less the floor of 0.2; that of the part is 0.9
+    assert plane.loc[plane["measure"] == "excess", "worse_mean"].max() == pytest.approx(0.3, abs=0.002)
+
+
+def test_a_hole_in_a_plane_leaves_the_rest_of_it(run):
+    records = [
+        record
+        for record in grid(run, noise=[1, 2, 3], overlap=[0, 1, 2])
+        if (record["config"]["dataset"]["noise"], record["config"]["dataset"]["overlap"]) != (2, 2)
+    ]
+    places = regimes.verdicts(mapped(records))
+    assert (places["measure"] == "excess").sum() == 8
+
+
+def test_ranks_beside_the_planted_ones_are_axes_of_depth_and_surplus(run):
+    layers = [tuple(rank + more for rank in (9, 4, 2)[:depth]) for depth in (1, 2) for more in (-1, 0, 1)]
+    records = grid(run, noise=[1, 2], layers=layers)
+    for record in records:
+        record["dataset"] = {"classes": [9, 4, 2]}
+    axes = axes_of(records)
+    assert ("layers", "ranks beyond the planted") in axes
+    assert ("dataset.noise", "layers") in axes
+    for record in records:
+        record["dataset"] = {"classes": [9, 5]}  # no surplus that all layers have
+    assert axes_of(records) == [("dataset.noise", "layers")]
+
+
+def test_options_that_vary_together_are_one_axis(run):
+    records = [record for n in (1, 2) for record in grid(run, noise=[n], samples=[10 * n])]
+    assert axes_of(records) == [("dataset.noise",)]
+
+
+def test_an_option_of_one_method_is_told_in_its_name(run):
+    records = grid(run, noise=[1, 2])
+    records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
+    methods = regimes.methods_of(mapped(records))
+    assert methods == ["hier, solver=hals", "hier, solver=mu", "deep", "neural"]
+
+
+@pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])
+def test_there_is_no_map_where_no_option_of_the_data_was_varied_for_several_methods(run, sweep):
+    records = {
+        "options of no data": grid(run, label_fraction=[0.1, 0.4], layers=[(9,), (9, 4)]),
+        "one method": grid(run, methods=["neural"], noise=[1, 2]),
+        "one setting": grid(run, noise=[1]),
+    }[sweep]
+    assert mapped(records).empty
+
+
+def test_an_option_that_not_every_run_has_is_an_axis_among_those_that_do(run):
+    """As the weight of labels, which runs without labels do not have."""
+    records = grid(run, noise=[1, 2], label_fraction=[0.0])
+    for weight in (1.0, 2.0):
+        labelled = grid(run, noise=[1, 2], label_fraction=[0.4])
+        for record in labelled:
+            record["config"]["supervision"] = {"weight": weight}
+        records += labelled
+    found = mapped(records)
+    assert set(zip(found["axis"], found["other_axis"], strict=True)) == {("dataset.noise", "supervision.weight")}
+    assert set(found["other_at"]) == {1.0, 2.0}
+
+
+def test_experiments_have_maps_of_their_own(run):
+    records = grid(run, noise=[1, 2])
+    others = grid(run, noise=[3, 4])
+    for record in others:
+        record["experiment"] = "other"
+    found = mapped(records + others)
+    assert found.groupby("experiment")["at"].unique().map(sorted).to_dict() == {"trial": [1, 2], "other": [3, 4]}
+    alone = mapped(records)
+    np.testing.assert_array_equal(found.loc[found["experiment"] == "trial", "p_holm"], alone["p_holm"])
+
+
+def test_runs_without_numbers_and_repeated_runs_do_not_count_twice(run):
+    records = grid(run, noise=[1, 2])
+    failed = run("neural", 9, noise=1) | {"status": "failed", "metrics": {}, "layers": []}
+    early = run("neural", 0, noise=1, error=0.9) | {"finished": "2026-01-01"}
+    for record in records:
+        record["finished"] = "2026-01-02"
+    pd.testing.assert_frame_equal(mapped([*records, failed, early]), mapped(records))
+
+
+def test_measures_are_those_of_the_record_and_missing_ones_leave_their_places_out(run):
+    records = grid(run, noise=[1, 2], cosine=[0.7], tree=[0.25])
+    for record in records:
+        record["layers"][1]["topic_cosine"] = 0.9
+        if record["config"]["dataset"]["noise"] == 1:
+            record["metrics"]["accuracy_unknown"] = None
+    found = mapped(records)
+    means = found.groupby("measure")["better_mean"]
+    np.testing.assert_allclose(means.get_group("topic_cosine"), 0.8)  # over the layers
+    np.testing.assert_allclose(means.get_group("tree_agreement"), 0.25)
+    assert set(found.loc[found["measure"] == "accuracy_unknown", "at"]) == {2}
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def test_the_winner_leads_by_its_difference_to_the_next_and_a_tie_is_shared(run):
+    records = [run(m, s, noise=1) for m in ERRORS for s in range(6)]
+    records += [run(m, s, noise=2, error={"hier": 0.5}.get(m, 0.4)) for m in ERRORS for s in range(6)]
+    records += [run(m, s, noise=3, error=0.4) for m in ERRORS for s in range(6)]
+    places = regimes.verdicts(mapped(records))
+    alone, shared, none = (at(places, at=noise) for noise in (1, 2, 3))
+    assert alone["winners"] == ("neural",)
+    assert alone["lead"] == pytest.approx(0.1, abs=1e-3)
+    assert set(shared["winners"]) == {"deep", "neural"}
+    assert shared["lead"] == pytest.approx(0.1, abs=2e-3)
+    assert set(none["winners"]) == set(ERRORS)
+    assert np.isnan(none["lead"])
+
+
+def test_more_is_better_but_for_the_error(run):
+    records = [run(m, s, noise=n, accuracy=ERRORS[m]) for m in ERRORS for s in range(6) for n in (1, 2)]
+    places = regimes.verdicts(mapped(records))
+    assert at(places, "excess", at=1)["winners"] == ("neural",)
+    assert at(places, "accuracy_unknown", at=1)["winners"] == ("hier",)
+
+
+def test_differences_within_chance_are_undecided(run):
+    rng = np.random.default_rng(0)
+    records = [run(m, s, noise=n, error=0.4 + 0.05 * rng.random()) for m in ERRORS for s in range(6) for n in (1, 2)]
+    found = mapped(records)
+    assert not found["decided"].any()
+    assert regimes.verdicts(found)["lead"].isna().all()
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def records(run):
+    """Neural wins at little noise, deep and neural share where there is more, and nothing is decided at most."""
+    errors = {
+        1: ERRORS,
+        2: {"hier": 0.5, "deep": 0.4, "neural": 0.4},
+        3: dict.fromkeys(ERRORS, 0.4),
+    }
+    return [
+        run(m, s, noise=n, overlap=o, error=errors[n][m], accuracy=None)
+        for m in ERRORS
+        for s in range(6)
+        for n in errors
+        for o in (0.0, 0.5)
+    ]
+
+
+def test_markdown_shows_winners_and_leads_and_says_what_is_undecided(records):
+    text = regimes_table.to_markdown(mapped(records))
+    grid = text[text.index("### Relative error above the floor: noise (across) and overlap (down)") :]
+    rows = [line.strip("| ").split(" | ") for line in grid.splitlines() if line.startswith("|")]
+    assert rows[0] == ["overlap", "1", "2", "3"]
+    assert [row[0] for row in rows[2:]] == ["0", "0.5"]
+    for row in rows[2:]:
+        assert re.fullmatch(r"neural \+(9\.9|10\.\d)", row[1])
+        assert re.fullmatch(r"(neural / deep|deep / neural) \+(9\.\d|10\.\d)", row[2])
+        assert row[3] == "undecided"
+    assert "6 seeds, 18 comparisons" in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_the_summary_counts_wins_of_every_two_methods(records):
+    text = regimes_table.to_markdown(mapped(records))
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| Relative")]
+    counts = {row[1]: list(map(int, row[2:6])) for row in rows}
+    assert counts == {"neural vs deep": [6, 2, 0, 4], "neural vs hier": [6, 4, 0, 2], "deep vs hier": [6, 4, 0, 2]}
+    differences = {row[1]: list(map(float, row[6:])) for row in rows}
+    for mean, lowest, highest in differences.values():
+        assert lowest <= mean <= highest
+    assert differences["neural vs hier"] == pytest.approx([10, 0, 20], abs=0.2)
+
+
+def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_are_hatched(records):
+    drawn = regime_map(mapped(records))
+    [ax] = drawn.axes  # one panel, and one measure that has numbers
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("noise", "overlap")
+    hatched = [patch for patch in ax.patches if patch.get_hatch()]
+    bands = [patch for patch in ax.patches if not patch.get_hatch()]
+    assert len(hatched) == 2
+    assert {patch.get_hatch() for patch in hatched} == {UNDECIDED["hatch"]}
+    assert len(bands) == 2 * (1 + 2)
+    texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
+    assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["hier", "deep", "neural", "undecided at 0.05"]
+
+
+def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
+    errors = {"hier": 0.5, "reconstruction": 0.3, "multilevel": 0.4}
+    records = []
+    for name, s, n in itertools.product(errors, range(12), (1, 2)):
+        record = run(
+            "hier" if name == "hier" else "neural", s, noise=n, error=errors[name] if n == 1 else 0.3, accuracy=None
+        )
+        record["config"]["cost"] = {"name": "reconstruction" if name == "hier" else name}
+        record["metrics"]["relative_error"] += 0.1 * (n == 2 and name == "hier")
+        records.append(record)
+    drawn = regime_map(mapped(records))
+    [ax], [legend] = drawn.axes, drawn.legends
+    assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"reconstruction", "reconstruction\nmultilevel"}
+    names = ["hier", "neural, reconstruction", "neural, multilevel"]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "undecided at 0.05"]
+    looks = looks_of(names)
+    bands = sorted(ax.patches, key=lambda patch: patch.get_x())
+    hatches = [looks[names[i]].hatch for i in (1, 1, 2)]
+    assert [patch.get_hatch() or "" for patch in bands] == hatches
+    assert len(set(hatches)) == 2
+
+
+def test_variants_of_two_methods_that_are_called_alike_are_told_in_full(run):
+    records = []
+    for method, cost, s, n in itertools.product(("deep", "neural"), ("reconstruction", "kl"), range(12), (1, 2)):
+        record = run(method, s, noise=n, error=0.3 if cost == "kl" else 0.5, accuracy=None)
+        record["config"]["cost"] = {"name": cost}
+        records.append(record)
+    [ax] = regime_map(mapped(records)).axes
+    assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"deep, kl\nneural, kl"}
+
+
+@pytest.mark.parametrize("measures", [1, 2])
+def test_names_and_caption_of_the_map_stay_within_it(records, measures):
+    for record in records:
+        record["metrics"]["accuracy_unknown"] = 0.5 if measures == 2 else None
+        record["config"]["cost"] = {"name": "reconstruction" if record["config"]["dataset"]["overlap"] else "energy"}
+    copies = [json.loads(json.dumps(record)) for record in records]
+    for record in copies:
+        record["config"]["cost"]["name"] = "a cost of a long name"
+        record["config"]["dataset"]["overlap"] = 0.5 - record["config"]["dataset"]["overlap"]
+    drawn = regime_map(mapped(records + copies))
+    drawn.savefig("/dev/null", format="png")
+    box, (width, height) = drawn.legends[0].get_window_extent(), drawn.bbox.size
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    for text in drawn.axes[0].texts:
+        assert text.get_window_extent().width <= drawn.axes[0].get_window_extent().width / 3
+
+
+def test_a_larger_lead_is_darker(run):
+    errors = {1: {"hier": 0.5, "neural": 0.3}, 2: {"hier": 0.5, "neural": 0.45}}
+    records = [
+        run(m, s, noise=n, error=errors[n][m], accuracy=None) for m in errors[1] for s in range(6) for n in errors
+    ]
+    [ax] = regime_map(mapped(records)).axes
+    left, right = sorted(ax.patches, key=lambda patch: patch.get_x())
+    assert sum(left.get_facecolor()[:3]) < sum(right.get_facecolor()[:3])
+
+
+def test_collecting_a_sweep_writes_the_map(tmp_path, records):
+    for i, record in enumerate(records):
+        write_record(tmp_path / f"run{i}", record)
+    text = collect(tmp_path, figures=False)
+    assert (tmp_path / "map.md").read_text() in text
+    assert (tmp_path / "table.md").read_text() in text
+    table = pd.read_csv(tmp_path / "map.csv")
+    assert len(table) == len(mapped(records)) == 18
+    assert list(table.columns[:6]) == regimes.PLACE
+
+
+def test_settings_of_the_data_are_rows_of_the_table_and_not_methods(tmp_path, records):
+    for i, record in enumerate(records):
+        write_record(tmp_path / f"run{i}", record)
+    header = next(line for line in collect(tmp_path, figures=False).splitlines() if line.startswith("| dataset"))
+    assert header == "| dataset | regime | layers | floor | hier | deep | neural |"
+    table = pd.read_csv(tmp_path / "table.csv")
+    errors = table[table["metric"] == "relative_error"]
+    assert set(errors["method"]) == set(ERRORS)
+    assert errors["dataset"].nunique() == 6
+    assert (errors["n"] == 6).all()
+
+
+def test_maps_are_written_as_png_and_pdf(records, tmp_path):
+    paths = list(draw_maps(mapped(records), tmp_path))
+    assert [path.name for path in paths] == ["trial_map.png", "trial_map.pdf"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert paths[1].read_bytes().startswith(b"%PDF")
+    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no scratch left

@@ -1,0 +1,63 @@
+"""What a run prints, and what it says of its machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from nnmf_runner.report.summary import layer_table
+from nnmf_runner.store import provenance
+
+
+def record(*errors, accuracy=None):
+    empty = {"accuracy": accuracy, "accuracy_unknown": None, "accuracy_fit": None}
+    layers = [{"layer": i, "rank": 9 - i, "relative_error": e, "floor": 0.1, **empty} for i, e in enumerate(errors)]
+    return {"layers": layers}
+
+
+def cells(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_one_row_a_layer_with_a_dash_for_what_is_not_measured():
+    header, first, second = cells(layer_table([record(0.25, 0.5)]))
+    assert header[:2] == ["layer", "rank"]
+    assert first == ["0", "9", "0.2500", "0.1000", "-", "-", "-"]
+    assert second[:3] == ["1", "8", "0.5000"]
+
+
+def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
+    text = layer_table([record(0.2, accuracy=1.0), record(0.4, accuracy=0.5), {"layers": []}])
+    assert cells(text)[1] == ["0", "9", "0.3000", "0.1000", "0.7500", "-", "-"]
+    assert "mean of 2 trials" in text
+
+
+def test_a_failed_run_has_no_layers():
+    assert layer_table([{"layers": []}]) == "no layers to show"
+
+
+def test_facts_of_the_machine_are_complete():
+    facts = provenance.provenance()
+    assert {"versions", "commit", "blas_threads", "peak_memory_mb", "host", "finished"} <= facts.keys()
+    assert {"python", "numpy", "scipy", "nnmf-runner"} <= facts["versions"].keys()
+    assert 10 < facts["peak_memory_mb"] < 100_000
+    assert facts["blas_threads"] >= 1
+
+
+def test_code_is_told_by_the_source_of_the_package_alone(monkeypatch, tmp_path):
+    assert provenance.same_code({"code": provenance.code()})
+    assert not provenance.same_code({"code": "0" * 16})
+    assert not provenance.same_code({})
+    package = Path(provenance.__file__).parents[1]
+    copy = shutil.copytree(package, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "__file__", str(copy / "results" / "provenance.py"))
+    assert provenance.code.__wrapped__() == provenance.code()
+    (copy / "core" / "nnls.py").write_text("# another")
+    assert provenance.code.__wrapped__() != provenance.code()
+
+
+def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():
+    shown = record(0.25)
+    shown["layers"][0] |= {"floor": None, "heldout_error": 0.3}
+    assert cells(layer_table([shown]))[1][:5] == ["0", "9", "0.2500", "-", "0.3000"]
+    assert "held out" not in layer_table([record(0.25)])

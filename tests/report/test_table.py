@@ -1,0 +1,327 @@
+"""Tables against plain computations on invented records."""
+
+from __future__ import annotations
+
+import re
+import statistics
+
+import pandas as pd
+import pytest
+
+from nnmf_runner.report import table
+
+CELL = ["experiment", "dataset", "regime", "layers", "method"]
+COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
+
+
+def made(records):
+    rows = table.rows_of(records.items())
+    return rows, table.summarise(rows)
+
+
+def entry(summary, **where):
+    for name, value in where.items():
+        summary = summary[summary[name] == value]
+    assert len(summary) == 1
+    return summary.iloc[0]
+
+
+@pytest.fixture
+def three_methods(record_of, records_of):
+    """Two cells; hier with three trials of which one failed, and deep and neural with two."""
+    made = [
+        record_of(seed=0, error=0.31, reported={"relative_error": 0.374}),
+        record_of(seed=1, error=0.35, reported={"relative_error": 0.374}),
+        record_of(seed=2, status="diverged"),
+        *(record_of("deep", seed=s, error=0.29, status="max_iter") for s in range(2)),
+        *(record_of("neural", seed=s, error=0.29001 + 1e-7 * s) for s in range(2)),
+        record_of("neural", layers=(9,), seed=0, error=0.2),
+    ]
+    return records_of(*made)
+
+
+def test_columns_are_those_that_were_agreed(three_methods):
+    assert list(made(three_methods)[1].columns) == COLUMNS
+
+
+def test_means_deviations_and_counts_are_plain_ones(three_methods):
+    _, summary = made(three_methods)
+    hier = entry(summary, method="hier", metric="relative_error")
+    assert hier["mean"] == pytest.approx(statistics.mean([0.31, 0.35]))
+    assert hier["std"] == pytest.approx(statistics.stdev([0.31, 0.35]))
+    assert (hier["n"], hier["reported"], hier["layers"]) == (2, 0.374, "9-4")
+    assert hier["floor"] == pytest.approx(0.2)  # that of the last rank
+    seconds = entry(summary, method="hier", metric="seconds")
+    assert seconds["mean"] == pytest.approx(1.5)
+    assert pd.isna(seconds["floor"])
+    assert pd.isna(seconds["reported"])
+
+
+def test_one_trial_has_no_deviation(three_methods):
+    alone = entry(made(three_methods)[1], layers="9", metric="relative_error")
+    assert alone["n"] == 1
+    assert pd.isna(alone["std"])
+    assert alone["best"]
+
+
+def test_metrics_that_no_run_has_are_left_out(three_methods):
+    assert set(made(three_methods)[1]["metric"]) == {"relative_error", "accuracy", "accuracy_unknown", "seconds"}
+
+
+def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records_of, record_of):
+    errors = {"hier": 0.31, "deep": 0.29, "neural": 0.29001}
+    metrics = {"hier": 0.95, "deep": 0.9, "neural": 0.7}
+    records = []
+    for name, error in errors.items():
+        record = record_of(name, error=error)
+        record["metrics"]["accuracy"] = metrics[name]
+        records.append(record)
+    _, summary = made(records_of(*records))
+    best = {
+        m: set(summary[(summary["metric"] == m) & summary["best"]]["method"]) for m in ("relative_error", "accuracy")
+    }
+    assert best == {"relative_error": {"deep", "neural"}, "accuracy": {"hier"}}  # equal at the digits shown
+
+
+def test_runs_without_numbers_are_counted_in_a_footnote_and_never_averaged(record_of, records_of):
+    failures = ["failed", "diverged", "interrupted", "failed"]
+    records = records_of(record_of(seed=9), *(record_of(seed=i, status=s) for i, s in enumerate(failures)))
+    rows, summary = made(records)
+    assert (summary["n"] == 1).all()
+    assert len(rows) == 5
+    for text in (table.to_markdown(summary, rows), table.to_latex(summary, rows)):
+        note = next(line for line in text.splitlines() if "left out" in line)
+        assert all(part in note for part in ("2 failed", "1 diverged", "1 interrupted"))
+
+
+def test_metrics_of_a_diverged_run_are_not_averaged(record_of, records_of):
+    diverged = record_of(seed=1) | {"status": "diverged"}
+    diverged["metrics"] = {"relative_error": 1e9, "seconds": 1.0}
+    _, summary = made(records_of(record_of(seed=0, error=0.5), diverged))
+    assert entry(summary, metric="relative_error")["mean"] == 0.5
+
+
+def test_runs_at_the_limit_of_iterations_are_averaged_and_noted(three_methods):
+    rows, summary = made(three_methods)
+    assert entry(summary, method="deep", metric="relative_error")["n"] == 2
+    assert "limit of iterations: 2 of deep" in table.to_markdown(summary, rows)
+
+
+def test_runs_that_the_line_search_stopped_are_averaged_and_noted_by_method(record_of, records_of):
+    stopped = [record_of("neural", seed=s, error=0.4, stop="line_search") for s in range(2)]
+    limited = record_of("neural", seed=2, error=0.1, status="max_iter", stop="max_iter")
+    rows, summary = made(records_of(record_of("hier"), *stopped, limited, record_of("deep", stop="line_search")))
+    assert entry(summary, method="neural", metric="relative_error")["n"] == 3
+    note = "Runs that were stopped by the line search: 1 of deep; 2 of neural."
+    assert note in table.to_markdown(summary, rows)
+    assert f"% {note}" in table.to_latex(summary, rows)
+
+
+def test_nothing_is_noted_of_runs_that_converged(record_of, records_of):
+    assert table.footnotes(made(records_of(record_of(), record_of("deep")))[0]) == []
+
+
+def test_a_folder_of_failures_alone_gives_a_table_without_rows(record_of, records_of):
+    rows, summary = made(records_of(record_of(status="failed"), record_of(seed=1, status="failed")))
+    assert len(summary) == 0
+    assert list(summary.columns) == COLUMNS
+    assert "2 failed" in table.to_markdown(summary, rows)
+    assert "2 failed" in table.to_latex(summary, rows)
+
+
+def test_variants_of_one_method_are_told_apart(record_of, records_of):
+    options = {"method.solver": "mu"}
+    records = records_of(*(record_of(seed=s) for s in range(2)), *(record_of(seed=s, **options) for s in range(2)))
+    _, summary = made(records)
+    errors = summary[summary["metric"] == "relative_error"]
+    assert set(errors["method"]) == {"hier, solver=hals", "hier, solver=mu"}
+    assert (errors["n"] == 2).all()
+
+
+def test_seeds_alone_make_no_variants(record_of, records_of):
+    assert set(made(records_of(*(record_of(seed=s) for s in range(5))))[0]["method"]) == {"hier"}
+
+
+def test_experiments_regimes_and_depths_are_cells_of_their_own(record_of, records_of):
+    changes = [
+        {},
+        {"experiment": "other"},
+        {"regime": "supervised"},
+        {"layers": [{"layer": 0, "rank": 9, "floor": 0.1}]},
+    ]
+    records = [record_of(error=float(i), **change) for i, change in enumerate(changes)]
+    records[3]["config"]["layers"] = [9]
+    _, summary = made(records_of(*records))
+    errors = summary[summary["metric"] == "relative_error"]
+    assert len(errors) == 4
+    assert set(errors["layers"]) == {"9", "9-4"}
+
+
+def test_rows_stand_in_the_order_of_the_slides(record_of, records_of):
+    regimes, depths, methods = ["unsupervised", "semisupervised", "supervised"], [(9,), (9, 4), (9, 4, 2)], []
+    records = []
+    for regime in reversed(regimes):
+        for depth in reversed(depths):
+            records += [record_of(m, layers=depth, regime=regime) for m in ("neural", "deep", "hier")]
+    _, summary = made(records_of(*records))
+    errors = summary[summary["metric"] == "relative_error"]
+    expected = [
+        (regime, "-".join(map(str, depth)), method)
+        for regime in regimes
+        for depth in depths
+        for method in ("hier", "deep", "neural")
+    ]
+    methods = list(zip(errors["regime"], errors["layers"], errors["method"], strict=True))
+    assert methods == expected
+
+
+def shown_cell(text, layers):
+    """The first Markdown table's row for these layers, by its header."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    return dict(zip(lines[0], next(line for line in lines if line[1] == layers), strict=True))
+
+
+def test_methods_stand_in_their_order_even_if_the_first_row_lacks_some(three_methods):
+    rows, summary = made(three_methods)
+    assert list(shown_cell(table.to_markdown(summary, rows), "9-4"))[-3:] == ["hier", "deep", "neural"]
+
+
+def test_markdown_shows_mean_deviation_reported_floor_and_bold(three_methods):
+    rows, summary = made(three_methods)
+    text = table.to_markdown(summary, rows)
+    assert shown_cell(text, "9-4") == {
+        "regime": "semisupervised",
+        "layers": "9-4",
+        "floor": "0.2000",
+        "hier": "0.3300 ± 0.0283 (0.374)",
+        "deep": "**0.2900** ± 0.0000",
+        "neural": "**0.2900** ± 0.0000",
+    }
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({row.count("|") for row in block.splitlines()}) == 1  # as many cells in every row
+
+
+def unescaped(text, char):
+    return re.findall(rf"(?<!\\){re.escape(char)}", text)
+
+
+def test_latex_is_balanced_and_escaped(record_of, records_of):
+    records = records_of(
+        record_of(experiment="table1_method1"), record_of(experiment="table1_method1", **{"method.solver": "a_b"})
+    )
+    rows, summary = made(records)
+    text = table.to_latex(summary, rows)
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert len(unescaped(body, "{")) == len(unescaped(body, "}"))
+    assert not unescaped(body, "_")
+    assert not unescaped(body, "%")
+    tabulars = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", body, flags=re.DOTALL)
+    assert len(tabulars) == body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == 4
+    for columns, inside in tabulars:
+        assert [inside.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+        lines = [line for line in inside.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert {len(unescaped(line, "&")) + 1 for line in lines} == {len(columns)}
+        assert inside.count("$") % 2 == 0
+
+
+def test_table_of_one_run(record_of, records_of):
+    rows, summary = made(records_of(record_of()))
+    assert len(rows) == 1
+    assert "**0.5000**" in table.to_markdown(summary, rows)
+    assert r"\textbf{0.5000}" in table.to_latex(summary, rows)
+
+
+def with_layers(record, *values, reported=()):
+    """A record whose layers have these accuracies on the unknown, and the lowest of them as error."""
+    for row, value, error in zip(record["layers"], values, (0.1, 0.2), strict=False):
+        row |= {"accuracy_unknown": value, "relative_error": error + value}
+    for row, value in zip(record["layers"], reported, strict=False):
+        row |= {"reported_accuracy_unknown": value}
+    return record
+
+
+@pytest.fixture
+def two_layers(record_of, records_of):
+    """Two trials of hier and one of neural with two layers, one that failed, and one with a single layer."""
+    return records_of(
+        with_layers(record_of(seed=0), 0.5, 0.25, reported=(0.698, 0.668)),
+        with_layers(record_of(seed=1), 0.75, 0.5, reported=(0.698, 0.668)),
+        record_of(seed=2, status="failed"),
+        with_layers(record_of("neural"), 0.5, 0.5),
+        with_layers(record_of(layers=(9,)), 0.9),
+    )
+
+
+def test_every_layer_of_runs_with_several_is_summarised(two_layers):
+    layers = table.summarise(table.layer_rows(made(two_layers)[0]), table.LAYER_CELL)
+    assert list(layers.columns) == ["experiment", "dataset", "regime", "layers", "layer", "method", *table.VALUES]
+    assert set(layers["layers"]) == {"9-4"}
+    first = entry(layers, method="hier", layer=0, metric="accuracy_unknown")
+    assert (first["mean"], first["n"], first["reported"], first["best"]) == (0.625, 2, 0.698, True)
+    second = entry(layers, method="hier", layer=1, metric="accuracy_unknown")
+    assert (second["mean"], second["reported"], second["best"]) == (0.375, 0.668, False)
+    error = entry(layers, method="hier", layer=1, metric="relative_error")
+    assert (error["mean"], error["floor"]) == pytest.approx((0.575, 0.2))
+
+
+def test_layers_follow_in_tables_of_their_own(two_layers):
+    rows, summary = made(two_layers)
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
+    text = table.to_markdown(summary, rows, layers)
+    assert text.startswith(table.to_markdown(summary, rows).partition("Mean ±")[0])
+    block = text[text.index("### Accuracy on the unlabelled samples by layer (trial, toy)") :]
+    lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
+    assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
+    assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500"]
+    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "**0.500**"]
+    tex = table.to_latex(summary, rows, layers)
+    assert r"\begin{tabular}{lllrr}" in tex
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == text.count("### ")
+
+
+def test_the_errors_of_every_layer_stand_beside_its_floor_in_a_column_for_every_variant(record_of, records_of):
+    multilevel = {"cost.name": "multilevel", "cost.weights": []}
+    made_of = [("hier", {}), ("neural", {}), ("neural", multilevel)]
+    records = [with_layers(record_of(m, **cost), 0.1 * i, 0.2 * i) for i, (m, cost) in enumerate(made_of)]
+    rows, summary = made(records_of(*records))
+    text = table.to_markdown(summary, rows, table.summarise(table.layer_rows(rows), table.LAYER_CELL))
+    block = text[text.index("### Relative error by layer (trial, toy)") :]
+    header, _, *lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
+    assert header == ["regime", "layers", "layer", "floor", "hier", "neural, reconstruction", "neural, multilevel"]
+    assert [line[2:] for line in lines] == [
+        ["0", "0.1000", "**0.1000**", "0.2000", "0.3000"],
+        ["1", "0.2000", "**0.2000**", "0.4000", "0.6000"],
+    ]
+
+
+def test_the_footnote_tells_variants_apart(record_of, records_of):
+    multilevel = {"cost.name": "multilevel", "status": "max_iter"}
+    records = records_of(
+        record_of("neural", status="max_iter"), *(record_of("neural", seed=s, **multilevel) for s in (0, 1))
+    )
+    [note] = table.footnotes(table.rows_of(records.items()))
+    assert set(note.rstrip(".").partition(": ")[2].split("; ")) == {
+        "1 of neural, reconstruction",
+        "2 of neural, multilevel",
+    }
+
+
+def test_runs_of_one_layer_have_no_table_of_layers(record_of, records_of):
+    rows, _ = made(records_of(record_of(layers=(9,))))
+    assert len(table.summarise(table.layer_rows(rows), table.LAYER_CELL)) == 0
+
+
+def test_the_data_are_called_by_their_title_also_where_runs_failed(record_of, records_of):
+    named = {"dataset": {"title": "my.npz"}}
+    rows, summary = made(records_of(record_of(**named), record_of(seed=1, status="failed", **named)))
+    assert set(rows["dataset"]) == {"my.npz"}
+    assert "(trial, my.npz)" in table.to_markdown(summary, rows)
+
+
+def test_the_legend_says_which_data_the_published_values_are_of(record_of, records_of):
+    reported = {"reported": {"relative_error": 0.4}}
+    for on, legend in (({"reported_on": "newsgroups"}, "reports on newsgroups."), ({}, "publication reports.")):
+        rows, summary = made(records_of(record_of(**reported, **on)))
+        assert legend in table.to_markdown(summary, rows)

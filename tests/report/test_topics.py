@@ -1,0 +1,297 @@
+"""Topics for people: a planted tree of words is found, told as text and drawn; without names nothing is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nnmf_runner import cli
+from nnmf_runner.config import composition
+from nnmf_runner.datasets import DATASETS, Dataset
+from nnmf_runner.methods.neural import Neural
+from nnmf_runner.metrics.scoring import describe_topics
+from nnmf_runner.report.collect import collect
+from nnmf_runner.report.figures import all as figure
+from nnmf_runner.report.topics import told, tree_children, tree_rows, tree_text
+from nnmf_runner.running.run import Outcome, run_one
+from nnmf_runner.store.record import read_record
+
+TREE = {
+    "science": {
+        "space": ["orbit", "launch", "moon", "shuttle", "rocket"],
+        "medicine": ["doctor", "patient", "disease", "cancer", "dose"],
+    },
+    "play": {
+        "hockey": ["puck", "goalie", "rink", "skate", "coach"],
+        "chess": ["bishop", "knight", "castle", "gambit", "rook"],
+    },
+}
+GENERAL = {"science": ["research", "study", "data"], "play": ["game", "player", "win"]}
+NAMES = [word for words in GENERAL.values() for word in words]
+NAMES += [word for subtopics in TREE.values() for words in subtopics.values() for word in words]
+
+
+@dataclass
+class Corpus:
+    """Documents of one subtopic each: its words, those of its supertopic, and some of its sibling's."""
+
+    name: ClassVar[str] = "corpus"
+    with_names: bool = True
+    with_images: bool = False
+
+    def load(self, rng: np.random.Generator) -> Dataset:
+        columns = []
+        for supertopic, subtopics in TREE.items():
+            related = [word for words in subtopics.values() for word in words]
+            for words in subtopics.values():
+                mean = [
+                    4.0 * (name in words) + 2.0 * (name in GENERAL[supertopic]) + 0.3 * (name in related)
+                    for name in NAMES
+                ]
+                columns += list(rng.poisson(mean, (15, len(NAMES))))
+        X = np.array(columns, dtype=float).T
+        names, shape = NAMES if self.with_names else None, (2, 13) if self.with_images else None
+        return Dataset(self.name, X, feature_names=names, image_shape=shape)
+
+
+@pytest.fixture(scope="module")
+def corpus_run(tmp_path_factory):
+    """A run on the corpus by its options and overrides; hierarchical, whose first layer is fitted for itself."""
+    output = tmp_path_factory.mktemp("topics")
+    composition.register_schema()
+
+    def make(*overrides: str, **options: bool) -> Outcome:
+        with initialize_config_dir(composition.conf_dir(), version_base="1.3"):
+            config = composition.resolve(
+                compose("config", [f"output={output}", "method=hier", "layers=4-2", *overrides])
+            )
+        return run_one(dataclasses.replace(config, dataset=Corpus(**options)), config.seed)
+
+    return make
+
+
+@pytest.fixture
+def outcome(corpus_run):
+    return corpus_run()
+
+
+@pytest.fixture
+def known_corpus(monkeypatch):
+    monkeypatch.setitem(DATASETS, Corpus.name, Corpus)
+
+
+def planted(words):
+    """The subtopic that words are of."""
+    of = {word: name for subtopics in TREE.values() for name, own in subtopics.items() for word in own}
+    found = {of[word] for word in words if word in of}
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_the_planted_words_and_tree_are_in_the_record(outcome):
+    subtopics, supertopics = read_record(outcome.folder / "record.json")["topics"]
+    assert sorted(planted(topic["words"][:5]) for topic in subtopics) == ["chess", "hockey", "medicine", "space"]
+    assert all(topic["parent"] is None for topic in supertopics)
+    for j, topic in enumerate(supertopics):
+        own = [subtopics[i] for i, _ in tree_children(outcome.record["topics"], 1, j)]
+        assert {planted(child["words"][:5]) for child in own} in [set(children) for children in TREE.values()]
+        assert sum(topic["child_weights"]) == pytest.approx(1.0)
+        assert topic["child_weights"] == sorted(topic["child_weights"], reverse=True)
+    for topic in subtopics + supertopics:
+        assert topic["weights"] == sorted(topic["weights"], reverse=True)
+        assert sum(topic["weights"]) <= 1.0 + 1e-12
+
+
+def test_words_of_a_subtopic_set_it_apart_from_its_sibling(outcome):
+    for topic in outcome.record["topics"][0]:
+        own = TREE["science"] | TREE["play"]
+        assert set(topic["distinctive"][:5]) == set(own[planted(topic["words"][:5])])
+
+
+def test_quality_of_the_words_is_in_the_record_and_its_table(outcome):
+    layers, metrics = outcome.record["layers"], outcome.record["metrics"]
+    assert all(0.0 < row["npmi"] <= 1.0 and 0.0 < row["diversity"] <= 1.0 for row in layers)
+    assert (metrics["npmi"], metrics["diversity"]) == (layers[-1]["npmi"], layers[-1]["diversity"])
+    markdown = collect(outcome.folder, figures=False)
+    assert "Coherence (NPMI) of the top words" in markdown
+    assert f"{metrics['diversity']:.3f}" in markdown
+
+
+def test_the_scale_of_the_factors_changes_no_description(outcome, rng):
+    A0, A1 = rng.random((26, 4)), rng.random((4, 2))
+    fit = dataclasses.make_dataclass("Fit", ["A"])
+    scale, above = rng.uniform(0.1, 10.0, 4), rng.uniform(0.1, 10.0, 2)
+    config = dataclasses.make_dataclass("Config", ["method"])(Neural())
+    dataset = Corpus().load(rng)
+    before = describe_topics(config, dataset, fit([A0, A1]))
+    after = describe_topics(config, dataset, fit([A0 * scale, A1 / scale[:, None] * above]))
+    for ours, theirs in zip(chain(*before), chain(*after), strict=True):
+        for name in ("words", "distinctive", "children", "parent"):
+            assert ours[name] == theirs[name]
+        for name in ("weights", "child_weights"):
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12)
+
+
+def test_normalised_factors_are_described_alike(corpus_run, outcome):
+    assert tree_text(corpus_run("normalise=true").record["topics"]) == tree_text(outcome.record["topics"])
+
+
+@pytest.mark.parametrize("options", ["method=semi", "method=deep method.pooling=max", "method=unfolded layers=[4]"])
+def test_other_kinds_of_factors_are_described(corpus_run, options):
+    outcome = corpus_run(*options.split(), "max_iter=20")
+    record = read_record(outcome.folder / "record.json")
+    assert [len(layer) for layer in record["topics"]] == (ranks := record["config"]["layers"])
+    assert all(weight > 0 for layer in record["topics"] for topic in layer for weight in topic["weights"])
+    assert [sorted(rows) for rows in tree_rows(record["topics"])] == [list(range(rank)) for rank in ranks]
+    figure.topic_tree(record).savefig("/dev/null", format="png")
+
+
+@pytest.mark.slow
+def test_without_names_there_are_no_topics(corpus_run, known_corpus, capsys):
+    outcome = corpus_run("max_iter=5", with_names=False)
+    record = read_record(outcome.folder / "record.json")
+    assert record["topics"] is None
+    assert record["metrics"]["npmi"] is record["metrics"]["diversity"] is None
+    assert "NPMI" not in collect(outcome.folder)
+    assert not (outcome.folder / "topics.md").exists()
+    assert not any("topics" in path.name or "images" in path.name for path in (outcome.folder / "figures").iterdir())
+    cli._report({0: outcome})
+    assert "NPMI" not in capsys.readouterr().out
+
+
+def test_the_text_holds_the_planted_tree(outcome):
+    lines = tree_text(outcome.record["topics"]).splitlines()
+    assert len(lines) == 6
+    groups = []
+    for line in lines:
+        if line.startswith("    "):
+            groups[-1].add(planted(line.split()[2:7]))
+            assert 0 < int(line.split()[1].removesuffix("%")) <= 100
+        else:
+            groups.append(set())
+    assert sorted(map(sorted, groups)) == sorted(sorted(children) for children in TREE.values())
+
+
+def topic(words="", parent=None, children=(), weights=(), apart=""):
+    parts = {"words": words.split(), "weights": [], "distinctive": apart.split(), "parent": parent}
+    return parts | {"children": list(children), "child_weights": list(weights)}
+
+
+def test_text_of_a_tree_worked_by_hand():
+    layers = [
+        [topic("a b", parent=1), topic("c", parent=0, apart="c d"), topic(parent=None)],
+        [topic("c", children=[1, 0], weights=[0.75, 0.25]), topic("a", children=[0, 1], weights=[0.95, 0.05])],
+    ]
+    assert tree_text(layers).splitlines() == [
+        "1.0  c  also 0.0 25%",
+        "    0.1 75%  c + d",
+        "1.1  a",
+        "    0.0 95%  a b",
+        "0.2  (no words)",
+    ]
+    assert tree_rows(layers) == [{1: 0.0, 0: 1.0, 2: 2.0}, {0: 0.0, 1: 1.0}]
+
+
+def test_topics_stand_in_the_middle_of_those_below_and_those_without_have_rows_of_their_own():
+    layers = [
+        [topic(parent=0), topic(parent=0), topic(parent=2)],
+        [topic(parent=0, children=[0, 1], weights=[0.6, 0.4]), topic(parent=0), topic(children=[2], weights=[1.0])],
+        [topic(children=[0, 1], weights=[0.9, 0.004])],
+    ]
+    assert tree_rows(layers) == [{0: 0.0, 1: 1.0, 2: 3.0}, {0: 0.5, 1: 2.0, 2: 3.0}, {0: 1.25}]
+    assert tree_text(layers).splitlines()[4] == "    1.1 <1%  (no words)"
+
+
+def test_names_of_several_words_are_set_apart_by_commas():
+    assert told(["new york", "city"]) == ["new york,", "city"]
+    assert told(["york", "city"]) == ["york", "city"]
+    assert told([]) == []
+
+
+def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
+    assert cli._report({0: outcome}) == cli.OK
+    out = capsys.readouterr().out
+    assert tree_text(outcome.record["topics"]) in out
+    assert out.index("NPMI") < out.index(tree_text(outcome.record["topics"])) < out.index(str(outcome.folder))
+    cli._report({0: outcome, 1: outcome})
+    assert tree_text(outcome.record["topics"]) not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_collecting_writes_the_tree_and_its_figures(corpus_run, known_corpus):
+    outcome = corpus_run(with_images=True)
+    collect(outcome.folder)
+    assert tree_text(outcome.record["topics"]) in (outcome.folder / "topics.md").read_text()
+    names = {path.name for path in (outcome.folder / "figures").iterdir()}
+    assert {"runs_hier_topics.png", "runs_hier_topics.pdf", "runs_hier_images.png"} <= names
+
+
+@pytest.mark.parametrize("damage", ["lost", [1], [[{"words": []}]]])
+def test_damaged_topics_are_refused_and_older_records_without_them_read(outcome, tmp_path, damage):
+    path, record = tmp_path / "record.json", dict(outcome.record)
+    path.write_text(json.dumps(record | {"topics": damage}))
+    with pytest.raises(ValueError, match="damaged: topics"):
+        read_record(path)
+    del record["topics"]
+    path.write_text(json.dumps(record))
+    assert read_record(path) == record
+
+
+def invented(rng, ranks, words):
+    """A record of random topics with these words."""
+    A = [rng.random(shape) ** 8 for shape in zip([len(words), *ranks[:-1]], ranks, strict=True)]
+    fit = dataclasses.make_dataclass("Fit", ["A"])(A)
+    config = dataclasses.make_dataclass("Config", ["method"])(Neural())
+    topics = describe_topics(config, Dataset("invented", None, feature_names=words), fit)
+    about = {"dataset": {"name": "invented"}, "method": {"name": "sparse_coding"}, "layers": list(ranks), "seed": 0}
+    return {"config": about, "regime": "semisupervised", "topics": topics}
+
+
+@pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
+def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks):
+    words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
+    with mpl.rc_context(figure.STYLE):
+        drawn = figure.topic_tree(invented(rng, ranks, words))
+    assert isinstance(drawn, Figure)
+    FigureCanvasAgg(drawn).draw()
+    texts = [text.get_window_extent() for text in drawn.axes[0].texts]
+    for i, one in enumerate(texts):
+        assert drawn.bbox.x0 <= one.x0 < one.x1 <= drawn.bbox.x1
+        # lines of one box may touch by the space that a font leaves above and below its letters
+        assert not any(one.shrunk(1.0, 0.9).overlaps(other.shrunk(1.0, 0.9)) for other in texts[:i])
+    boxes = [patch.get_window_extent() for patch in drawn.axes[0].patches if hasattr(patch, "get_boxstyle")]
+    assert len(boxes) == sum(ranks)
+    # all but the title, the heading of every layer and the legend
+    inside = texts[1 + len(ranks) : len(texts) - (len(ranks) > 1)]
+    for text in inside:
+        around = [box for box in boxes if box.x0 <= text.x0 and text.x1 <= box.x1 and box.y0 <= text.y0]
+        assert any(text.y1 <= box.y1 for box in around)
+    assert len(inside) >= 2 * sum(ranks)
+
+
+def test_links_are_as_wide_as_their_share(rng):
+    record = invented(rng, (5, 2), NAMES)
+    patches = [p for p in figure.topic_tree(record).axes[0].patches if not hasattr(p, "get_boxstyle")]
+    shares = [w for topic in record["topics"][1] for w in topic["child_weights"] if w >= figure.FAINT]
+    np.testing.assert_allclose([p.get_linewidth() for p in patches], figure.WIDEST * np.array(shares))
+
+
+def test_topics_of_images_are_the_columns_of_the_product(corpus_run, known_corpus):
+    outcome = corpus_run(with_images=True)
+    view = figure.load_view(outcome.folder, outcome.record)
+    A = [np.load(outcome.folder / "factors.npz")[f"A{i}"] for i in range(2)]
+    np.testing.assert_allclose(view.topics[1], A[0] @ A[1])
+    parts = figure.images(view).subfigs
+    shown = [[ax.images[0].get_array() for ax in part.axes if ax.images] for part in parts]
+    assert [len(pictures) for pictures in shown] == [4, 2]
+    np.testing.assert_array_equal(shown[1][1], view.topics[1][:, 1].reshape(2, 13))

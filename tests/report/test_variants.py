@@ -1,0 +1,179 @@
+"""What variants of methods are called: no more than tells them apart, the same in tables and maps."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from nnmf_runner.methods import METHODS
+from nnmf_runner.report import panels, table
+from nnmf_runner.report.variants import file_part, method_of, method_order, options_of, variants
+
+MULTILEVEL = {"cost.name": "multilevel", "cost.weights": []}
+ENERGY = {"cost.name": "energy", "cost.weights": []}
+
+
+def called(*configs, cells=None, experiments=None):
+    """The names of runs with these configurations, in one cell of one experiment where nothing else is said."""
+    many = len(configs)
+    methods = [config["method"]["name"] for config in configs]
+    names = experiments or ["trial"] * many, methods, [options_of(config) for config in configs], cells or [0] * many
+    return variants(*names)
+
+
+def config(method="neural", cost="reconstruction", **groups):
+    """A configuration of these groups; costs other than the first have weights."""
+    weights = groups.pop("weights", [])
+    costs = {"name": cost} | ({} if cost == "reconstruction" else {"weights": weights})
+    return {"method": {"name": method, "solver": "hals"}, "cost": costs, "tol": 1e-4} | groups
+
+
+@pytest.fixture
+def four(record_of):
+    """The records of two methods of one variant and of neural with two costs, at two seeds and two kinds of data."""
+    return [
+        record_of(method, seed=seed, **{"dataset.noise": noise}, **cost)
+        for method, cost in (("hier", {}), ("deep", {}), ("neural", {}), ("neural", MULTILEVEL))
+        for seed in (0, 1)
+        for noise in (1, 2)
+    ]
+
+
+FOUR = ["hier", "deep", "neural, reconstruction", "neural, multilevel"]
+
+
+def test_costs_of_a_method_are_told_by_their_names_in_the_table(four, records_of):
+    rows = table.rows_of(records_of(*four).items())
+    summary = table.summarise(rows)
+    header = next(line for line in table.to_markdown(summary, rows).splitlines() if line.startswith("|"))
+    assert header.strip("| ").split(" | ")[-4:] == FOUR
+    assert (summary["n"] == 2).all()
+
+
+def test_the_map_calls_them_the_same_and_compares_them_at_the_same_places(four):
+    noted: list[panels.Observation] = []
+    list(panels.observed(((None, record) for record in four), noted))
+    frame, axes = panels.varied(noted)
+    assert axes == ["dataset.noise"]
+    assert set(frame["method"]) == set(FOUR)
+    [panel] = panels.panels(noted)
+    assert {method for _, method in (name for name in panel.rows if isinstance(name, tuple))} == set(FOUR)
+    assert len(panel.rows) == 4  # two kinds of data and two seeds
+    assert panel.rows[[("excess", method) for method in FOUR]].notna().all(axis=None)
+
+
+def test_costs_that_every_method_was_run_with_are_no_axis_of_the_map(record_of):
+    noted: list[panels.Observation] = []
+    records = [
+        record_of(method, seed=seed, **{"dataset.noise": noise, "cost.name": cost})
+        for method, cost in itertools.product(("deep", "neural"), ("reconstruction", "kl"))
+        for seed in (0, 1)
+        for noise in (1, 2)
+    ]
+    list(panels.observed(((None, record) for record in records), noted))
+    assert [panel.axes for panel in panels.panels(noted)] == [("dataset.noise",)]
+    assert set(panels.varied(noted)[0]["method"]) == {
+        f"{m}, {c}" for m in ("deep", "neural") for c in ("reconstruction", "kl")
+    }
+
+
+def test_one_method_with_two_costs_has_a_map(record_of):
+    noted: list[panels.Observation] = []
+    records = [
+        record_of("neural", seed=s, **{"dataset.noise": n}, **cost)
+        for s in (0, 1)
+        for n in (1, 2)
+        for cost in ({}, ENERGY)
+    ]
+    list(panels.observed(((None, record) for record in records), noted))
+    assert len(panels.panels(noted)) == 1
+
+
+def test_a_lone_variant_goes_by_its_method_whatever_others_have():
+    assert called(config("hier"), config(cost="energy")) == ["hier", "neural"]
+
+
+def test_experiments_are_named_by_themselves():
+    given = [config(), config(cost="energy"), config()]
+    assert called(*given, experiments=["a", "a", "b"]) == ["neural, reconstruction", "neural, energy", "neural"]
+
+
+def test_a_cost_is_told_in_cells_where_it_is_the_only_one():
+    """As where a sweep of several costs has not got far: a column must not mix them."""
+    given = [config(layers=[9]), config(layers=[9, 4], cost="energy")]
+    assert called(*given, cells=[1, 2]) == ["neural, reconstruction", "neural, energy"]
+
+
+def test_what_comes_with_a_cost_is_not_told_unless_runs_of_that_cost_differ_in_it():
+    weighted = config(cost="energy", weights=[1.0, 0.5])
+    assert called(config(), weighted) == ["neural, reconstruction", "neural, energy"]
+    names = called(config(), weighted, config(cost="energy"), config(cost="multilevel"))
+    assert names == [
+        "neural, reconstruction",
+        "neural, energy, weights=[1.0, 0.5]",
+        "neural, energy",
+        "neural, multilevel",
+    ]
+    levels = [config(supervision={"levels": "last"}), config(cost="multilevel", supervision={"levels": "all"})]
+    assert called(*levels) == ["neural, reconstruction", "neural, multilevel"]
+
+
+def test_optimizer_and_start_are_told_like_a_cost():
+    given = [
+        config(optimizer={"name": optimizer}, init={"name": name})
+        for name, optimizer in itertools.product(("nndsvd", "random"), ("auto", "adam"))
+    ]
+    assert called(*given) == [
+        "neural, auto, nndsvd",
+        "neural, adam, nndsvd",
+        "neural, auto, random",
+        "neural, adam, random",
+    ]
+
+
+def test_other_options_are_told_by_the_shortest_name_that_is_theirs_alone():
+    assert called(config(), config(tol=1e-6)) == ["neural, tol=0.0001", "neural, tol=1e-06"]
+    both = [config(supervision={"weight": w}, regularisation={"weight": r}) for w, r in ((1, 2), (3, 4))]
+    assert called(*both) == [
+        "neural, supervision.weight=1, regularisation.weight=2",
+        "neural, supervision.weight=3, regularisation.weight=4",
+    ]
+
+
+def test_what_cells_tell_is_not_told_again():
+    given = [config(label_fraction=f, supervision={"weight": w}) for f, w in ((0.1, 0.0), (0.4, 0.5))]
+    assert called(*given, cells=["some", "more"]) == ["neural", "neural"]
+
+
+def test_runs_of_one_cell_share_a_name_if_and_only_if_they_share_their_options():
+    given = [
+        config(
+            method,
+            cost,
+            tol=tol,
+            init=init,
+            layers=[9, 4],
+            **({} if cost == "reconstruction" else {"weights": weights}),
+        )
+        for method in METHODS
+        for cost in ("reconstruction", "energy", "multilevel")
+        for tol in (1e-4, 1e-6)
+        for init in ({"name": "nndsvd", "fill": "zero"}, {"name": "nndsvd", "fill": "mean"}, {"name": "random"})
+        for weights in ([], [1, 2])
+    ]
+    names = called(*given)
+    by_options: dict = {}
+    for each, name in zip(given, names, strict=True):
+        by_options.setdefault(options_of(each), set()).add(name)
+        assert method_of(name) == each["method"]["name"]
+    assert all(len(found) == 1 for found in by_options.values())
+    assert len(set(names)) == len(by_options) < len(given)
+    assert len({file_part(name) for name in names}) == len(set(names))
+    assert all(file_part(name).replace(".", "").replace("-", "").isidentifier() for name in names)
+
+
+def test_methods_stand_in_their_order_and_their_costs_in_that_of_the_registry():
+    labels = ["hier", "deep", "neural, reconstruction", "neural, energy", "neural, kl", "semi", "sparse_coding"]
+    assert sorted(set(labels), key=method_order) == labels
+    assert min(["neural, unheard of", "neural, kl"], key=method_order) == "neural, kl"

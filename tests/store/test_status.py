@@ -1,0 +1,169 @@
+"""How far a sweep is, from the folders of its runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+
+import pytest
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.store import status as statuses
+from nnmf_runner.store.claims import claim_path
+from nnmf_runner.store.plan import Wanted, labels_of, plan_folder, read_plans, write_plan
+from nnmf_runner.store.provenance import code
+from nnmf_runner.store.record import RECORD, SCHEMA_VERSION, read_head, run_folder, write_record
+from nnmf_runner.store.status import Ledger, folder_status, status_of
+
+
+@pytest.fixture
+def add_run(tmp_path, record_of):
+    """Write a run of some seed into the experiment's folder, and tell its name."""
+
+    def add(seed, status="done", **changes):
+        record = record_of(seed=seed, status=status, **changes)
+        head = {name: record.pop(name) for name in ("schema", "status", "message")}
+        ordered = {**head, "code": changes.get("code", code()), "commit": "abc", **record}
+        folder = run_folder(tmp_path, record["config"])
+        write_record(folder, ordered)
+        return folder.name
+
+    return add
+
+
+def claim(tmp_path, name, pid):
+    path = claim_path(tmp_path / name[:2] / name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"host": platform.node(), "pid": pid, "key": ""}))
+
+
+def test_every_run_is_sorted_by_what_is_known_of_it(tmp_path, add_run):
+    names = {
+        "done": add_run(0),
+        "limit": add_run(1, "max_iter"),
+        "other": add_run(2, code="older"),
+        "failed": add_run(3, "failed", message="ZeroDivisionError: by zero"),
+        "diverged": add_run(4, "diverged"),
+        "slow": add_run(5, "timed_out", message="stopped after time_limit=2 seconds"),
+        "stopped": add_run(6, "interrupted"),
+    }
+    names |= {"running": "a" * 16, "killed": "b" * 16, "never": "c" * 16}
+    claim(tmp_path, names["running"], os.getpid())
+    claim(tmp_path, names["killed"], 2**22 + 1)  # beyond the largest pid
+    write_plan(tmp_path, [Wanted(name, label) for label, name in names.items()])
+    status = folder_status(tmp_path)
+    assert (status.done, status.other_code, status.running) == (3, 1, ["running"])
+    assert status.headline().startswith("3 done, 1 running, 3 failed, 3 missing: ")
+    assert "1 done by another version of the code" in status.headline()
+    folder = tmp_path / names["failed"][:2] / names["failed"]
+    assert status.lines() == [
+        f"failed: failed: ZeroDivisionError: by zero ({folder})",
+        f"failed: diverged: diverged ({tmp_path / names['diverged'][:2] / names['diverged']})",
+        f"failed: slow: stopped after time_limit=2 seconds ({tmp_path / names['slow'][:2] / names['slow']})",
+        "missing: stopped: interrupted",
+        "missing: killed: its process was killed",
+        "missing: never: not run",
+    ]
+    assert not status.complete
+
+
+def test_runs_that_no_plan_wants_count_too(tmp_path, add_run):
+    add_run(0)
+    assert folder_status(tmp_path).done == 1
+    assert folder_status(tmp_path).complete
+
+
+def test_a_damaged_record_is_a_missing_run(tmp_path, add_run):
+    name = add_run(0)
+    write_plan(tmp_path, [Wanted(name, "seed=0")])
+    path = tmp_path / name[:2] / name / RECORD
+    path.write_text(path.read_text()[:-20])
+    assert folder_status(tmp_path).lines() == ["missing: seed=0: not run"]
+
+
+def test_of_very_many_missing_runs_the_first_are_named(tmp_path):
+    write_plan(tmp_path, [Wanted(f"{i:016x}", f"seed={i}") for i in range(1000)])
+    lines = folder_status(tmp_path).lines()
+    assert lines[0] == "missing: seed=0: not run"
+    assert lines[-1] == f"missing: {1000 - statuses.SHOWN} more"
+    assert len(lines) == statuses.SHOWN + 1
+
+
+def test_a_second_look_opens_new_records_alone(tmp_path, add_run, monkeypatch):
+    add_run(0)
+    ledger, opened = Ledger(tmp_path), []
+    assert ledger.look() == ledger.heads.keys()
+    monkeypatch.setattr(statuses, "read_head", lambda path: opened.append(path.parent.name) or read_head(path))
+    assert ledger.look() == set()
+    second = add_run(1)
+    again = add_run(0, "failed", message="worse")
+    assert ledger.look() == {second, again}
+    assert sorted(opened) == sorted([second, again])
+    assert ledger.heads[again]["status"] == "failed"
+
+
+@pytest.mark.parametrize("message", [None, "short", "long " * 2000, 'a "config": {\n of its own'])
+def test_the_head_of_a_record_says_what_the_whole_says(tmp_path, add_run, message):
+    name = add_run(0, "failed", message=message)
+    head = read_head(tmp_path / name[:2] / name / RECORD)
+    assert head == {"status": "failed", "message": message, "code": code(), "commit": "abc"}
+
+
+def test_the_head_of_a_record_in_another_order_is_found(tmp_path, record_of):
+    write_record(tmp_path / "run", record_of(status="max_iter"))
+    assert read_head(tmp_path / "run" / RECORD)["status"] == "max_iter"
+    assert read_head(tmp_path / "absent" / RECORD) is None
+
+
+def test_a_record_of_a_newer_schema_is_refused(tmp_path, add_run):
+    name = add_run(0, schema=SCHEMA_VERSION + 1)
+    with pytest.raises(InputError, match=rf"{name}.*schema version {SCHEMA_VERSION + 1}.*knows {SCHEMA_VERSION}"):
+        folder_status(tmp_path)
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        folder_status(tmp_path / "absent")
+    with pytest.raises(InputError, match="holds no runs"):
+        folder_status(tmp_path)
+
+
+def test_plans_of_several_sweeps_add_up_and_a_damaged_one_is_passed_over(tmp_path):
+    one, two = Wanted("1" * 16, "seed=0"), Wanted("2" * 16, "seed=1")
+    path = write_plan(tmp_path, [one])
+    assert write_plan(tmp_path, [one]) == path
+    write_plan(tmp_path, [one, two])
+    (plan_folder(tmp_path) / "damaged.json").write_text("{")
+    assert read_plans(tmp_path) == [one, two] or read_plans(tmp_path) == [two, one]
+    assert len(list(plan_folder(tmp_path).iterdir())) == 3
+
+
+def test_labels_name_what_differs():
+    jobs = [["method=hier", "layers=[9]", "tol=0"], ["method=deep", "layers=[9]", "tol=0"]]
+    assert labels_of(jobs) == ["method=hier", "method=deep"]
+    assert labels_of([["method=hier", "tol=0"]]) == ["method=hier tol=0"]
+
+
+@pytest.mark.slow
+def test_the_status_of_20000_runs_takes_seconds(tmp_path, record_of):
+    record = record_of()
+    names = [f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}" for i in range(20_000)]
+    text = json.dumps({"schema": SCHEMA_VERSION, "status": "done", "message": None, "code": code(), **record}, indent=1)
+    for name in names:
+        folder = tmp_path / name[:2] / name
+        folder.mkdir(parents=True)
+        (folder / RECORD).write_text(text + "\n")
+    write_plan(tmp_path, [Wanted(name, name) for name in names])
+    started = time.perf_counter()
+    status = folder_status(tmp_path)
+    assert time.perf_counter() - started < 20.0  # two seconds on one quiet core
+    assert (status.done, status.complete) == (20_000, True)
+
+
+def test_status_of_the_wanted_alone(tmp_path, add_run):
+    name, ledger = add_run(0), Ledger(tmp_path)
+    add_run(1)
+    ledger.look()
+    assert status_of(ledger, [Wanted(name, "seed=0")]).done == 1

@@ -1,0 +1,152 @@
+"""The rooms of the house: who imports whom, what is loaded when, what a configuration can reach."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnmf_runner
+from nnmf_runner.config import composition, schema
+
+PACKAGE = Path(nnmf_runner.__file__).parent
+CONF = Path(composition.conf_dir())
+# From the mathematics up.
+ROOMS = ["core", "methods", "store", "datasets", "config", "task", "metrics", "running", "report", "estimators", "cli"]
+ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Full names of the modules that a file imports, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.name != "__init__.py"], ids=name_of)
+def test_a_room_imports_only_from_rooms_before_it(path):
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("nnmf_runner.")}
+    assert used <= ALLOWED[room_of(path)]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room_of(p) == "core"], ids=name_of)
+def test_the_core_needs_numpy_and_scipy_alone(path):
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert tops - set(sys.stdlib_module_names) <= {"numpy", "scipy", "nnmf_runner"}
+
+
+def test_hydra_is_known_to_the_runner_alone():
+    users = {room_of(p) for p in MODULES if {n.split(".")[0] for n in imports(p)} & {"hydra", "omegaconf"}}
+    assert users <= {"cli", "config", "running"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_runs_code_that_a_file_names(path):
+    tree = ast.parse(path.read_text())
+    called = {ast.unparse(node.func).split(".")[-1] for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not called & {"eval", "exec", "compile_command", "instantiate", "get_class", "get_method", "get_object"}
+    assert not {n.split(".")[0] for n in imports(path)} & {
+        "pickle",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "marshal",
+        "shelve",
+    }
+    assert "allow_pickle=True" not in path.read_text()
+
+
+def loaded(code, folder):
+    """Top-level modules that are loaded after some code."""
+    tail = "\nimport sys; print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code + tail], cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stdout.partition("LOADED")[2].split())
+
+
+def test_starting_the_command_line_loads_no_numbers(tmp_path):
+    assert not loaded("import nnmf_runner.cli", tmp_path) & {"numpy", "pandas", "matplotlib", "scipy", "hydra"}
+
+
+@pytest.mark.slow
+def test_a_run_loads_neither_pandas_nor_matplotlib(tmp_path):
+    code = "import sys; from nnmf_runner.cli import run; sys.argv = ['nnmf-run', 'max_iter=2']; assert run() == 0"
+    names = loaded(code, tmp_path)
+    assert "numpy" in names
+    assert not names & {"pandas", "matplotlib"}
+
+
+@pytest.mark.slow
+def test_estimators_do_not_load_hydra(tmp_path):
+    names = loaded("from nnmf_runner import NeuralNMF, HierarchicalNMF, DeepNMF, nnls", tmp_path)
+    assert not names & {"hydra", "omegaconf", "pandas", "matplotlib", "sklearn"}
+
+
+OPTIONS = [(group, path.stem) for group in schema.GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.fixture
+def part_of(configure):
+    """The part that an option of a group stands for; with one rank where it can have no more."""
+
+    def make(group, option):
+        one_rank = getattr(schema.GROUPS[group].get(option), "most_layers", None) == 1
+        return getattr(configure(f"{group}={option}", *(["layers=9"] if one_rank else [])), group)
+
+    return make
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="=".join)
+def test_every_option_composes_and_resolves(part_of, group, option):
+    part = part_of(group, option)
+    assert type(part) in schema.GROUPS[group].values()
+
+
+@pytest.mark.slow
+def test_parts_and_files_stand_for_each_other(part_of):
+    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert folders - {"experiment", "hydra"} == set(schema.GROUPS)
+    for group, registry in schema.GROUPS.items():
+        assert set(registry) <= {option for g, option in OPTIONS if g == group}
+        assert {part_of(g, o).name for g, o in OPTIONS if g == group} == set(registry)
+        assert all(part.name == name for name, part in registry.items())
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((CONF / "experiment").glob("*.yaml"))])
+def test_every_experiment_composes(configure, name):
+    config = configure(f"experiment={name}")
+    assert config.name in (name, "runs") or name.startswith(f"{config.name}_")
+
+
+def test_defaults_of_the_schema_and_the_estimators_agree(configure):
+    config, model = configure(), nnmf_runner.NeuralNMF()
+    assert (config.layers, config.tol, config.max_iter) == (model.layers, model.tol, model.max_iter)
+    assert (config.cost.name, config.optimizer.name, config.init.name) == (model.cost, model.optimizer, model.init)
+    assert (config.supervision.loss, config.supervision.weight) == (model.label_loss, model.label_weight)
+    assert (config.supervision.levels, config.supervision.learn_map) == (model.label_levels, model.learn_map)
+
+
+@pytest.mark.parametrize("name", nnmf_runner.__all__)
+def test_public_names_are_there_and_documented(name):
+    assert getattr(nnmf_runner, name).__doc__
+
+
+def test_other_names_are_refused_as_attributes():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = nnmf_runner.nonsense

@@ -1,0 +1,283 @@
+"""The command lines as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nnmf_runner.store.record import find_records, read_factors, read_record
+
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+ENDLESS = ["method=deep", "max_iter=10000000", "tol=0"]
+LOG_LINE = re.compile(r"(hier|deep|neural) [\d-]+ \w+ seed \d+: |outputs/\w+: \d+ of \d+ runs are done")
+
+
+def records_below(folder):
+    return [read_record(path) for path in find_records(folder)]
+
+
+def is_silent_but_for_the_log(result):
+    return (
+        result.status == 0 and all(LOG_LINE.match(line) for line in result.err.splitlines()) and "\r" not in result.err
+    )
+
+
+def test_a_run_prints_its_table_and_folder_and_writes_its_record(command, tmp_path):
+    result = command("method=neural", "layers=[9,4,2]")
+    assert is_silent_but_for_the_log(result)
+    header, *rows, folder = result.out.splitlines()
+    assert all(
+        name in header for name in ("layer", "rank", "relative error", "Eckart-Young floor", "accuracy", "unlabelled")
+    )
+    assert [row.split()[:2] for row in rows] == [["0", "9"], ["1", "4"], ["2", "2"]]
+    written = {path.name for path in (tmp_path / folder).iterdir()}
+    assert written == {"record.json", "factors.npz", "history.csv"}
+    # outputs, runs, the first digits, the folder and what is in it: Hydra writes nothing
+    assert len(result.files) == 2 + 2 + 3
+
+
+def test_a_semisupervised_run(command, tmp_path):
+    result = command("method=hier", "layers=[9,4]", "label_fraction=0.4", "seed=3", "max_iter=20")
+    assert is_silent_but_for_the_log(result)
+    (record,) = records_below(tmp_path)
+    assert (record["regime"], record["config"]["seed"], record["config"]["layers"]) == ("semisupervised", 3, [9, 4])
+    last = result.out.splitlines()[2].split()
+    assert float(last[2]) == pytest.approx(record["metrics"]["relative_error"], abs=5e-5)
+    assert float(last[5]) == pytest.approx(record["metrics"]["accuracy_unknown"], abs=5e-5)
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_combination(command, tmp_path):
+    result = command("-m", "method=hier,deep,neural", "layers=[9],[9,4]", "label_fraction=0,1", "max_iter=2")
+    assert is_silent_but_for_the_log(result)
+    assert "12 done, 0 failed" in result.out
+    cells = {(r["config"]["method"]["name"], len(r["layers"]), r["regime"]) for r in records_below(tmp_path)}
+    assert len(cells) == 12
+
+
+def test_what_hydra_writes_is_not_left_beside_the_records(command, tmp_path):
+    command("-m", "seed=0,1", "max_iter=2")
+    assert all(path.is_dir() for path in (tmp_path / "outputs" / "runs").iterdir())
+
+
+def test_layers_in_the_shell_safe_form_are_the_same_run(command):
+    first, second = command("layers=9-4", "max_iter=2"), command("layers=[9,4]", "max_iter=2")
+    assert first.out.splitlines()[-1] == second.out.splitlines()[-1]
+    assert first.files == second.files
+
+
+def test_trials_are_averaged_in_one_table(command, tmp_path):
+    result = command("trials=3", "layers=9", "max_iter=5")
+    assert is_silent_but_for_the_log(result)
+    records = records_below(tmp_path)
+    assert sorted(record["config"]["seed"] for record in records) == [0, 1, 2]
+    mean = np.mean([record["metrics"]["relative_error"] for record in records])
+    assert float(result.out.splitlines()[1].split()[2]) == pytest.approx(mean, abs=5e-5)
+    assert "mean of 3 trials" in result.out
+
+
+def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
+    result = command("experiment=table1", "method=neural", "layers=9", "trials=1", "max_iter=3")
+    assert is_silent_but_for_the_log(result)
+    records = records_below(tmp_path / "outputs" / "table1")
+    assert sorted(record["regime"] for record in records) == ["semisupervised", "supervised", "unsupervised"]
+
+
+def test_showing_the_configuration_runs_and_writes_nothing(command):
+    result = command("--cfg", "job", "method=hier", "label_fraction=0.4")
+    assert (result.status, result.err, result.files) == (0, "", [])
+    shown = yaml.safe_load(result.out)
+    assert (shown["method"]["solver"], shown["label_fraction"], shown["layers"]) == ("hals", 0.4, "9-4-2")
+
+
+def test_help_runs_nothing(command):
+    result = command("--help")
+    assert (result.status, result.files) == (0, [])
+    assert "method" in result.out
+
+
+def test_a_diverged_run_ends_with_status_one_and_says_where(command):
+    result = command("optimizer=gd", "optimizer.step=1e300", "max_iter=20")
+    assert result.status == 1
+    assert "diverged" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_one_damaged_record_is_named_and_the_rest_is_collected(command, tmp_path):
+    command("trials=2", "layers=9", "max_iter=2")
+    broken = find_records(tmp_path)[0]
+    broken.write_text("{")
+    result = command("outputs", "--no-figures", program="nnmf-collect")
+    assert result.status == 0
+    assert len(result.err.splitlines()) == 1
+    assert str(broken.relative_to(tmp_path)) in result.err
+    assert "| unsupervised | 9 |" in result.out
+    assert {"outputs/table.csv", "outputs/table.md", "outputs/table.tex", "outputs/records.csv"} <= set(result.files)
+
+
+@pytest.mark.slow
+def test_run_force_and_collect_as_processes(script, tmp_path):
+    arguments = ["layers=9-4", "label_fraction=0.4", "max_iter=5"]
+    first, again = script("nnmf-run", *arguments), script("nnmf-run", *arguments, "force=true")
+    assert is_silent_but_for_the_log(first)
+    assert is_silent_but_for_the_log(again)
+    assert (again.out, again.files) == (first.out, first.files)
+    collected = script("nnmf-collect", "outputs/runs")
+    assert collected.status == 0
+    assert (tmp_path / "outputs/runs/table.md").read_text() in collected.out
+    assert len([name for name in collected.files if name.endswith((".png", ".pdf"))]) == 4
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds(script, tmp_path):
+    arguments = ["trials=3", "layers=9-4", "label_fraction=0.4", "init=random", "max_iter=10"]
+    shared = script("nnmf-run", *arguments, "workers=2", "name=shared")
+    alone = script("nnmf-run", *arguments, "name=alone")
+    assert shared.status == alone.status == 0
+    assert "\r" not in shared.err
+    assert shared.out.splitlines()[:-1] == alone.out.splitlines()[:-1]
+    for path in find_records(tmp_path / "outputs" / "alone"):
+        twin = tmp_path / "outputs" / "shared" / path.parent.relative_to(tmp_path / "outputs" / "alone")
+        ours, theirs = read_factors(path.parent), read_factors(twin)
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+class Terminal:
+    """A command line whose standard error is a terminal."""
+
+    def __init__(self, arguments, folder):
+        self.leader, follower = pty.openpty()
+        termios.tcsetwinsize(follower, (24, 100))  # a new one has no columns, and then shows no bar
+        self.process = subprocess.Popen(
+            [BIN / "nnmf-run", *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=follower,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        os.close(follower)
+        self.text = ""
+
+    def read_until(self, pattern, seconds=60.0):
+        """Read until the pattern is seen, or the end."""
+        os.set_blocking(self.leader, False)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not re.search(pattern, self.text):
+            try:
+                self.text += os.read(self.leader, 65536).decode()
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:  # the process has closed its side
+                break
+        return self.text
+
+    def finish(self, seconds=15.0):
+        """Exit status; the whole session is killed if it does not end in time."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read_until("$^", 0.1)  # a full terminal would block what it belongs to
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+        self.read_until("$^", 0.2)
+        os.close(self.leader)
+        return self.process.returncode
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Start command lines in a terminal; what a failing test leaves running is killed."""
+    started = []
+
+    def start(arguments):
+        started.append(Terminal(arguments, tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.communicate()
+
+
+def is_whole(folder):
+    """No half-written file: every record reads, nothing is hidden but what Hydra keeps of a sweep."""
+    for path in find_records(folder):
+        read_record(path)
+        assert {entry.name for entry in path.parent.iterdir()} == {"record.json", "factors.npz", "history.csv"}
+        assert all(np.isfinite(factor).all() for factor in read_factors(path.parent).values())
+    return not [path for path in folder.rglob(".*") if path.name != ".sweep"]
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough_ends_a_command_silently(script, tmp_path):
+    script("nnmf-run", "max_iter=5")
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [BIN / "nnmf-status", "outputs/runs"], cwd=tmp_path, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(terminal, tmp_path):
+    running = terminal(ENDLESS)
+    shown = running.read_until(r"it/s.*cost 0\.\d+")
+    assert re.search(r"deep 9-4-2 seed 0: \d+it .*cost 0\.\d+", shown)
+    running.process.send_signal(signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
+    (record,) = records_below(tmp_path)
+    assert record["status"] == "interrupted"
+    assert record["n_iter"] > 0
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_control_c_ends_a_sweep_before_its_next_run(terminal, tmp_path):
+    running = terminal(["-m", "seed=0,1", *ENDLESS])
+    running.read_until(r"0/2 .*1 running, 0 failed")
+    running.process.send_signal(signal.SIGINT)
+    assert running.finish() == 130
+    assert [(r["status"], r["config"]["seed"]) for r in records_below(tmp_path)] == [("interrupted", 0)]
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["group", "parent"])
+def test_control_c_ends_all_workers(terminal, tmp_path, to):
+    """A terminal sends it to every process of the group; `kill -INT` and schedulers to the parent alone."""
+    running = terminal([*ENDLESS, "trials=4", "workers=2"])
+    running.read_until(r"0/4")
+    time.sleep(5.0)  # the workers import numpy and begin
+    (os.killpg if to == "group" else os.kill)(running.process.pid, signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
+    assert {record["status"] for record in records_below(tmp_path)} <= {"interrupted"}
+    assert len(records_below(tmp_path)) <= 2
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_path):
+    running = terminal([*ENDLESS, "trials=4", "workers=2"])
+    running.read_until(r"0/4")
+    time.sleep(0.3)
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.finish() == 130
+    assert "Traceback" not in running.text
+    assert is_whole(tmp_path)
