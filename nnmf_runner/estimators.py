@@ -1,15 +1,17 @@
 """Estimators for Python users, by scikit-learn's conventions: samples are rows here, and only here.
 
-The core keeps samples as columns; `_Factorisation` transposes once on the way in and once on the way out.
+There is one for every method, with the method's options and those parts of a `Model` that the method has as its
+parameters.  The core keeps samples as columns; `Factorisation` transposes once on the way in and once on the way out.
 scikit-learn itself is not needed; where it is there, its tools take these estimators for their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
+import functools
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,61 +20,69 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nnmf_runner.core.checks import InputError, check_choice, check_finite, check_number, filled, split_missing
-from nnmf_runner.core.costs import COSTS
-from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.core.monitor import StoppingRule
-from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.config.numpydoc import parameters, section, summary
+from nnmf_runner.config.schema import GROUPS, Model
+from nnmf_runner.core.checks import InputError, check_choice, check_finite, split_missing
+from nnmf_runner.core.linalg import Matrix, by_samples
+from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
-from nnmf_runner.methods.deep import Deep
-from nnmf_runner.methods.hier import Hierarchical
-from nnmf_runner.methods.neural import Neural
-from nnmf_runner.methods.semi import Semi
-from nnmf_runner.methods.sparse_coding import SparseCoding
+from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers
 from nnmf_runner.methods.target import as_labels, predicted, read_target, share_right, side_by_side
-from nnmf_runner.methods.unfolded import Unfolded
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.store.model import SavedModel, read_model, write_model
-from nnmf_runner.store.start import INITIALISATIONS
+from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
-REGISTRIES: dict[str, dict[str, type]] = {"cost": COSTS, "optimizer": OPTIMIZERS, "init": INITIALISATIONS}
+REGISTRIES = {name: GROUPS[name] for name in ("cost", "optimizer", "init")}
 
 # The fields of `Supervision` by the parameters that they are here.
 SUPERVISION = {"label_loss": "loss", "label_weight": "weight", "label_levels": "levels", "learn_map": "learn_map"}
 
 
-class _Factorisation:
+class ConvergenceWarning(UserWarning):
+    """A fit has ended at `max_iter`; where scikit-learn is loaded, this is a warning of its kind too."""
+
+
+class Factorisation:
     """What the estimators share; parameters are stored as given and checked by `fit`.
 
     Parameters
     ----------
     layers : sequence of int
         Ranks, from the data up.
-    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
-        Cost of the data; not every method has every one.
+    optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
+        Minimises the cost over all factors.
     init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
         Initial factors.
-    label_loss : {"squared", "kl", "cross_entropy"}
-        Cost of the labels; not every method has every one.
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
         `nnmf_runner.methods.label_units`; None leaves y out altogether, as in a Pipeline of which only the last step
         is to learn from it, or where y is no class label.
+    label_levels : {"auto", "all", "last"} or sequence of int or None
+        Which layer learns from which level of labels, that is from which column of y.  With "all", every layer chooses
+        the level whose number of classes is nearest to its rank; where several choose the same level, the nearest of
+        them learns from it.  "auto" does the same, but leaves out lower layers with fewer than four labelled samples
+        per topic.  With "last", or where y has a single level, only the last layer is supervised.  A sequence gives a
+        level, or None, for every layer.
+    learn_map : bool
+        Whether the label map is a variable, rather than the best one for the codes.
     l1_A, l2_A, l1_S, l2_S : float
         Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
+    allow_growing_ranks : bool
+        Whether a layer may have more topics than the layer below.
+    normalise : bool
+        Whether the columns of every factor are scaled to unit length after the fit; the codes make up for it.
     tol : float
-        Relative projected gradient at which a fit has converged.
+        Relative projected gradient at which a fit has converged, see `nnmf_runner.core.monitor.StoppingRule`.
     max_iter : int
-        Iterations after which it ends anyway.
+        Number of iterations after which a fit ends anyway.
     random_state : int, Generator or None
-        For what is random about the start and the fit.
+        Fixes what is random about the start and the fit; an integer means what ``seed`` means for a run.
 
     Attributes
     ----------
     factors_ : list of ndarray of shape (k_{l-1}, k_l)
-        ``A_0, ..., A_L``; the first has one row a feature.
+        ``A_0, ..., A_L``; the first has one row per feature.
     codes_ : list of ndarray of shape (n_samples, k_l)
         Codes of every layer, as the fit left them.
     components_ : ndarray of shape (k_L, n_features)
@@ -80,7 +90,7 @@ class _Factorisation:
     label_map_ : ndarray of shape (n_classes, k_L) or None
         The label map of the last layer, where labels supervised it.
     classes_ : ndarray of shape (n_classes,), or list of such
-        Where labels were given; a list with one entry a level where y had columns.
+        Where labels were given; a list with one entry per level where y had columns.
     label_layers_ : list of int or None
         The layer that every level of labels is predicted from, an empty list without y.  That is the last one which
         the level supervised; or else the one whose rank is nearest to its number of classes.  None for a level of
@@ -97,24 +107,13 @@ class _Factorisation:
         Relative cost, projected gradient and seconds by iteration.
     """
 
-    _method: ClassVar[str]
-    layers: Any
-    init: Any
-    label_weight: float | None
-    tol: float
-    max_iter: int
-    random_state: Any
-
-    def _keep(self, given: Mapping[str, Any]) -> None:
-        """Store the parameters of a constructor, from its local variables."""
-        for name in self._names():
-            setattr(self, name, given[name])
+    _method: ClassVar[type[Method]]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
         return {name: getattr(self, name) for name in self._names()}
 
-    def set_params(self, **params: Any) -> _Factorisation:
+    def set_params(self, **params: Any) -> Factorisation:
         """Set parameters by name.
 
         Raises
@@ -128,20 +127,16 @@ class _Factorisation:
 
     @classmethod
     def _names(cls) -> list[str]:
-        return list(inspect.signature(cls).parameters)
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({given})"
+        return [each.name for each in dataclasses.fields(cls)]  # type: ignore[arg-type]
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools may expect; they alone ask for it."""
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         try:
-            method = self._new_method()
+            method = self._method(**self._given(self._method))
         except InputError:  # of parameters that `fit` is to refuse
-            method = METHODS[self._method]()
+            method = self._method()
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False, multi_output=True),
@@ -151,7 +146,7 @@ class _Factorisation:
             ),
         )
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> _Factorisation:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> Factorisation:
         """Factor the data.
 
         Parameters
@@ -168,50 +163,37 @@ class _Factorisation:
         -------
         self
 
+        Warns
+        -----
+        ConvergenceWarning
+            If the fit has ended at `max_iter`.
+
         Raises
         ------
         InputError
             If X is negative, not finite, not numeric, zero or empty; if y has another shape, is not of class labels
             or knows a single class of a level; if `mask` does not fit X; if a parameter is not acceptable.
         """
-        method = self._new_method()
-        columns, known = _columns(X, mask, method)  # (n_features, n_samples)
-        layers = check_layers(self.layers, columns.shape)
-        regularisation = Regularisation(**self._regularisation())
-        cost = _chosen("cost", getattr(self, "cost", "reconstruction"))
         with _python_names():
-            supervision = Supervision(**self._supervision())
-            method.check(cost, supervision, len(layers), regularisation)
-            method.check_data(columns, known, cost)
+            model = self._model()
+            columns, known = _columns(X, mask, model.method)  # (n_features, n_samples)
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
-            levels, labels = {}, {}
-            if target is not None:
-                levels = supervision.assign(layers, target.counts, method.supervises_layers, labelled=target.labelled)
-                counts = [len(classes) for classes in target.classes]
-                labels = supervision.by_layer(levels, target.indices, counts, filled(columns, known), layers)
-        rule = StoppingRule(
-            check_number(self.tol, "tol", low=0.0), check_number(self.max_iter, "max_iter", low=0, integer=True)
-        )
-        rng, init = self._rng(), _chosen("init", self.init)
-        init.check(columns.shape[0], layers, signed=method.sign_free)
-        fitting = np.random.default_rng(rng.integers(2**63))  # apart: what a start draws depends on the form of X
-        plan = Plan(
-            init.start(filled(columns, known), layers, rng),
-            rule,
-            _chosen("optimizer", getattr(self, "optimizer", "auto")),
-            fitting,
-        )
-        of_last = labels.pop(len(layers) - 1, None)
-        self._store(method, method.solve(Problem(columns, of_last, cost, known, regularisation, labels), plan))
+            labels = ([], []) if target is None else (target.indices, target.counts)
+            task = Task(model, columns, known, *labels)
+            levels = task.levels
+        self._store(model.method, task.fit(self._seed()))
         for name in ("classes_", "feature_names_in_"):  # of an earlier fit
             vars(self).pop(name, None)
         if target is not None:
             self.classes_ = target.classes if target.has_columns else target.classes[0]
             self.label_layers_, self.label_maps_ = target.predictors(
-                levels, self._fit, lambda: method.transform(self._fit, columns, known)
+                levels, self._fit, lambda: model.method.transform(self._fit, columns, known)
             )
         if (names := _feature_names(X)) is not None:
             self.feature_names_in_ = names
+        if self._fit.stop is Stop.MAX_ITER:
+            message = f"{type(self).__name__} did not converge in max_iter={self.max_iter} iterations."
+            warnings.warn(f"{message} Raise max_iter or tol.", _kind(ConvergenceWarning), stacklevel=2)
         return self
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> NDArray[Any]:
@@ -343,7 +325,7 @@ class _Factorisation:
         model = SavedModel(
             type(self).__name__,
             {name: _description(name, value) for name, value in self.get_params().items()},
-            {"name": self._method, "options": dataclasses.asdict(self._fitted_method)},  # type: ignore[call-overload]
+            {"name": self._method.name, "options": dataclasses.asdict(self._fitted_method)},  # type: ignore[call-overload]
             _classes_description(classes),
             self.label_layers_,
             self.label_maps_,
@@ -388,35 +370,35 @@ class _Factorisation:
         return self._fitted_method.decode(self._fit.A, codes, len(codes) - 1)
 
     def _check_fitted(self) -> None:
-        if hasattr(self, "factors_"):
-            return
-        # Tools of scikit-learn look for an error of its own.
-        theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
-        kind = InputError if theirs is None else type("NotFittedError", (InputError, theirs), {})
-        raise kind(f"{type(self).__name__} is not fitted. Expected a call of fit(X) before.")
+        if not hasattr(self, "factors_"):
+            raise _kind(NotFittedError)(f"{type(self).__name__} is not fitted. Expected a call of fit(X) before.")
 
-    def _rng(self) -> np.random.Generator:
+    def _seed(self) -> int:
+        """The seed of all that is random about a fit: `random_state` itself if it is one, else drawn from it."""
+        if isinstance(self.random_state, (int, np.integer)) and self.random_state >= 0:
+            return int(self.random_state)
         try:
-            return np.random.default_rng(self.random_state)
+            return int(np.random.default_rng(self.random_state).integers(2**63))
         except (TypeError, ValueError):
             raise InputError(
                 f"random_state={self.random_state!r} is not valid. Expected a nonnegative integer, a Generator or None."
             ) from None
 
-    def _new_method(self) -> Method:
-        kind = METHODS[self._method]
-        return kind(**self._given(inspect.signature(kind).parameters))
+    def _model(self) -> Model:
+        """The parameters as a checked `Model`, with the method's default for what is no parameter here."""
+        chosen = {"cost": self._method.costs[0], "optimizer": "auto"} | self.get_params()
+        labels = {name: chosen[own] for own, name in SUPERVISION.items() if chosen.get(own) is not None}
+        given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in REGISTRIES}
+        given["method"] = self._method(**self._given(self._method))
+        given["regularisation"] = Regularisation(**self._given(Regularisation))
+        given["supervision"] = Supervision(
+            **{name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in labels.items()}
+        )
+        return Model(**given)
 
-    def _supervision(self) -> dict[str, Any]:
-        given = {SUPERVISION[name]: value for name, value in self._given(SUPERVISION).items() if value is not None}
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in given.items()}
-
-    def _regularisation(self) -> dict[str, Any]:
-        return self._given(field.name for field in dataclasses.fields(Regularisation))
-
-    def _given(self, names: Any) -> dict[str, Any]:
-        """Those of some parameters that this estimator has."""
-        return {name: getattr(self, name) for name in names if name in self._names()}
+    def _given(self, kind: Any) -> dict[str, Any]:
+        """The parameters that are fields of a dataclass."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(kind) if each.name in self._names()}
 
     def _store(self, method: Method, fit: Fit) -> None:
         # One order in memory, that of a file: products of arrays in another may differ in the last bits.
@@ -438,6 +420,16 @@ class _Factorisation:
         self.history_ = {name: np.asarray(column) for name, column in fit.history.columns().items()}
         self.n_iter_ = len(fit.history) - 1
         self.stop_ = fit.stop.value
+
+
+class NotFittedError(InputError):
+    """An estimator was asked for something before it was fitted; where scikit-learn is loaded, of its kind too."""
+
+
+def _kind(own: type) -> Any:
+    """An error or warning that tools of scikit-learn, where it is loaded, take for theirs of this name."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), own.__name__, None)
+    return own if theirs is None else type(own.__name__, (own, theirs), {})
 
 
 @contextmanager
@@ -464,7 +456,7 @@ def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] 
     if len(shape) == 2 and shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
     rows, known = split_missing(X, "X", mask, signed=method.sign_free)
-    return rows.T, None if known is None else known.T
+    return by_samples(rows.T), None if known is None else known.T
 
 
 def _feature_names(X: Any) -> NDArray[Any] | None:
@@ -538,17 +530,16 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"path={path} is not usable as a model: {str(error).rstrip('.')}.") from None
 
 
-def _revived(model: SavedModel) -> _Factorisation:
+def _revived(model: SavedModel) -> Factorisation:
     method, fit = _part(METHODS, model.method, "method"), model.fit
-    kinds = {kind._method: kind for kind in ESTIMATORS.values()}
-    kind = kinds[check_choice(method.name, kinds, "method")]
+    kind, parameters = estimator_of(type(method)), model.parameters
     if model.estimator is None:
-        parameters = {name: value for name, value in model.parameters.items() if name in kind._names()}
+        parameters = {name: value for name, value in parameters.items() if name in kind._names()}
     else:
-        kind, parameters = ESTIMATORS[check_choice(model.estimator, ESTIMATORS, "estimator")], model.parameters
+        check_choice(model.estimator, [each.__name__ for each in map(estimator_of, METHODS.values())], "estimator")
     estimator = kind().set_params(**{name: _described(name, value) for name, value in parameters.items()})
-    if kind._method != method.name:
-        raise InputError(f"method={method.name} is not that of {kind.__name__}")
+    if model.estimator not in (None, kind.__name__):
+        raise InputError(f"method={method.name} is not that of {model.estimator}")
     if model.n_features != fit.A[0].shape[0]:
         raise InputError(f"A0 has {fit.A[0].shape[0]} rows, expected {model.n_features}, the number of features")
     _try_out(method, fit)
@@ -602,282 +593,47 @@ def _classes(described: Mapping[str, Any], B: Matrix | None) -> NDArray[Any]:
     return classes
 
 
-class NeuralNMF(_Factorisation):
-    """Neural NMF: all factors together, every code a nonnegative least-squares solution of them.
-
-    Parameters
-    ----------
-    cost : {"multilevel", "reconstruction", "energy", "kl"} or object of `nnmf_runner.core.costs`
-        The default asks that every layer approximates the data, "reconstruction" only that the last one does.
-    optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
-    label_loss : {"squared", "cross_entropy"}
-    learn_map : bool
-        Whether the label map is a variable, rather than the best one for the codes.
-    layers : sequence of int
-        Ranks, from the data up.
-    init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
-    label_weight : float or None
-        Weight of the labels' relative cost against that of the data in units of its floor, see
-        `nnmf_runner.methods.label_units`; None leaves y out altogether.
-    label_levels : {"auto", "all", "last"} or sequence of int or None
-        Which layer learns from which level of labels, that is from which column of y.  With "all", every layer chooses
-        the level whose number of classes is nearest to its rank; where several choose the same level, the nearest of
-        them learns from it.  "auto" does the same, but leaves out lower layers with fewer than four labelled samples
-        per topic.  With "last", or where y has a single level, only the last layer is supervised.  A sequence gives a
-        level, or None, for every layer.
-    l1_A, l2_A, l1_S, l2_S : float
-        Penalties on the factors and on the codes, see `nnmf_runner.core.regularisation.Regularisation`.
-    tol, max_iter
-        The stopping rule, see `nnmf_runner.core.monitor.StoppingRule`.
-    random_state : int, Generator or None
-
-    Attributes
-    ----------
-    factors_, codes_, components_, label_map_, classes_, label_layers_, label_maps_, n_iter_, stop_, history_
-        As for every estimator here: ``factors_`` are ``A_0, ..., A_L`` of shapes (k_{l-1}, k_l), ``codes_`` the
-        codes of every layer, (n_samples, k_l), ``components_`` the last topics, (k_L, n_features).  With several
-        levels of labels, ``classes_`` is a list of arrays, one a level, and ``label_maps_[j]``, of shape
-        (n_classes, k_l), predicts level j from the codes of layer l = ``label_layers_[j]``.
-
-    References
-    ----------
-    T. Will et al., "Neural nonnegative matrix factorization for hierarchical multilayer topic modeling",
-    arXiv:2303.00058.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
-    >>> model = NeuralNMF(layers=(4, 2), random_state=0)
-    >>> model.fit_transform(X).shape
-    (20, 2)
-
-    Labels of two levels, each of which supervises the layer of its number of classes:
-
-    >>> y = np.column_stack([np.repeat([0, 1, 2, 3], 5), np.repeat([0, 1], 10)])
-    >>> model.fit(X, y).predict(X).shape
-    (20, 2)
-    >>> model.label_layers_, model.score(X, y)
-    ([0, 1], 1.0)
-    """
-
-    _method = "neural"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9, 4, 2),
-        *,
-        cost: Any = Neural.costs[0],
-        optimizer: Any = "auto",
-        init: Any = "nndsvd",
-        label_loss: str = Supervision.loss,
-        label_weight: float | None = Supervision.weight,
-        label_levels: Any = Supervision.levels,
-        learn_map: bool = Supervision.learn_map,
-        l1_A: float = 0.0,
-        l2_A: float = 0.0,
-        l1_S: float = 0.0,
-        l2_S: float = 0.0,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
+@functools.cache
+def estimator_of(method: type[Method]) -> type[Factorisation]:
+    """The estimator of a method, a dataclass: ranks, then by keyword the method's options and what else it has."""
+    shown = method()
+    optional = {
+        "cost": len(method.costs) > 1,
+        "optimizer": method.uses_optimizer,
+        "label_loss": len(method.losses) > 1,
+        "label_levels": method.supervises_layers,
+        "learn_map": method.uses_optimizer,
+        **dict.fromkeys((each.name for each in dataclasses.fields(Regularisation)), shown.regularises),
+        "allow_growing_ranks": method.most_layers != 1,
+        "normalise": shown.rescales,
+    }
+    defaults: dict[str, Any] = {"cost": method.costs[0], "optimizer": "auto", "init": "nndsvd"}
+    defaults |= {own: getattr(Supervision, name) for own, name in SUPERVISION.items()}
+    for kind in (Regularisation, Model):
+        own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]
+        defaults |= {each.name: each.default for each in own}
+    options = {each.name: getattr(shown, each.name) for each in dataclasses.fields(method)}  # type: ignore[arg-type]
+    found = options | {name: default for name, default in defaults.items() if optional.get(name, True)}
+    layers = check_layers(Model.layers)[: method.most_layers]
+    fields = [("layers", Any, layers), ("_", dataclasses.KW_ONLY), *((name, Any, found[name]) for name in found)]
+    fields.append(("random_state", Any, None))
+    namespace = {"_method": method, "__doc__": _documentation(method, ["layers", *found, "random_state"])}
+    kind = dataclasses.make_dataclass(method.estimator, fields, bases=(Factorisation,), namespace=namespace, eq=False)
+    kind.__module__ = __name__  # where pickle finds it
+    return kind
 
 
-class HierarchicalNMF(_Factorisation):
-    """Hierarchical NMF: the data, then each layer's codes, are factored in turn.
-
-    Parameters
-    ----------
-    solver : {"hals", "anls", "mu"}
-    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
-    label_loss : {"squared", "kl"}
-        Both "kl", and missing entries, need ``solver="mu"``.
-    layers, init, label_weight, l1_A, l2_A, l1_S, l2_S, tol, max_iter, random_state
-        As for every estimator here, see `NeuralNMF`; labels act on the last layer.
-
-    References
-    ----------
-    A. Cichocki and R. Zdunek, "Multilayer nonnegative matrix factorisation", Electron. Lett. 42(16), 2006.
-    """
-
-    _method = "hier"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9, 4, 2),
-        *,
-        solver: str = Hierarchical.solver,
-        cost: Any = "reconstruction",
-        init: Any = "nndsvd",
-        label_loss: str = Supervision.loss,
-        label_weight: float | None = Supervision.weight,
-        l1_A: float = 0.0,
-        l2_A: float = 0.0,
-        l1_S: float = 0.0,
-        l2_S: float = 0.0,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
+def _documentation(method: type[Method], names: Sequence[str]) -> str:
+    """The docstring of a method with all parameters that its estimator has, and the attributes of all estimators."""
+    entries = parameters(Factorisation) | parameters(method)
+    costs = ", ".join(f'"{name}"' for name in method.costs)
+    entries["cost"] = f"cost : {{{costs}}} or object of `nnmf_runner.core.costs`\n    Cost of the data."
+    losses = ", ".join(f'"{name}"' for name in method.losses)
+    entries["label_loss"] = f"label_loss : {{{losses}}}\n    Cost of the labels."
+    own = "\n".join(dict.fromkeys(entries[name] for name in names))
+    parts = [summary(method), f"Parameters\n----------\n{own}", section(Factorisation, "Attributes")]
+    return "\n\n".join([*parts, *filter(None, (section(method, name) for name in ("Notes", "References", "Examples")))])
 
 
-class DeepNMF(_Factorisation):
-    """Deep NMF: all layers together, by multiplicative updates.
-
-    Parameters
-    ----------
-    pooling : {"none", "mean", "max"}
-    pool_size : int
-    activation : {"identity", "power", "log1p"}
-    exponent : float
-        See `nnmf_runner.methods.deep.Deep`.
-    cost : {"reconstruction", "kl"} or object of `nnmf_runner.core.costs`
-    label_loss : {"squared", "kl"}
-    layers, init, label_weight, l1_A, l2_A, l1_S, l2_S, tol, max_iter, random_state
-        As for every estimator here, see `NeuralNMF`.
-
-    References
-    ----------
-    J. Flenner and B. Hunter, "A deep non-negative matrix factorization neural network", 2018.
-    """
-
-    _method = "deep"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9, 4, 2),
-        *,
-        pooling: str = Deep.pooling,
-        pool_size: int = Deep.pool_size,
-        activation: str = Deep.activation,
-        exponent: float = Deep.exponent,
-        cost: Any = "reconstruction",
-        init: Any = "nndsvd",
-        label_loss: str = Supervision.loss,
-        label_weight: float | None = Supervision.weight,
-        l1_A: float = 0.0,
-        l2_A: float = 0.0,
-        l1_S: float = 0.0,
-        l2_S: float = 0.0,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
-
-
-class SemiNMF(_Factorisation):
-    """Deep semi-NMF: factors of any sign, nonnegative codes.
-
-    Parameters
-    ----------
-    pretrain : int
-    weakly_supervised, nonnegative : bool
-        See `nnmf_runner.methods.semi.Semi`.
-    layers, init, label_weight, tol, max_iter, random_state
-        As for every estimator here, see `NeuralNMF`; labels tie the last codes of a class together.
-
-    References
-    ----------
-    G. Trigeorgis et al., "A deep semi-NMF model for learning hidden representations", ICML 2014.
-    """
-
-    _method = "semi"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9, 4, 2),
-        *,
-        pretrain: int = Semi.pretrain,
-        weakly_supervised: bool = Semi.weakly_supervised,
-        nonnegative: bool = Semi.nonnegative,
-        init: Any = "nndsvd",
-        label_weight: float | None = Supervision.weight,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
-
-
-class UnfoldedNMF(_Factorisation):
-    """Unfolded NMF: multiplicative updates of the codes as layers with bases of their own; one rank.
-
-    Parameters
-    ----------
-    unfold : int
-    beta : float
-    sparsity : float
-        See `nnmf_runner.methods.unfolded.Unfolded`.
-    layers, init, label_weight, tol, max_iter, random_state
-        As for every estimator here, see `NeuralNMF`.
-
-    References
-    ----------
-    J. Le Roux, J. R. Hershey and F. Weninger, "Deep NMF for speech separation", ICASSP 2015.
-    """
-
-    _method = "unfolded"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9,),
-        *,
-        unfold: int = Unfolded.unfold,
-        beta: float = Unfolded.beta,
-        sparsity: float = Unfolded.sparsity,
-        init: Any = "nndsvd",
-        label_weight: float | None = Supervision.weight,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
-
-
-class SparseCodingNMF(_Factorisation):
-    """Supervised multilayer sparse coding: the layers of Neural NMF with a penalty on their codes.
-
-    Parameters
-    ----------
-    penalty : float or list of float
-    free, learn_penalty : bool
-        See `nnmf_runner.methods.sparse_coding.SparseCoding`.
-    cost : {"reconstruction", "multilevel", "energy"} or object of `nnmf_runner.core.costs`
-    optimizer, init, label_loss, learn_map, layers, label_weight, label_levels, tol, max_iter, random_state
-        As for `NeuralNMF`.
-
-    References
-    ----------
-    X. Sun, N. M. Nasrabadi and T. D. Tran, "Supervised deep sparse coding networks", arXiv:1701.08349.
-    """
-
-    _method = "sparse_coding"
-
-    def __init__(
-        self,
-        layers: Sequence[int] = (9, 4, 2),
-        *,
-        penalty: Any = SparseCoding.penalty,
-        free: bool = SparseCoding.free,
-        learn_penalty: bool = SparseCoding.learn_penalty,
-        cost: Any = "reconstruction",
-        optimizer: Any = "auto",
-        init: Any = "nndsvd",
-        label_loss: str = Supervision.loss,
-        label_weight: float | None = Supervision.weight,
-        label_levels: Any = Supervision.levels,
-        learn_map: bool = Supervision.learn_map,
-        tol: float = StoppingRule.tol,
-        max_iter: int = StoppingRule.max_iter,
-        random_state: Any = None,
-    ) -> None:
-        self._keep(locals())
-
-
-ESTIMATORS: dict[str, type[_Factorisation]] = {
-    kind.__name__: kind for kind in (NeuralNMF, HierarchicalNMF, DeepNMF, SemiNMF, UnfoldedNMF, SparseCodingNMF)
-}
+ESTIMATORS = {kind.__name__: kind for kind in map(estimator_of, METHODS.values())}
+globals().update(ESTIMATORS)

@@ -1,52 +1,120 @@
-"""What a fit starts from: the data, the entries and the labels that a method may see."""
+"""The one door into a fit, from the command line and from the estimators.
+
+A model, data and known labels make a `Task`, which checks that they fit each other and assembles problem and plan.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from nnmf_runner.config.schema import RunConfig
-from nnmf_runner.core.checks import InputError, filled, split_missing
-from nnmf_runner.core.costs import Labels
+from nnmf_runner.config.schema import Model, RunConfig
+from nnmf_runner.core.checks import InputError, filled
+from nnmf_runner.core.linalg import Mask
+from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.datasets.base import Loader, read_mask
-from nnmf_runner.methods import check_layers
+from nnmf_runner.datasets.base import Loader
+from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
+from nnmf_runner.methods import Fit, Plan, Problem, check_layers
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be fitted.
+
+    Attributes
+    ----------
+    model : Model
+    X : ndarray or sparse matrix of shape (m, n)
+        The data, zero where an entry is missing; samples are columns.
+    mask : ndarray of bool, shape (m, n), or None
+        True where an entry is known; None where all are.
+    labels : sequence of ndarray of int, shape (n,)
+        The class of every sample by level, -1 where it is not known.
+    counts : sequence of float
+        Number of classes of every level; infinite where no label of the level is known.
+    last_level : int, optional
+        The level that the last layer learns; by default that with as many classes as its rank, or nearly.
+
+    Raises
+    ------
+    InputError
+        If the data do not fit the model.
+    """
+
+    model: Model
+    X: Any
+    mask: Mask | None = None
+    labels: Sequence[NDArray[np.intp]] = ()
+    counts: Sequence[float] = ()
+    last_level: int | None = None
+
+    def __post_init__(self) -> None:
+        model, method = self.model, self.model.method
+        method.check_data(self.X, self.mask, model.cost)
+        check_layers(model.layers, self.X.shape, allow_growing=model.allow_growing_ranks)
+        model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+
+    @functools.cached_property
+    def levels(self) -> dict[int, int]:
+        """The level of labels that supervises a layer, by the layer; empty without labels.
+
+        Raises
+        ------
+        InputError
+            If a level was asked for that the labels do not have.
+        """
+        if not self.labels:
+            return {}
+        labelled = [int((classes >= 0).sum()) for classes in self.labels]
+        model, lower = self.model, self.model.method.supervises_layers
+        return model.supervision.assign(model.layers, self.counts, lower, self.last_level, labelled)
+
+    def problem(self, X: Any) -> Problem:
+        """What the method is given; X is the data with missing entries filled in, by which labels are weighed."""
+        model = self.model
+        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, X, model.layers)
+        of_last = labels.pop(len(model.layers) - 1, None)
+        return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels)
+
+    def plan(self, X: Any, seed: int, progress: Progress | None = None) -> Plan:
+        """How the problem is to be solved; X is the data with missing entries filled in, by which the start is made."""
+        model = self.model
+        start = model.init.start(X, model.layers, stream(seed, "init"))
+        return Plan(start, StoppingRule(model.tol, model.max_iter, progress), model.optimizer, stream(seed, "fit"))
+
+    def fit(self, seed: int, progress: Progress | None = None) -> Fit:
+        """Fit the model.
+
+        Parameters
+        ----------
+        seed : int
+            Fixes what is random about the start and the fit.
+        progress : callable, optional
+            See `StoppingRule`.
+        """
+        X = filled(self.X, self.mask)
+        plan = self.plan(X, seed, progress)
+        return self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
+
 
 _loader = Loader()
 
 
 @dataclass(frozen=True)
-class Entries:
-    """The data as a method sees them, and what it does not see.
-
-    Attributes
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-        Zero where an entry is missing or held out.
-    mask : ndarray of bool, shape (m, n), or None
-        True where an entry is seen; None where all are.
-    heldout : ndarray of shape (m, n) or None
-        The data where they are held out, NaN elsewhere.
-    """
-
-    X: Any
-    mask: NDArray[np.bool_] | None = None
-    heldout: NDArray[Any] | None = None
-
-
-@dataclass(frozen=True)
 class Material:
-    """What a fit starts from: the data, what a method sees of them, and the columns whose label it is given."""
+    """The data of a run: all of them, the entries that the method sees, the samples whose labels it sees, its task."""
 
     dataset: Dataset
     entries: Entries
     known: NDArray[np.bool_]
+    task: Task
 
 
 def prepare(config: RunConfig, seed: int) -> Material:
@@ -57,73 +125,7 @@ def prepare(config: RunConfig, seed: int) -> Material:
     InputError
         If the data cannot be had or do not fit the configuration.
     """
-    dataset = _loader.load(config.dataset, config.identity(seed)["dataset"], seed)
-    entries = visible_entries(config, dataset, stream(seed, "holdout"))
-    check_data(config, dataset, entries)
-    return Material(dataset, entries, known_labels(config, dataset, stream(seed, "labels")))
-
-
-def visible_entries(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> Entries:
-    """Tell missing entries apart and hold out the share of the known ones that the configuration asks for.
-
-    Raises
-    ------
-    InputError
-        If the data are not acceptable, or the mask does not fit them.
-    """
-    X, mask = split_missing(dataset.X, "X", None if config.mask is None else read_mask(config.mask))
-    if not config.holdout:
-        return Entries(X, mask)
-    if sparse.issparse(X):
-        raise InputError(f"holdout={config.holdout:g} needs dense data, dataset={dataset.name} is sparse.")
-    known = np.ones(X.shape, bool) if mask is None else mask
-    hidden = np.zeros(X.shape, bool)
-    at = np.flatnonzero(known)
-    hidden.flat[rng.choice(at, round(config.holdout * len(at)), replace=False)] = True
-    if not X[hidden].any():
-        raise InputError(
-            f"holdout={config.holdout:g} hides {hidden.sum()} of {len(at)} entries, none of them positive, so there is "
-            "no error to measure on them. Expected a larger share."
-        )
-    return Entries(*split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden), np.where(hidden, X, np.nan))
-
-
-def check_data(config: RunConfig, dataset: Dataset, entries: Entries) -> None:
-    """Refuse ranks and label fractions that the data do not allow, and data that the method cannot take.
-
-    Raises
-    ------
-    InputError
-    """
-    config.method.check_data(entries.X, entries.mask, config.cost)
-    check_layers(config.layers, dataset.X.shape, allow_growing=config.allow_growing_ranks)
-    config.init.check(dataset.X.shape[0], config.layers, signed=config.method.sign_free)
-    given = f"label_fraction={config.label_fraction:g}"
-    if config.label_fraction and not dataset.labels:
-        raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected label_fraction=0.")
-    for name in ("label_level", "score_level"):
-        chosen = getattr(config, name)
-        if chosen is not None and not dataset.labels:
-            raise InputError(
-                f"{name}={chosen} asks for labels, but dataset={dataset.name} has none. Expected {name}=null."
-            )
-        if chosen is not None and chosen >= len(dataset.labels):
-            raise InputError(
-                f"{name}={chosen} does not exist. Expected at most {len(dataset.labels) - 1}: "
-                f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
-            )
-    if isinstance(config.supervision.levels, list):
-        if not dataset.labels:
-            raise InputError(
-                f"supervision.levels={config.supervision.levels} asks for labels, but dataset={dataset.name} has none. "
-                "Expected supervision.levels=auto."
-            )
-        config.supervision.assign(config.layers, dataset.classes, config.method.supervises_layers)
-    for level in supervised_layers(config, dataset).values():
-        if len(np.unique(dataset.labels[level])) < 2:
-            raise InputError(
-                f"{given} asks for labels, but all samples of dataset={dataset.name} are of one class at level {level}."
-            )
+    return _material(config, seed, *_load(config, seed))
 
 
 def check_sweep(configs: Iterable[RunConfig]) -> None:
@@ -137,57 +139,59 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     for config in configs:
         key = repr((config.dataset, config.mask, config.holdout))
         if key not in loaded:
-            dataset = _loader.load(config.dataset, config.identity(config.seed)["dataset"], config.seed)
-            loaded[key] = dataset, visible_entries(config, dataset, stream(config.seed, "holdout"))
-        check_data(config, *loaded[key])
+            loaded[key] = _load(config, config.seed)
+        _material(config, config.seed, *loaded[key])
 
 
-def supervised_layers(config: RunConfig, dataset: Dataset, n_labelled: int | None = None) -> dict[int, int]:
-    """The level of labels that each supervised layer learns from, by the layer.
-
-    It is empty if no labels are given or their weight is zero.
-
-    `n_labelled` is the number of samples whose label the method is given, where it is known already.
-    """
-    if not dataset.labels or not config.label_fraction or not config.supervision.weight:
-        return {}
-    labelled = None if n_labelled is None else [n_labelled] * len(dataset.labels)
-    lower = config.method.supervises_layers
-    return config.supervision.assign(config.layers, dataset.classes, lower, config.label_level, labelled)
+def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
+    dataset = _loader.load(config.dataset, config.computed["dataset"], seed)
+    return dataset, visible_entries(dataset, config.mask, config.holdout, stream(seed, "holdout"))
 
 
-def last_level(config: RunConfig, dataset: Dataset) -> int | None:
-    """The level by whose classes the known labels are drawn, which is that of the last layer; None without labels.
-
-    A list of `supervision.levels` does not change it: runs that differ in it meet the same labels.
-    """
-    return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
-
-
-def own_levels(config: RunConfig, dataset: Dataset) -> list[int | None]:
-    """The level of the labels that every layer is scored on; None without labels.
-
-    Where ``score_level`` does not say it, that is the level which supervises the layer, or the nearest to its rank.
-    """
-    if not dataset.labels or config.score_level is not None:
-        return [config.score_level] * len(config.layers)
-    nearest = [*map(dataset.level, config.layers[:-1]), last_level(config, dataset)]
-    supervised = supervised_layers(config, dataset)
-    return [supervised.get(layer, level) for layer, level in enumerate(nearest)]
+def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) -> Material:
+    _check_labels(config, dataset)
+    known = known_labels(config, dataset, stream(seed, "labels"))
+    labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
+    task = Task(config, entries.X, entries.mask, labels, dataset.classes, config.label_level)
+    for level in task.levels.values():
+        if len(np.unique(dataset.labels[level])) < 2:
+            raise InputError(
+                f"label_fraction={config.label_fraction:g} asks for labels, but all samples of dataset={dataset.name} "
+                f"are of one class at level {level}."
+            )
+    return Material(dataset, entries, known, task)
 
 
-def layer_labels(config: RunConfig, material: Material) -> dict[int, Labels]:
-    """What the cost holds of the known labels, by the layer; empty where none are known or they have no weight."""
-    dataset, entries, known = material.dataset, material.entries, material.known
-    levels = supervised_layers(config, dataset, int(known.sum()))
-    classes = [np.where(known, labels, -1) for labels in dataset.labels]
-    X = filled(entries.X, entries.mask)
-    return config.supervision.by_layer(levels, classes, dataset.classes, X, config.layers)
+def _check_labels(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse options that ask for labels which the data do not have."""
+    given: dict[str, Any] = {name: getattr(config, name) for name in ("label_level", "eval_label_level")}
+    wanted = {name: f"{name}=null" for name, level in given.items() if level is not None}
+    if config.label_fraction:
+        given["label_fraction"], wanted["label_fraction"] = f"{config.label_fraction:g}", "label_fraction=0"
+    if isinstance(config.supervision.levels, list):
+        given["supervision.levels"] = config.supervision.levels
+        wanted["supervision.levels"] = "supervision.levels=auto"
+    for name, instead in wanted.items():
+        if not dataset.labels:
+            raise InputError(
+                f"{name}={given[name]} asks for labels, but dataset={dataset.name} has none. Expected {instead}."
+            )
+    if isinstance(config.supervision.levels, list):
+        config.supervision.assign(config.layers, dataset.classes, config.method.supervises_layers)
+    for name in ("label_level", "eval_label_level"):
+        if name in wanted and given[name] >= len(dataset.labels):
+            raise InputError(
+                f"{name}={given[name]} does not exist. Expected at most {len(dataset.labels) - 1}: "
+                f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
+            )
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Columns whose label the method is given, shape (n,)."""
-    level = last_level(config, dataset)
+    """Samples whose label the method is given, shape (n,).
+
+    A list of `supervision.levels` does not change them: runs that differ in it meet the same labels.
+    """
+    level = _last_level(config, dataset)
     if level is None:
         return np.zeros(dataset.X.shape[1], bool)
     if config.lists_known and dataset.known is not None:
@@ -195,42 +199,18 @@ def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) 
     return draw_known(dataset.labels[level], config.label_fraction, rng, dataset.labels[0])
 
 
-def draw_known(
-    labels: NDArray[np.intp], fraction: float, rng: np.random.Generator, finest: NDArray[np.intp] | None = None
-) -> NDArray[np.bool_]:
-    """Draw `fraction` of the columns, the same share of every class but at least one column each.
+def _last_level(config: RunConfig, dataset: Dataset) -> int | None:
+    """The level of the last layer, by whose classes the known labels are drawn; None without labels."""
+    return dataset.level(config.layers[-1]) if config.label_level is None else config.label_level
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-    fraction : float
-    rng : Generator
-        One state draws nested sets for rising fractions.
-    finest : ndarray of shape (n,), optional
-        Labels of another level: of those of its classes that share a class, nearly equal shares are drawn.
 
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+def scored_levels(config: RunConfig, material: Material) -> list[int | None]:
+    """The level of the labels that every layer is scored on; None without labels.
+
+    Where `eval_label_level` does not say it, that is the level which supervises the layer, or the nearest to its rank.
     """
-    if fraction == 0.0:
-        return np.zeros(len(labels), bool)
-    # The j-th of n columns of a class stands at (j + 1/2) / n; the lowest are taken, whichever class they are of.
-    known, place = np.zeros(len(labels), bool), np.empty(len(labels))
-    for c in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == c))
-        if finest is not None:
-            members = members[np.argsort(_places(finest[members]), kind="stable")]
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-        known[members[0]] = True
-    known[np.argsort(place, kind="stable")[: round(fraction * len(labels))]] = True
-    return known
-
-
-def _places(labels: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
-    """Where each entry stands among those of its class, between zero and one, shape (n,)."""
-    place = np.empty(len(labels))
-    for c in np.unique(labels):
-        members = np.flatnonzero(labels == c)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return place
+    dataset = material.dataset
+    if not dataset.labels or config.eval_label_level is not None:
+        return [config.eval_label_level] * len(config.layers)
+    nearest = [*map(dataset.level, config.layers[:-1]), _last_level(config, dataset)]
+    return [material.task.levels.get(layer, level) for layer, level in enumerate(nearest)]

@@ -1,173 +1,61 @@
-"""Entries that a method does not see: missing ones, and ones held out for a cross-validated error."""
+"""The one door: a run and an estimator that is loaded from it fit the same factors, bit for bit."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nnmf_runner import task as material
-from nnmf_runner.core.streams import stream
-from nnmf_runner.datasets import Dataset
-from nnmf_runner.datasets.base import Loader
-from nnmf_runner.report.collect import collect
+from nnmf_runner import load
+from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
-from nnmf_runner.store.record import read_factors
-from nnmf_runner.task import visible_entries
+from nnmf_runner.task import prepare
 
-
-@pytest.fixture
-def data(monkeypatch, configure):
-    """Put other data in the place of the toy data."""
-
-    def put(X):
-        dataset = Dataset("other", X)
-        monkeypatch.setattr(type(configure().dataset), "load", lambda self, rng: dataset)
-        monkeypatch.setattr(material, "_loader", Loader())  # which remembers what was there before
-        return dataset
-
-    return put
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_the_share_asked_for_is_held_out_of_what_is_known(configure, share, rng):
-    X = rng.random((20, 30))
-    X[rng.random(X.shape) < 0.2] = np.nan
-    entries = visible_entries(configure(f"holdout={share}", "layers=3"), Dataset("d", X), stream(0, "holdout"))
-    held, known = np.isfinite(entries.heldout), np.isfinite(X)
-    assert held.sum() == round(share * known.sum())
-    assert not (held & ~known).any()
-    np.testing.assert_array_equal(entries.mask, known & ~held)
-    assert not entries.X[~entries.mask].any()
-
-
-def test_what_is_held_out_does_not_enter_the_fit(configure, data, tmp_path, rng):
-    X = rng.random((20, 30))
-    config = configure("holdout=0.3", "layers=[4,2]", "max_iter=20", f"output={tmp_path}", "force=true")
-    hidden = np.isfinite(visible_entries(config, Dataset("d", X), stream(0, "holdout")).heldout)
-    outcomes = []
-    for values in (X, np.where(hidden, 100.0 * X, X)):
-        data(values)
-        outcome = run_one(config, 0)
-        outcomes.append((outcome.record["metrics"], read_factors(outcome.folder)))
-    (one, factors), (other, again) = outcomes
-    assert all(np.array_equal(factors[name], again[name]) for name in factors)
-    assert one["relative_error"] == other["relative_error"]
-    assert one["heldout_error"] < 0.9 < other["heldout_error"]
-
-
-@pytest.mark.parametrize("method", ["neural", "deep", "hier_mu", "sparse_coding"])
-def test_recorded_errors_are_those_of_the_factors(configure, data, tmp_path, rng, method):
-    X = rng.random((20, 30))
-    data(X)
-    config = configure(f"method={method}", "holdout=0.2", "layers=[4,2]", "max_iter=20", f"output={tmp_path}", "seed=3")
-    held = np.isfinite(visible_entries(config, Dataset("d", X), stream(3, "holdout")).heldout)
-    outcome = run_one(config, 3)
-    factors = read_factors(outcome.folder)
-    V = factors["A0"] @ factors["A1"] @ factors["S1"]
-    metrics, layer = outcome.record["metrics"], outcome.record["layers"][1]
-    for name, entries in (("relative_error", ~held), ("heldout_error", held)):
-        assert metrics[name] == pytest.approx(np.linalg.norm((X - V)[entries]) / np.linalg.norm(X[entries]), rel=1e-12)
-        assert layer[name] == metrics[name]
-    assert layer["floor"] is None
-    table = collect(config.folder, figures=False)
-    assert "Relative error of the entries held out" in table
-    assert "| - |" in table  # no floor is known
-
-
-def test_a_mask_file_and_nan_are_the_same(configure, data, tmp_path, rng):
-    X, known = rng.random((20, 30)), rng.random((20, 30)) < 0.8
-    np.save(tmp_path / "mask.npy", known)
-    found = []
-    for name, values, mask in (("a", X, f"mask={tmp_path / 'mask.npy'}"), ("b", np.where(known, X, np.nan), "seed=0")):
-        data(values)
-        overrides = ("layers=[4,2]", "max_iter=20", f"output={tmp_path}", f"name={name}", mask)
-        found.append(read_factors(run_one(configure(*overrides), 0).folder))
-    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
-
-
-def test_the_content_of_a_mask_is_part_of_the_run(configure, tmp_path):
-    identities = []
-    for entry in (True, False):
-        mask = np.ones((87, 90), bool)
-        mask[0, 0] = entry
-        np.save(tmp_path / "mask.npy", mask)
-        identities.append(configure(f"mask={tmp_path / 'mask.npy'}").identity(0))
-    assert identities[0] != identities[1]
-    (tmp_path / "mask.npy").rename(tmp_path / "moved.npy")
-    assert configure(f"mask={tmp_path / 'moved.npy'}").identity(0) == identities[1]
-
-
-def test_a_mask_of_numbers_is_not_taken_for_the_booleans_it_equals(command, tmp_path):
-    known = np.random.default_rng(0).random((87, 90)) < 0.8
-    np.save(tmp_path / "mask.npy", known)
-    assert command("layers=2", "max_iter=1", "mask=mask.npy").status == 0
-    np.save(tmp_path / "mask.npy", known.astype(int))
-    result = command("layers=2", "max_iter=1", "mask=mask.npy")
-    assert result.status == 2
-    assert "mask=mask.npy is of type int64" in result.err
-
-
-@pytest.mark.parametrize("option", ["holdout=0.1", "regularisation={l1_A: 0.1, l1_S: 0.1}", "normalise=true"])
-def test_every_option_makes_another_run(configure, option):
-    assert configure(option).identity(0) != configure().identity(0)
-
-
-def test_normalised_factors_have_the_same_products(configure, tmp_path):
-    overrides = ("layers=[9,4,2]", f"output={tmp_path}", "max_iter=30")
-    plain, unit = (run_one(configure(*overrides, f"normalise={flag}"), 0) for flag in ("false", "true"))
-    before, after = read_factors(plain.folder), read_factors(unit.folder)
-    for name in ("A0", "A1", "A2"):
-        np.testing.assert_allclose(np.linalg.norm(after[name], axis=0), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(
-        after["A0"] @ after["A1"] @ after["S1"], before["A0"] @ before["A1"] @ before["S1"], rtol=1e-9, atol=1e-12
-    )
-    for name in ("relative_error", "accuracy_fit"):
-        assert unit.record["metrics"][name] == pytest.approx(plain.record["metrics"][name], rel=1e-9)
-
-
-def saved(folder, array, **options):
-    np.save(folder / "mask.npy", array, **options)
-    return "mask=mask.npy"
-
-
-BAD = {
-    "holdout=1": (lambda folder: ["holdout=1"], r"holdout=1.0 is not valid. Expected a number in [0, 1)"),
-    "holdout by hals": (
-        lambda folder: ["method=hier", "holdout=0.1"],
-        "method=hier with these options cannot leave out",
-    ),
-    "holdout by semi": (
-        lambda folder: ["method=semi", "holdout=0.1"],
-        "method=semi with these options cannot leave out",
-    ),
-    "mask of another shape": (lambda folder: [saved(folder, np.ones((3, 4), bool))], "(87, 90)"),
-    "mask of numbers": (lambda folder: [saved(folder, np.ones((87, 90)))], "mask"),
-    "mask of words": (lambda folder: [saved(folder, np.full((87, 90), "True"))], "mask=mask.npy is of type <U4"),
-    "holdout of nothing": (lambda folder: ["holdout=1e-9"], "holdout=1e-09 hides 0 of 7830 entries"),
-    "mask of nothing": (lambda folder: [saved(folder, np.zeros((87, 90), bool))], "no known entry"),
-    "pickled mask": (lambda folder: [saved(folder, np.array([{}]), allow_pickle=True)], "mask=mask.npy cannot be read"),
-    "missing mask": (lambda folder: ["mask=none.npy"], "mask=none.npy cannot be read: No such file"),
-    "one side penalised": (lambda folder: ["regularisation.l1_A=0.1"], "Expected a penalty on S as well"),
-    "negative penalty": (lambda folder: ["regularisation.l2_S=-1"], "regularisation.l2_S=-1"),
-    "no such penalty": (lambda folder: ["regularisation.l3_A=1"], "regularisation.l3_A is not an option"),
-    "penalty on unfolded": (
-        lambda folder: ["method=unfolded", "layers=9", "regularisation={l1_A: 1, l1_S: 1}"],
-        "method=unfolded with these options cannot penalise",
-    ),
-    "normalise unfolded": (lambda folder: ["method=unfolded", "layers=9", "normalise=true"], "normalise=false"),
-    "kl by hals": (lambda folder: ["method=hier", "cost=kl"], "cost=kl needs multiplicative updates"),
-    "kl labels by neural": (lambda folder: ["supervision.loss=kl"], "has no supervision.loss=kl"),
-    "unfolded with ranks": (lambda folder: ["method=unfolded"], "layers has 3 ranks, expected one rank"),
-    "beta": (lambda folder: ["method=unfolded", "layers=9", "method.beta=2.5"], "method.beta=2.5 is not valid"),
-    "foreign option": (lambda folder: ["method=semi", "method.beta=1"], "It is one of: method=unfolded"),
+INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
+VARIANTS = {
+    "neural": ["", "cost=energy", "optimizer=adam", "supervision.levels=all supervision.loss=cross_entropy"],
+    "hier": ["", "method.solver=mu cost=kl", "regularisation.l1_S=0.01 regularisation.l2_A=0.01"],
+    "deep": ["", "layers=3-5 allow_growing_ranks=true"],
+    "semi": [""],
+    "unfolded": [""],
+    "sparse_coding": ["method.learn_penalty=true"],
 }
+CASES = [
+    (method, init, options)
+    for method in METHODS
+    for init in INITS
+    for options in (VARIANTS[method] if init == "random" else VARIANTS[method][:1])
+]
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(command, tmp_path, case):
-    make, message = BAD[case]
-    result = command(*make(tmp_path))
-    assert result.status == 2
-    assert result.err.count("\n") == 1
-    assert message in result.err
-    assert [name for name in result.files if name != "mask.npy"] == []
+def target_of(material, model):
+    """What the run was given of the labels, a column for every level that it learnt."""
+    levels = [material.task.levels[layer] for layer in sorted(material.task.levels)]
+    columns = [np.where(material.known, material.dataset.labels[level], -1) for level in levels]
+    return np.column_stack(columns) if len(columns) > 1 else columns[0]
+
+
+@pytest.mark.parametrize(("method", "init", "options"), CASES)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_loaded_run_fits_its_own_factors_again(configure, tmp_path, method, init, options, order):
+    layers = "9" if method == "unfolded" else "9-4"
+    given = [f"method={method}", f"layers={layers}", *f"init={init}".split(), *options.split(), f"output={tmp_path}"]
+    config = configure(*given, "max_iter=15", "label_fraction=0.4", "normalise=" + str(method == "hier").lower())
+    outcome = run_one(config, 7)
+    material, model = prepare(config, 7), load(outcome.folder)
+    before = [factor.copy() for factor in (*model.factors_, *model.codes_)]
+    X = np.asarray(material.dataset.X.T, order=order)
+    with pytest.warns(UserWarning, match="did not converge"):
+        model.fit(X, target_of(material, model))
+    for old, new in zip(before, (*model.factors_, *model.codes_), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_start_from_saved_factors_is_found_again_by_its_path(configure, tmp_path, monkeypatch):
+    first = run_one(configure("layers=4-2", "max_iter=3", f"output={tmp_path}"), 0)
+    config = configure("layers=4-2", "max_iter=3", "init=saved", f"init.path={first.folder}", f"output={tmp_path}")
+    model = load(run_one(config, 0).folder)
+    before = model.factors_[0].copy()
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="did not converge"):
+        model.fit(prepare(config, 0).dataset.X.T)
+    np.testing.assert_array_equal(model.factors_[0], before)

@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import first_line, no_option, refuse_unknown_keys
+from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.start import INITIALISATIONS, Saved
@@ -42,13 +43,6 @@ def register_schema() -> None:
     for group, registry in GROUPS.items():
         for name, part in registry.items():
             store.store(group=f"{group}/schema", name=name, node=part)
-
-
-def conf_dir() -> str:
-    """Absolute folder of the configuration files: in the installed package, or in the repository."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "conf"
-    return str(installed if installed.is_dir() else package.parent / "conf")
 
 
 @contextmanager

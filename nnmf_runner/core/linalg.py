@@ -37,6 +37,19 @@ def canonical(X: Any) -> Any:
     return X
 
 
+def by_samples(X: Any) -> Any:
+    """X with the entries of a sample next to each other, since sums depend in their last bits on the order in memory.
+
+    Data of shape (m, n) that are mapped from a file stay there, in whichever order it has.
+    """
+    if sparse.issparse(X):
+        return canonical(X.tocsc())
+    base = X
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    return np.asarray(X, order="F") if base is None else X
+
+
 def parts(n: int, size: int = PART) -> list[slice]:
     """``range(n)`` in slices of at most `size`, which differ by one at the most."""
     ends = np.linspace(0, n, -(-n // size) + 1).astype(int)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -79,14 +81,34 @@ class Dataset:
         return digest([*parts, *self.labels, np.array(self.X.shape)])
 
 
-def read_mask(path: str) -> NDArray[Any]:
-    """Read an array of booleans from a ``.npy`` file.
+def read_mask(path: str) -> NDArray[np.bool_]:
+    """Read an array of booleans from a ``.npy`` file; again only if the file has changed since the last time.
 
     Raises
     ------
     InputError
         If there is no such file, or it is not one of an array of booleans.
     """
+    return _read_mask(path, file_state(path))[0]
+
+
+def mask_digest(path: str) -> str:
+    """A short hash of what `read_mask` returns, by which two files of the same mask are equal."""
+    return _read_mask(path, file_state(path))[1]
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file, by which another content is noticed; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # no such file, or no name of one
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=1)
+def _read_mask(path: str, state: tuple[int, int] | None) -> tuple[NDArray[np.bool_], str]:
+    """The mask in a file of this state, and its hash."""
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -96,7 +118,8 @@ def read_mask(path: str) -> NDArray[Any]:
         raise InputError(f"mask={path} holds several arrays. Expected a .npy file of booleans.")
     if array.dtype != bool:
         raise InputError(f"mask={path} is of type {array.dtype}. Expected a .npy file of booleans.")
-    return array
+    array.flags.writeable = False
+    return array, digest([array])
 
 
 class Source(Protocol):

@@ -114,12 +114,17 @@ class Method:
     """
 
     name: ClassVar[str]
+    estimator: ClassVar[str]
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
     supervises_layers: ClassVar[bool] = False
     bends_codes: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
+
+    def __init_subclass__(cls) -> None:
+        names = {"Neural": "NeuralNMF", "Hierarchical": "HierarchicalNMF"}
+        cls.estimator = names.get(cls.__name__, f"{cls.__name__}NMF")
 
     @property
     def takes_missing(self) -> bool:

@@ -25,7 +25,7 @@ from nnmf_runner.metrics.topics import (
     tree_weights,
     unlinked_topics,
 )
-from nnmf_runner.task import Entries, own_levels
+from nnmf_runner.task import Material, scored_levels
 
 # Metrics of the last layer that stand for the run.
 LAST_LAYER = (
@@ -42,11 +42,10 @@ LAST_LAYER = (
 TOP_WORDS = 10
 
 
-def score(
-    config: RunConfig, dataset: Dataset, entries: Entries, known: NDArray[np.bool_], fit: Fit
-) -> list[dict[str, Any]]:
+def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any]]:
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
-    levels, codes = own_levels(config, dataset), fit.S
+    dataset, entries, known = material.dataset, material.entries, material.known
+    levels, codes = scored_levels(config, material), fit.S
     if config.method.bends_codes and fit.B is not None:  # new data have no labels that could change their codes
         codes = config.method.transform(fit, entries.X, entries.mask)
     floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
@@ -63,12 +62,11 @@ def score(
             right = accuracy(codes[i], dataset.labels[level], known)
             row |= {"accuracy": right.all, "accuracy_unknown": right.unknown, "accuracy_fit": right.fit}
             row |= _clustering(codes[i], config.method.topics(fit.A, i), dataset.labels[level])
-        if config.score_level:  # one level for all layers; the finest one is told beside it
+        if config.eval_label_level:  # one level for all layers; the finest one is told beside it
             row["accuracy_unknown_finest"] = accuracy(codes[i], dataset.labels[0], known).unknown
         row["unlinked_topics"] = unlinked[i]
         row["topic_cosine"] = _topic_cosine(config, dataset, fit, i)
         row |= _word_quality(config, dataset, fit, i)
-        row |= {f"reported_{name}": value for name, value in config.reported_values(i).items()}
         rows.append(row)
     return rows
 

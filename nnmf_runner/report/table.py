@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nnmf_runner.config.published import published
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.report.variants import Options, method_order, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
@@ -113,13 +114,21 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "n_iter": record.get("n_iter"),
         **{name: record["metrics"].get(name) for name in METRICS},
         "floor": record["layers"][-1]["floor"] if record["layers"] else None,
-        **{f"reported_{name}": value for name, value in record.get("reported", {}).items()},
-        "reported_on": record.get("reported_on"),
         **_by_layer(record["layers"]),
         "peak_memory_mb": record.get("peak_memory_mb"),
         "commit": record.get("commit"),
         "folder": str(folder),
     }
+    values = published(record.get("published"))
+    cell = row["regime"], row["layers"], row["method"]
+    row |= {f"reported_{name}": value for name, value in values.values(*cell).items()}
+    row |= {
+        _of_layer(f"reported_{name}", i): value
+        for i in range(len(record["layers"]))
+        if len(record["layers"]) > 1
+        for name, value in values.values(*cell, i).items()
+    }
+    row["reported_on"] = values.dataset
     # Most texts recur: one copy of each for all rows.
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
 
@@ -131,7 +140,7 @@ def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         _of_layer(name, i): layer[name]
         for i, layer in enumerate(layers)
-        for name in ("floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS))
+        for name in ("floor", *LAYER_METRICS)
         if name in layer
     }
 

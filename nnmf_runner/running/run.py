@@ -14,23 +14,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nnmf_runner.config.schema import RunConfig
-from nnmf_runner.core.checks import InputError, filled
-from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
-from nnmf_runner.core.streams import stream
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.monitor import Progress, Stop
 from nnmf_runner.datasets import Dataset, Source
-from nnmf_runner.methods import Fit, Plan, Problem
+from nnmf_runner.methods import Fit
 from nnmf_runner.methods.base import named_arrays
 from nnmf_runner.metrics.scoring import LAST_LAYER, describe_topics, planted_tree, score
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
 from nnmf_runner.store.provenance import code, commit, described_code, provenance, same_code, this_code
-from nnmf_runner.task import Entries, Material, layer_labels, prepare
+from nnmf_runner.store.start import Saved
+from nnmf_runner.task import Material, prepare
 
 log = logging.getLogger(__name__)
 
@@ -80,15 +78,16 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     OSError
         If the record cannot be written.
     """
-    folder = records.run_folder(config.folder, config.identity(seed))
+    identity = config.identity(seed)
+    folder = records.run_folder(config.folder, identity)
     if is_stopped():
         return None
     if not config.force and (earlier := _numbers_before(folder)):
         if same_code(earlier):
             log.info("%s is done already (force=true runs it again).", folder)
             return Outcome(folder, earlier)
-        was = described_code(earlier)
-        log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this_code())
+        was, this = described_code(earlier), this_code(earlier)
+        log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this)
     if is_held(folder):
         log.info("%s: another process is at it.", folder)
         return None
@@ -105,12 +104,13 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
         done = None if config.force else _numbers_before(folder)
         if done and same_code(done):  # by another process, a moment ago
             return Outcome(folder, done)
-        return _run_claimed(config, seed, folder, material, error, bar=bar, refuse=refuse)
+        return _run_claimed(config, seed, identity, folder, material, error, bar=bar, refuse=refuse)
 
 
 def _run_claimed(
     config: RunConfig,
     seed: int,
+    identity: dict[str, Any],
     folder: Path,
     material: Material | None,
     error: Exception | None,
@@ -137,11 +137,11 @@ def _run_claimed(
         "experiment": config.name,
         "regime": config.regime,
         **head,
-        "code": code(),
+        "code": code(config.method.name),
         "commit": commit(),
-        "config": config.identity(seed),
-        "reported": config.reported_values(),
-        "reported_on": config.reported_on,
+        "published": config.published,
+        "start": os.path.abspath(os.path.expanduser(config.init.path)) if isinstance(config.init, Saved) else None,
+        "config": identity,
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
         **provenance(),
@@ -167,7 +167,7 @@ def _failure(error: Exception) -> dict[str, Any]:
 
 def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -> tuple[Fit, dict[str, Any]]:
     """The fit, and what the record of the run holds of it."""
-    dataset, entries, known = material.dataset, material.entries, material.known
+    dataset = material.dataset
     started = time.perf_counter()
     limit = math.inf if config.time_limit is None else started + config.time_limit
     with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
@@ -176,10 +176,10 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
             show(*state)
             return interrupted.is_set() or is_stopped() or time.perf_counter() > limit
 
-        fit = fit_factors(config, dataset, entries, known, seed, progress)
+        fit = material.task.fit(seed, progress)
         by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
     seconds = time.perf_counter() - started
-    layers = score(config, dataset, entries, known, fit)
+    layers = score(config, material, fit)
     last = {name: layers[-1].get(name) for name in LAST_LAYER}
     return fit, {
         "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
@@ -192,24 +192,6 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
         "topics": describe_topics(config, dataset, fit),
         "tree_agreement": planted_tree(dataset, fit),
     }
-
-
-def fit_factors(
-    config: RunConfig,
-    dataset: Dataset,
-    entries: Entries,
-    known: NDArray[np.bool_],
-    seed: int,
-    progress: Progress | None = None,
-) -> Fit:
-    """Fit the method of a configuration to data of which the `known` labels may be seen."""
-    labels = layer_labels(config, Material(dataset, entries, known))
-    start = config.init.start(filled(entries.X, entries.mask), config.layers, stream(seed, "init"))
-    rule = StoppingRule(config.tol, config.max_iter, progress)
-    plan = Plan(start, rule, config.optimizer, stream(seed, "fit"))
-    of_last = labels.pop(len(config.layers) - 1, None)
-    problem = Problem(entries.X, of_last, config.cost, entries.mask, config.regularisation, labels)
-    return config.method.solve(problem, plan, normalise=config.normalise)
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:

@@ -108,10 +108,8 @@ class Work:
         """What there is to do, in one line."""
         text = f"{', '.join(map(str, self.wanted))}: {len(self.over)} of {len(self.runs)} runs are done"
         if self.outdated:
-            was = described_code(self.outdated[0])
-            text += (
-                f", {len(self.outdated)} by another version of the code ({was}, this is {this_code()}) are run again"
-            )
+            was, this = described_code(self.outdated[0]), this_code(self.outdated[0])
+            text += f", {len(self.outdated)} by another version of the code ({was}, this is {this}) are run again"
         return f"{text}; {len(self.runs) - len(self.over)} to run (hydra/launcher={launcher})."
 
     def stop_files(self) -> Iterator[StopFile]:

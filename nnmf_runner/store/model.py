@@ -187,11 +187,12 @@ def _run(folder: Path) -> SavedModel:
         **config.get("regularisation", {}),
         **{f"label_{name}": supervision[name] for name in ("loss", "weight", "levels") if name in supervision},
         **{name: supervision[name] for name in ("learn_map",) if name in supervision},
-        **{name: config[name] for name in ("layers", "tol", "max_iter") if name in config},
+        **{name: config[name] for name in ("layers", "normalise", "tol", "max_iter")},
+        "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],
     }
-    if "digest" in parameters.get("init", {}).get("options", {}):  # the start was saved factors, and where is not known
-        del parameters["init"]
+    if "digest" in parameters["init"]["options"]:  # of saved factors; the record tells where they were read
+        parameters["init"] = {"name": parameters["init"]["name"], "options": {"path": record["start"]}}
     layers, maps = list(fit.maps), list(fit.maps.values())
     if layers:  # its classes are one level for each of these layers, whichever levels the data had
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import functools
 import hashlib
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from nnmf_runner.methods import METHODS
 
 PACKAGE = "nnmf-runner"
 # Read by the BLAS libraries that numpy is built with, in this order.
@@ -37,19 +40,52 @@ def provenance() -> dict[str, Any]:
     }
 
 
+# What every result depends on, beside the method that was run.
+_COMPUTING = ("core", "datasets", "metrics", "task.py", "store/start.py")
+_ROOT = Path(__file__).resolve().parents[1]
+
+
 def same_code(record: dict[str, Any]) -> bool:
-    """Whether a record was made by this very code, committed or not."""
-    return record.get("code") == code()
+    """Whether the code that computes what a record holds is this very code, committed or not."""
+    method = _method_of(record)
+    return method in METHODS and record["code"] == code(method)
+
+
+def code(method: str) -> str:
+    """The name of a method and a short hash of the source that computes its runs.
+
+    It takes in the method's own module and those of other methods that it is built on, but no other method, nor the
+    tables, figures and sweeps: a change there leaves the result of a run as it is.
+    """
+    return f"{method}-{source_hash(METHODS[method])}"
 
 
 @functools.cache
-def code() -> str:
-    """A short hash of the source of this package: two copies that differ nowhere have the same."""
-    package, found = Path(__file__).resolve().parents[1], hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        found.update(f"{path.relative_to(package).as_posix()} ".encode())
+def source_hash(method: type) -> str:
+    """A short hash of the source that computes the runs of a method."""
+    paths = [path for part in _COMPUTING for path in (_ROOT / part, *(_ROOT / part).rglob("*.py")) if path.is_file()]
+    found = hashlib.sha256()
+    for path in sorted({*paths, *_modules_of(method)}):
+        found.update(f"{path.relative_to(_ROOT) if path.is_relative_to(_ROOT) else path.name} ".encode())
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:16]
+
+
+def _modules_of(method: type) -> set[Path]:
+    """The files of a method's module and of all modules of this package's methods that it imports, by any way."""
+    found: set[Path] = set()
+    pending = [Path(str(sys.modules[method.__module__].__file__)).resolve(), _ROOT / "methods" / "base.py"]
+    while pending:
+        path = pending.pop()
+        found.add(path)
+        names = {node.module for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)}
+        used = [_ROOT / "methods" / f"{name.rpartition('.')[2]}.py" for name in names if name and ".methods." in name]
+        pending += [module for module in used if module not in found]
+    return found
+
+
+def _method_of(record: dict[str, Any]) -> str:
+    return str(record.get("code")).rpartition("-")[0]
 
 
 def described_code(record: dict[str, Any]) -> str:
@@ -57,9 +93,10 @@ def described_code(record: dict[str, Any]) -> str:
     return f"commit {record.get('commit')}, source {record.get('code')}"
 
 
-def this_code() -> str:
-    """What code this is, in the same words."""
-    return described_code({"commit": commit(), "code": code()})
+def this_code(record: dict[str, Any]) -> str:
+    """What code would make a record of the same method now, in the same words."""
+    method = _method_of(record)
+    return described_code({"commit": commit(), "code": code(method) if method in METHODS else None})
 
 
 @functools.cache
@@ -72,7 +109,7 @@ def versions() -> dict[str, str]:
 @functools.cache
 def commit() -> str | None:
     """Commit of the repository that the package runs from, with "-dirty" for changes; None for an installed one."""
-    root = Path(__file__).resolve().parents[2]
+    root = _ROOT.parent
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]

@@ -17,7 +17,7 @@ from nnmf_runner.methods import METHODS
 from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
 
 # Goes up when a field changes its meaning; a record of another version is not read.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 RECORD, HISTORY = "record.json", "history.csv"
 
@@ -33,6 +33,10 @@ TOPIC = {"words", "weights", "distinctive", "children", "child_weights", "parent
 
 # Names for the share of labels that a method is given: none, some, all.
 REGIMES = ["unsupervised", "semisupervised", "supervised"]
+
+
+class OutdatedRecord(ValueError):
+    """A record of an earlier version of this program."""
 
 
 def folder_name(identity: dict[str, Any]) -> str:
@@ -118,7 +122,10 @@ def read_record(path: Path) -> dict[str, Any]:
         raise ValueError("is not a record: it has no schema version")
     _refuse_newer(path, record)
     if record["schema"] != SCHEMA_VERSION:
-        raise ValueError(f"has schema version {record['schema']}, expected {SCHEMA_VERSION}")
+        raise OutdatedRecord(
+            f"has schema version {record['schema']}, which this program no longer reads; the command that made it, "
+            f"given again, makes a record of version {SCHEMA_VERSION}"
+        )
     for name, is_right in _FORM.items():
         value: Any = record
         for key in name.split("."):
@@ -172,8 +179,8 @@ def read_head(path: Path) -> dict[str, Any] | None:
     except ValueError:
         return None
     _refuse_newer(path, fields)
-    if "status" not in fields:  # a record of an earlier form, which has it further down
-        fields = json.loads(path.read_text())
+    if fields.get("schema") != SCHEMA_VERSION or "status" not in fields:
+        return None
     return {name: fields.get(name) for name in ("status", "message", "code", "commit")}
 
 
@@ -208,7 +215,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "status": lambda value: value in STATUSES,
     "regime": lambda value: value in REGIMES,
     "experiment": lambda value: isinstance(value, str),
-    "reported": _is_numbers,
+    "published": lambda value: isinstance(value, str),
     "metrics": _is_numbers,
     "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
     "topics": _is_topics,
@@ -217,7 +224,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "tree_agreement": _is_number,
 }
 # Absent where the run failed, the features have no names, or no tree is planted.
-_OPTIONAL = {"topics", "dataset", "dataset.classes", "tree_agreement"}
+_OPTIONAL = {"published", "topics", "dataset", "dataset.classes", "tree_agreement"}
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from nnmf_runner.config import composition
+from nnmf_runner.config import composition, schema
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.store.record import folder_name
@@ -32,7 +34,7 @@ def name_of(configure, *overrides, seed=0):
         "label_fraction=0.4",
         "label_fraction=1",
         "label_level=0",
-        "score_level=0",
+        "eval_label_level=0",
     ],
 )
 def test_whatever_determines_the_result_changes_the_folder(configure, overrides):
@@ -72,7 +74,7 @@ def test_the_seed_changes_the_folder(configure):
         ("", "trials=5"),
         ("", "force=true"),
         ("", "allow_growing_ranks=true"),
-        ("", "reported=[{regime: unsupervised}]"),
+        ("", "published=table1"),
         ("", "supervision.weight=3"),
         ("", "supervision.learn_map=true"),
         ("", "layers=[9,4,2]"),
@@ -84,9 +86,7 @@ def test_the_seed_changes_the_folder(configure):
     ],
 )
 def test_what_does_not_matter_leaves_the_folder(configure, base, change):
-    assert name_of(configure, *base.split(), *change.split(" " if "reported" not in change else "\n")) == name_of(
-        configure, *base.split()
-    )
+    assert name_of(configure, *base.split(), *change.split()) == name_of(configure, *base.split())
 
 
 @pytest.mark.parametrize("text", ["layers=9-4-2", "layers=[9,4,2]", "layers='9,4,2'"])
@@ -107,20 +107,6 @@ def test_growing_ranks_only_on_request(configure):
 @pytest.mark.parametrize(("fraction", "regime"), [(0, "unsupervised"), (0.4, "semisupervised"), (1, "supervised")])
 def test_regime_follows_the_label_fraction(configure, fraction, regime):
     assert configure(f"label_fraction={fraction}").regime == regime
-
-
-def test_reported_values_are_those_of_the_cell(configure):
-    config = configure("experiment=table1", "method=hier", "layers=9-4", "label_fraction=0.4")
-    assert config.reported_values() == {"relative_error": 0.374, "accuracy": 0.926}
-    assert configure("experiment=table1", "layers=9-3").reported_values() == {}
-
-
-def test_reported_values_of_a_layer_are_those_that_name_it(configure):
-    cell = "regime: unsupervised, layers: 9-4, method: hier"
-    values = [f"{{{cell}, layer: 0, accuracy: 0.5}}", f"{{{cell}, accuracy: 0.75, relative_error: 0.25}}"]
-    config = configure("method=hier", "layers=9-4", f"reported=[{', '.join(values)}]")
-    assert config.reported_values(0) == {"accuracy": 0.5}
-    assert config.reported_values(1) == config.reported_values() == {"accuracy": 0.75, "relative_error": 0.25}
 
 
 def test_labels_without_weight_leave_a_run_unsupervised(configure):
@@ -157,3 +143,12 @@ def test_overrides_take_the_place_of_an_experiments_sweep(configure):
     assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [
         ("neural", (9,), fraction) for fraction in (0.0, 0.4, 1.0)
     ]
+
+
+def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
+    """A field that is added enters the identity by itself; what is left out is told by another."""
+    config = configure("label_fraction=0.4")
+    names = {each.name for each in dataclasses.fields(schema.Computed)}
+    assert names - config.identity(0).keys() == {"allow_growing_ranks"}
+    assert config.identity(0).keys() - names == {"schema"}
+    assert not names & {each.name for each in dataclasses.fields(schema.Execution)}

@@ -89,7 +89,7 @@ SINGLE = [
     ("dataset.noise=inf max_iter=1", ["dataset.noise=inf"]),
     ("dataset.topics=[0,0]", ["dataset."]),
     ("dataset.levels=[0,0,0] dataset.noise=0", ["X holds only zeros"]),
-    ("reported=[1] max_iter=1", ["reported"]),
+    ("published=table9 max_iter=1", ["published=table9", "table1, table2"]),
     ("output=/dev/null/x max_iter=1", ["/dev/null"]),
     ("output=/proc/nowhere max_iter=1", ["/proc/nowhere"]),
     ("hydra/launcher=nope", ["hydra/launcher=nope"]),

@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.io import savemat
 
 from nnmf_runner.config import composition, schema
+from nnmf_runner.config.published import published
 from nnmf_runner.store.record import find_records, read_record
 
 METHODS = ("hier", "deep", "neural")
@@ -36,14 +37,13 @@ def test_table_2_has_every_cell_with_what_was_published():
     assert len(configs) == len(found) == 12
     assert set(found) == set(cells)
     for cell, config in found.items():
-        published = NEWSGROUPS.get(cell, ())
+        expected, values = NEWSGROUPS.get(cell, ()), published(config.published)
         for layer in range(len(config.layers)):
-            expected = {"accuracy_unknown": published[layer]} if published else {}
-            assert config.reported_values(layer) == expected
-        assert config.reported_values() == config.reported_values(len(config.layers) - 1)
+            assert values.values(*cell, layer) == ({"accuracy_unknown": expected[layer]} if expected else {})
+        assert values.values(*cell) == values.values(*cell, len(config.layers) - 1)
         assert (config.label_fraction, config.trials, config.init.name) == (0.75, 10, "random")
         assert config.supervision.weight in (0.0, schema.Supervision().weight)
-        assert (config.dataset.name, config.score_level, config.label_level) == ("newsgroups", 1, None)
+        assert (config.dataset.name, config.eval_label_level, config.label_level) == ("newsgroups", 1, None)
 
 
 @pytest.fixture(scope="module")

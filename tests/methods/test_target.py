@@ -8,7 +8,6 @@ import pytest
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SemiNMF, SparseCodingNMF, UnfoldedNMF
 from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS, label_units
-from nnmf_runner.running.run import fit_factors
 from nnmf_runner.task import prepare
 
 SEVERAL = [NeuralNMF, SparseCodingNMF]  # these supervise lower layers
@@ -39,7 +38,7 @@ def half(y):
 
 
 def fitted(kind, X, y, **params):
-    given = {"layers": (4, 2)[: METHODS[kind._method].most_layers], "max_iter": 100, "random_state": 0, **params}
+    given = {"layers": (4, 2)[: kind._method.most_layers], "max_iter": 100, "random_state": 0, **params}
     return kind(**given).fit(X, y)
 
 
@@ -162,7 +161,7 @@ def test_every_layer_weighs_its_labels_in_its_own_unit(X, half, monkeypatch):
 
     problems = []
     solve = Neural.solve
-    monkeypatch.setattr(Neural, "solve", lambda *given: problems.append(given[1]) or solve(*given))
+    monkeypatch.setattr(Neural, "solve", lambda *given, **how: problems.append(given[1]) or solve(*given, **how))
     fitted(NeuralNMF, X, half, label_weight=0.5, max_iter=1)
     lower, last = problems[0].lower_labels[0], problems[0].labels
     sigma = np.linalg.svd(X, compute_uv=False) ** 2
@@ -186,7 +185,7 @@ def test_the_default_cost_is_that_of_the_command_line(X, half):
 def test_command_line_and_estimator_agree(options, configure):
     config = configure("layers=9-4-2", "label_fraction=0.4", "max_iter=30", *options)
     material = prepare(config, 3)
-    theirs = fit_factors(config, material.dataset, material.entries, material.known, 3)
+    theirs = material.task.fit(3)
     levels = np.column_stack(material.dataset.labels)
     kind = HierarchicalNMF if config.method.name == "hier" else NeuralNMF
     params = {"layers": (9, 4, 2), "max_iter": 30, "random_state": 3}

@@ -9,7 +9,7 @@ import pytest
 
 from nnmf_runner.metrics import scoring
 from nnmf_runner.metrics.scoring import score
-from nnmf_runner.running.run import fit_factors, idle_topics
+from nnmf_runner.running.run import idle_topics
 from nnmf_runner.task import prepare
 
 CLUSTERING = [f"{name}{suffix}" for name in ("purity", "nmi", "ari") for suffix in ("", "_kmeans")]
@@ -22,7 +22,7 @@ def fitted(configure):
     def make(*overrides):
         config = configure("layers=9-4-2", "max_iter=30", *overrides)
         material = prepare(config, 0)
-        return config, material, fit_factors(config, material.dataset, material.entries, material.known, 0)
+        return config, material, material.task.fit(0)
 
     return make
 
@@ -39,7 +39,7 @@ def rescaled(fit, rng):
 
 
 def scored(config, material, fit):
-    return score(config, material.dataset, material.entries, material.known, fit)
+    return score(config, material, fit)
 
 
 @pytest.mark.parametrize("method", ["hier", "deep", "neural", "semi"])

@@ -75,7 +75,7 @@ def damaged(record, where, value):
         ("metrics.relative_error", "low"),
         ("layers", "9-4"),
         ("layers", [1, 2]),
-        ("reported", 3),
+        ("published", 3),
         ("regime", "other"),
         ("status", ["done"]),
         ("dataset", 3),

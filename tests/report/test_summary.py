@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from nnmf_runner.methods import METHODS
 from nnmf_runner.report.summary import layer_table
 from nnmf_runner.store import provenance
 
@@ -44,16 +45,25 @@ def test_facts_of_the_machine_are_complete():
     assert facts["blas_threads"] >= 1
 
 
-def test_code_is_told_by_the_source_of_the_package_alone(monkeypatch, tmp_path):
-    assert provenance.same_code({"code": provenance.code()})
-    assert not provenance.same_code({"code": "0" * 16})
+def code_of(method):
+    return provenance.source_hash.__wrapped__(method)
+
+
+def test_code_is_told_by_the_source_that_computes_a_run(monkeypatch, tmp_path):
+    assert provenance.same_code({"code": provenance.code("hier")})
+    assert not provenance.same_code({"code": "hier-" + "0" * 16})
     assert not provenance.same_code({})
     package = Path(provenance.__file__).parents[1]
     copy = shutil.copytree(package, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "__file__", str(copy / "results" / "provenance.py"))
-    assert provenance.code.__wrapped__() == provenance.code()
-    (copy / "core" / "nnls.py").write_text("# another")
-    assert provenance.code.__wrapped__() != provenance.code()
+    monkeypatch.setattr(provenance, "_ROOT", copy)
+    before = code_of(METHODS["hier"])
+    for harmless in ("report/table.py", "running/run.py", "methods/neural.py", "store/record.py", "cli.py"):
+        (copy / harmless).write_text("# another")
+        assert code_of(METHODS["hier"]) == before
+    for other in ("core/nnls.py", "datasets/base.py", "metrics/errors.py", "task.py", "methods/base.py"):
+        (copy / other).write_text("# another")
+        before, earlier = code_of(METHODS["hier"]), before
+        assert before != earlier
 
 
 def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():

@@ -8,6 +8,7 @@ import statistics
 import pandas as pd
 import pytest
 
+from nnmf_runner.config.published import Published
 from nnmf_runner.report import table
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
@@ -26,12 +27,28 @@ def entry(summary, **where):
     return summary.iloc[0]
 
 
+CELL_OF_HIER = {"regime": "semisupervised", "layers": "9-4", "method": "hier"}
+PUBLISHED = {
+    None: Published(None, []),
+    "errors": Published(None, [{**CELL_OF_HIER, "relative_error": 0.374}]),
+    "newsgroups": Published("newsgroups", [{**CELL_OF_HIER, "relative_error": 0.374}]),
+    "layers": Published(
+        None, [{**CELL_OF_HIER, "layer": i, "accuracy_unknown": value} for i, value in enumerate((0.698, 0.668))]
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _published(monkeypatch):
+    monkeypatch.setattr(table, "published", PUBLISHED.get)
+
+
 @pytest.fixture
 def three_methods(record_of, records_of):
     """Two cells; hier with three trials of which one failed, and deep and neural with two."""
     made = [
-        record_of(seed=0, error=0.31, reported={"relative_error": 0.374}),
-        record_of(seed=1, error=0.35, reported={"relative_error": 0.374}),
+        record_of(seed=0, error=0.31, published="errors"),
+        record_of(seed=1, error=0.35, published="errors"),
         record_of(seed=2, status="diverged"),
         *(record_of("deep", seed=s, error=0.29, status="max_iter") for s in range(2)),
         *(record_of("neural", seed=s, error=0.29001 + 1e-7 * s) for s in range(2)),
@@ -233,12 +250,10 @@ def test_table_of_one_run(record_of, records_of):
     assert r"\textbf{0.5000}" in table.to_latex(summary, rows)
 
 
-def with_layers(record, *values, reported=()):
+def with_layers(record, *values):
     """A record whose layers have these accuracies on the unknown, and the lowest of them as error."""
     for row, value, error in zip(record["layers"], values, (0.1, 0.2), strict=False):
         row |= {"accuracy_unknown": value, "relative_error": error + value}
-    for row, value in zip(record["layers"], reported, strict=False):
-        row |= {"reported_accuracy_unknown": value}
     return record
 
 
@@ -246,8 +261,8 @@ def with_layers(record, *values, reported=()):
 def two_layers(record_of, records_of):
     """Two trials of hier and one of neural with two layers, one that failed, and one with a single layer."""
     return records_of(
-        with_layers(record_of(seed=0), 0.5, 0.25, reported=(0.698, 0.668)),
-        with_layers(record_of(seed=1), 0.75, 0.5, reported=(0.698, 0.668)),
+        with_layers(record_of(seed=0, published="layers"), 0.5, 0.25),
+        with_layers(record_of(seed=1, published="layers"), 0.75, 0.5),
         record_of(seed=2, status="failed"),
         with_layers(record_of("neural"), 0.5, 0.5),
         with_layers(record_of(layers=(9,)), 0.9),
@@ -321,7 +336,6 @@ def test_the_data_are_called_by_their_title_also_where_runs_failed(record_of, re
 
 
 def test_the_legend_says_which_data_the_published_values_are_of(record_of, records_of):
-    reported = {"reported": {"relative_error": 0.4}}
-    for on, legend in (({"reported_on": "newsgroups"}, "reports on newsgroups."), ({}, "publication reports.")):
-        rows, summary = made(records_of(record_of(**reported, **on)))
+    for name, legend in (("newsgroups", "reports on newsgroups."), ("errors", "publication reports.")):
+        rows, summary = made(records_of(record_of(published=name)))
         assert legend in table.to_markdown(summary, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 
@@ -21,70 +22,7 @@ from nnmf_runner.running import run
 from nnmf_runner.running.run import run_one
 from nnmf_runner.running.trials import run_trials
 from nnmf_runner.store.record import read_factors, read_history
-from nnmf_runner.task import check_data, draw_known, visible_entries
-
-FRACTIONS = np.linspace(0.0, 1.0, 101)
-SIZES = {"subtopics": [10, 10, 5, 7, 5, 20, 10, 9, 14], "supertopics": [32, 58], "rare": [1, 2, 100]}
-
-
-def labels_of(sizes, seed=0):
-    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-
-
-def drawn(labels, fraction, seed=0):
-    return draw_known(labels, float(fraction), np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_no_class_is_left_without_a_label(sizes):
-    labels = labels_of(sizes)
-    for fraction in (1e-9, 0.01, *FRACTIONS[1:]):
-        assert set(labels[drawn(labels, fraction)]) == set(labels)
-
-
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_the_share_is_right_in_all_and_in_every_class(sizes):
-    labels = labels_of(sizes)
-    for fraction in FRACTIONS[1:]:
-        known = drawn(labels, fraction)
-        counts = np.bincount(labels[known], minlength=len(sizes))
-        share = fraction * np.array(sizes)
-        # within one of the share; classes that would have none get one
-        assert (np.abs(counts - share) <= 1.0).all()
-        added = (share < 1.0).sum()
-        assert -0.5 <= known.sum() - fraction * len(labels) <= 0.5 + added
-
-
-@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.4, 0.75])
-def test_nearly_equal_shares_are_drawn_of_the_finest_classes(fraction):
-    fine = labels_of([10] * 12)
-    coarse = fine // 4
-    known = draw_known(coarse, fraction, np.random.default_rng(1), fine)
-    plain = draw_known(coarse, fraction, np.random.default_rng(1))
-    np.testing.assert_array_equal(np.bincount(coarse[known]), np.bincount(coarse[plain]))
-    assert np.ptp(np.bincount(fine[known], minlength=12)) <= 1
-    more = draw_known(coarse, min(1.0, 1.5 * fraction), np.random.default_rng(1), fine)
-    assert more[known].all()
-
-
-def test_nothing_and_everything():
-    labels = labels_of(SIZES["subtopics"])
-    assert not drawn(labels, 0.0).any()
-    assert drawn(labels, 1.0).all()
-
-
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_larger_fractions_contain_smaller_ones(sizes):
-    labels = labels_of(sizes)
-    sets = [drawn(labels, fraction) for fraction in FRACTIONS]
-    lost = [f"{b:.2f}" for b, less, more in zip(FRACTIONS[1:], sets, sets[1:], strict=False) if (less & ~more).any()]
-    assert lost == []
-
-
-def test_labels_come_from_the_seed():
-    labels = labels_of(SIZES["subtopics"])
-    np.testing.assert_array_equal(drawn(labels, 0.4, 3), drawn(labels, 0.4, 3))
-    assert (drawn(labels, 0.4, 3) != drawn(labels, 0.4, 4)).any()
+from nnmf_runner.task import Task
 
 
 def test_all_methods_meet_the_same_data_labels_and_start(configure, monkeypatch):
@@ -276,7 +214,7 @@ def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, m
 def test_a_done_run_is_found_again_and_not_repeated(short, monkeypatch):
     first = short(seed=1)
     monkeypatch.setattr(run, "same_code", lambda record: True)
-    monkeypatch.setattr(run, "fit_factors", lambda *args: pytest.fail("was run again"))
+    monkeypatch.setattr(Task, "fit", lambda *args: pytest.fail("was run again"))
     again = short("name=runs", "workers=2", seed=1)
     assert again.folder == first.folder
     assert again.record == json.loads(json.dumps(first.record))
@@ -291,8 +229,8 @@ def test_a_run_is_repeated_where_it_is_not_the_same_or_not_done(short, monkeypat
     if reason == "damaged":
         path.write_text("{")
     monkeypatch.setattr(run, "same_code", lambda record: reason != "code")
-    fitted, fit = [], run.fit_factors
-    monkeypatch.setattr(run, "fit_factors", lambda *args: fitted.append(1) or fit(*args))
+    fitted, fit = [], Task.fit
+    monkeypatch.setattr(Task, "fit", lambda *args: fitted.append(1) or fit(*args))
     overrides = {"force": ["force=true"], "changed": ["tol=1e-3"]}.get(reason, [])
     again = short(*overrides, seed=int(reason == "seed"))
     assert fitted == [1]
@@ -313,8 +251,22 @@ def test_the_same_seed_gives_the_same_numbers(short):
     assert all(np.array_equal(before[name], factor) for name, factor in read_factors(two.folder).items())
 
 
+@dataclasses.dataclass
+class Given:
+    """A source of data that are there already."""
+
+    dataset: Dataset
+    name = "given"
+
+    def identity(self):
+        return {"fingerprint": self.dataset.fingerprint()}
+
+    def load(self, rng):
+        return self.dataset
+
+
 def checked(config, dataset):
-    check_data(config, dataset, visible_entries(config, dataset, np.random.default_rng(0)))
+    material.prepare(dataclasses.replace(config, dataset=Given(dataset)), 0)
 
 
 def test_labels_asked_of_data_that_have_none_are_refused(configure):
@@ -379,7 +331,7 @@ def test_labels_without_weight_score_the_fit_that_does_without_them(ran, method)
 def test_codes_are_scored_on_another_level_than_they_are_trained_on(ran, configure):
     options = ["method=hier", "label_fraction=0.4", "label_level=1"]
     themes, factors = ran(*options)
-    groups, same = ran(*options, "score_level=0")
+    groups, same = ran(*options, "eval_label_level=0")
     for name, factor in factors.items():
         np.testing.assert_array_equal(factor, same[name])
     config = configure(*options, "layers=9-4")
@@ -413,7 +365,7 @@ def test_levels_that_supervise_nothing_change_neither_the_scores_nor_the_folder(
     one, other = short("supervision.levels=auto"), configure("supervision.levels=[2,1,0]")
     assert configure("supervision.levels=auto").identity(0) == other.identity(0)
     material_ = material.prepare(other, 0)
-    assert material.own_levels(other, material_.dataset) == [row["label_level"] for row in one.record["layers"]]
+    assert material.scored_levels(other, material_) == [row["label_level"] for row in one.record["layers"]]
 
 
 def test_known_labels_do_not_depend_on_the_levels_that_supervise(configure):

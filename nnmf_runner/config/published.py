@@ -1,0 +1,69 @@
+"""Values that publications report, from the files of `conf/experiment/published`.
+
+They belong to an experiment and not to its runs: tables join them when records are collected, by the file that the
+records name.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# What an entry of such a file says beside its values.
+CELL = ("regime", "layers", "method")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publication reports.
+
+    Attributes
+    ----------
+    dataset : str or None
+        Name of the data that the values are of, where the experiment can run on others.
+    entries : list of dict
+        Values of metrics by their names, with the `CELL` that they are of, and with ``layer`` where they are not those
+        of the last one.
+    """
+
+    dataset: str | None
+    entries: list[dict[str, Any]]
+
+    def values(self, regime: str, layers: str, method: str, layer: int | None = None) -> dict[str, float]:
+        """Published metrics of a layer of a cell, by default of the last; empty if there are none."""
+        cell, last = dict(zip(CELL, (regime, layers, method), strict=True)), layers.count("-")
+        for entry in self.entries:
+            is_here = all(str(entry.get(key)) == value for key, value in cell.items())
+            if is_here and entry.get("layer", last) == (last if layer is None else layer):
+                return {key: float(value) for key, value in entry.items() if key not in (*CELL, "layer")}
+        return {}
+
+
+def published_names() -> list[str]:
+    """The files of published values that there are."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+@functools.cache
+def published(name: str | None) -> Published:
+    """The values of a file; none where there is no such file (any more)."""
+    path = _folder() / f"{name}.yaml"
+    if name is None or not path.exists():
+        return Published(None, [])
+    from omegaconf import OmegaConf  # the schema is known without it
+
+    content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    return Published(content.get("dataset"), content["values"])
+
+
+def _folder() -> Path:
+    return Path(conf_dir()) / "experiment" / "published"
+
+
+def conf_dir() -> str:
+    """Absolute folder of the configuration files: in the installed package, or in the repository."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return str(installed if installed.is_dir() else package.parent / "conf")

@@ -1,0 +1,109 @@
+"""What a method may see of a dataset: the entries that are not held out, and the labels that are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError, split_missing
+from nnmf_runner.core.linalg import by_samples
+from nnmf_runner.datasets.base import Dataset, read_mask
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The data as a method sees them, and what it does not see.
+
+    Attributes
+    ----------
+    X : ndarray or sparse matrix of shape (m, n)
+        Zero where an entry is missing or held out.
+    mask : ndarray of bool, shape (m, n), or None
+        True where an entry is seen; None where all are.
+    heldout : ndarray of shape (m, n) or None
+        The data where they are held out, NaN elsewhere.
+    """
+
+    X: Any
+    mask: NDArray[np.bool_] | None = None
+    heldout: NDArray[Any] | None = None
+
+
+def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.random.Generator) -> Entries:
+    """Tell missing entries apart and hold out a share of the known ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    mask : str or None
+        A file of booleans, see `read_mask`.
+    holdout : float
+        The share that is held out.
+    rng : Generator
+
+    Raises
+    ------
+    InputError
+        If the data are not acceptable, or the mask does not fit them.
+    """
+    X, known = split_missing(dataset.X, "X", None if mask is None else read_mask(mask))
+    if not holdout:
+        return Entries(by_samples(X), known)
+    if sparse.issparse(X):
+        raise InputError(f"holdout={holdout:g} needs dense data, dataset={dataset.name} is sparse.")
+    known = np.ones(X.shape, bool) if known is None else known
+    hidden = np.zeros(X.shape, bool)
+    at = np.flatnonzero(known)
+    hidden.flat[rng.choice(at, round(holdout * len(at)), replace=False)] = True
+    if not X[hidden].any():
+        raise InputError(
+            f"holdout={holdout:g} hides {hidden.sum()} of {len(at)} entries, none of them positive, so there is no "
+            "error to measure on them. Expected a larger share."
+        )
+    seen, mask_left = split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden)
+    return Entries(by_samples(seen), mask_left, np.where(hidden, X, np.nan))
+
+
+def draw_known(
+    labels: NDArray[np.intp], fraction: float, rng: np.random.Generator, finest: NDArray[np.intp] | None = None
+) -> NDArray[np.bool_]:
+    """Draw `fraction` of the columns, the same share of every class but at least one column each.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+    fraction : float
+    rng : Generator
+        One state draws nested sets for rising fractions.
+    finest : ndarray of shape (n,), optional
+        Labels of another level: of those of its classes that share a class, nearly equal shares are drawn.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    if fraction == 0.0:
+        return np.zeros(len(labels), bool)
+    # The j-th of n columns of a class stands at (j + 1/2) / n; the lowest are taken, whichever class they are of.
+    known, place = np.zeros(len(labels), bool), np.empty(len(labels))
+    for c in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == c))
+        if finest is not None:
+            members = members[np.argsort(_places(finest[members]), kind="stable")]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        known[members[0]] = True
+    known[np.argsort(place, kind="stable")[: round(fraction * len(labels))]] = True
+    return known
+
+
+def _places(labels: NDArray[np.intp]) -> NDArray[np.floating[Any]]:
+    """Where each entry stands among those of its class, between zero and one, shape (n,)."""
+    place = np.empty(len(labels))
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return place

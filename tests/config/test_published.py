@@ -1,0 +1,56 @@
+"""Values that publications report: those of a cell and layer, joined when records are collected."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nnmf_runner.config import published as module
+from nnmf_runner.config.published import Published, conf_dir, published, published_names
+from nnmf_runner.core.checks import InputError
+
+ENTRIES = [
+    {"regime": "unsupervised", "layers": "9-4", "method": "hier", "layer": 0, "accuracy": 0.5},
+    {"regime": "unsupervised", "layers": "9-4", "method": "hier", "accuracy": 0.75, "relative_error": 0.25},
+]
+
+
+def test_values_are_those_of_the_cell():
+    table = published("table1")
+    assert table.values("semisupervised", "9-4", "hier") == {"relative_error": 0.374, "accuracy": 0.926}
+    assert table.values("semisupervised", "9-3", "hier") == {}
+    assert (table.dataset, published("table2").dataset) == (None, "newsgroups")
+
+
+def test_values_of_a_layer_are_those_that_name_it():
+    cell = "unsupervised", "9-4", "hier"
+    values = Published(None, ENTRIES)
+    assert values.values(*cell, 0) == {"accuracy": 0.5}
+    assert values.values(*cell, 1) == values.values(*cell) == {"accuracy": 0.75, "relative_error": 0.25}
+
+
+def test_an_experiment_names_a_file_that_is_there(configure):
+    assert configure("experiment=table1").published == "table1"
+    with pytest.raises(InputError, match=r"published=table9 is not known\. Expected one of: table1, table2"):
+        configure("published=table9")
+    assert published(None).entries == published("of-an-earlier-version").entries == []
+    assert all(published(name).entries for name in published_names())
+
+
+def test_a_corrected_value_is_shown_when_the_same_records_are_collected_again(command, monkeypatch, tmp_path):
+    assert command("experiment=table1", "method=hier", "layers=[9]", "label_fraction=0", "trials=1").status == 0
+    conf = shutil.copytree(conf_dir(), tmp_path / "conf")
+    shown = []
+    for value in ("0.053", "0.777"):
+        path = Path(conf) / "experiment" / "published" / "table1.yaml"
+        path.write_text(path.read_text().replace("relative_error: 0.053", f"relative_error: {value}"))
+        monkeypatch.setattr(module, "conf_dir", lambda: str(conf))
+        published.cache_clear()
+        command("outputs/table1", "--no-figures", program="nnmf-collect")
+        table = pd.read_csv(tmp_path / "outputs" / "table1" / "table.csv")
+        shown.append(table.loc[table["metric"] == "relative_error", "reported"].item())
+    published.cache_clear()
+    assert shown == [0.053, 0.777]
