@@ -24,7 +24,7 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers
+from nnmf_runner.methods import METHODS, Fit, Method, Plan, Problem, Supervision, check_layers, in_parameters
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
@@ -367,7 +367,8 @@ class _Factorisation:
         if names is not None and expected is not None and not np.array_equal(names, expected):
             at = int(np.flatnonzero(names != expected)[0])
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
-        method.check_data(columns, known)
+        with _python_names():
+            method.check_data(columns, known)
         return columns, known, method.transform(self._fit, columns, known)
 
     @property
@@ -446,10 +447,7 @@ def _python_names() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        message = str(error).replace("or null", "or None")
-        for name, option in SUPERVISION.items():
-            message = message.replace(f"supervision.{option}", name)
-        raise type(error)(message) from None
+        raise type(error)(in_parameters(str(error))) from None
 
 
 def _in_order(arrays: Any) -> list[NDArray[Any]]:

@@ -172,17 +172,17 @@ class LayerWeights:
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, str) or not hasattr(self.weights, "__iter__"):
-            raise InputError(f"cost.weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
+            raise InputError(f"weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
         weights = enumerate(self.weights)
-        self.weights = [float(check_number(weight, f"cost.weights[{i}]", low=0.0)) for i, weight in weights]
+        self.weights = [float(check_number(weight, f"weights[{i}]", low=0.0)) for i, weight in weights]
         if self.weights and not any(self.weights):
-            raise InputError(f"cost.weights={self.weights} has no positive entry. Expected at least one.")
+            raise InputError(f"weights={self.weights} has no positive entry. Expected at least one.")
 
     def check(self, n_layers: int) -> None:
         """Refuse another number of weights than of layers, see `Cost.check`."""
         if self.weights and len(self.weights) != n_layers:
             raise InputError(
-                f"cost.weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
+                f"weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
                 "layer, or none for a weight of one each."
             )
 

@@ -1,5 +1,7 @@
 """Methods: each fits all factors of a problem and returns one `Fit`."""
 
+import re
+
 from nnmf_runner.methods.base import (
     Fit,
     Method,
@@ -20,6 +22,13 @@ METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding)
 }
 
+
+def in_parameters(message: str) -> str:
+    """Name the estimator where a message names a method: what Python users call ``method=hier``."""
+    names = {f"method={name}": method.estimator for name, method in METHODS.items()}
+    return re.sub(r"\bmethod=\w+", lambda found: names.get(found[0], found[0]), message)
+
+
 __all__ = [
     "METHODS",
     "Fit",
@@ -28,6 +37,7 @@ __all__ = [
     "Problem",
     "Supervision",
     "check_layers",
+    "in_parameters",
     "label_units",
     "normalised",
 ]

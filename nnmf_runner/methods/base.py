@@ -110,16 +110,23 @@ class Method:
     Class attributes say what a method can do: the `costs` of the data, its default first, and the `losses` of the
     labels it can minimise; whether it `uses_optimizer`, `supervises_layers` below the last one, `regularises` factors,
     has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether it
-    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.
+    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.  `estimator`
+    is the name of its estimator, that of the class with NMF behind it unless the class says otherwise.
     """
 
     name: ClassVar[str]
+    estimator: ClassVar[str]
     costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
     losses: ClassVar[tuple[str, ...]] = ("squared",)
     uses_optimizer: ClassVar[bool] = False
     supervises_layers: ClassVar[bool] = False
     bends_codes: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "estimator" not in vars(cls):
+            cls.estimator = f"{cls.__name__}NMF"
 
     @property
     def takes_missing(self) -> bool:
@@ -163,31 +170,29 @@ class Method:
         """
         for name, value, legal in (
             ("cost", cost.name, self.costs),
-            ("supervision.loss", supervision.loss, self.losses),
+            ("label_loss", supervision.loss, self.losses),
         ):
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
         cost.check(n_layers)
         if isinstance(supervision.levels, list) and len(supervision.levels) != n_layers:
             raise InputError(
-                f"supervision.levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: "
-                "a level of labels for every layer, or null."
+                f"label_levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: "
+                "a level of labels for every layer, or None."
             )
         if supervision.levels not in ("auto", "last") and not self.supervises_layers:
             raise InputError(
                 f"method={self.name} learns from labels in its last layer alone, but "
-                f"supervision.levels={supervision.levels}. Expected supervision.levels=last, or method=neural."
+                f"label_levels={supervision.levels}. Expected label_levels=last, or method=neural."
             )
         if self.most_layers is not None and n_layers > self.most_layers:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
         if regularisation is not None and regularisation.is_active and not self.regularises:
-            raise InputError(
-                f"method={self.name} with these options cannot penalise factors. Expected regularisation of zero."
-            )
+            raise InputError(f"method={self.name} with these options cannot penalise factors. Expected no penalty.")
         if normalise and not self.rescales:
             raise InputError(
-                f"method={self.name} with these options depends on the scale of its factors. Expected normalise=false."
+                f"method={self.name} with these options depends on the scale of its factors. Expected normalise=False."
             )
 
     def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
@@ -201,14 +206,16 @@ class Method:
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
             raise InputError(
                 f"X is sparse, and {given} would form dense matrices of its shape {X.shape}. Expected dense data, or "
-                "cost other than kl, with neural, hier, semi, sparse_coding or deep without activation or pooling."
+                "method=neural, method=hier, method=semi, method=sparse_coding, or method=deep with pooling=none and "
+                "activation=identity, and none of them with cost=kl."
             )
         if mask is None:
             return
         if not self.takes_missing:
             raise InputError(
                 f"method={self.name} with these options cannot leave out missing entries. Expected X without NaN and "
-                "without mask or holdout, or one of: neural, sparse_coding, deep, hier with solver=mu."
+                "with no entry masked or held out, or one of: method=neural, method=sparse_coding, method=deep, "
+                "method=hier with solver=mu."
             )
         if sparse.issparse(X):
             raise InputError("X is sparse, where missing entries cannot be told from zeros. Expected a dense X.")
@@ -401,7 +408,7 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
         if i and rank > layers[i - 1] and not allow_growing:
             raise InputError(
                 f"layers[{i}]={rank} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
-                "(set allow_growing_ranks=true to force it)."
+                "(set allow_growing_ranks=True to force it)."
             )
         if shape is not None and rank > min(shape):
             raise InputError(

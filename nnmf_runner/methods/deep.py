@@ -72,10 +72,10 @@ class Deep(Method):
     exponent: float = 0.5
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, ("none", "mean", "max"), "method.pooling")
-        check_choice(self.activation, ("identity", "power", "log1p"), "method.activation")
-        check_number(self.pool_size, "method.pool_size", low=2, integer=True)
-        check_number(self.exponent, "method.exponent", low=0.0, open_low=True)
+        check_choice(self.pooling, ("none", "mean", "max"), "pooling")
+        check_choice(self.activation, ("identity", "power", "log1p"), "activation")
+        check_number(self.pool_size, "pool_size", low=2, integer=True)
+        check_number(self.exponent, "exponent", low=0.0, open_low=True)
 
     @property
     def is_linear(self) -> bool:

@@ -51,7 +51,7 @@ class Hierarchical(Method):
     solver: str = "hals"
 
     def __post_init__(self) -> None:
-        check_choice(self.solver, UPDATES, "method.solver")
+        check_choice(self.solver, UPDATES, "solver")
 
     @property
     def regularises(self) -> bool:
@@ -74,12 +74,9 @@ class Hierarchical(Method):
     ) -> None:
         """Refuse what the method or its solver does not have, see `Method.check`."""
         super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
-        for name, value in (("cost", cost.name), ("supervision.loss", supervision.loss)):
+        for name, value in (("cost", cost.name), ("label_loss", supervision.loss)):
             if value == "kl" and self.solver != "mu":
-                raise InputError(
-                    f"{name}=kl needs multiplicative updates, but method.solver={self.solver}. "
-                    "Expected method=hier_mu, or method.solver=mu."
-                )
+                raise InputError(f"{name}=kl needs solver=mu, the multiplicative updates, but solver={self.solver}.")
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit layer after layer, see `Method.fit`."""

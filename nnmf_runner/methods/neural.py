@@ -60,7 +60,7 @@ class Neural(Method):
         if cost.unit_columns and regularisation is not None and regularisation.is_active:
             raise InputError(
                 f"cost={cost.name} fixes the scale of the factors and has no regularisation. Expected "
-                "cost=multilevel, cost=reconstruction or cost=kl, or regularisation of zero."
+                "cost=multilevel, cost=reconstruction or cost=kl, or no penalty."
             )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:

@@ -30,7 +30,7 @@ class Semi(Method):
 
     Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Labels, where
     some are known, enter through a graph that ties the last codes of one class together (Deep WSF), so
-    ``supervision.weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
+    ``label_weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Semi(Method):
     nonnegative: bool = False
 
     def __post_init__(self) -> None:
-        check_number(self.pretrain, "method.pretrain", low=0, integer=True)
+        check_number(self.pretrain, "pretrain", low=0, integer=True)
 
     @property
     def sign_free(self) -> bool:

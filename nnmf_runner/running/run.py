@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from nnmf_runner.config.messages import as_options
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError, filled
 from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
@@ -160,7 +161,7 @@ def _run_claimed(
 def _failure(error: Exception) -> dict[str, Any]:
     """What the record of a run holds that raised an error."""
     lines = traceback.format_exception(error)
-    message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    message = as_options(str(error)) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     failed = {"status": records.FAILED, "stop": None, "message": message, "traceback": "".join(lines)}
     return failed | {"metrics": {}, "layers": []}
 

@@ -112,9 +112,9 @@ def test_weights_are_one_each_by_default(cost, rng):
 
 @pytest.mark.parametrize("cost", [Energy, Multilevel])
 def test_weights_that_are_not_acceptable_are_refused(cost):
-    with pytest.raises(InputError, match=r"cost\.weights\[1\]=-1\.0 is not valid"):
+    with pytest.raises(InputError, match=r"weights\[1\]=-1\.0 is not valid"):
         cost([1.0, -1.0])
-    with pytest.raises(InputError, match=r"cost\.weights=\[0\.0, 0\.0\] has no positive entry"):
+    with pytest.raises(InputError, match=r"weights=\[0\.0, 0\.0\] has no positive entry"):
         cost([0.0, 0.0])
     for weights, depth in (([1.0, 2.0], 1), ([1.0], 2)):
         with pytest.raises(InputError, match=rf"has {len(weights)} .*, expected {depth}, one per layer"):

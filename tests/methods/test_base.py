@@ -116,8 +116,8 @@ def test_cross_entropy_always_learns_its_map(loss, learn_map, learns):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "square"}, r"supervision\.loss=square is not known\. .* Did you mean 'squared'\?"),
-        ({"weight": -1.0}, r"supervision\.weight=-1\.0 is not valid"),
+        ({"loss": "square"}, r"label_loss=square is not known\. .* Did you mean 'squared'\?"),
+        ({"weight": -1.0}, r"label_weight=-1\.0 is not valid"),
     ],
 )
 def test_bad_supervision_is_refused_by_name(options, message):
@@ -130,7 +130,7 @@ def test_bad_supervision_is_refused_by_name(options, message):
     ("cost", "supervision", "message"),
     [
         (Energy(), Supervision(), r"has no cost=energy\. Expected one of: reconstruction, kl\."),
-        (Reconstruction(), Supervision("cross_entropy"), r"has no supervision\.loss=cross_entropy\. .* squared, kl\."),
+        (Reconstruction(), Supervision("cross_entropy"), r"has no label_loss=cross_entropy\. .* squared, kl\."),
     ],
 )
 def test_unsupported_costs_are_refused(name, cost, supervision, message):
@@ -166,7 +166,7 @@ def test_growing_ranks_pass_by_request():
     ("layers", "message"),
     [
         ([], r"layers=\[\] is empty\. Expected at least one rank"),
-        ([9, 12], r"layers\[1\]=12 exceeds layers\[0\]=9: ranks must not grow \(set allow_growing_ranks=true"),
+        ([9, 12], r"layers\[1\]=12 exceeds layers\[0\]=9: ranks must not grow \(set allow_growing_ranks=True"),
         ([88], r"layers\[0\]=88 exceeds 87, the smaller side of the data \(n_features=87, n_samples=90\)"),
         ([0], r"layers\[0\]=0 is not valid\. Expected a positive integer"),
         ([9, -4], r"layers\[1\]=-4 is not valid"),

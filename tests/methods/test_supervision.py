@@ -42,11 +42,11 @@ def test_auto_is_all_where_there_are_labels_enough_and_last_where_the_method_has
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        ("most", r"supervision\.levels=most is not known\. Expected one of: all, auto, last"),
-        (3, r"supervision\.levels=3 is not known"),
-        ([None, None], r"supervision\.levels=\[None, None\] supervises no layer"),
-        ([0, -1], r"supervision\.levels\[1\]=-1 is not valid"),
-        ([0, 1.5], r"supervision\.levels\[1\]=1\.5 is not valid"),
+        ("most", r"label_levels=most is not known\. Expected one of: all, auto, last"),
+        (3, r"label_levels=3 is not known"),
+        ([None, None], r"label_levels=\[None, None\] supervises no layer"),
+        ([0, -1], r"label_levels\[1\]=-1 is not valid"),
+        ([0, 1.5], r"label_levels\[1\]=1\.5 is not valid"),
     ],
 )
 def test_levels_that_are_none_are_refused(levels, message):
@@ -56,7 +56,7 @@ def test_levels_that_are_none_are_refused(levels, message):
 
 def test_levels_that_do_not_fit_are_refused():
     supervision = Supervision(levels=[0, 3])
-    with pytest.raises(InputError, match=r"supervision\.levels\[1\]=3 does not exist\. Expected at most 1"):
+    with pytest.raises(InputError, match=r"label_levels\[1\]=3 does not exist\. Expected at most 1"):
         supervision.assign((4, 2), [4, 2], True)
     with pytest.raises(InputError, match=r"has 2 entries, expected 3: a level of labels for every layer"):
         METHODS["neural"]().check(Reconstruction(), supervision, 3)

@@ -235,11 +235,11 @@ def test_a_start_that_nothing_improves_ends_the_line_search(toy, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unfold": 0}, r"method\.unfold=0 is not valid\. Expected an integer in \[1, inf\)"),
-        ({"unfold": 1.5}, r"method\.unfold=1\.5 is not valid"),
-        ({"beta": 0.9}, r"method\.beta=0\.9 is not valid\. Expected a number in \[1, 2\]"),
-        ({"beta": 2.1}, r"method\.beta=2\.1 is not valid"),
-        ({"sparsity": -1.0}, r"method\.sparsity=-1\.0 is not valid"),
+        ({"unfold": 0}, r"unfold=0 is not valid\. Expected an integer in \[1, inf\)"),
+        ({"unfold": 1.5}, r"unfold=1\.5 is not valid"),
+        ({"beta": 0.9}, r"beta=0\.9 is not valid\. Expected a number in \[1, 2\]"),
+        ({"beta": 2.1}, r"beta=2\.1 is not valid"),
+        ({"sparsity": -1.0}, r"sparsity=-1\.0 is not valid"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, message):
