@@ -12,7 +12,7 @@ from scipy import sparse
 
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError, filled, split_missing
-from nnmf_runner.core.costs import Labels
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader, read_mask

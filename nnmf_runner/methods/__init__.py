@@ -2,15 +2,10 @@
 
 import re
 
-from nnmf_runner.methods.base import (
-    Fit,
-    Method,
-    Plan,
-    Problem,
-    check_layers,
-    normalised,
-)
+from nnmf_runner.core.checks import check_layers
+from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.deep import Deep
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
@@ -39,5 +34,4 @@ __all__ = [
     "check_layers",
     "in_parameters",
     "label_units",
-    "normalised",
 ]

@@ -16,7 +16,9 @@ from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, loss_parameters
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.encoding import loss_parameters
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
 
@@ -35,16 +37,8 @@ class Neural(Method):
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
     supervises_layers: ClassVar[bool] = True
-
-    @property
-    def regularises(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def takes_missing(self) -> bool:
-        """Always."""
-        return True
+    regularises: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
 
     def check(
         self,

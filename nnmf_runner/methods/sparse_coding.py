@@ -49,6 +49,7 @@ class SparseCoding(Neural):
 
     name: ClassVar[str] = "sparse_coding"
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "multilevel", "energy")
+    regularises: ClassVar[bool] = False  # it has a penalty of its own
     penalty: Any = 0.01
     free: bool = False
     learn_penalty: bool = False
@@ -60,13 +61,8 @@ class SparseCoding(Neural):
             check_number(value, name, low=0.0)
 
     @property
-    def regularises(self) -> bool:
-        """It has a penalty of its own."""
-        return False
-
-    @property
     def sign_free(self) -> bool:
-        """Whether dictionaries may be negative."""
+        """The dictionaries may be negative where they are `free`."""
         return self.free
 
     def check(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.costs import LABEL_COSTS, Labels
+from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
 from nnmf_runner.core.linalg import nearest, tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR
 

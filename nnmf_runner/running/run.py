@@ -25,7 +25,7 @@ from nnmf_runner.core.monitor import Progress, Stop, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.methods import Fit, Plan, Problem
-from nnmf_runner.methods.base import named_arrays
+from nnmf_runner.methods.fit import named_arrays
 from nnmf_runner.metrics.scoring import LAST_LAYER, describe_topics, planted_tree, score
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records

@@ -14,7 +14,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.methods import Fit
-from nnmf_runner.methods.base import fit_from_arrays, named_arrays
+from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history

@@ -12,7 +12,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Greedy, Initialisation, Random, factor_shapes
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.methods.base import numbered
+from nnmf_runner.methods.fit import numbered
 from nnmf_runner.store.files import FACTORS, digest, read_arrays
 
 

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Reconstruction
-from nnmf_runner.methods import METHODS, Supervision
+from nnmf_runner.core.monitor import SMALL_ERROR
+from nnmf_runner.methods import METHODS, Supervision, label_units
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,49 @@ def test_levels_that_do_not_fit_are_refused():
     for name in ("hier", "deep", "semi"):
         with pytest.raises(InputError, match=rf"method={name} learns from labels in its last layer alone"):
             METHODS[name]().check(Reconstruction(), Supervision(levels="all"), 2)
+
+
+def test_labels_are_one_hot_in_known_columns():
+    labels = Supervision(weight=0.5).labels(np.array([1, -1, 0, 2]), 3)
+    np.testing.assert_array_equal(labels.known, [True, False, True, True])
+    np.testing.assert_array_equal(labels.Y[:, labels.known], np.eye(3)[:, [1, 0, 2]])
+    assert labels.weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "learn_map", "learns"),
+    [("squared", False, False), ("squared", True, True), ("cross_entropy", False, True), ("cross_entropy", True, True)],
+)
+def test_cross_entropy_always_learns_its_map(loss, learn_map, learns):
+    assert Supervision(loss, 1.0, learn_map).labels(np.array([0, 1]), 2).learn_map == learns
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "square"}, r"label_loss=square is not known\. .* Did you mean 'squared'\?"),
+        ({"weight": -1.0}, r"label_weight=-1\.0 is not valid"),
+    ],
+)
+def test_bad_supervision_is_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        Supervision(**options)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_label_unit_is_the_share_of_the_data_that_no_product_of_the_rank_has(scale, toy):
+    sigma = np.linalg.svd(toy.X, compute_uv=False)
+    assert label_units(scale * toy.X, [4])[0] == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
+    ours, theirs = label_units(sparse.csc_array(scale * toy.X), [4, 2]), label_units(toy.X, [4, 2])
+    assert ours == pytest.approx(theirs, rel=1e-8)
+
+
+def test_label_unit_of_data_without_noise_is_that_of_a_small_error(rng):
+    exact = rng.random((20, 3)) @ rng.random((3, 15))
+    assert label_units(exact, [3, 30]) == [SMALL_ERROR**2] * 2  # ranks may exceed the shape
+
+
+def test_labels_weigh_in_the_unit_that_is_given():
+    classes = np.array([0, 1, -1, 1])
+    plain, weighed = Supervision(weight=0.5).labels(classes, 2), Supervision(weight=0.5).labels(classes, 2, 0.04)
+    assert weighed.scale == pytest.approx(0.04 * plain.scale) == pytest.approx(0.02 / 3)
