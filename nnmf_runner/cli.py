@@ -49,7 +49,9 @@ def _guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
         return status
     except InputError as error:
-        message = str(error)
+        from nnmf_runner.config.messages import as_options
+
+        message = as_options(str(error))
     except BrokenPipeError:  # who reads has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD

@@ -26,7 +26,8 @@ from nnmf_runner.core.checks import InputError, check_choice, check_finite, spli
 from nnmf_runner.core.linalg import Matrix, by_samples
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers
+from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers, in_parameters
+from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import as_labels, predicted, read_target, share_right, side_by_side
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.store.model import SavedModel, read_model, write_model
@@ -34,9 +35,6 @@ from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
 REGISTRIES = {name: GROUPS[name] for name in ("cost", "optimizer", "init")}
-
-# The fields of `Supervision` by the parameters that they are here.
-SUPERVISION = {"label_loss": "loss", "label_weight": "weight", "label_levels": "levels", "learn_map": "learn_map"}
 
 
 class ConvergenceWarning(UserWarning):
@@ -349,7 +347,8 @@ class Factorisation:
         if names is not None and expected is not None and not np.array_equal(names, expected):
             at = int(np.flatnonzero(names != expected)[0])
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
-        method.check_data(columns, known)
+        with _python_names():
+            method.check_data(columns, known)
         return columns, known, method.transform(self._fit, columns, known)
 
     @property
@@ -387,7 +386,7 @@ class Factorisation:
     def _model(self) -> Model:
         """The parameters as a checked `Model`, with the method's default for what is no parameter here."""
         chosen = {"cost": self._method.costs[0], "optimizer": "auto"} | self.get_params()
-        labels = {name: chosen[own] for own, name in SUPERVISION.items() if chosen.get(own) is not None}
+        labels = {name: chosen[own] for name, own in PARAMETERS.items() if chosen.get(own) is not None}
         given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in REGISTRIES}
         given["method"] = self._method(**self._given(self._method))
         given["regularisation"] = Regularisation(**self._given(Regularisation))
@@ -438,10 +437,7 @@ def _python_names() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        message = str(error).replace("or null", "or None")
-        for name, option in SUPERVISION.items():
-            message = message.replace(f"supervision.{option}", name)
-        raise type(error)(message) from None
+        raise type(error)(in_parameters(str(error))) from None
 
 
 def _in_order(arrays: Any) -> list[NDArray[Any]]:
@@ -608,7 +604,7 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
         "normalise": shown.rescales,
     }
     defaults: dict[str, Any] = {"cost": method.costs[0], "optimizer": "auto", "init": "nndsvd"}
-    defaults |= {own: getattr(Supervision, name) for own, name in SUPERVISION.items()}
+    defaults |= {own: getattr(Supervision, name) for name, own in PARAMETERS.items()}
     for kind in (Regularisation, Model):
         own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]
         defaults |= {each.name: each.default for each in own}

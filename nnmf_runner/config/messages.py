@@ -14,6 +14,7 @@ from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Supervision
+from nnmf_runner.methods.supervision import PARAMETERS
 
 
 def no_option(group: str) -> str:
@@ -97,3 +98,26 @@ def _legal_keys() -> list[str]:
     parts = {"supervision": Supervision, "regularisation": Regularisation}
     options = [f"{part}.{name}" for part, of in parts.items() for name in _fields(of)]
     return [*_fields(RunConfig), "experiment", *sorted(set(nested)), *options]
+
+
+# How the command line writes values that Python writes in another way.
+_VALUES = {"True": "true", "False": "false", "None": "null"}
+
+
+def as_options(message: str) -> str:
+    """Say a message that names parameters as Python does, such as ``solver=mu``, in options: ``method.solver=mu``."""
+    options = _options_by_parameter()
+    named = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)
+    return re.sub(r"(?<![^\s=\[])(True|False|None)(?![\w'/])", lambda found: _VALUES[found[1]], named)
+
+
+def _options_by_parameter() -> dict[str, str]:
+    """The options of the command line below the top level by their parameters in Python; data sets have none there."""
+    options = {
+        name: f"{group}.{name}"
+        for group in ("method", "cost", "optimizer", "init")
+        for part in GROUPS[group].values()
+        for name in _fields(part)
+    }
+    options |= {name: f"regularisation.{name}" for name in _fields(Regularisation)}
+    return options | {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,49 @@ def check_number(
     right = ")" if open_high or high == np.inf else "]"
     kind = "an integer" if integer else "a number"
     raise InputError(f"{name}={value} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
+
+
+def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:
+    """Return ranks as a tuple of positive integers that do not grow.
+
+    Parameters
+    ----------
+    layers : sequence of int, int, or str
+        Ranks; also in the form ``9-4-2``.
+    shape : tuple of int, optional
+        ``(m, n)`` of the data, whose smaller side bounds the ranks.
+    allow_growing : bool
+
+    Raises
+    ------
+    InputError
+    """
+    given = layers
+    if isinstance(layers, str):
+        layers = [
+            int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
+        ]
+    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool):
+        layers = [layers]
+    layers = list(layers) if isinstance(layers, Sequence) or hasattr(layers, "__iter__") else [layers]
+    if not layers:
+        raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")
+    for i, rank in enumerate(layers):
+        if not isinstance(rank, (int, np.integer)) or isinstance(rank, bool) or rank < 1:
+            raise InputError(
+                f"layers[{i}]={rank} is not valid. Expected a positive integer, such as in layers=[9,4,2]."
+            )
+        if i and rank > layers[i - 1] and not allow_growing:
+            raise InputError(
+                f"layers[{i}]={rank} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
+                "(set allow_growing_ranks=True to force it)."
+            )
+        if shape is not None and rank > min(shape):
+            raise InputError(
+                f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
+                f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
+            )
+    return tuple(int(rank) for rank in layers)
 
 
 def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:

@@ -1,22 +1,18 @@
-"""Costs of a stack of layers and of its labels: one value and one derivative each.
+"""Costs of the data: what a stack of layers minimises, one value and one derivative each.
 
-All costs are relative, the data's part to ``||X||^2`` and the labels' to ``||Y||^2``, so that weights, steps and
-tolerances mean the same for every data set.
+All costs are relative, those of squared residuals to ``||X||^2``, so that weights, steps and tolerances mean the same
+for every data set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, ClassVar, Protocol, Self
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
 from nnmf_runner.core.linalg import Mask, Matrix, inner, squared_norm
-from nnmf_runner.core.nnls import ScaledProblem
 
 # Of the mean entry of the data: codes by least squares can leave a product exactly zero, where the derivative of a
 # divergence is infinite.
@@ -87,7 +83,7 @@ class Squared:
     def check(self, n_layers: int) -> None:
         """Fits any number of layers."""
 
-    def of(self, X: Any) -> Squared:
+    def of(self, X: Any) -> Self:
         """The same for all data."""
         return self
 
@@ -172,17 +168,17 @@ class LayerWeights:
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, str) or not hasattr(self.weights, "__iter__"):
-            raise InputError(f"cost.weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
+            raise InputError(f"weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
         weights = enumerate(self.weights)
-        self.weights = [float(check_number(weight, f"cost.weights[{i}]", low=0.0)) for i, weight in weights]
+        self.weights = [float(check_number(weight, f"weights[{i}]", low=0.0)) for i, weight in weights]
         if self.weights and not any(self.weights):
-            raise InputError(f"cost.weights={self.weights} has no positive entry. Expected at least one.")
+            raise InputError(f"weights={self.weights} has no positive entry. Expected at least one.")
 
     def check(self, n_layers: int) -> None:
         """Refuse another number of weights than of layers, see `Cost.check`."""
         if self.weights and len(self.weights) != n_layers:
             raise InputError(
-                f"cost.weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
+                f"weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
                 "layer, or none for a weight of one each."
             )
 
@@ -325,127 +321,4 @@ class KullbackLeibler:
         return Derivative(value, [None] * len(layers), [[] for _ in layers], direct, by_codes)
 
 
-def label_map(S: Matrix, Y: Matrix) -> Matrix:
-    """The linear map ``B = Y S^+`` that predicts labels from codes best, in the sense of least squares.
-
-    Parameters
-    ----------
-    S : ndarray of shape (k, n)
-        Codes of the labelled columns.
-    Y : ndarray of shape (c, n)
-        Their one-hot labels.
-
-    Returns
-    -------
-    B : ndarray of shape (c, k)
-    """
-    problem = ScaledProblem(S @ S.T, S @ Y.T)
-    return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
-
-
-@dataclass
-class LabelDerivative:
-    """Value of a label cost with its derivatives.
-
-    Attributes
-    ----------
-    value : float
-    dS : ndarray of shape (k, n)
-    dB : ndarray of shape (c, k)
-    """
-
-    value: float
-    dS: Matrix
-    dB: Matrix
-
-
-class LabelCost(Protocol):
-    """What the labels of the known columns add to the cost.
-
-    Those that multiplicative updates can minimise have a `divergence`, which is the cost over its beta.
-    """
-
-    name: ClassVar[str]
-    divergence: ClassVar[BetaDivergence]
-
-    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
-        """Value and derivatives for codes (k, n), one-hot labels (c, n) and the map B (c, k)."""
-
-
-class SquaredLabels:
-    """``||Y - B S||^2`` over the labelled columns."""
-
-    name: ClassVar[str] = "squared"
-    divergence: ClassVar[BetaDivergence] = BetaDivergence(2.0)
-
-    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
-        """Value and derivatives, see `LabelCost.evaluate`."""
-        residual = B @ S - Y  # (c, n)
-        return LabelDerivative(inner(residual, residual), 2.0 * B.T @ residual, 2.0 * residual @ S.T)
-
-
-class CrossEntropyLabels:
-    """Softmax cross-entropy of ``B S`` over the labelled columns, in units of the uniform guess, ``log c``."""
-
-    name: ClassVar[str] = "cross_entropy"
-
-    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
-        """Value and derivatives, see `LabelCost.evaluate`."""
-        unit = 1.0 / np.log(len(Y))
-        scores = B @ S
-        scores -= scores.max(axis=0)
-        exponentials = np.exp(scores)
-        total = exponentials.sum(axis=0)
-        value = float(np.log(total).sum()) - inner(Y, scores)
-        difference = unit * (exponentials / total - Y)  # (c, n)
-        return LabelDerivative(unit * value, B.T @ difference, difference @ S.T)
-
-
-class KullbackLeiblerLabels:
-    """The I-divergence ``D(Y | B S)`` over the labelled columns, for a nonnegative map."""
-
-    name: ClassVar[str] = "kl"
-    divergence: ClassVar[BetaDivergence] = BetaDivergence(1.0)
-
-    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
-        """Value and derivatives, see `LabelCost.evaluate`."""
-        V = B @ S
-        Q, P = self.divergence.parts(Y, V)
-        return LabelDerivative(self.divergence.value(Y, V), B.T @ (Q - P), (Q - P) @ S.T)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What is known of the classes, and how it enters the cost.
-
-    Attributes
-    ----------
-    cost : LabelCost
-    weight : float
-        Weight of the labels' relative cost against that of the data.
-    Y : ndarray of shape (c, n)
-        One-hot labels; columns that are not known are not looked at.
-    known : ndarray of bool, shape (n,)
-        At least one of them true.
-    learn_map : bool
-        Whether the label map B is a variable.  Otherwise the best B for the current codes is put in its place.
-    """
-
-    cost: LabelCost
-    weight: float
-    Y: Matrix
-    known: NDArray[np.bool_]
-    learn_map: bool = False
-
-    @property
-    def scale(self) -> float:
-        """What the label cost is multiplied by: ``||Y||^2`` of one-hot labels is the number of known columns."""
-        return self.weight / float(self.known.sum())
-
-    def best_map(self, S: Matrix) -> Matrix:
-        """The map that predicts the known labels best from codes S of all columns, see `label_map`."""
-        return label_map(S[:, self.known], self.Y[:, self.known])
-
-
 COSTS: dict[str, type] = {cost.name: cost for cost in (Reconstruction, Energy, Multilevel, KullbackLeibler)}
-LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

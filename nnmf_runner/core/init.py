@@ -70,7 +70,7 @@ class NNDSVD(Initialisation):
     fill: str = "zero"
 
     def __post_init__(self) -> None:
-        check_choice(self.fill, ("zero", "mean", "random"), "init.fill")
+        check_choice(self.fill, ("zero", "mean", "random"), "fill")
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""
@@ -106,7 +106,7 @@ class Greedy(Initialisation):
     sweeps: int = 20
 
     def __post_init__(self) -> None:
-        check_number(self.sweeps, "init.sweeps", low=1, integer=True)
+        check_number(self.sweeps, "sweeps", low=1, integer=True)
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""

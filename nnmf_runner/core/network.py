@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from nnmf_runner.core.costs import Cost, Derivative, Labels, plus
+from nnmf_runner.core.costs import Cost, Derivative, plus
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty

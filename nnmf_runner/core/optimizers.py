@@ -156,7 +156,7 @@ class GradientDescent:
     step: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
+        check_number(self.step, "step", low=0.0, open_low=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -192,10 +192,10 @@ class StochasticGradient:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
-        check_number(self.decay, "optimizer.decay", low=0.0)
+        check_number(self.step, "step", low=0.0, open_low=True)
+        check_number(self.decay, "decay", low=0.0)
         if self.batch is not None:
-            check_number(self.batch, "optimizer.batch", low=1, integer=True)
+            check_number(self.batch, "batch", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -240,12 +240,12 @@ class Adam:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.step, "optimizer.step", low=0.0, open_low=True)
-        check_number(self.decay, "optimizer.decay", low=0.0)
-        check_number(self.beta1, "optimizer.beta1", low=0.0, high=1.0, open_high=True)
-        check_number(self.beta2, "optimizer.beta2", low=0.0, high=1.0, open_high=True)
+        check_number(self.step, "step", low=0.0, open_low=True)
+        check_number(self.decay, "decay", low=0.0)
+        check_number(self.beta1, "beta1", low=0.0, high=1.0, open_high=True)
+        check_number(self.beta2, "beta2", low=0.0, high=1.0, open_high=True)
         if self.batch is not None:
-            check_number(self.batch, "optimizer.batch", low=1, integer=True)
+            check_number(self.batch, "batch", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -287,7 +287,7 @@ class SpectralProjectedGradient:
     memory: int = 10
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "optimizer.memory", low=1, integer=True)
+        check_number(self.memory, "memory", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -358,7 +358,7 @@ class LBFGS:
     memory: int = 20
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "optimizer.memory", low=1, integer=True)
+        check_number(self.memory, "memory", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -433,7 +433,7 @@ class Automatic:
     large: int = 50_000
 
     def __post_init__(self) -> None:
-        check_number(self.large, "optimizer.large", low=0, integer=True)
+        check_number(self.large, "large", low=0, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator

@@ -52,13 +52,13 @@ class Regularisation:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            check_number(value, f"regularisation.{name}", low=0.0)
+            check_number(value, name, low=0.0)
         on_A, on_S = self.l1_A + self.l2_A > 0, self.l1_S + self.l2_S > 0
         if on_A != on_S:
             here, there = ("A", "S") if on_A else ("S", "A")
             raise InputError(
-                f"regularisation penalises {here} alone, and {there} can take over its scale. Expected a penalty on "
-                f"{there} as well: regularisation.l1_{there} or regularisation.l2_{there}."
+                f"{here} is penalised alone, so {there} can take over its scale. Expected a penalty on {there} as "
+                f"well, such as l1_{there}=0.1 or l2_{there}=0.1."
             )
 
     @property

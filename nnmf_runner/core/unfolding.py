@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnmf_runner.core.costs import Labels
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.linalg import Matrix, inner, squared_norm
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.updates import TINY, ExactLeastSquares, lift_zeros

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.costs import Labels
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.linalg import Matrix, parts
 from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty

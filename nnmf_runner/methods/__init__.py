@@ -1,14 +1,11 @@
 """Methods: each fits all factors of a problem and returns one `Fit`."""
 
-from nnmf_runner.methods.base import (
-    Fit,
-    Method,
-    Plan,
-    Problem,
-    check_layers,
-    normalised,
-)
+import re
+
+from nnmf_runner.core.checks import check_layers
+from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.deep import Deep
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
@@ -20,6 +17,13 @@ METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding)
 }
 
+
+def in_parameters(message: str) -> str:
+    """Name the estimator where a message names a method: what Python users call ``method=hier``."""
+    names = {f"method={name}": method.estimator for name, method in METHODS.items()}
+    return re.sub(r"\bmethod=\w+", lambda found: names.get(found[0], found[0]), message)
+
+
 __all__ = [
     "METHODS",
     "Fit",
@@ -28,6 +32,6 @@ __all__ = [
     "Problem",
     "Supervision",
     "check_layers",
+    "in_parameters",
     "label_units",
-    "normalised",
 ]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Cost, Labels, Reconstruction
-from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
+from nnmf_runner.core.costs import Cost, Reconstruction
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.linalg import Mask, Matrix, chain
-from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule
-from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
+from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import Automatic, Optimizer
-from nnmf_runner.core.regularisation import Penalty, Regularisation
-from nnmf_runner.core.updates import Codes, Multiplicative
+from nnmf_runner.core.regularisation import Regularisation
+from nnmf_runner.methods.encoding import encode_layers, normalised, transform
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
 
@@ -70,47 +68,14 @@ class Plan:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A factorisation.
-
-    Attributes
-    ----------
-    A : list of ndarray of shape (k_{l-1}, k_l)
-        Factors, ``k_{-1} = m``.
-    S : list of ndarray of shape (k_l, n)
-        Codes of every layer.
-    B : ndarray of shape (c, k_L) or None
-        Label map of the last layer, where labels were known.
-    history : History
-    stop : Stop
-    parameters : dict of ndarray
-        What else the method needs to encode new data, by name.
-    lower_maps : dict of int to ndarray of shape (c_l, k_l)
-        Label maps of lower layers, by the layer, where labels were known for them.
-    """
-
-    A: list[Matrix]
-    S: list[Matrix]
-    B: Matrix | None
-    history: History
-    stop: Stop
-    parameters: dict[str, Matrix] = field(default_factory=dict)
-    lower_maps: dict[int, Matrix] = field(default_factory=dict)
-
-    @property
-    def maps(self) -> dict[int, Matrix]:
-        """The label map of every supervised layer, by the layer."""
-        return self.lower_maps | ({} if self.B is None else {len(self.A) - 1: self.B})
-
-
 class Method:
     """A way to fit the factors.  Subclasses are dataclasses whose fields are the method's options.
 
     Class attributes say what a method can do: the `costs` of the data, its default first, and the `losses` of the
     labels it can minimise; whether it `uses_optimizer`, `supervises_layers` below the last one, `regularises` factors,
     has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether it
-    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.
+    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.  `estimator`
+    is the name of its estimator, that of the class with NMF behind it unless the class says otherwise.
     """
 
     name: ClassVar[str]
@@ -123,8 +88,9 @@ class Method:
     most_layers: ClassVar[int | None] = None
 
     def __init_subclass__(cls) -> None:
-        names = {"Neural": "NeuralNMF", "Hierarchical": "HierarchicalNMF"}
-        cls.estimator = names.get(cls.__name__, f"{cls.__name__}NMF")
+        super().__init_subclass__()
+        if "estimator" not in vars(cls):
+            cls.estimator = f"{cls.__name__}NMF"
 
     @property
     def takes_missing(self) -> bool:
@@ -166,33 +132,30 @@ class Method:
         ------
         InputError
         """
-        for name, value, legal in (
-            ("cost", cost.name, self.costs),
-            ("supervision.loss", supervision.loss, self.losses),
-        ):
+        for name, value, legal in (("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)):
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
         cost.check(n_layers)
-        if isinstance(supervision.levels, list) and len(supervision.levels) != n_layers:
-            raise InputError(
-                f"supervision.levels={supervision.levels} has {len(supervision.levels)} entries, expected {n_layers}: "
-                "a level of labels for every layer, or null."
-            )
-        if supervision.levels not in ("auto", "last") and not self.supervises_layers:
-            raise InputError(
-                f"method={self.name} learns from labels in its last layer alone, but "
-                f"supervision.levels={supervision.levels}. Expected supervision.levels=last, or method=neural."
-            )
+        self._check_levels(supervision.levels, n_layers)
         if self.most_layers is not None and n_layers > self.most_layers:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
+        given = f"method={self.name} with these options"
         if regularisation is not None and regularisation.is_active and not self.regularises:
-            raise InputError(
-                f"method={self.name} with these options cannot penalise factors. Expected regularisation of zero."
-            )
+            raise InputError(f"{given} cannot penalise factors. Expected no penalty.")
         if normalise and not self.rescales:
+            raise InputError(f"{given} depends on the scale of its factors. Expected normalise=False.")
+
+    def _check_levels(self, levels: Any, n_layers: int) -> None:
+        if isinstance(levels, list) and len(levels) != n_layers:
             raise InputError(
-                f"method={self.name} with these options depends on the scale of its factors. Expected normalise=false."
+                f"label_levels={levels} has {len(levels)} entries, expected {n_layers}: a level of labels for every "
+                "layer, or None."
+            )
+        if levels not in ("auto", "last") and not self.supervises_layers:
+            raise InputError(
+                f"method={self.name} learns from labels in its last layer alone, but label_levels={levels}. Expected "
+                "label_levels=last, or method=neural."
             )
 
     def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
@@ -206,14 +169,16 @@ class Method:
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
             raise InputError(
                 f"X is sparse, and {given} would form dense matrices of its shape {X.shape}. Expected dense data, or "
-                "cost other than kl, with neural, hier, semi, sparse_coding or deep without activation or pooling."
+                "method=neural, method=hier, method=semi, method=sparse_coding, or method=deep with pooling=none and "
+                "activation=identity, and none of them with cost=kl."
             )
         if mask is None:
             return
         if not self.takes_missing:
             raise InputError(
                 f"method={self.name} with these options cannot leave out missing entries. Expected X without NaN and "
-                "without mask or holdout, or one of: neural, sparse_coding, deep, hier with solver=mu."
+                "with no entry masked or held out, or one of: method=neural, method=sparse_coding, method=deep, "
+                "method=hier with solver=mu."
             )
         if sparse.issparse(X):
             raise InputError("X is sparse, where missing entries cannot be told from zeros. Expected a dense X.")
@@ -239,13 +204,11 @@ class Method:
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and what was fitted."""
-        scales = [fit.parameters.get(f"scale_{i}") for i in range(len(fit.A))]
-        codes = self.encode(_as_fitted(fit, scales), X, mask)
-        return [S if scale is None else scale[:, None] * S for scale, S in zip(scales, codes, strict=True)]
+        return transform(self.encode, fit, X, mask)
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes as `transform` gives them, for factors that stand as they were fitted."""
-        return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit, len(fit.A)))]
+        return encode_layers(fit, X, mask)
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
         """From the codes of layer `level` down to the first, shape (k_0, n): the data are ``A_0`` times this."""
@@ -255,162 +218,3 @@ class Method:
         """What each code of layer `level` stands for in the data, shape (m, k_l): the data for unit codes."""
         unit = np.eye(A[level].shape[1])
         return A[0] @ self.decode(A, [unit] * (level + 1), level)
-
-
-# Before the name of a parameter among arrays.
-_PARAMETER = "parameters/"
-
-
-def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
-    """What a fit found, by the names that it is saved under: ``A0, ..., S0, ..., B, B0, ..., parameters/...``."""
-    named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
-    named |= {f"B{i}": B for i, B in fit.lower_maps.items()}
-    named |= {_PARAMETER + name: value for name, value in fit.parameters.items()}
-    return named if fit.B is None else {**named, "B": fit.B}
-
-
-def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: Stop) -> Fit:
-    """The fit of which `named_arrays` gives these.
-
-    Raises
-    ------
-    ValueError
-        If their names or shapes are not those of a fit, with the reason.
-    """
-    A, S, B = numbered(arrays, "A"), numbered(arrays, "S"), arrays.get("B")
-    parameters = {name.removeprefix(_PARAMETER): value for name, value in arrays.items() if name.startswith(_PARAMETER)}
-    lower_maps = {i: arrays[f"B{i}"] for i in range(len(A) - 1) if f"B{i}" in arrays}
-    if not A or len(A) != len(S):
-        raise ValueError(f"it has {len(A)} factors A and {len(S)} codes S")
-    if len(A) + len(S) + len(parameters) + len(lower_maps) + (B is not None) < len(arrays):
-        known = {*(f"{kind}{i}" for kind in "AS" for i in range(len(A))), *(f"B{i}" for i in lower_maps), "B"}
-        strange = [name for name in arrays if name not in known and not name.startswith(_PARAMETER)]
-        raise ValueError(f"it has an array {strange[0]}, which no fit has")
-    for i, (factor, codes) in enumerate(zip(A, S, strict=True)):
-        below = A[i - 1].shape[-1] if i else 1
-        if factor.ndim != 2 or 0 in factor.shape or factor.shape[0] % below:  # with pooling, a multiple
-            raise ValueError(f"A{i} has shape {factor.shape}, which does not fit the layer below")
-        if codes.ndim != 2 or codes.shape != (factor.shape[1], S[0].shape[-1]):
-            raise ValueError(f"S{i} has shape {codes.shape}, expected {(factor.shape[1], S[0].shape[-1])}")
-    for i, given in (*lower_maps.items(), (len(A) - 1, B)):
-        if given is not None and (given.ndim != 2 or not len(given) or given.shape[1] != A[i].shape[1]):
-            name = "B" if given is B else f"B{i}"
-            raise ValueError(f"{name} has shape {given.shape}, expected one column for each of {A[i].shape[1]} topics")
-    return Fit(A, S, B, history, stop, parameters, lower_maps)
-
-
-def numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
-    """The arrays that are called ``A0, A1, ...`` if `kind` is ``A``, as far as there are any."""
-    found: list[NDArray[Any]] = []
-    while (name := f"{kind}{len(found)}") in arrays:
-        found.append(arrays[name])
-    return found
-
-
-def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
-    """What codes of new data minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
-
-    Nothing where it is the plain squared residual.
-    """
-    parameters = {} if divergence.beta == 2.0 else {"beta": np.array(divergence.beta)}
-    if any(np.any(term.l1) or np.any(term.l2) for term in on_S):
-        for i, (term, factor) in enumerate(zip(on_S, A, strict=True)):
-            for name in ("l1", "l2"):
-                parameters[f"{name}_{i}"] = np.broadcast_to(getattr(term, name), (factor.shape[1], 1)).astype(float)
-    return parameters
-
-
-def saved_divergence(fit: Fit, mask: Mask | None = None) -> BetaDivergence:
-    """The loss of the data that a fit was made with."""
-    return BetaDivergence(float(fit.parameters.get("beta", 2.0)), mask)
-
-
-def saved_shrinkage(fit: Fit, n: int) -> list[Shrinkage]:
-    """The penalties on the codes of `n` layers that a fit was made with."""
-    given = fit.parameters
-    return [Shrinkage(given[f"l1_{i}"], given[f"l2_{i}"]) if f"l1_{i}" in given else NO_SHRINKAGE for i in range(n)]
-
-
-def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
-    """Codes of a network's data for fixed factors, by multiplicative updates, shape (k_L, n)."""
-    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from the zeros that an update cannot leave
-    penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
-    codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
-    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), only_codes=True)[1]
-
-
-def normalised(fit: Fit) -> Fit:
-    """The same factorisation with columns of unit length in every A: what they lose, the codes gain.
-
-    ``parameters["scale_l"]``, of shape (k_l,), keeps what the codes of layer l were multiplied by: a layer fitted to
-    codes of another scale would weigh them otherwise, so new data are encoded by the factors as they were fitted.
-    """
-    A, S, parameters = [], [], dict(fit.parameters)
-    maps = fit.maps
-    gained = np.ones(fit.A[0].shape[0])
-    for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
-        scaled = factor * gained[:, None]
-        length = np.linalg.norm(scaled, axis=0)
-        gained = np.where(length > 0, length, 1.0)
-        A.append(scaled / gained)
-        S.append(codes * gained[:, None])
-        parameters[f"scale_{i}"] = gained
-        if i in maps:
-            maps[i] = maps[i] / gained
-    B = maps.pop(len(A) - 1, None)
-    return replace(fit, A=A, S=S, B=B, lower_maps=maps, parameters=parameters)
-
-
-def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
-    """The fit before `normalised`."""
-    A: list[Matrix] = []
-    below: Matrix | float = 1.0
-    for factor, scale in zip(fit.A, scales, strict=True):
-        if scale is None:
-            return fit
-        A.append(factor * scale / below)
-        below = scale[:, None]
-    return replace(fit, A=A)
-
-
-def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:
-    """Return ranks as a tuple of positive integers that do not grow.
-
-    Parameters
-    ----------
-    layers : sequence of int, int, or str
-        Ranks; also in the form ``9-4-2``.
-    shape : tuple of int, optional
-        ``(m, n)`` of the data, whose smaller side bounds the ranks.
-    allow_growing : bool
-
-    Raises
-    ------
-    InputError
-    """
-    given = layers
-    if isinstance(layers, str):
-        layers = [
-            int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
-        ]
-    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool):
-        layers = [layers]
-    layers = list(layers) if isinstance(layers, Sequence) or hasattr(layers, "__iter__") else [layers]
-    if not layers:
-        raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")
-    for i, rank in enumerate(layers):
-        if not isinstance(rank, (int, np.integer)) or isinstance(rank, bool) or rank < 1:
-            raise InputError(
-                f"layers[{i}]={rank} is not valid. Expected a positive integer, such as in layers=[9,4,2]."
-            )
-        if i and rank > layers[i - 1] and not allow_growing:
-            raise InputError(
-                f"layers[{i}]={rank} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
-                "(set allow_growing_ranks=true to force it)."
-            )
-        if shape is not None and rank > min(shape):
-            raise InputError(
-                f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
-                f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
-            )
-    return tuple(int(rank) for rank in layers)

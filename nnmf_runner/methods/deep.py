@@ -24,16 +24,9 @@ from nnmf_runner.core.multiplicative import (
 )
 from nnmf_runner.core.regularisation import factor_unit
 from nnmf_runner.core.updates import Codes, Multiplicative, lift_zeros
-from nnmf_runner.methods.base import (
-    Fit,
-    Method,
-    Plan,
-    Problem,
-    loss_parameters,
-    multiplicative_codes,
-    saved_divergence,
-    saved_shrinkage,
-)
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
+from nnmf_runner.methods.fit import Fit
 
 
 @dataclass
@@ -66,16 +59,17 @@ class Deep(Method):
     bends_codes: ClassVar[bool] = True
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
+    takes_missing: ClassVar[bool] = True
     pooling: str = "none"
     pool_size: int = 2
     activation: str = "identity"
     exponent: float = 0.5
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, ("none", "mean", "max"), "method.pooling")
-        check_choice(self.activation, ("identity", "power", "log1p"), "method.activation")
-        check_number(self.pool_size, "method.pool_size", low=2, integer=True)
-        check_number(self.exponent, "method.exponent", low=0.0, open_low=True)
+        check_choice(self.pooling, ("none", "mean", "max"), "pooling")
+        check_choice(self.activation, ("identity", "power", "log1p"), "activation")
+        check_number(self.pool_size, "pool_size", low=2, integer=True)
+        check_number(self.exponent, "exponent", low=0.0, open_low=True)
 
     @property
     def is_linear(self) -> bool:
@@ -83,23 +77,18 @@ class Deep(Method):
         return self.pooling == "none" and self.activation == "identity"
 
     @property
-    def takes_missing(self) -> bool:
-        """Always."""
-        return True
-
-    @property
     def takes_sparse(self) -> bool:
-        """Only the plain product does: an activation has the data's shape in its derivatives."""
+        """The plain product takes sparse data; an activation has dense derivatives of their shape."""
         return self.is_linear
 
     @property
     def rescales(self) -> bool:
-        """Only the plain product does."""
+        """The plain product does not change when scale moves from a factor to the next."""
         return self.is_linear
 
     @property
     def regularises(self) -> bool:
-        """Only the plain product: an activation leaves no common scale to measure factors by."""
+        """The plain product can be penalised; an activation leaves no common scale to measure factors by."""
         return self.is_linear
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
@@ -124,7 +113,7 @@ class Deep(Method):
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of new data, see `Method.encode`."""
-        A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit, len(fit.A))[-1]
+        A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit)[-1]
         if self.is_linear and divergence.beta == 2.0:
             product = chain(list(A[:-1]), A[-1])
             return self._all_codes(A, forward(product, X, mask=mask, shrinkage=shrinkage).S)

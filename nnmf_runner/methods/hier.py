@@ -15,16 +15,9 @@ from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
 from nnmf_runner.core.updates import UPDATES, Codes, Update, lift_zeros
-from nnmf_runner.methods.base import (
-    Fit,
-    Method,
-    Plan,
-    Problem,
-    loss_parameters,
-    multiplicative_codes,
-    saved_divergence,
-    saved_shrinkage,
-)
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
 
@@ -48,19 +41,15 @@ class Hierarchical(Method):
     bends_codes: ClassVar[bool] = True
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "kl")
     losses: ClassVar[tuple[str, ...]] = ("squared", "kl")
+    regularises: ClassVar[bool] = True
     solver: str = "hals"
 
     def __post_init__(self) -> None:
-        check_choice(self.solver, UPDATES, "method.solver")
-
-    @property
-    def regularises(self) -> bool:
-        """Always."""
-        return True
+        check_choice(self.solver, UPDATES, "solver")
 
     @property
     def takes_missing(self) -> bool:
-        """Only by multiplicative updates."""
+        """Multiplicative updates can leave missing entries out; the other solvers cannot."""
         return self.solver == "mu"
 
     def check(
@@ -74,12 +63,9 @@ class Hierarchical(Method):
     ) -> None:
         """Refuse what the method or its solver does not have, see `Method.check`."""
         super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
-        for name, value in (("cost", cost.name), ("supervision.loss", supervision.loss)):
+        for name, value in (("cost", cost.name), ("label_loss", supervision.loss)):
             if value == "kl" and self.solver != "mu":
-                raise InputError(
-                    f"{name}=kl needs multiplicative updates, but method.solver={self.solver}. "
-                    "Expected method=hier_mu, or method.solver=mu."
-                )
+                raise InputError(f"{name}=kl needs solver=mu, the multiplicative updates, but solver={self.solver}.")
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit layer after layer, see `Method.fit`."""
@@ -111,7 +97,7 @@ class Hierarchical(Method):
         if divergence.beta == 2.0:
             return super().encode(fit, X, mask)
         codes, inputs = [], X
-        for A, shrinkage in zip(fit.A, saved_shrinkage(fit, len(fit.A)), strict=True):
+        for A, shrinkage in zip(fit.A, saved_shrinkage(fit), strict=True):
             codes.append(
                 multiplicative_codes(NonnegativeNetwork(inputs, replace(divergence, mask=mask)), [A], shrinkage)
             )

@@ -16,7 +16,9 @@ from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem, loss_parameters
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.encoding import loss_parameters
+from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
 
@@ -35,16 +37,8 @@ class Neural(Method):
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     uses_optimizer: ClassVar[bool] = True
     supervises_layers: ClassVar[bool] = True
-
-    @property
-    def regularises(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def takes_missing(self) -> bool:
-        """Always."""
-        return True
+    regularises: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
 
     def check(
         self,
@@ -60,7 +54,7 @@ class Neural(Method):
         if cost.unit_columns and regularisation is not None and regularisation.is_active:
             raise InputError(
                 f"cost={cost.name} fixes the scale of the factors and has no regularisation. Expected "
-                "cost=multilevel, cost=reconstruction or cost=kl, or regularisation of zero."
+                "cost=multilevel, cost=reconstruction or cost=kl, or no penalty."
             )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.checks import check_number
-from nnmf_runner.core.costs import Labels, label_map
 from nnmf_runner.core.divergence import SMALLEST
+from nnmf_runner.core.label_costs import Labels, label_map
 from nnmf_runner.core.layer import forward
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.fit import Fit
 
 # Directions in which a factor's least-squares problem is below this, relative to the largest, are left alone.
 NEGLIGIBLE = 1e-8
@@ -30,7 +31,7 @@ class Semi(Method):
 
     Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Labels, where
     some are known, enter through a graph that ties the last codes of one class together (Deep WSF), so
-    ``supervision.weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
+    ``label_weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
 
     Parameters
     ----------
@@ -71,11 +72,11 @@ class Semi(Method):
     nonnegative: bool = False
 
     def __post_init__(self) -> None:
-        check_number(self.pretrain, "method.pretrain", low=0, integer=True)
+        check_number(self.pretrain, "pretrain", low=0, integer=True)
 
     @property
     def sign_free(self) -> bool:
-        """Unless the factors are kept nonnegative."""
+        """The factors may be negative unless `nonnegative` is set."""
         return not self.nonnegative
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:

@@ -40,7 +40,7 @@ class SparseCoding(Neural):
     Notes
     -----
     The cost to be minimised holds the penalties too, so that one layer is the usual dictionary learning.  The
-    publication trains for the labels alone; here the labels' weight against the data is ``supervision.weight``.
+    publication trains for the labels alone; here the labels' weight against the data is ``label_weight``.
 
     References
     ----------
@@ -49,6 +49,7 @@ class SparseCoding(Neural):
 
     name: ClassVar[str] = "sparse_coding"
     costs: ClassVar[tuple[str, ...]] = ("reconstruction", "multilevel", "energy")
+    regularises: ClassVar[bool] = False  # it has a penalty of its own
     penalty: Any = 0.01
     free: bool = False
     learn_penalty: bool = False
@@ -56,17 +57,12 @@ class SparseCoding(Neural):
     def __post_init__(self) -> None:
         given = self.penalty if isinstance(self.penalty, (list, tuple)) else [self.penalty]
         for i, value in enumerate(given):
-            name = f"method.penalty[{i}]" if given is self.penalty else "method.penalty"
+            name = f"penalty[{i}]" if given is self.penalty else "penalty"
             check_number(value, name, low=0.0)
 
     @property
-    def regularises(self) -> bool:
-        """It has a penalty of its own."""
-        return False
-
-    @property
     def sign_free(self) -> bool:
-        """Whether dictionaries may be negative."""
+        """The dictionaries may be negative where they are `free`."""
         return self.free
 
     def check(
@@ -82,12 +78,14 @@ class SparseCoding(Neural):
         super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
         if isinstance(self.penalty, (list, tuple)) and len(self.penalty) != n_layers:
             raise InputError(
-                f"method.penalty={list(self.penalty)} has {len(self.penalty)} entries, expected {n_layers}, one a "
+                f"penalty={list(self.penalty)} has {len(self.penalty)} entries, expected {n_layers}, one per "
                 "layer, or a single number."
             )
 
         if self.learn_penalty and cost.name == "energy":
-            raise InputError("method.learn_penalty=true needs cost=reconstruction or cost=multilevel, but cost=energy.")
+            raise InputError(
+                "cost=energy cannot have learn_penalty=True. Expected cost=reconstruction or cost=multilevel."
+            )
 
     def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
         """The penalties on the codes of every layer, see `Neural.terms`."""

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.core.costs import LABEL_COSTS, Labels
+from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
 from nnmf_runner.core.linalg import nearest, tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR
 
 LEVELS = ("auto", "all", "last")
+# What the fields of `Supervision` are called as parameters of an estimator, and so in messages.
+PARAMETERS = {"loss": "label_loss", "weight": "label_weight", "levels": "label_levels", "learn_map": "learn_map"}
 # On planted hierarchies with much noise, two labelled samples per topic of a lower layer made its accuracy worse; from
 # four on the tree of topics was found better.
 LABELS_PER_TOPIC = 4
@@ -48,17 +50,17 @@ class Supervision:
     levels: Any = "auto"
 
     def __post_init__(self) -> None:
-        check_choice(self.loss, LABEL_COSTS, "supervision.loss")
-        check_number(self.weight, "supervision.weight", low=0.0)
+        check_choice(self.loss, LABEL_COSTS, PARAMETERS["loss"])
+        check_number(self.weight, PARAMETERS["weight"], low=0.0)
         if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
-            check_choice(self.levels, LEVELS, "supervision.levels")
+            check_choice(self.levels, LEVELS, PARAMETERS["levels"])
             return
         self.levels = list(self.levels)
         for i, level in enumerate(self.levels):
             if level is not None:
-                check_number(level, f"supervision.levels[{i}]", low=0, integer=True)
+                check_number(level, f"label_levels[{i}]", low=0, integer=True)
         if all(level is None for level in self.levels):
-            raise InputError(f"supervision.levels={self.levels} supervises no layer. Expected a level at least once.")
+            raise InputError(f"label_levels={self.levels} supervises no layer. Expected a level at least once.")
 
     def assign(
         self,
@@ -92,7 +94,7 @@ class Supervision:
             for i, level in enumerate(self.levels):
                 if level is not None and level >= len(classes):
                     raise InputError(
-                        f"supervision.levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the "
+                        f"label_levels[{i}]={level} does not exist. Expected at most {len(classes) - 1}: the "
                         f"data have {len(classes)} levels of labels."
                     )
             return {layer: level for layer, level in enumerate(self.levels) if level is not None}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import label_map
+from nnmf_runner.core.label_costs import label_map
 from nnmf_runner.core.linalg import Matrix, nearest
 from nnmf_runner.methods import Fit
 

@@ -10,7 +10,8 @@ from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import Monitor
 from nnmf_runner.core.unfolding import UnfoldedNetwork, train
-from nnmf_runner.methods.base import Fit, Method, Plan, Problem
+from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.fit import Fit
 
 
 @dataclass
@@ -44,24 +45,16 @@ class Unfolded(Method):
 
     name: ClassVar[str] = "unfolded"
     most_layers: ClassVar[int | None] = 1
+    rescales: ClassVar[bool] = False  # the layers depend on the scale of their bases
+    takes_sparse: ClassVar[bool] = False  # the parts of the divergence are dense and have the data's shape
     unfold: int = 5
     beta: float = 1.0
     sparsity: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number(self.unfold, "method.unfold", low=1, integer=True)
-        check_number(self.beta, "method.beta", low=1.0, high=2.0)
-        check_number(self.sparsity, "method.sparsity", low=0.0)
-
-    @property
-    def rescales(self) -> bool:
-        """Never: the layers depend on the scale of their bases."""
-        return False
-
-    @property
-    def takes_sparse(self) -> bool:
-        """Never: the parts of the divergence have the data's shape."""
-        return False
+        check_number(self.unfold, "unfold", low=1, integer=True)
+        check_number(self.beta, "beta", low=1.0, high=2.0)
+        check_number(self.sparsity, "sparsity", low=0.0)
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Train all bases, see `Method.fit`."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.costs import label_map
+from nnmf_runner.core.label_costs import label_map
 from nnmf_runner.core.linalg import Matrix
 
 

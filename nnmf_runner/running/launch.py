@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
+from nnmf_runner.config.messages import as_options
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
 from nnmf_runner.running.queues import QUEUES, SlurmQueue
@@ -173,7 +174,7 @@ class Launch:
             line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             if nothing_ran:
                 raise InputError(f"hydra/launcher={self.sweep.launcher} could not run a job: {line}")
-            log.warning("%s: %s", type(error).__name__, line)
+            log.warning("%s: %s", type(error).__name__, as_options(line))
 
 
 class Progress:

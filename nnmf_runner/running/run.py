@@ -16,12 +16,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nnmf_runner.config.messages import as_options
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.monitor import Progress, Stop
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.methods import Fit
-from nnmf_runner.methods.base import named_arrays
+from nnmf_runner.methods.fit import named_arrays
 from nnmf_runner.metrics.scoring import LAST_LAYER, describe_topics, planted_tree, score
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
@@ -160,7 +161,7 @@ def _run_claimed(
 def _failure(error: Exception) -> dict[str, Any]:
     """What the record of a run holds that raised an error."""
     lines = traceback.format_exception(error)
-    message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    message = as_options(str(error)) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     failed = {"status": records.FAILED, "stop": None, "message": message, "traceback": "".join(lines)}
     return failed | {"metrics": {}, "layers": []}
 

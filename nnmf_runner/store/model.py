@@ -14,7 +14,8 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.methods import Fit
-from nnmf_runner.methods.base import fit_from_arrays, named_arrays
+from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
+from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
@@ -185,8 +186,7 @@ def _run(folder: Path) -> SavedModel:
         **parts,
         **method["options"],
         **config.get("regularisation", {}),
-        **{f"label_{name}": supervision[name] for name in ("loss", "weight", "levels") if name in supervision},
-        **{name: supervision[name] for name in ("learn_map",) if name in supervision},
+        **{PARAMETERS[name]: value for name, value in supervision.items()},
         **{name: config[name] for name in ("layers", "normalise", "tol", "max_iter")},
         "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],

@@ -12,7 +12,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Greedy, Initialisation, Random, factor_shapes
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.methods.base import numbered
+from nnmf_runner.methods.fit import numbered
 from nnmf_runner.store.files import FACTORS, digest, read_arrays
 
 
@@ -44,16 +44,16 @@ class Saved(Initialisation):
             If there are none.
         """
         if not self.path:
-            raise InputError("init.path is missing. Expected the folder of a run or of a saved model.")
+            raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
-            raise InputError(f"init.path={self.path} is no folder. Expected that of a run or of a saved model.")
+            raise InputError(f"path={self.path} is no folder. Expected that of a run or of a saved model.")
         try:
             found = numbered(read_arrays(folder / FACTORS), "A")
         except ValueError as error:
-            raise InputError(f"init.path={self.path} does not serve as a start: {error}.") from None
+            raise InputError(f"path={self.path} does not serve as a start: {error}.") from None
         if not found:
-            raise InputError(f"init.path={self.path} does not serve as a start: {FACTORS} holds no factor A0.")
+            raise InputError(f"path={self.path} does not serve as a start: {FACTORS} holds no factor A0.")
         return [factor.astype(np.float64) for factor in found]
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
@@ -63,7 +63,7 @@ class Saved(Initialisation):
         lowest = min(float(factor.min()) for factor in factors)
         if lowest < 0 and not signed:
             raise InputError(
-                f"init.path={self.path} holds factors with negative entries (the lowest is {lowest:g}), "
+                f"path={self.path} holds factors with negative entries (the lowest is {lowest:g}), "
                 "but the method needs nonnegative ones."
             )
 
@@ -75,7 +75,7 @@ class Saved(Initialisation):
         found, expected = [factor.shape for factor in factors], factor_shapes(n_features, layers)
         if found != expected:
             raise InputError(
-                f"init.path={self.path} holds factors of shapes {_listed(found)}, expected {_listed(expected)} "
+                f"path={self.path} holds factors of shapes {_listed(found)}, expected {_listed(expected)} "
                 f"for {n_features} features and layers={'-'.join(map(str, layers))}."
             )
 

@@ -9,6 +9,7 @@ from nnmf_runner.core.checks import (
     InputError,
     check_choice,
     check_finite,
+    check_layers,
     check_nonnegative,
     check_number,
     filled,
@@ -232,3 +233,43 @@ def test_missing_entries_are_filled_with_the_mean_of_what_is_known_of_their_row(
     X, known = split_missing([[1.0, np.nan, 3.0], [np.nan, np.nan, 0.0], [np.nan, np.nan, np.nan]], "X")
     np.testing.assert_array_equal(filled(X, known), [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     assert filled(X, None) is X
+
+
+@pytest.mark.parametrize(
+    "layers", [[9, 4, 2], (9, 4, 2), "9-4-2", "9,4,2", "[9, 4, 2]", np.array([9, 4, 2]), [np.int64(9), 4, 2]]
+)
+def test_ranks_are_read_in_every_form(layers):
+    found = check_layers(layers, (87, 90))
+    assert found == (9, 4, 2)
+    assert all(type(rank) is int for rank in found)
+
+
+@pytest.mark.parametrize("layers", [9, "9", [9], np.int64(9)])
+def test_one_rank_is_one_layer(layers):
+    assert check_layers(layers) == (9,)
+
+
+def test_growing_ranks_pass_by_request():
+    assert check_layers([4, 9], (87, 90), allow_growing=True) == (4, 9)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], r"layers=\[\] is empty\. Expected at least one rank"),
+        ([9, 12], r"layers\[1\]=12 exceeds layers\[0\]=9: ranks must not grow \(set allow_growing_ranks=True"),
+        ([88], r"layers\[0\]=88 exceeds 87, the smaller side of the data \(n_features=87, n_samples=90\)"),
+        ([0], r"layers\[0\]=0 is not valid\. Expected a positive integer"),
+        ([9, -4], r"layers\[1\]=-4 is not valid"),
+        ([9.0], r"layers\[0\]=9\.0 is not valid"),
+        ([True], r"layers\[0\]=True is not valid"),
+        (True, r"layers\[0\]=True is not valid"),
+        (None, r"layers\[0\]=None is not valid"),
+        ("9-x", r"layers\[1\]=x is not valid"),
+        ("", r"layers\[0\]= is not valid"),
+        ("9-²", r"layers\[1\]=² is not valid"),
+    ],
+)
+def test_bad_ranks_are_refused_by_place(layers, message):
+    with pytest.raises(InputError, match=message):
+        check_layers(layers, (87, 90))

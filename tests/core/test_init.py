@@ -97,8 +97,8 @@ def test_greedy_fits_better_than_what_it_starts_from_and_with_every_sweep(toy, r
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("nndsvd", {"fill": "zeros"}, r"init\.fill=zeros is not known\. .* Did you mean 'zero'\?"),
-        ("greedy", {"sweeps": 0}, r"init\.sweeps=0"),
+        ("nndsvd", {"fill": "zeros"}, r"fill=zeros is not known\. .* Did you mean 'zero'\?"),
+        ("greedy", {"sweeps": 0}, r"sweeps=0"),
     ],
 )
 def test_bad_options_are_refused_by_name(name, options, message):

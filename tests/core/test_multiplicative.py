@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from nnmf_runner.core.costs import LABEL_COSTS, KullbackLeibler, Labels, Reconstruction
+from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
 from nnmf_runner.core.linalg import squared_norm
 from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_network, fit_product, pooling

@@ -7,16 +7,9 @@ import pytest
 from scipy import optimize, sparse
 from scipy.special import kl_div, log_softmax
 
-from nnmf_runner.core.costs import (
-    CrossEntropyLabels,
-    Energy,
-    KullbackLeibler,
-    Labels,
-    Multilevel,
-    Reconstruction,
-    SquaredLabels,
-)
+from nnmf_runner.core.costs import Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Greedy
+from nnmf_runner.core.label_costs import CrossEntropyLabels, Labels, SquaredLabels
 from nnmf_runner.core.layer import Shrinkage
 from nnmf_runner.core.linalg import parts
 from nnmf_runner.core.monitor import Monitor, StoppingRule

@@ -479,14 +479,3 @@ def test_residual_of_columns_vanishes_at_a_solution_alone():
     assert problem.residual(S).max() <= 1e-9
     S[np.unravel_index(S.argmax(), S.shape)] *= 1.1
     assert problem.residual(S).max() > 1e-3
-
-
-def test_systems_of_columns_solve_on_their_passive_sets(rng):
-    *_, gram, _ = column_problem(7)
-    problem, passive, rhs = ColumnProblem(gram, rng.random((5, 30))), rng.random((5, 30)) < 0.5, rng.random((5, 30))
-    found = ColumnSystems(passive).factor(problem.gram).solve(rhs)
-    for j in range(30):
-        F = np.flatnonzero(passive[:, j])
-        expected = np.zeros(5)
-        expected[F] = np.linalg.solve(problem.gram[j][np.ix_(F, F)], rhs[F, j])
-        np.testing.assert_allclose(found[:, j], expected, rtol=1e-9, atol=1e-12)

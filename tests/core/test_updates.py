@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import kl_div
 
-from nnmf_runner.core.costs import LABEL_COSTS, Labels, SquaredLabels
+from nnmf_runner.core.label_costs import LABEL_COSTS, Labels, SquaredLabels
 from nnmf_runner.core.nnls import kkt_violation
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.updates import UPDATES, Codes, lift_zeros, multiply, shortened

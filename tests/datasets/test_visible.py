@@ -222,7 +222,7 @@ BAD = {
         "method=unfolded with these options cannot penalise",
     ),
     "normalise unfolded": (lambda folder: ["method=unfolded", "layers=9", "normalise=true"], "normalise=false"),
-    "kl by hals": (lambda folder: ["method=hier", "cost=kl"], "cost=kl needs multiplicative updates"),
+    "kl by hals": (lambda folder: ["method=hier", "cost=kl"], "cost=kl needs method.solver=mu"),
     "kl labels by neural": (lambda folder: ["supervision.loss=kl"], "has no supervision.loss=kl"),
     "unfolded with ranks": (lambda folder: ["method=unfolded"], "layers has 3 ranks, expected one rank"),
     "beta": (lambda folder: ["method=unfolded", "layers=9", "method.beta=2.5"], "method.beta=2.5 is not valid"),

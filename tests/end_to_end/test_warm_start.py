@@ -75,7 +75,7 @@ def is_refused(result, before, parts):
 
 
 BAD = [
-    ("init=saved layers=9-4", ["init.path is missing"]),
+    ("init=saved layers=9-4", ["init=saved has no path. Expected init.path=..., the folder"]),
     ("init=no/where layers=9-4", ["init.path=no/where is no folder"]),
     (
         "init=before layers=9-4",

@@ -164,10 +164,10 @@ def test_max_pooling_gives_a_tie_to_one_member():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pooling": "avg"}, r"method\.pooling=avg is not known\. Expected one of: max, mean, none"),
-        ({"activation": "relu"}, r"method\.activation=relu is not known"),
-        ({"pool_size": 1}, r"method\.pool_size=1 is not valid"),
-        ({"exponent": 0.0}, r"method\.exponent=0\.0 is not valid"),
+        ({"pooling": "avg"}, r"pooling=avg is not known\. Expected one of: max, mean, none"),
+        ({"activation": "relu"}, r"activation=relu is not known"),
+        ({"pool_size": 1}, r"pool_size=1 is not valid"),
+        ({"exponent": 0.0}, r"exponent=0\.0 is not valid"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, message):

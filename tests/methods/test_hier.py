@@ -83,7 +83,7 @@ def test_loose_tolerance_stops_on_the_projected_gradient(method, toy):
 
 
 def test_unknown_solver_is_refused():
-    with pytest.raises(InputError, match=r"method\.solver=als is not known\. Expected one of: anls, hals, mu"):
+    with pytest.raises(InputError, match=r"solver=als is not known\. Expected one of: anls, hals, mu"):
         Hierarchical("als")
 
 

@@ -263,13 +263,13 @@ def test_a_network_without_a_common_scale_refuses_penalties(options):
         (
             Deep(activation="log1p"),
             {"normalise": True},
-            "depends on the scale of its factors. Expected normalise=false",
+            "depends on the scale of its factors. Expected normalise=False",
         ),
         (Deep(pooling="max"), {"normalise": True}, "depends on the scale of its factors"),
-        (Hierarchical("hals"), {"cost": KullbackLeibler()}, "cost=kl needs multiplicative updates"),
-        (Hierarchical("anls"), {"supervision": Supervision("kl")}, "supervision.loss=kl needs multiplicative updates"),
-        (Neural(), {"supervision": Supervision("kl")}, "method=neural has no supervision.loss=kl"),
-        (Deep(), {"supervision": Supervision("cross_entropy")}, "method=deep has no supervision.loss=cross_entropy"),
+        (Hierarchical("hals"), {"cost": KullbackLeibler()}, "cost=kl needs solver=mu"),
+        (Hierarchical("anls"), {"supervision": Supervision("kl")}, "label_loss=kl needs solver=mu"),
+        (Neural(), {"supervision": Supervision("kl")}, "method=neural has no label_loss=kl"),
+        (Deep(), {"supervision": Supervision("cross_entropy")}, "method=deep has no label_loss=cross_entropy"),
     ],
 )
 def test_what_a_method_does_not_have_is_refused(method, options, message):

@@ -350,5 +350,5 @@ def test_several_layers_without_a_finite_cost_end_as_diverged(method, toy):
 
 @pytest.mark.parametrize("pretrain", [-1, 2.5])
 def test_bad_pretraining_is_refused_by_name(pretrain):
-    with pytest.raises(InputError, match=rf"method\.pretrain={pretrain} is not valid\. Expected an integer in \[0"):
+    with pytest.raises(InputError, match=rf"pretrain={pretrain} is not valid\. Expected an integer in \[0"):
         Semi(pretrain=pretrain)

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Reconstruction
-from nnmf_runner.methods import METHODS, Supervision
+from nnmf_runner.core.monitor import SMALL_ERROR
+from nnmf_runner.methods import METHODS, Supervision, label_units
 
 
 @pytest.mark.parametrize(
@@ -42,11 +45,11 @@ def test_auto_is_all_where_there_are_labels_enough_and_last_where_the_method_has
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        ("most", r"supervision\.levels=most is not known\. Expected one of: all, auto, last"),
-        (3, r"supervision\.levels=3 is not known"),
-        ([None, None], r"supervision\.levels=\[None, None\] supervises no layer"),
-        ([0, -1], r"supervision\.levels\[1\]=-1 is not valid"),
-        ([0, 1.5], r"supervision\.levels\[1\]=1\.5 is not valid"),
+        ("most", r"label_levels=most is not known\. Expected one of: all, auto, last"),
+        (3, r"label_levels=3 is not known"),
+        ([None, None], r"label_levels=\[None, None\] supervises no layer"),
+        ([0, -1], r"label_levels\[1\]=-1 is not valid"),
+        ([0, 1.5], r"label_levels\[1\]=1\.5 is not valid"),
     ],
 )
 def test_levels_that_are_none_are_refused(levels, message):
@@ -56,10 +59,56 @@ def test_levels_that_are_none_are_refused(levels, message):
 
 def test_levels_that_do_not_fit_are_refused():
     supervision = Supervision(levels=[0, 3])
-    with pytest.raises(InputError, match=r"supervision\.levels\[1\]=3 does not exist\. Expected at most 1"):
+    with pytest.raises(InputError, match=r"label_levels\[1\]=3 does not exist\. Expected at most 1"):
         supervision.assign((4, 2), [4, 2], True)
     with pytest.raises(InputError, match=r"has 2 entries, expected 3: a level of labels for every layer"):
         METHODS["neural"]().check(Reconstruction(), supervision, 3)
     for name in ("hier", "deep", "semi"):
         with pytest.raises(InputError, match=rf"method={name} learns from labels in its last layer alone"):
             METHODS[name]().check(Reconstruction(), Supervision(levels="all"), 2)
+
+
+def test_labels_are_one_hot_in_known_columns():
+    labels = Supervision(weight=0.5).labels(np.array([1, -1, 0, 2]), 3)
+    np.testing.assert_array_equal(labels.known, [True, False, True, True])
+    np.testing.assert_array_equal(labels.Y[:, labels.known], np.eye(3)[:, [1, 0, 2]])
+    assert labels.weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "learn_map", "learns"),
+    [("squared", False, False), ("squared", True, True), ("cross_entropy", False, True), ("cross_entropy", True, True)],
+)
+def test_cross_entropy_always_learns_its_map(loss, learn_map, learns):
+    assert Supervision(loss, 1.0, learn_map).labels(np.array([0, 1]), 2).learn_map == learns
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "square"}, r"label_loss=square is not known\. .* Did you mean 'squared'\?"),
+        ({"weight": -1.0}, r"label_weight=-1\.0 is not valid"),
+    ],
+)
+def test_bad_supervision_is_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        Supervision(**options)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_label_unit_is_the_share_of_the_data_that_no_product_of_the_rank_has(scale, toy):
+    sigma = np.linalg.svd(toy.X, compute_uv=False)
+    assert label_units(scale * toy.X, [4])[0] == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
+    ours, theirs = label_units(sparse.csc_array(scale * toy.X), [4, 2]), label_units(toy.X, [4, 2])
+    assert ours == pytest.approx(theirs, rel=1e-8)
+
+
+def test_label_unit_of_data_without_noise_is_that_of_a_small_error(rng):
+    exact = rng.random((20, 3)) @ rng.random((3, 15))
+    assert label_units(exact, [3, 30]) == [SMALL_ERROR**2] * 2  # ranks may exceed the shape
+
+
+def test_labels_weigh_in_the_unit_that_is_given():
+    classes = np.array([0, 1, -1, 1])
+    plain, weighed = Supervision(weight=0.5).labels(classes, 2), Supervision(weight=0.5).labels(classes, 2, 0.04)
+    assert weighed.scale == pytest.approx(0.04 * plain.scale) == pytest.approx(0.02 / 3)

@@ -275,7 +275,7 @@ def test_levels_of_one_kind_are_predicted_in_this_kind(labels, X, y):
         ({"label_levels": [0]}, r"^label_levels=\[0\] has 1 entries, expected 2: .* or None\."),
         ({"label_weight": -1.0}, "^label_weight=-1"),
         ({"label_loss": "hinge"}, "^label_loss=hinge is not known"),
-        ({"label_loss": "kl"}, "^method=neural has no label_loss=kl"),
+        ({"label_loss": "kl"}, "^NeuralNMF has no label_loss=kl"),
     ],
     ids=str,
 )

@@ -4,111 +4,17 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Reconstruction
-from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import Stop, StoppingRule
-from nnmf_runner.core.unfolding import MultiplicativeMomentum, UnfoldedNetwork
+from nnmf_runner.core.unfolding import MultiplicativeMomentum
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.unfolded import Unfolded
-
-BETAS = [1.0, 1.3, 1.5, 2.0]
+from tests.fixtures.unfolded import BETAS, half_known, plain_cost
 
 
 def plan(X, rank=4, init=None, **rule):
     start = (init or Random()).start(X, (rank,), np.random.default_rng(0))
     return Plan(start, StoppingRule(**({"max_iter": 30} | rule)))
-
-
-def half_known(classes, weight=0.1):
-    known = np.where(np.arange(len(classes)) % 2, classes, -1)
-    return Supervision(weight=weight).labels(known, int(classes.max()) + 1)
-
-
-def plain_divergence(X, V, beta):
-    """The definition, entry by entry; X positive."""
-    if beta == 1.0:
-        return (X * np.log(X / V) - X + V).sum()
-    return (X**beta + (beta - 1) * V**beta - beta * X * V ** (beta - 1)).sum() / (beta * (beta - 1))
-
-
-def plain_codes(W, X, beta, sparsity=0.0):
-    """The layers from their definition."""
-    m, k = W[0].shape
-    H = np.ones((k, 1)) * X.sum(axis=0) / (np.sqrt(m) * k)
-    mu = sparsity * (X ** (beta - 1)).sum(axis=0) / np.sqrt(m)
-    for basis in W[:-1]:
-        V = basis @ H
-        H = H * (basis.T @ (X * V ** (beta - 2))) / (basis.T @ V ** (beta - 1) + mu)
-    return H
-
-
-def plain_cost(W, X, beta, sparsity, labels, B):
-    S = plain_codes(W, X, beta, sparsity)
-    cost = plain_divergence(X, W[-1] @ S, beta) / ((X**beta).sum() / beta)
-    if labels is not None:
-        residual = labels.Y[:, labels.known] - B @ S[:, labels.known]
-        cost += labels.weight * (residual**2).sum() / labels.known.sum()
-    return cost
-
-
-@pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("sparsity", [0.0, 0.3])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_parts_are_nonnegative_and_differ_by_the_derivative(rng, beta, sparsity, labelled):
-    X, W = rng.uniform(0.1, 1.0, (8, 10)), [rng.uniform(0.1, 1.0, (8, 3)) for _ in range(4)]
-    labels = half_known(rng.permutation(np.arange(10) % 3), weight=0.5) if labelled else None
-    network = UnfoldedNetwork(X, BetaDivergence(beta), sparsity, labels)
-    done, h = network.forward(W), 1e-5
-    for i, (plus, minus) in enumerate(network.backward(W, done)):
-        assert min(plus.min(), minus.min()) >= 0
-        direction = rng.standard_normal(plus.shape)
-        # The best map may stay: there the cost does not change with it, to first order.
-        costs = [
-            plain_cost([*W[:i], W[i] + t * direction, *W[i + 1 :]], X, beta, sparsity, labels, done.B) for t in (h, -h)
-        ]
-        # central differences lose h^2 to curvature and 1e-16 / h to rounding
-        assert np.vdot(plus - minus, direction) == pytest.approx((costs[0] - costs[1]) / (2 * h), rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.parametrize("sparsity", [0.0, 0.3])
-def test_label_map_is_the_best_nonnegative_one(rng, sparsity):
-    X, W = rng.random((8, 12)), [rng.random((8, 3)) for _ in range(3)]
-    labels = half_known(np.arange(12) % 4 // 2)
-    done = UnfoldedNetwork(X, BetaDivergence(), sparsity, labels).forward(W)
-    S, Y = done.S[:, labels.known], labels.Y[:, labels.known]
-    gradient = (done.B @ S - Y) @ S.T
-    assert done.B.min() >= 0
-    # the solver adds a ridge of 1e-12 of the Gram matrix
-    assert gradient.min() > -1e-10 * np.abs(Y @ S.T).max()
-    assert abs(np.vdot(gradient, done.B)) < 1e-10 * np.vdot(Y, Y)
-
-
-@pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("sparsity", [0.0, 0.3])
-def test_forward_pass_is_one_plain_update_a_layer(rng, beta, sparsity):
-    X, W = rng.random((8, 10)), [rng.random((8, 3)) for _ in range(4)]
-    done = UnfoldedNetwork(X, BetaDivergence(beta), sparsity).forward(W)
-    np.testing.assert_allclose(done.S, plain_codes(W, X, beta, sparsity), rtol=1e-12)
-    expected = plain_divergence(X, W[-1] @ done.S, beta) / ((X**beta).sum() / beta)
-    assert done.cost == pytest.approx(expected, rel=1e-12)
-
-
-def test_layers_are_the_updates_of_lee_and_seung(rng):
-    X, W = rng.random((8, 10)), [rng.random((8, 3)) for _ in range(3)]
-    squared = kullback = np.ones((3, 1)) * X.sum(axis=0)  # a column's scale does not matter without a penalty
-    for A in W[:-1]:
-        squared = squared * (A.T @ X) / (A.T @ A @ squared)
-        kullback = kullback * (A.T @ (X / (A @ kullback))) / A.sum(axis=0)[:, None]
-    for beta, expected in ((2.0, squared), (1.0, kullback)):
-        np.testing.assert_allclose(UnfoldedNetwork(X, BetaDivergence(beta)).forward(W).S, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_with_tied_bases_the_cost_falls_along_the_layers(rng, beta):
-    X, A = rng.random((8, 10)), rng.random((8, 3))
-    network = UnfoldedNetwork(X, BetaDivergence(beta))
-    costs = [network.forward([A] * (n + 1)).cost for n in range(1, 12)]
-    assert (np.diff(costs) < 0).all()
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -124,17 +30,6 @@ def test_cost_never_rises_and_is_that_of_what_is_returned(toy, beta, unfold, lab
     assert len(fit.parameters) == unfold
     assert min(M.min() for M in (*W, fit.S[0])) >= 0
     assert costs[-1] == pytest.approx(plain_cost(W, toy.X, beta, 0.01, labels, fit.B), rel=1e-9)
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_the_start_has_the_scale_of_the_data(toy, beta):
-    network = UnfoldedNetwork(toy.X, BetaDivergence(beta))
-    W = network.start(NNDSVD().start(toy.X, (4,), np.random.default_rng(0))[0], 3)
-    cost = network.forward(W).cost
-    for factor in (0.99, 1.01):
-        assert network.forward([*W[:-1], factor * W[-1]]).cost > cost
-    for basis in W[:-1]:
-        np.testing.assert_allclose(np.linalg.norm(basis, axis=0), 1.0, rtol=1e-14)
 
 
 def test_scale_of_the_start_does_not_matter(toy):
@@ -176,12 +71,6 @@ def test_a_column_of_zeros_has_codes_of_zero_and_disturbs_nothing(rng):
         assert np.isfinite(fit.S[0]).all()
 
 
-def test_sparsity_makes_codes_smaller(rng):
-    X, W = rng.random((8, 10)), [rng.random((8, 3)) for _ in range(3)]
-    sums = [UnfoldedNetwork(X, BetaDivergence(1.0), s).forward(W).S.sum() for s in (0.0, 0.1, 1.0)]
-    assert sums[0] > sums[1] > sums[2]
-
-
 @pytest.mark.parametrize("beta", [1.0, 1.5, 2.0])
 def test_planted_exact_factorisation_is_recovered(rng, beta):
     A, S = np.kron(np.eye(3), np.ones((8, 1))) * rng.uniform(0.2, 1.0, (24, 3)), rng.uniform(0.2, 1.0, (3, 40))
@@ -214,17 +103,6 @@ def test_supervision_improves_the_label_fit(toy):
     assert residuals[1] < 0.3 * residuals[0]
 
 
-def test_momentum_grows_exponents_and_shrinks_them_where_a_factor_turns_back():
-    updates, W = MultiplicativeMomentum(2), [np.ones((1, 1)), np.ones((1, 1))]
-    falls, rises = np.array([[[1.0]], [[2.0]]]), np.array([[[2.0]], [[1.0]]])
-    W = updates.search(W, [falls, falls], lambda new: True)
-    np.testing.assert_allclose(np.ravel(W), 2.0)
-    W = updates.search(W, [falls, rises], lambda new: True)
-    assert updates.exponents[0] > 1.0 > updates.exponents[1]
-    assert W[0] > 2.0 > W[1]
-    assert updates.search(W, [falls, falls], lambda new: False) is None
-
-
 def test_a_start_that_nothing_improves_ends_the_line_search(toy, monkeypatch):
     monkeypatch.setattr(MultiplicativeMomentum, "search", lambda *args: None)
     fit = Unfolded().fit(Problem(toy.X), plan(toy.X))
@@ -235,11 +113,11 @@ def test_a_start_that_nothing_improves_ends_the_line_search(toy, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unfold": 0}, r"method\.unfold=0 is not valid\. Expected an integer in \[1, inf\)"),
-        ({"unfold": 1.5}, r"method\.unfold=1\.5 is not valid"),
-        ({"beta": 0.9}, r"method\.beta=0\.9 is not valid\. Expected a number in \[1, 2\]"),
-        ({"beta": 2.1}, r"method\.beta=2\.1 is not valid"),
-        ({"sparsity": -1.0}, r"method\.sparsity=-1\.0 is not valid"),
+        ({"unfold": 0}, r"unfold=0 is not valid\. Expected an integer in \[1, inf\)"),
+        ({"unfold": 1.5}, r"unfold=1\.5 is not valid"),
+        ({"beta": 0.9}, r"beta=0\.9 is not valid\. Expected a number in \[1, 2\]"),
+        ({"beta": 2.1}, r"beta=2\.1 is not valid"),
+        ({"sparsity": -1.0}, r"sparsity=-1\.0 is not valid"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, message):

@@ -427,7 +427,7 @@ def test_an_estimator_begins_where_another_has_ended(tmp_path):
     assert further.history_["cost"][0] == pytest.approx(model.history_["cost"][-1], rel=1e-9)
     further.save(tmp_path / "further")
     assert load(tmp_path / "further").init == Saved(str(tmp_path / "model"))
-    with pytest.raises(InputError, match=r"init\.path is missing"):
+    with pytest.raises(InputError, match=r"init=saved has no path"):
         fitted(init="saved")
     with pytest.raises(InputError, match="holds factors of shapes 15 x 4, 4 x 2, expected 15 x 3 for"):
         fitted(layers=(3,), init=Saved(str(tmp_path / "model")))

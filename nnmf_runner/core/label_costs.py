@@ -1,0 +1,141 @@
+"""Costs of the labels: how well a linear map predicts the known ones from the codes of a layer.
+
+They are relative to ``||Y||^2``, the number of known labels, so that their weight means the same for every data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.linalg import Matrix, inner
+from nnmf_runner.core.nnls import ScaledProblem
+
+
+def label_map(S: Matrix, Y: Matrix) -> Matrix:
+    """The linear map ``B = Y S^+`` that predicts labels from codes best, in the sense of least squares.
+
+    Parameters
+    ----------
+    S : ndarray of shape (k, n)
+        Codes of the labelled columns.
+    Y : ndarray of shape (c, n)
+        Their one-hot labels.
+
+    Returns
+    -------
+    B : ndarray of shape (c, k)
+    """
+    problem = ScaledProblem(S @ S.T, S @ Y.T)
+    return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
+
+
+@dataclass
+class LabelDerivative:
+    """Value of a label cost with its derivatives.
+
+    Attributes
+    ----------
+    value : float
+    dS : ndarray of shape (k, n)
+    dB : ndarray of shape (c, k)
+    """
+
+    value: float
+    dS: Matrix
+    dB: Matrix
+
+
+class LabelCost(Protocol):
+    """What the labels of the known columns add to the cost.
+
+    Those that multiplicative updates can minimise have a `divergence`, which is the cost over its beta.
+    """
+
+    name: ClassVar[str]
+    divergence: ClassVar[BetaDivergence]
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives for codes (k, n), one-hot labels (c, n) and the map B (c, k)."""
+
+
+class SquaredLabels:
+    """``||Y - B S||^2`` over the labelled columns."""
+
+    name: ClassVar[str] = "squared"
+    divergence: ClassVar[BetaDivergence] = BetaDivergence(2.0)
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        residual = B @ S - Y  # (c, n)
+        return LabelDerivative(inner(residual, residual), 2.0 * B.T @ residual, 2.0 * residual @ S.T)
+
+
+class CrossEntropyLabels:
+    """Softmax cross-entropy of ``B S`` over the labelled columns, in units of the uniform guess, ``log c``."""
+
+    name: ClassVar[str] = "cross_entropy"
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        unit = 1.0 / np.log(len(Y))
+        scores = B @ S
+        scores -= scores.max(axis=0)
+        exponentials = np.exp(scores)
+        total = exponentials.sum(axis=0)
+        value = float(np.log(total).sum()) - inner(Y, scores)
+        difference = unit * (exponentials / total - Y)  # (c, n)
+        return LabelDerivative(unit * value, B.T @ difference, difference @ S.T)
+
+
+class KullbackLeiblerLabels:
+    """The I-divergence ``D(Y | B S)`` over the labelled columns, for a nonnegative map."""
+
+    name: ClassVar[str] = "kl"
+    divergence: ClassVar[BetaDivergence] = BetaDivergence(1.0)
+
+    def evaluate(self, S: Matrix, Y: Matrix, B: Matrix) -> LabelDerivative:
+        """Value and derivatives, see `LabelCost.evaluate`."""
+        V = B @ S
+        Q, P = self.divergence.parts(Y, V)
+        return LabelDerivative(self.divergence.value(Y, V), B.T @ (Q - P), (Q - P) @ S.T)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the classes, and how it enters the cost.
+
+    Attributes
+    ----------
+    cost : LabelCost
+    weight : float
+        Weight of the labels' relative cost against that of the data.
+    Y : ndarray of shape (c, n)
+        One-hot labels; columns that are not known are not looked at.
+    known : ndarray of bool, shape (n,)
+        At least one of them true.
+    learn_map : bool
+        Whether the label map B is a variable.  Otherwise the best B for the current codes is put in its place.
+    """
+
+    cost: LabelCost
+    weight: float
+    Y: Matrix
+    known: NDArray[np.bool_]
+    learn_map: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What the label cost is multiplied by: ``||Y||^2`` of one-hot labels is the number of known columns."""
+        return self.weight / float(self.known.sum())
+
+    def best_map(self, S: Matrix) -> Matrix:
+        """The map that predicts the known labels best from codes S of all columns, see `label_map`."""
+        return label_map(S[:, self.known], self.Y[:, self.known])
+
+
+LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

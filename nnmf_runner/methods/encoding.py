@@ -1,0 +1,108 @@
+"""Codes of new data from what was fitted: by what loss and penalties, and in which units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
+from nnmf_runner.core.linalg import Mask, Matrix
+from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
+from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.updates import Codes, Multiplicative
+from nnmf_runner.methods.fit import Fit
+
+Encoder = Callable[[Fit, Any, Mask | None], list[Matrix]]
+
+
+def transform(encode: Encoder, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+    """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and a fit that may be `normalised`.
+
+    Parameters
+    ----------
+    encode : callable
+        Gives the codes for a fit that is not.
+    fit : Fit
+    X : ndarray or sparse matrix of shape (m, n)
+    mask : ndarray of bool, shape (m, n), optional
+    """
+    scales = [fit.parameters.get(f"scale_{i}") for i in range(len(fit.A))]
+    codes = encode(_as_fitted(fit, scales), X, mask)
+    return [S if scale is None else scale[:, None] * S for scale, S in zip(scales, codes, strict=True)]
+
+
+def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
+    """The fit before `normalised`."""
+    A: list[Matrix] = []
+    below: Matrix | float = 1.0
+    for factor, scale in zip(fit.A, scales, strict=True):
+        if scale is None:
+            return fit
+        A.append(factor * scale / below)
+        below = scale[:, None]
+    return replace(fit, A=A)
+
+
+def normalised(fit: Fit) -> Fit:
+    """The same factorisation with columns of unit length in every A: what they lose, the codes gain.
+
+    ``parameters["scale_l"]``, of shape (k_l,), keeps what the codes of layer l were multiplied by: a layer fitted to
+    codes of another scale would weigh them otherwise, so new data are encoded by the factors as they were fitted.
+    """
+    A: list[Matrix] = []
+    S: list[Matrix] = []
+    parameters, maps = dict(fit.parameters), fit.maps
+    gained = np.ones(fit.A[0].shape[0])
+    for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
+        scaled = factor * gained[:, None]
+        length = np.linalg.norm(scaled, axis=0)
+        gained = np.where(length > 0, length, 1.0)
+        A.append(scaled / gained)
+        S.append(codes * gained[:, None])
+        parameters[f"scale_{i}"] = gained
+        if i in maps:
+            maps[i] = maps[i] / gained
+    B = maps.pop(len(A) - 1, None)
+    return replace(fit, A=A, S=S, B=B, lower_maps=maps, parameters=parameters)
+
+
+def encode_layers(fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
+    """Codes of every layer as the least-squares solution for the codes below, with the penalties of the fit."""
+    return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit))]
+
+
+def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
+    """What codes of new data minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
+
+    Nothing where it is the plain squared residual.
+    """
+    parameters = {} if divergence.beta == 2.0 else {"beta": np.array(divergence.beta)}
+    if any(np.any(term.l1) or np.any(term.l2) for term in on_S):
+        for i, (term, factor) in enumerate(zip(on_S, A, strict=True)):
+            for name in ("l1", "l2"):
+                parameters[f"{name}_{i}"] = np.broadcast_to(getattr(term, name), (factor.shape[1], 1)).astype(float)
+    return parameters
+
+
+def saved_divergence(fit: Fit, mask: Mask | None = None) -> BetaDivergence:
+    """The loss of the data that a fit was made with."""
+    return BetaDivergence(float(fit.parameters.get("beta", 2.0)), mask)
+
+
+def saved_shrinkage(fit: Fit) -> list[Shrinkage]:
+    """The penalties on the codes of every layer that a fit was made with."""
+    given, indices = fit.parameters, range(len(fit.A))
+    return [Shrinkage(given[f"l1_{i}"], given[f"l2_{i}"]) if f"l1_{i}" in given else NO_SHRINKAGE for i in indices]
+
+
+def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
+    """Codes of a network's data for fixed factors, by multiplicative updates, shape (k_L, n)."""
+    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from the zeros that an update cannot leave
+    penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
+    codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
+    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), only_codes=True)[1]
