@@ -115,11 +115,12 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     for i in range(counts.max() if counts.max() > 1 else 0):
         columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
         part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
-        parts.append(part.rename(columns=columns).assign(layer=i))
+        parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
     if not parts:
         return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", *_layer_columns()])
-    found = pd.concat(parts, ignore_index=True).astype({"floor": float})
-    return found.sort_values([*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+    return pd.concat(parts, ignore_index=True).sort_values(
+        [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
+    )
 
 
 def _sort_key(column: pd.Series) -> pd.Series:

@@ -286,7 +286,7 @@ def test_runs_without_numbers_and_repeated_runs_do_not_count_twice(run):
     pd.testing.assert_frame_equal(mapped([*records, failed, early]), mapped(records))
 
 
-def test_measures_are_those_of_the_record_and_missing_ones_leave_their_places_out(run):
+def test_measures_are_those_of_the_record_and_missing_ones_leave_their_settings_out(run):
     records = grid(run, noise=[1, 2], cosine=[0.7], tree=[0.25])
     for record in records:
         record["layers"][1]["topic_cosine"] = 0.9
