@@ -1,4 +1,4 @@
-"""What a record says of a fit: the metrics of every layer, and its topics."""
+"""What a record holds of a fit: the metrics of every layer, and its topics."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from nnmf_runner.metrics.registry import mapped
 from nnmf_runner.report.variants import Options, options_of, variants
 from nnmf_runner.store.record import COUNTED
 
-# Options by which methods are told apart, so that they are never varied of the data.
+# Options that belong to a method, so that they are never axes of the map.
 OF_A_METHOD = ("method.", "cost.")
 # What stands in for the ranks where all layers have as many topics more than there are classes.
 DEPTH, SURPLUS = "layers", "ranks beyond the planted"
@@ -43,7 +43,7 @@ class Panel:
     ----------
     axes : tuple of str
     rows : DataFrame
-        One row for every setting and seed: the axes, the seed, and a column ``(measure, method)`` for either.
+        One row per setting and seed: the axes, the seed, and a column for every pair ``(metric, method)``.
     """
 
     axes: tuple[str, ...]
@@ -94,8 +94,8 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     Returns
     -------
     frame : DataFrame
-        One row a run: its method, seed, axes and measures.  A method of which several variants were run goes by
-        their names, as `variants` has them.
+        One row per run: its method, seed, axes and metrics.  A method of which several variants were run goes by
+        their names, see `variants`.
     axes : list of str
         Options that were varied for every method, other than its own and its cost; of those that vary together the
         first.
@@ -134,7 +134,7 @@ def _with_ranks(options: pd.DataFrame, runs: Sequence[Observation]) -> pd.DataFr
 
 
 def _together(options: pd.DataFrame, name: str, other: str) -> bool:
-    """Whether either of two options tells the other."""
+    """Whether each of two options determines the other."""
     pairs = options[[name, other]].drop_duplicates()
     return pairs[name].is_unique and pairs[other].is_unique
 

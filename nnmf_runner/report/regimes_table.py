@@ -9,6 +9,7 @@ import pandas as pd
 
 from nnmf_runner.metrics.registry import METRICS, mapped
 from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
+from nnmf_runner.report.table import markdown_table
 
 
 def to_markdown(comparisons: pd.DataFrame) -> str:
@@ -36,11 +37,9 @@ def to_markdown(comparisons: pd.DataFrame) -> str:
 
 def _summary(comparisons: pd.DataFrame) -> str:
     """A row for every measure and two methods; differences are positive where the first method is better."""
-    lines = [
-        "| measure | methods compared | settings | first better | second better | not significant | mean difference "
-        "| from | to |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    header = ["measure", "methods compared", "settings", "first better", "second better", "not significant"]
+    header += ["mean difference", "from", "to"]
+    rows = []
     pairs = itertools.combinations(reversed(methods_of(comparisons)), 2)
     for metric, (first, second) in itertools.product(mapped(), pairs):
         pair = comparisons[
@@ -54,8 +53,8 @@ def _summary(comparisons: pd.DataFrame) -> str:
         difference = 100 * pair["difference"].where(ahead, -pair["difference"])
         counts = (significant & ahead).sum(), (significant & ~ahead).sum(), (~significant).sum()
         numbers = [f"{value:+.1f}" for value in (difference.mean(), difference.min(), difference.max())]
-        lines.append(_pipes([metric.title, f"{first} vs {second}", len(pair), *counts, *numbers]))
-    return "\n".join(lines)
+        rows.append([metric.title, f"{first} vs {second}", len(pair), *counts, *numbers])
+    return markdown_table(header, rows)
 
 
 def _grid(settings: pd.DataFrame) -> str:
@@ -68,7 +67,7 @@ def _grid(settings: pd.DataFrame) -> str:
     title = f"### {METRICS[measure].title}: {label(axis)}" + (f" (across) and {label(other)} (down)" if other else "")
     header = [label(other), *map(text, across)]
     body = [[text(at), *(cells.get((x, at), "") for x in across)] for at in down]
-    return "\n".join([title, "", _pipes(header), _pipes(["---"] * len(header)), *map(_pipes, body)])
+    return f"{title}\n\n{markdown_table(header, body)}"
 
 
 def _cell(setting: Any) -> str:
@@ -84,7 +83,3 @@ def label(axis: str | None) -> str:
 def text(value: Any) -> str:
     """A value of an option."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _pipes(cells: list[Any]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"

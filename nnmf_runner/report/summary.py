@@ -1,4 +1,4 @@
-"""What a run prints when it is over."""
+"""The table that a run prints when it is over."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
 
 
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
-    """One row a run: its cell, seed, status, metrics, floor and published values.
+    """One row per run: its cell, seed, status, metrics, floor and published values.
 
-    Runs of one cell whose configurations differ in more than the seed are told apart: options of the data are appended
+    Runs of one cell whose configurations differ in more than the seed get names of their own: options of the data go
     to the name of the dataset, the share of labels to the regime, and all others to the method, as `variants` has it.
     Of a run that is recorded more than once the latest record counts.
 
@@ -109,7 +109,7 @@ def _of_layer(name: str, layer: int) -> str:
 
 
 def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
+    """One row per layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
     counts = rows["layers"].str.count("-") + 1
     parts = []
     for i in range(counts.max() if counts.max() > 1 else 0):
@@ -133,9 +133,9 @@ def _sort_key(column: pd.Series) -> pd.Series:
 
 
 def _told(frame: pd.DataFrame, by: list[str], options: Sequence[Options], only: str) -> list[str]:
-    """What tells runs of one group apart of the options that begin with `only`, as ``[option=value, ...]``.
+    """The options that begin with `only` and differ within a group of runs, as ``[option=value, ...]``.
 
-    `only` is left out; the text is empty where nothing tells them apart.
+    `only` is left out; the text is empty where no such option differs.
     """
     labels = [""] * len(frame)
     for group in frame.groupby(by, sort=False).indices.values():
@@ -212,7 +212,7 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
 
 
 def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
-    """One table a metric: a row for every regime and depth, a column for every method.
+    """One table per metric: a row for every regime and depth, a column for every method.
 
     Parameters
     ----------
@@ -224,8 +224,7 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     parts = []
     for title, metric, table in _tables(summary, layers):
         _, header, body = _layout(table, metric, _markdown_cell)
-        lines = [f"### {title}", "", _pipes(header), _pipes(["---"] * len(header))]
-        parts.append("\n".join([*lines, *map(_pipes, body)]))
+        parts.append(f"### {title}\n\n{markdown_table(header, body)}")
     return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
 
 
@@ -309,8 +308,10 @@ _markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
 _latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
-def _pipes(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
+    """A table for Markdown."""
+    rows = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def _escape(text: str) -> str:
