@@ -26,7 +26,7 @@ def to_markdown(comparisons: pd.DataFrame) -> str:
         parts.append(
             f"## Best methods and margins ({experiment})\n\n"
             f"Differences are in points, hundredths of every measure. Paired t-tests over {seeds} seeds, {tested} "
-            f"comparisons with Holm's correction: a difference is significant at {LEVEL:g} if it is not 0.0 as shown. "
+            f"comparisons with Holm's correction: a difference is significant if p <= {LEVEL:g} and it is not 0.0. "
             "Each setting of the data has the best method and those not significantly worse, with the margin over the "
             f"best of the others.\n\n{_summary(part)}"
         )
