@@ -14,16 +14,16 @@ from nnmf_runner.core.linalg import Matrix
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of columns whose label a linear map of the codes predicts.
+    """Share of samples whose label a linear map of the codes predicts.
 
     Attributes
     ----------
     all : float or None
-        Over all columns, the map fitted to the known ones; None if none is known.
+        Over all samples, of the map fitted with the known labels; None if none is known.
     unknown : float or None
-        Over the columns that are not known; None if there is none, or none is known.
+        Over the unlabelled samples; None if no label is known, or all are.
     fit : float or None
-        Over all columns, the map fitted to all, where none is known: what unsupervised codes allow.
+        Over all samples, of a linear probe fitted with all labels; None if any was given to the method.
     """
 
     all: float | None

@@ -7,26 +7,23 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from nnmf_runner.metrics.registry import mapped
 from nnmf_runner.report.variants import Options, options_of, variants
 from nnmf_runner.store.record import COUNTED
 
-# What methods are compared by, all of them shares, and whether more is better.
-MEASURES = {"excess": False, "accuracy_unknown": True, "topic_cosine": True, "tree_agreement": True}
-
-# Options by which methods are told apart, so that they are never varied of the data.
+# Options that belong to a method, so that they are never axes of the map.
 OF_A_METHOD = ("method.", "cost.")
 # What stands in for the ranks where all layers have as many topics more than there are classes.
 DEPTH, SURPLUS = "layers", "ranks beyond the planted"
 
 
 class Observation(NamedTuple):
-    """What the map needs of a record; `options` are texts ``name=value`` of all but the seed."""
+    """What the map needs of a record: `options` are texts ``name=value`` of all but the seed, `values` of `mapped`."""
 
     experiment: str
     method: str
@@ -46,7 +43,7 @@ class Panel:
     ----------
     axes : tuple of str
     rows : DataFrame
-        One row for every setting and seed: the axes, the seed, and a column ``(measure, method)`` for either.
+        One row per setting and seed: the axes, the seed, and a column for every pair ``(metric, method)``.
     """
 
     axes: tuple[str, ...]
@@ -64,15 +61,7 @@ def observed(records: Iterable[tuple[Path, dict[str, Any]]], into: list[Observat
 
 
 def _observation(record: dict[str, Any]) -> Observation:
-    config, layers, metrics = record["config"], record["layers"], record["metrics"]
-    error, floor = metrics.get("relative_error"), layers[-1]["floor"]
-    cosines = [layer["topic_cosine"] for layer in layers if layer.get("topic_cosine") is not None]
-    values = {
-        "excess": None if error is None or floor is None else error - floor,
-        "accuracy_unknown": metrics.get("accuracy_unknown"),
-        "topic_cosine": fmean(cosines) if cosines else None,
-        "tree_agreement": record.get("tree_agreement"),
-    }
+    config = record["config"]
     return Observation(
         sys.intern(record["experiment"]),
         sys.intern(config["method"]["name"]),
@@ -81,7 +70,7 @@ def _observation(record: dict[str, Any]) -> Observation:
         options_of(config),
         tuple(config["layers"]),
         tuple(record.get("dataset", {}).get("classes", ())),
-        tuple(values[name] for name in MEASURES),
+        tuple(metric.of_run(record) for metric in mapped()),
     )
 
 
@@ -91,7 +80,7 @@ def panels(observations: Sequence[Observation]) -> list[Panel]:
     if frame["method"].nunique() < 2 or not any(axis.startswith("dataset.") for axis in axes):
         return []
     groups = frame.groupby([*axes, "seed", "method"], dropna=False, observed=True)
-    wide = groups[list(MEASURES)].mean().unstack("method")
+    wide = groups[[metric.name for metric in mapped()]].mean().unstack("method")
     rows = wide.set_axis(wide.columns.to_flat_index(), axis=1).reset_index()
     found = [_panel(pair, rows[axes], rows) for pair in itertools.combinations(axes, 2)]
     paired = {axis for panel in found if panel for axis in panel.axes}
@@ -105,8 +94,8 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     Returns
     -------
     frame : DataFrame
-        One row a run: its method, seed, axes and measures.  A method of which several variants were run goes by
-        their names, as `variants` has them.
+        One row per run: its method, seed, axes and metrics.  A method of which several variants were run goes by
+        their names, see `variants`.
     axes : list of str
         Options that were varied for every method, other than its own and its cost; of those that vary together the
         first.
@@ -114,22 +103,22 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
     latest = {(run.options, run.seed): run for run in sorted(observations, key=lambda run: run.finished)}
     runs = list(latest.values())
     tried = list({run.options: run for run in runs}.values())  # one run of every setting
-    place = {run.options: i for i, run in enumerate(tried)}
+    row = {run.options: i for i, run in enumerate(tried)}
     options = pd.DataFrame([dict(text.split("=", 1) for text in run.options) for run in tried])
     options = options.pipe(_with_ranks, tried).loc[:, lambda table: table.nunique() > 1]
     method = pd.Series([run.method for run in tried])
     by_method = options.groupby(method).nunique()
     axes = [name for name in options if not name.startswith(OF_A_METHOD) and by_method[name].min() > 1]
-    places = list(map(tuple, options[axes].astype(str).to_numpy()))
+    settings = list(map(tuple, options[axes].astype(str).to_numpy()))
     others = options.columns.difference(axes, sort=False)
     told = [
         tuple(f"{name}={value}" for name, value in zip(others, row, strict=True) if pd.notna(value))
         for row in options[others].to_numpy()
     ]
-    names = variants([runs[0].experiment] * len(tried), list(method), told, places)
+    names = variants([runs[0].experiment] * len(tried), list(method), told, settings)
     axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
-    frame = options[axes].apply(_numbers).assign(method=names).iloc[[place[run.options] for run in runs]]
-    values = pd.DataFrame([run.values for run in runs], columns=list(MEASURES), dtype=float)
+    frame = options[axes].apply(_numbers).assign(method=names).iloc[[row[run.options] for run in runs]]
+    values = pd.DataFrame([run.values for run in runs], columns=[metric.name for metric in mapped()], dtype=float)
     seeds = pd.Series([run.seed for run in runs], name="seed")
     return pd.concat([frame.reset_index(drop=True), seeds, values], axis=1), axes
 
@@ -145,7 +134,7 @@ def _with_ranks(options: pd.DataFrame, runs: Sequence[Observation]) -> pd.DataFr
 
 
 def _together(options: pd.DataFrame, name: str, other: str) -> bool:
-    """Whether either of two options tells the other."""
+    """Whether each of two options determines the other."""
     pairs = options[[name, other]].drop_duplicates()
     return pairs[name].is_unique and pairs[other].is_unique
 

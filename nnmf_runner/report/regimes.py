@@ -1,4 +1,4 @@
-"""The map of a sweep: at which settings of the data which method wins, by how much, and whether that may be chance."""
+"""The map of a sweep: which methods are best at which settings of the data, by what margins, and whether by chance."""
 
 from __future__ import annotations
 
@@ -11,29 +11,24 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from nnmf_runner.report.panels import MEASURES, Observation, Panel, panels
+from nnmf_runner.metrics.registry import mapped
+from nnmf_runner.report.panels import Observation, Panel, panels
 from nnmf_runner.report.variants import method_order
 
-TITLES = {
-    "excess": "Relative error above the floor",
-    "accuracy_unknown": "Accuracy on the unlabelled samples",
-    "topic_cosine": "Recovery of the planted topics",
-    "tree_agreement": "Recovery of the planted tree",
-}
-# A win is decided at this level, and if it is not zero in points at the one digit shown.
+# A difference is significant at this level, and if it is not zero in points at the one digit shown.
 LEVEL, SMALLEST = 0.05, 0.05
-# Of the measures, which are shares.
+# Of the metrics, which are shares.
 ROUNDING = 1e-12
 
-PLACE = ["experiment", "axis", "other_axis", "at", "other_at", "measure"]
+SETTING = ["experiment", "axis", "other_axis", "at", "other_at", "measure"]
 
 
 def compare(observations: Sequence[Observation]) -> pd.DataFrame:
-    """Every two methods at every place of the map, by a paired test over the seeds.
+    """Compare every two methods at every setting of the map by a paired test over the seeds.
 
     A map is drawn of experiments that vary an option of the data for several methods.  Its panels are the pairs of
-    options that were varied against each other, and the options that were varied alone.  At a place of a panel a
-    seed counts with its mean over the settings of all other options at which the panel is whole.
+    options that were varied against each other, and the options that were varied alone.  At a setting of a panel a
+    seed counts with its mean over the values of all other options at which the panel is whole.
 
     Parameters
     ----------
@@ -42,13 +37,14 @@ def compare(observations: Sequence[Observation]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a comparison: `PLACE`, ``better`` and ``worse`` method with their means, the number of seeds, the mean
-        ``difference`` and its standard error, ``p`` of the paired t-test, ``p_holm`` corrected over all comparisons
-        of the experiment, and whether it is ``decided``.  The other axis is missing where an option stands alone.
+        One row per comparison: `SETTING`, ``better`` and ``worse`` method with their means, the number of seeds, the
+        mean ``difference`` and its standard error, ``p`` of the paired t-test, ``p_holm`` corrected over all
+        comparisons of the experiment, and whether it is ``significant``.  The other axis is missing where an option
+        stands alone.
 
     Notes
     -----
-    The signed-rank test cannot decide a map: of n seeds its least p is ``2 ** (1 - n)``, 0.002 for ten, which Holm's
+    The signed-rank test is too weak for a map: of n seeds its least p is ``2 ** (1 - n)``, 0.002 for ten, which Holm's
     correction over more than 25 comparisons lifts above 0.05.  Hence the t-test, for which the means over settings
     and samples that are compared are near enough to normal.  Where a difference is the same for every seed, it is the
     signed-rank test all the same.
@@ -66,9 +62,9 @@ def compare(observations: Sequence[Observation]) -> pd.DataFrame:
             part = pd.DataFrame(found)
             part.insert(0, "experiment", experiment)
             part["p_holm"] = holm(part["p"].to_numpy())
-            part["decided"] = (part["p_holm"] <= LEVEL) & (100 * part["difference"] >= SMALLEST)
+            part["significant"] = (part["p_holm"] <= LEVEL) & (100 * part["difference"] >= SMALLEST)
             maps.append(part)
-    return pd.concat(maps, ignore_index=True) if maps else pd.DataFrame(columns=PLACE)
+    return pd.concat(maps, ignore_index=True) if maps else pd.DataFrame(columns=SETTING)
 
 
 def holm(p: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -83,17 +79,17 @@ def holm(p: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _comparisons(panel: Panel) -> Iterator[dict[str, Any]]:
-    """Every two methods by every measure at every place of a panel."""
+    """Every two methods by every metric at every setting of a panel."""
     axes = dict(itertools.zip_longest(("axis", "other_axis"), panel.axes))
-    for measure, more in MEASURES.items():
-        columns = [name for name in panel.rows if name[0] == measure]
-        for place, part in panel.rows.groupby(list(panel.axes), observed=True):
+    for metric in mapped():
+        columns = [name for name in panel.rows if name[0] == metric.name]
+        for setting, part in panel.rows.groupby(list(panel.axes), observed=True):
             values = part.set_index("seed")[columns].dropna(axis=1, how="all").dropna()
             seeds = values.groupby(level="seed").mean()  # over the other options
-            at = dict(itertools.zip_longest(("at", "other_at"), place))
-            ranked = seeds.mean().sort_values(ascending=not more, kind="stable").index if len(seeds) else []
-            for better, worse in itertools.combinations(ranked, 2):
-                names = {"measure": measure, "better": better[1], "worse": worse[1]}
+            at = dict(itertools.zip_longest(("at", "other_at"), setting))
+            ranked = seeds.mean().sort_values(ascending=metric.better == "lower", kind="stable").index
+            for better, worse in itertools.combinations(ranked if len(seeds) else [], 2):
+                names = {"measure": metric.name, "better": better[1], "worse": worse[1]}
                 yield axes | at | names | _paired(seeds[better].to_numpy(), seeds[worse].to_numpy())
 
 
@@ -110,7 +106,7 @@ def _paired(better: NDArray[np.floating], worse: NDArray[np.floating]) -> dict[s
 
 
 def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Who wins at every place of the map.
+    """The best methods at every setting of the map, and their margins.
 
     Parameters
     ----------
@@ -120,20 +116,19 @@ def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a place: `PLACE`; ``winners``, the method of the best mean and those that no decided difference sets
-        apart from it, best first; ``lead``, how much better the best is than the best of the others, missing where
-        all share the win; ``n`` seeds.
+        One row per setting: `SETTING`; ``best``, the method of the best mean and those that are not significantly
+        worse, best first; ``margin``, how much better the first is than the best of the others, missing where no
+        method is significantly worse; ``n`` seeds.
     """
     rows = []
-    for place, part in comparisons.groupby(PLACE, sort=False, dropna=False):
-        wins = part["better"].value_counts()
-        best = wins.index[0]  # it is better than all others
-        against = part[part["better"] == best].sort_values("difference")
-        beaten = against[against["decided"]]
-        winners = (best, *against.loc[~against["decided"], "worse"])
-        lead = beaten["difference"].min() if len(beaten) else np.nan
-        rows.append(dict(zip(PLACE, place, strict=True)) | {"winners": winners, "lead": lead, "n": part["n"].max()})
-    table = pd.DataFrame(rows, columns=[*PLACE, "winners", "lead", "n"])
+    for setting, part in comparisons.groupby(SETTING, sort=False, dropna=False):
+        first = part["better"].value_counts().index[0]  # it is better than all others
+        against = part[part["better"] == first].sort_values("difference")
+        worse = against[against["significant"]]
+        best = (first, *against.loc[~against["significant"], "worse"])
+        margin = worse["difference"].min() if len(worse) else np.nan
+        rows.append(dict(zip(SETTING, setting, strict=True)) | {"best": best, "margin": margin, "n": part["n"].max()})
+    table = pd.DataFrame(rows, columns=[*SETTING, "best", "margin", "n"])
     absent = table[["other_axis", "other_at"]].astype(object)
     return table.assign(**absent.where(absent.notna(), None))
 
@@ -143,6 +138,6 @@ def methods_of(comparisons: pd.DataFrame) -> list[str]:
     return sorted(set(comparisons["better"]) | set(comparisons["worse"]), key=method_order)
 
 
-def values_of(places: pd.DataFrame, name: str) -> list[Any]:
+def values_of(settings: pd.DataFrame, name: str) -> list[Any]:
     """Values of the axis ``at`` or ``other_at`` in their order; None alone where there is no such axis."""
-    return sorted(places[name].unique()) if places[name].notna().all() else [None]
+    return sorted(settings[name].unique()) if settings[name].notna().all() else [None]

@@ -1,4 +1,4 @@
-"""The map of a sweep as Markdown: how often and by how much each method wins, and who wins where."""
+"""The map of a sweep as Markdown: how often and by how much methods differ, and which are best at every setting."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from nnmf_runner.report.panels import MEASURES
-from nnmf_runner.report.regimes import LEVEL, TITLES, methods_of, values_of, verdicts
+from nnmf_runner.metrics.registry import METRICS, mapped
+from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
+from nnmf_runner.report.table import markdown_table
 
 
 def to_markdown(comparisons: pd.DataFrame) -> str:
-    """The map of every experiment: a summary of every two methods, then the places of every panel.
+    """The map of every experiment: a summary of every two methods, then the settings of every panel.
 
     Parameters
     ----------
@@ -23,55 +24,55 @@ def to_markdown(comparisons: pd.DataFrame) -> str:
     for experiment, part in comparisons.groupby("experiment", sort=False):
         tested, seeds = part["p"].notna().sum(), part["n"].max()
         parts.append(
-            f"## Who wins, and by how much ({experiment})\n\n"
-            f"In points, hundredths of every measure. Paired t-tests over {seeds} seeds, {tested} comparisons with "
-            f"Holm's correction; a win is decided at {LEVEL:g} and where it is not 0.0.\n\n{_summary(part)}"
+            f"## Best methods and margins ({experiment})\n\n"
+            f"Differences are in points, hundredths of every measure. Paired t-tests over {seeds} seeds, {tested} "
+            f"comparisons with Holm's correction: a difference is significant if p <= {LEVEL:g} and it is not 0.0. "
+            "Each setting of the data has the best method and those not significantly worse, with the margin over the "
+            f"best of the others.\n\n{_summary(part)}"
         )
-        places = verdicts(part)
-        panels = places.groupby(["axis", "other_axis"], sort=False, dropna=False)
-        parts += [_grid(panel[panel["measure"] == measure]) for _, panel in panels for measure in MEASURES]
+        panels = verdicts(part).groupby(["axis", "other_axis"], sort=False, dropna=False)
+        parts += [_grid(panel[panel["measure"] == metric.name]) for _, panel in panels for metric in mapped()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _summary(comparisons: pd.DataFrame) -> str:
-    """A row for every measure and two methods; differences are those of the first method to the second."""
-    lines = [
-        "| measure | methods | places | first wins | second wins | undecided | mean difference | from | to |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    """A row for every measure and two methods; differences are positive where the first method is better."""
+    header = ["measure", "methods compared", "settings", "first better", "second better", "not significant"]
+    header += ["mean difference", "from", "to"]
+    rows = []
     pairs = itertools.combinations(reversed(methods_of(comparisons)), 2)
-    for measure, (first, second) in itertools.product(MEASURES, pairs):
+    for metric, (first, second) in itertools.product(mapped(), pairs):
         pair = comparisons[
-            (comparisons["measure"] == measure)
+            (comparisons["measure"] == metric.name)
             & comparisons["better"].isin((first, second))
             & comparisons["worse"].isin((first, second))
         ]
         if pair.empty:
             continue
-        leads = pair["better"] == first
-        difference = 100 * pair["difference"].where(leads, -pair["difference"])
-        wins = (pair["decided"] & leads).sum(), (pair["decided"] & ~leads).sum(), (~pair["decided"]).sum()
+        ahead, significant = pair["better"] == first, pair["significant"]
+        difference = 100 * pair["difference"].where(ahead, -pair["difference"])
+        counts = (significant & ahead).sum(), (significant & ~ahead).sum(), (~significant).sum()
         numbers = [f"{value:+.1f}" for value in (difference.mean(), difference.min(), difference.max())]
-        lines.append(_pipes([TITLES[measure], f"{first} vs {second}", len(pair), *wins, *numbers]))
-    return "\n".join(lines)
+        rows.append([metric.title, f"{first} vs {second}", len(pair), *counts, *numbers])
+    return markdown_table(header, rows)
 
 
-def _grid(places: pd.DataFrame) -> str:
-    """The winners at every place of a panel, the first axis across, the other one down."""
-    if places.empty:
+def _grid(settings: pd.DataFrame) -> str:
+    """The best methods at every setting of a panel, the first axis across, the other one down."""
+    if settings.empty:
         return ""
-    axis, other, measure = places.iloc[0][["axis", "other_axis", "measure"]]
-    across, down = values_of(places, "at"), values_of(places, "other_at")
-    cells = {(row.at, row.other_at): _cell(row) for row in places.itertuples()}
-    title = f"### {TITLES[measure]}: {label(axis)}" + (f" (across) and {label(other)} (down)" if other else "")
+    axis, other, measure = settings.iloc[0][["axis", "other_axis", "measure"]]
+    across, down = values_of(settings, "at"), values_of(settings, "other_at")
+    cells = {(row.at, row.other_at): _cell(row) for row in settings.itertuples()}
+    title = f"### {METRICS[measure].title}: {label(axis)}" + (f" (across) and {label(other)} (down)" if other else "")
     header = [label(other), *map(text, across)]
     body = [[text(at), *(cells.get((x, at), "") for x in across)] for at in down]
-    return "\n".join([title, "", _pipes(header), _pipes(["---"] * len(header)), *map(_pipes, body)])
+    return f"{title}\n\n{markdown_table(header, body)}"
 
 
-def _cell(place: Any) -> str:
-    """Winners and their lead in points over the rest."""
-    return f"{' / '.join(place.winners)} {100 * place.lead:+.1f}" if pd.notna(place.lead) else "undecided"
+def _cell(setting: Any) -> str:
+    """The best methods, and their margin over the others in points."""
+    return f"{' / '.join(setting.best)} {100 * setting.margin:+.1f}" if pd.notna(setting.margin) else "not significant"
 
 
 def label(axis: str | None) -> str:
@@ -82,7 +83,3 @@ def label(axis: str | None) -> str:
 def text(value: Any) -> str:
     """A value of an option."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _pipes(cells: list[Any]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"

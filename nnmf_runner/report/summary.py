@@ -1,4 +1,4 @@
-"""What a run prints when it is over."""
+"""The table that a run prints when it is over."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-COLUMNS = {
-    "layer": "layer",
-    "rank": "rank",
-    "relative_error": "relative error",
-    "floor": "Eckart-Young floor",
-    "heldout_error": "of entries held out",
-    "accuracy": "accuracy",
-    "accuracy_unknown": "unlabelled",
-    "accuracy_fit": "linear probe (all labels)",
-    "npmi": "NPMI",
-    "diversity": "diversity",
-}
-# Left out where there is nothing to show.
-OCCASIONAL = {"heldout_error", "npmi", "diversity"}
+from nnmf_runner.metrics.registry import METRICS
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
@@ -38,8 +25,10 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
     runs = [record["layers"] for record in records if record["layers"]]
     if not runs:
         return "no layers to show"
-    shown = {
-        name: title for name, title in COLUMNS.items() if name not in OCCASIONAL or runs[0][0].get(name) is not None
+    shown = {"layer": "layer", "rank": "rank"} | {
+        metric.name: metric.heading
+        for metric in METRICS.values()
+        if metric.terminal == "always" or (metric.terminal == "if any" and runs[0][0].get(metric.name) is not None)
     }
     rows = [list(shown.values())]
     rows += [[_mean([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from nnmf_runner.config.published import published
 from nnmf_runner.core.monitor import Stop
+from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.variants import Options, method_order, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
@@ -23,48 +24,11 @@ CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
 
-# Metrics of a table, and whether more is better.
-METRICS = {
-    "relative_error": False,
-    "heldout_error": False,
-    "accuracy": True,
-    "accuracy_unknown": True,
-    "accuracy_unknown_finest": True,
-    "accuracy_fit": True,
-    "npmi": True,
-    "diversity": True,
-    "seconds": False,
-}
-# Those of every layer that are worth a table of their own.
-LAYER_METRICS = ["relative_error", "accuracy", "accuracy_unknown", "accuracy_unknown_finest", "npmi"]
-TITLES = {
-    "relative_error": "Relative error",
-    "heldout_error": "Relative error of the entries held out",
-    "accuracy": "Accuracy over all samples",
-    "accuracy_unknown": "Accuracy on the unlabelled samples",
-    "accuracy_unknown_finest": "Accuracy on the unlabelled samples, finest labels",
-    "accuracy_fit": "Accuracy of a map fitted to unsupervised codes with all labels",
-    "npmi": "Coherence (NPMI) of the top words",
-    "diversity": "Share of distinct words among the top words",
-    "seconds": "Fit time (s)",
-}
-DIGITS = {
-    "relative_error": 4,
-    "heldout_error": 4,
-    "accuracy": 3,
-    "accuracy_unknown": 3,
-    "accuracy_unknown_finest": 3,
-    "accuracy_fit": 3,
-    "npmi": 3,
-    "diversity": 3,
-    "seconds": 2,
-}
-
 
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
-    """One row a run: its cell, seed, status, metrics, floor and published values.
+    """One row per run: its cell, seed, status, metrics, floor and published values.
 
-    Runs of one cell whose configurations differ in more than the seed are told apart: options of the data are appended
+    Runs of one cell whose configurations differ in more than the seed get names of their own: options of the data go
     to the name of the dataset, the share of labels to the regime, and all others to the method, as `variants` has it.
     Of a run that is recorded more than once the latest record counts.
 
@@ -112,7 +76,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "stop": record.get("stop"),
         "message": record.get("message"),
         "n_iter": record.get("n_iter"),
-        **{name: record["metrics"].get(name) for name in METRICS},
+        **{metric.name: metric.of_run(record) for metric in tabled()},
         "floor": record["layers"][-1]["floor"] if record["layers"] else None,
         **_by_layer(record["layers"]),
         "peak_memory_mb": record.get("peak_memory_mb"),
@@ -138,11 +102,14 @@ def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(layers) < 2:
         return {}
     return {
-        _of_layer(name, i): layer[name]
-        for i, layer in enumerate(layers)
-        for name in ("floor", *LAYER_METRICS)
-        if name in layer
+        _of_layer(name, i): layer[name] for i, layer in enumerate(layers) for name in _layer_columns() if name in layer
     }
+
+
+def _layer_columns() -> list[str]:
+    """The floor, the metrics that have a table with one row per layer, and their published values."""
+    names = [metric.name for metric in tabled(by_layer=True)]
+    return ["floor", *names, *(f"reported_{name}" for name in names)]
 
 
 def _of_layer(name: str, layer: int) -> str:
@@ -151,18 +118,18 @@ def _of_layer(name: str, layer: int) -> str:
 
 
 def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
+    """One row per layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
     counts = rows["layers"].str.count("-") + 1
     parts = []
     for i in range(counts.max() if counts.max() > 1 else 0):
-        names = ["floor", *LAYER_METRICS, *(f"reported_{metric}" for metric in LAYER_METRICS)]
-        columns = {_of_layer(name, i): name for name in names if _of_layer(name, i) in rows}
+        columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
         part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
-        parts.append(part.rename(columns=columns).assign(layer=i))
+        parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
     if not parts:
-        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", "floor", *LAYER_METRICS])
-    found = pd.concat(parts, ignore_index=True).astype({"floor": float})
-    return found.sort_values([*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", *_layer_columns()])
+    return pd.concat(parts, ignore_index=True).sort_values(
+        [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
+    )
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -175,9 +142,9 @@ def _sort_key(column: pd.Series) -> pd.Series:
 
 
 def _told(frame: pd.DataFrame, by: list[str], options: Sequence[Options], only: str) -> list[str]:
-    """What tells runs of one group apart of the options that begin with `only`, as ``[option=value, ...]``.
+    """The options that begin with `only` and differ within a group of runs, as ``[option=value, ...]``.
 
-    `only` is left out; the text is empty where nothing tells them apart.
+    `only` is left out; the text is empty where no such option differs.
     """
     labels = [""] * len(frame)
     for group in frame.groupby(by, sort=False).indices.values():
@@ -212,14 +179,14 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
-    for metric in (name for name in METRICS if name in rows):
-        values = counted.dropna(subset=[metric]).astype({metric: float})
+    for metric in (metric for metric in tabled() if metric.name in rows):
+        values = counted.dropna(subset=[metric.name]).astype({metric.name: float})
         groups = values.groupby(list(cell), sort=False, observed=True)
-        part = groups[metric].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
-        reported = f"reported_{metric}"
+        part = groups[metric.name].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
+        reported = f"reported_{metric.name}"
         part["reported"] = groups[reported].first() if reported in values else np.nan
-        part["floor"] = groups["floor"].mean() if metric == "relative_error" else np.nan
-        parts.append(part.reset_index().assign(metric=metric))
+        part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
+        parts.append(part.reset_index().assign(metric=metric.name))
     summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
     if summary is None:
         return pd.DataFrame(columns=[*cell, *VALUES])
@@ -229,8 +196,9 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
 
 def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     """Whether each mean is the best among the methods of its row, at the digits shown."""
-    shown = [round(mean, DIGITS[metric]) for mean, metric in zip(summary["mean"], summary["metric"], strict=True)]
-    signed = pd.Series(shown) * [-1.0 if METRICS[metric] else 1.0 for metric in summary["metric"]]
+    metrics = [METRICS[name] for name in summary["metric"]]
+    shown = [round(mean, metric.digits) for mean, metric in zip(summary["mean"], metrics, strict=True)]
+    signed = pd.Series(shown) * [1.0 if metric.better == "lower" else -1.0 for metric in metrics]
     group = [summary[name] for name in (*row, "metric")]
     return signed == signed.groupby(group, observed=True).transform("min")
 
@@ -253,7 +221,7 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
 
 
 def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
-    """One table a metric: a row for every regime and depth, a column for every method.
+    """One table per metric: a row for every regime and depth, a column for every method.
 
     Parameters
     ----------
@@ -265,8 +233,7 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     parts = []
     for title, metric, table in _tables(summary, layers):
         _, header, body = _layout(table, metric, _markdown_cell)
-        lines = [f"### {title}", "", _pipes(header), _pipes(["---"] * len(header))]
-        parts.append("\n".join([*lines, *map(_pipes, body)]))
+        parts.append(f"### {title}\n\n{markdown_table(header, body)}")
     return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
 
 
@@ -283,9 +250,9 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     """The tables of `to_markdown` for LaTeX with the package booktabs."""
     parts = []
     for title, metric, table in _tables(summary, layers):
-        place, header, body = _layout(table, metric, _latex_cell)
+        leading, header, body = _layout(table, metric, _latex_cell)
         parts += [
-            rf"\begin{{tabular}}{{{'l' * len(place)}{'r' * (len(header) - len(place))}}}",
+            rf"\begin{{tabular}}{{{'l' * len(leading)}{'r' * (len(header) - len(leading))}}}",
             rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(title)}}} \\",
             r"\toprule",
             " & ".join(map(_escape, header)) + r" \\",
@@ -298,38 +265,37 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
 
 
-def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, str, pd.DataFrame]]:
+def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
     """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
     return _cut(summary, "") + ([] if layers is None else _cut(layers, " by layer"))
 
 
-def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, str, pd.DataFrame]]:
+def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, Metric, pd.DataFrame]]:
     dataset = summary["dataset"].str.split(" [", regex=False).str[0]  # variants of one stand in one table
     groups = sorted(
         summary.groupby(["experiment", dataset, "metric"], sort=False),
         key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])),
     )
     return [
-        (f"{TITLES[metric]}{suffix} ({experiment}, {name})", metric, table)
+        (f"{METRICS[metric].title}{suffix} ({experiment}, {name})", METRICS[metric], table)
         for (experiment, name, metric), table in groups
     ]
 
 
 def _layout(
-    table: pd.DataFrame, metric: str, cell: Callable[[Any, int], str]
+    table: pd.DataFrame, metric: Metric, cell: Callable[[Any, int], str]
 ) -> tuple[list[str], list[str], list[list[str]]]:
-    """What makes a row of one table, its header and its body."""
+    """Leading columns, header and body of one table."""
     methods = sorted(set(table["method"]), key=method_order)
-    has_floor = metric == "relative_error"
-    place = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
-    place = place if table["dataset"].nunique() > 1 else place[1:]
-    header = [*place, *(["floor"] if has_floor else []), *methods]
+    leading = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
+    leading = leading if table["dataset"].nunique() > 1 else leading[1:]
+    header = [*leading, *(["floor"] if metric.has_floor else []), *methods]
     body = []
-    for key, row in table.groupby(place, sort=False, observed=True):
-        cells = {entry.method: cell(entry, DIGITS[metric]) for entry in row.itertuples()}
-        floor = [_number(row["floor"].iloc[0], DIGITS[metric])] if has_floor else []
+    for key, row in table.groupby(leading, sort=False, observed=True):
+        cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
+        floor = [_number(row["floor"].iloc[0], metric.digits)] if metric.has_floor else []
         body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
-    return place, header, body
+    return leading, header, body
 
 
 def _number(value: float, digits: int) -> str:
@@ -351,8 +317,10 @@ _markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
 _latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
-def _pipes(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
+    """A table for Markdown."""
+    rows = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def _escape(text: str) -> str:

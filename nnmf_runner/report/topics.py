@@ -1,4 +1,4 @@
-"""The tree of topics as text, from what a record says of them."""
+"""The tree of topics as text, from the topics in a record."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nnmf_runner.report.variants import Shown
 Topics = list[list[dict[str, Any]]]
 
 WORDS = 8
-# A smaller share of a parent is not worth a word; the record has them all.
+# Smaller shares of a second parent are left out; the record has them all.
 NOTABLE = 0.1
-# A smaller share is not told in figures.
+# A smaller share is written as less than this.
 SMALLEST = 0.01
 LEGEND = (
     "Topic l.j is column j of A0 ... Al, below the topic that it has the largest share of, with that share.\n"
@@ -60,7 +60,7 @@ def tree_rows(topics: Topics) -> list[dict[int, float]]:
 
 
 def told(words: Sequence[str]) -> list[str]:
-    """Words as they stand side by side: with commas where a space is part of one."""
+    """Words to be written side by side, with commas where one of them contains a space."""
     if not any(" " in word for word in words):
         return list(words)
     return [f"{word}," for word in words[:-1]] + list(words[-1:])

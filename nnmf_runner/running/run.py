@@ -23,7 +23,7 @@ from nnmf_runner.core.monitor import Progress, Stop
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.methods import Fit
 from nnmf_runner.methods.fit import named_arrays
-from nnmf_runner.metrics.scoring import LAST_LAYER, describe_topics, planted_tree, score
+from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metrics, score
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
@@ -181,13 +181,12 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
         by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
     seconds = time.perf_counter() - started
     layers = score(config, material, fit)
-    last = {name: layers[-1].get(name) for name in LAST_LAYER}
     return fit, {
         "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
         "stop": fit.stop.value,
         "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else None,
         "layers": layers,
-        "metrics": {**last, "seconds": seconds},
+        "metrics": run_metrics(layers, seconds=seconds),
         "n_iter": max(0, len(fit.history) - 1),
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnmf_runner.metrics import scoring
+from nnmf_runner.metrics import view
 from nnmf_runner.metrics.scoring import score
 from nnmf_runner.running.run import idle_topics
 from nnmf_runner.task import prepare
@@ -60,7 +60,7 @@ def test_data_without_labels_have_no_agreement(fitted):
 
 
 def test_too_many_classes_have_no_clusters(fitted, monkeypatch):
-    monkeypatch.setattr(scoring, "MOST_CLUSTERS", 3)
+    monkeypatch.setattr(view, "MOST_CLUSTERS", 3)
     nine, four, two = scored(*fitted("method=hier"))
     for name in ("purity", "nmi", "ari"):
         assert all(row[name] is not None for row in (nine, four, two))

@@ -1,4 +1,4 @@
-"""The map of a sweep, from invented records whose winners are known."""
+"""The map of a sweep, from invented records whose best methods are known."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from nnmf_runner.metrics import registry
 from nnmf_runner.report import panels, regimes, regimes_table
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.figures.regimes_map import UNDECIDED, draw_maps, regime_map
@@ -51,15 +52,15 @@ def mapped(records):
 
 def grid(run, methods=tuple(ERRORS), seeds=range(6), **axes):
     return [
-        run(method, seed, **dict(zip(axes, place, strict=True)))
+        run(method, seed, **dict(zip(axes, setting, strict=True)))
         for method in methods
         for seed in seeds
-        for place in itertools.product(*axes.values())
+        for setting in itertools.product(*axes.values())
     ]
 
 
-def at(places, measure="excess", **where):
-    found = places[places["measure"] == measure]
+def at(settings, measure="excess", **where):
+    found = settings[settings["measure"] == measure]
     for name, value in where.items():
         found = found[found[name] == value]
     assert len(found) == 1
@@ -99,7 +100,7 @@ def test_comparisons_are_paired_t_tests(run):
     found = mapped(records)
     for row in found[(found["measure"] == "excess")].itertuples():
         values = {
-            m: [r["metrics"]["relative_error"] for r in records if at_place(r, m, row.at)]
+            m: [r["metrics"]["relative_error"] for r in records if at_setting(r, m, row.at)]
             for m in (row.better, row.worse)
         }
         better, worse = values[row.better], values[row.worse]
@@ -111,36 +112,36 @@ def test_comparisons_are_paired_t_tests(run):
     np.testing.assert_allclose(found["p_holm"], regimes.holm(found["p"].to_numpy()))
 
 
-def at_place(record, method, noise):
+def at_setting(record, method, noise):
     config = record["config"]
     return config["method"]["name"] == method and config["dataset"]["noise"] == noise
 
 
 @pytest.mark.parametrize(
-    ("shift", "n", "p", "decided"),
+    ("shift", "n", "p", "significant"),
     [(0.0, 8, 1.0, False), (0.25, 8, 2**-7, True), (0.25, 2, 0.5, False), (0.0001, 8, 2**-7, False)],
 )
-def test_differences_that_are_the_same_for_every_seed(shift, n, p, decided):
+def test_differences_that_are_the_same_for_every_seed(shift, n, p, significant):
     """None at all, one that all of eight or of two seeds have, and one that is nothing at the digits shown."""
     runs = [
         panels.Observation("e", method, seed, "", (f"dataset.noise={noise}", f"method.name={method}"), (9,), (), values)
         for method, cosine in (("hier", 0.5), ("neural", 0.5 + shift))
-        for values in [(None, None, cosine, None)]
+        for values in [tuple(cosine if metric.name == "topic_cosine" else None for metric in registry.mapped())]
         for seed in range(n)
         for noise in (0, 1)
     ]
     found = regimes.compare(runs)
     assert (found["p"] == p).all()
-    assert (found["decided"] == decided).all()
+    assert (found["significant"] == significant).all()
     if shift > 0:
         apart = [0.5 + shift] * n, [0.5] * n
         assert stats.wilcoxon(*apart, method="exact").pvalue == pytest.approx(p)
 
 
-def test_one_seed_decides_nothing_and_warns_of_nothing(run):
+def test_with_one_seed_nothing_is_significant_and_nothing_warned_of(run):
     found = mapped(grid(run, seeds=[3], noise=[0.1, 0.2]))
     assert found["p"].isna().all()
-    assert not found["decided"].any()
+    assert not found["significant"].any()
 
 
 # --- axes and panels -------------------------------------------------------------------------------------------------
@@ -175,12 +176,12 @@ def test_planes_through_one_setting_are_panels_and_what_meets_in_one_line_is_not
 
 def test_an_option_varied_alone_is_a_panel_of_one_axis(run):
     assert axes_of(grid(run, noise=[1, 2, 3])) == [("dataset.noise",)]
-    places = regimes.verdicts(mapped(grid(run, noise=[1, 2, 3])))
-    assert places["other_axis"].isna().all()
-    assert places["at"].nunique() == 3
+    settings = regimes.verdicts(mapped(grid(run, noise=[1, 2, 3])))
+    assert settings["other_axis"].isna().all()
+    assert settings["at"].nunique() == 3
 
 
-def test_a_place_of_a_full_grid_is_the_mean_over_all_other_settings(run):
+def test_a_setting_of_a_full_grid_is_the_mean_over_all_other_options(run):
     records = grid(run, methods=("hier", "neural"), noise=[1, 2], overlap=[0, 1], imbalance=[0, 4])
     for record in records:
         options = record["config"]["dataset"]
@@ -188,14 +189,14 @@ def test_a_place_of_a_full_grid_is_the_mean_over_all_other_settings(run):
         record["metrics"]["relative_error"] += shift * (record["config"]["method"]["name"] == "hier")
     found = mapped(records)
     assert found.groupby(["axis", "other_axis"]).ngroups == 3
-    place = at(found, axis="dataset.noise", at=2, other_axis="dataset.overlap", other_at=0)
+    setting = at(found, axis="dataset.noise", at=2, other_axis="dataset.overlap", other_at=0)
     chosen = [r for r in records if r["config"]["dataset"]["noise"] == 2 and r["config"]["dataset"]["overlap"] == 0]
     by_method = {
         m: np.mean([r["metrics"]["relative_error"] for r in chosen if r["config"]["method"]["name"] == m])
         for m in ("hier", "neural")
     }
-    assert place["difference"] == pytest.approx(by_method["hier"] - by_method["neural"])
-    assert place["n"] == 6  # seeds, not runs
+    assert setting["difference"] == pytest.approx(by_method["hier"] - by_method["neural"])
+    assert setting["n"] == 6  # seeds, not runs
 
 
 def test_settings_at_which_only_a_part_of_a_plane_was_run_do_not_enter_it(run):
@@ -213,8 +214,8 @@ def test_a_hole_in_a_plane_leaves_the_rest_of_it(run):
         for record in grid(run, noise=[1, 2, 3], overlap=[0, 1, 2])
         if (record["config"]["dataset"]["noise"], record["config"]["dataset"]["overlap"]) != (2, 2)
     ]
-    places = regimes.verdicts(mapped(records))
-    assert (places["measure"] == "excess").sum() == 8
+    settings = regimes.verdicts(mapped(records))
+    assert (settings["measure"] == "excess").sum() == 8
 
 
 def test_ranks_beside_the_planted_ones_are_axes_of_depth_and_surplus(run):
@@ -285,7 +286,7 @@ def test_runs_without_numbers_and_repeated_runs_do_not_count_twice(run):
     pd.testing.assert_frame_equal(mapped([*records, failed, early]), mapped(records))
 
 
-def test_measures_are_those_of_the_record_and_missing_ones_leave_their_places_out(run):
+def test_measures_are_those_of_the_record_and_missing_ones_leave_their_settings_out(run):
     records = grid(run, noise=[1, 2], cosine=[0.7], tree=[0.25])
     for record in records:
         record["layers"][1]["topic_cosine"] = 0.9
@@ -298,36 +299,36 @@ def test_measures_are_those_of_the_record_and_missing_ones_leave_their_places_ou
     assert set(found.loc[found["measure"] == "accuracy_unknown", "at"]) == {2}
 
 
-# --- verdicts --------------------------------------------------------------------------------------------------------
+# --- best methods and margins -----------------------------------------------------------------------------------------
 
 
-def test_the_winner_leads_by_its_difference_to_the_next_and_a_tie_is_shared(run):
+def test_the_margin_is_the_difference_to_the_next_method_and_equal_methods_share_it(run):
     records = [run(m, s, noise=1) for m in ERRORS for s in range(6)]
     records += [run(m, s, noise=2, error={"hier": 0.5}.get(m, 0.4)) for m in ERRORS for s in range(6)]
     records += [run(m, s, noise=3, error=0.4) for m in ERRORS for s in range(6)]
-    places = regimes.verdicts(mapped(records))
-    alone, shared, none = (at(places, at=noise) for noise in (1, 2, 3))
-    assert alone["winners"] == ("neural",)
-    assert alone["lead"] == pytest.approx(0.1, abs=1e-3)
-    assert set(shared["winners"]) == {"deep", "neural"}
-    assert shared["lead"] == pytest.approx(0.1, abs=2e-3)
-    assert set(none["winners"]) == set(ERRORS)
-    assert np.isnan(none["lead"])
+    settings = regimes.verdicts(mapped(records))
+    alone, shared, none = (at(settings, at=noise) for noise in (1, 2, 3))
+    assert alone["best"] == ("neural",)
+    assert alone["margin"] == pytest.approx(0.1, abs=1e-3)
+    assert set(shared["best"]) == {"deep", "neural"}
+    assert shared["margin"] == pytest.approx(0.1, abs=2e-3)
+    assert set(none["best"]) == set(ERRORS)
+    assert np.isnan(none["margin"])
 
 
 def test_more_is_better_but_for_the_error(run):
     records = [run(m, s, noise=n, accuracy=ERRORS[m]) for m in ERRORS for s in range(6) for n in (1, 2)]
-    places = regimes.verdicts(mapped(records))
-    assert at(places, "excess", at=1)["winners"] == ("neural",)
-    assert at(places, "accuracy_unknown", at=1)["winners"] == ("hier",)
+    settings = regimes.verdicts(mapped(records))
+    assert at(settings, "excess", at=1)["best"] == ("neural",)
+    assert at(settings, "accuracy_unknown", at=1)["best"] == ("hier",)
 
 
-def test_differences_within_chance_are_undecided(run):
+def test_differences_within_chance_are_not_significant(run):
     rng = np.random.default_rng(0)
     records = [run(m, s, noise=n, error=0.4 + 0.05 * rng.random()) for m in ERRORS for s in range(6) for n in (1, 2)]
     found = mapped(records)
-    assert not found["decided"].any()
-    assert regimes.verdicts(found)["lead"].isna().all()
+    assert not found["significant"].any()
+    assert regimes.verdicts(found)["margin"].isna().all()
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -335,7 +336,7 @@ def test_differences_within_chance_are_undecided(run):
 
 @pytest.fixture
 def records(run):
-    """Neural wins at little noise, deep and neural share where there is more, and nothing is decided at most."""
+    """Neural is best at little noise, deep and neural are where there is more, and all methods are equal at most."""
     errors = {
         1: ERRORS,
         2: {"hier": 0.5, "deep": 0.4, "neural": 0.4},
@@ -350,7 +351,7 @@ def records(run):
     ]
 
 
-def test_markdown_shows_winners_and_leads_and_says_what_is_undecided(records):
+def test_markdown_shows_best_methods_and_margins_and_says_what_is_not_significant(records):
     text = regimes_table.to_markdown(mapped(records))
     grid = text[text.index("### Relative error above the floor: noise (across) and overlap (down)") :]
     rows = [line.strip("| ").split(" | ") for line in grid.splitlines() if line.startswith("|")]
@@ -359,13 +360,13 @@ def test_markdown_shows_winners_and_leads_and_says_what_is_undecided(records):
     for row in rows[2:]:
         assert re.fullmatch(r"neural \+(9\.9|10\.\d)", row[1])
         assert re.fullmatch(r"(neural / deep|deep / neural) \+(9\.\d|10\.\d)", row[2])
-        assert row[3] == "undecided"
+        assert row[3] == "not significant"
     assert "6 seeds, 18 comparisons" in text
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
 
 
-def test_the_summary_counts_wins_of_every_two_methods(records):
+def test_the_summary_counts_significant_differences_of_every_two_methods(records):
     text = regimes_table.to_markdown(mapped(records))
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| Relative")]
     counts = {row[1]: list(map(int, row[2:6])) for row in rows}
@@ -376,7 +377,7 @@ def test_the_summary_counts_wins_of_every_two_methods(records):
     assert differences["neural vs hier"] == pytest.approx([10, 0, 20], abs=0.2)
 
 
-def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_are_hatched(records):
+def test_every_setting_has_the_colours_of_its_best_methods_and_is_hatched_where_nothing_is_significant(records):
     drawn = regime_map(mapped(records))
     [ax] = drawn.axes  # one panel, and one measure that has numbers
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("noise", "overlap")
@@ -387,7 +388,8 @@ def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_a
     assert len(bands) == 2 * (1 + 2)
     texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
     assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["hier", "deep", "neural", "undecided at 0.05"]
+    entries = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert entries == ["hier", "deep", "neural", "not significant at 0.05"]
 
 
 def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
@@ -404,7 +406,7 @@ def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
     [ax], [legend] = drawn.axes, drawn.legends
     assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"reconstruction", "reconstruction\nmultilevel"}
     names = ["hier", "neural, reconstruction", "neural, multilevel"]
-    assert [text.get_text() for text in legend.get_texts()] == [*names, "undecided at 0.05"]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "not significant at 0.05"]
     looks = looks_of(names)
     bands = sorted(ax.patches, key=lambda patch: patch.get_x())
     hatches = [looks[names[i]].hatch for i in (1, 1, 2)]
@@ -439,7 +441,7 @@ def test_names_and_caption_of_the_map_stay_within_it(records, measures):
         assert text.get_window_extent().width <= drawn.axes[0].get_window_extent().width / 3
 
 
-def test_a_larger_lead_is_darker(run):
+def test_a_larger_margin_is_darker(run):
     errors = {1: {"hier": 0.5, "neural": 0.3}, 2: {"hier": 0.5, "neural": 0.45}}
     records = [
         run(m, s, noise=n, error=errors[n][m], accuracy=None) for m in errors[1] for s in range(6) for n in errors
@@ -457,7 +459,7 @@ def test_collecting_a_sweep_writes_the_map(tmp_path, records):
     assert (tmp_path / "table.md").read_text() in text
     table = pd.read_csv(tmp_path / "map.csv")
     assert len(table) == len(mapped(records)) == 18
-    assert list(table.columns[:6]) == regimes.PLACE
+    assert list(table.columns[:6]) == regimes.SETTING
 
 
 def test_settings_of_the_data_are_rows_of_the_table_and_not_methods(tmp_path, records):

@@ -1,4 +1,4 @@
-"""What a run prints, and what it says of its machine."""
+"""What a run prints, and what it records of its machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cells(text):
     return [line.split() for line in text.splitlines()]
 
 
-def test_one_row_a_layer_with_a_dash_for_what_is_not_measured():
+def test_one_row_per_layer_with_a_dash_for_what_is_not_measured():
     header, first, second = cells(layer_table([record(0.25, 0.5)]))
     assert header[:2] == ["layer", "rank"]
     assert first == ["0", "9", "0.2500", "0.1000", "-", "-", "-"]

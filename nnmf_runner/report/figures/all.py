@@ -24,9 +24,9 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
+from nnmf_runner.metrics.registry import METRICS
 from nnmf_runner.metrics.topics import topic_shares
 from nnmf_runner.report.looks import Look, looks_of
-from nnmf_runner.report.table import TITLES
 from nnmf_runner.report.topics import Topics, percent, told, tree_rows
 from nnmf_runner.report.variants import Shown, file_part, method_order
 from nnmf_runner.store.record import read_factors, read_history
@@ -52,7 +52,7 @@ STYLE = {
 }
 # In per cent: the least excess over a floor that is drawn on its logarithmic scale.
 EXCESS, SMALLEST_EXCESS = "% above the floor", 1e-3
-ACCURACY = TITLES["accuracy"].lower()
+ACCURACY = METRICS["accuracy"].title.lower()
 # More entries than this are no picture of the data any more.
 LARGEST_PICTURE = 4_000_000
 
@@ -449,7 +449,7 @@ def comparison(summary: pd.DataFrame) -> Figure:
     errors = summary[summary["metric"] == "relative_error"]
     excess = 100.0 * (errors["mean"] / errors["floor"] - 1.0)
     rows = {
-        TITLES["relative_error"].lower(): errors,
+        METRICS["relative_error"].title.lower(): errors,
         EXCESS: errors.assign(mean=excess.clip(lower=SMALLEST_EXCESS), std=np.nan, floor=np.nan),
         ACCURACY: summary[summary["metric"] == "accuracy"],
     }

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
+from nnmf_runner.metrics.registry import METRICS, mapped
 from nnmf_runner.report.figures.all import STYLE, legend_below, save, text_width
 from nnmf_runner.report.looks import Look, looks_of
-from nnmf_runner.report.panels import MEASURES
-from nnmf_runner.report.regimes import LEVEL, TITLES, methods_of, values_of, verdicts
+from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
 from nnmf_runner.report.regimes_table import label, text
 from nnmf_runner.report.variants import words_of
 
@@ -60,7 +60,7 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
         Of one experiment, from `nnmf_runner.report.regimes.compare`.
     """
     places, looks = verdicts(comparisons), looks_of(methods_of(comparisons))
-    measures = [name for name in MEASURES if name in set(places["measure"])]
+    measures = [metric.name for metric in mapped() if metric.name in set(places["measure"])]
     panels = [part for _, part in places.groupby(["axis", "other_axis"], sort=False, dropna=False)]
     across, down = ([len(values_of(panel, name)) for panel in panels] for name in ("at", "other_at"))
 
@@ -70,15 +70,15 @@ def regime_map(comparisons: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(panels), len(measures), squeeze=False, height_ratios=down)
     for axes, panel in zip(grid, panels, strict=True):
         for ax, measure in zip(axes, measures, strict=True):
-            largest = places.loc[places["measure"] == measure, "lead"].max()
+            largest = places.loc[places["measure"] == measure, "margin"].max()
             _heatmap(ax, panel, measure, looks, largest)
     for ax, measure in zip(grid[0], measures, strict=True):
-        ax.set_title(TITLES[measure])
+        ax.set_title(METRICS[measure].title)
     for ax in grid[:, 1:].flat:
         ax.set(ylabel="", yticklabels=[])
     handles = [*(Patch(**_area(look, 0.7)) for look in looks.values()), Patch(**UNDECIDED)]
     caption = "Best and not significantly worse; numbers are margins over the best of the others, in points."
-    legend_below(figure, handles, [*looks, f"undecided at {LEVEL:g}"], 8.0, caption)
+    legend_below(figure, handles, [*looks, f"not significant at {LEVEL:g}"], 8.0, caption)
     return figure
 
 
@@ -98,11 +98,11 @@ def _heatmap(ax: Axes, panel: pd.DataFrame, measure: str, looks: Mapping[str, Lo
 
 def _place(ax: Axes, x: int, y: int, place: Any, looks: Mapping[str, Look], largest: float) -> None:
     """A rectangle with a band for every winner, their names and their lead in points; hatched where none is decided."""
-    if pd.isna(place.lead):
+    if pd.isna(place.margin):
         ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, **UNDECIDED))
         return
-    share = PALEST + (DARKEST - PALEST) * place.lead / largest
-    winners = [method for method in looks if method in place.winners]
+    share = PALEST + (DARKEST - PALEST) * place.margin / largest
+    winners = [method for method in looks if method in place.best]
     band = 0.94 / len(winners)
     for i, winner in enumerate(winners):
         ax.add_patch(Rectangle((x - 0.47 + i * band, y - 0.46), band, 0.92, **_area(looks[winner], share)))
@@ -111,7 +111,7 @@ def _place(ax: Axes, x: int, y: int, place: Any, looks: Mapping[str, Look], larg
     names = "\n".join(_short(winner, looks) for winner in winners)
     halo = withStroke(linewidth=1.6, foreground="black" if ink == "white" else "white", alpha=0.7)  # over the hatching
     style = {"ha": "center", "va": "center", "color": ink, "linespacing": 1.1, "path_effects": [halo]}
-    ax.text(x, y, f"{names}\n{100 * place.lead:+.1f}", fontsize=SMALL if len(winners) < 3 else SMALLEST, **style)
+    ax.text(x, y, f"{names}\n{100 * place.margin:+.1f}", fontsize=SMALL if len(winners) < 3 else SMALLEST, **style)
 
 
 def _short(label: str, labels: Iterable[str]) -> str:

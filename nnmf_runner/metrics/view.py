@@ -1,0 +1,75 @@
+"""A layer of a fit as metrics see it: what several of them need is computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.visible import Entries
+from nnmf_runner.methods import Fit, Method
+from nnmf_runner.metrics.classification import Accuracy, accuracy
+from nnmf_runner.metrics.clustering import MOST_CLUSTERS, Agreement, agreement, direction_clusters, in_unit_topics
+from nnmf_runner.metrics.topics import Words, top_features
+
+# Of every topic, where features have names.
+TOP_WORDS = 10
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One layer of a fit, the data, and what the method saw of them.
+
+    `codes`, of shape (k, n), are those that new data get, which have no labels that could change their codes; `labels`
+    those that the layer is evaluated on, None where there are none; and `adds_finest` tells whether this is one coarser
+    level for all layers, beside which the finest labels are evaluated.
+    """
+
+    method: Method
+    dataset: Dataset
+    entries: Entries
+    known: NDArray[np.bool_]
+    fit: Fit
+    index: int
+    codes: Matrix
+    floor: float | None
+    labels: NDArray[np.intp] | None
+    adds_finest: bool = False
+
+    @cached_property
+    def approximation(self) -> tuple[Matrix, Matrix]:
+        """Two factors whose product approximates the data, shapes (m, k_0) and (k_0, n)."""
+        return self.fit.A[0], self.method.decode(self.fit.A, self.fit.S, self.index)
+
+    @cached_property
+    def topics(self) -> Matrix:
+        """What each code stands for in the data, shape (m, k)."""
+        return self.method.topics(self.fit.A, self.index)
+
+    @cached_property
+    def accuracy(self) -> Accuracy:
+        """Accuracies of linear maps from the codes to the labels."""
+        return Accuracy(None, None, None) if self.labels is None else accuracy(self.codes, self.labels, self.known)
+
+    @cached_property
+    def by_largest_code(self) -> Agreement | None:
+        """Agreement of the labels with the largest codes of topics of unit length."""
+        if self.labels is None:
+            return None
+        return agreement(in_unit_topics(self.codes, self.topics).argmax(axis=0), self.labels)
+
+    @cached_property
+    def by_kmeans(self) -> Agreement | None:
+        """Agreement of the labels with clusters of the codes of topics of unit length; None for too many classes."""
+        if self.labels is None or (n_classes := len(np.unique(self.labels))) > MOST_CLUSTERS:
+            return None
+        return agreement(direction_clusters(in_unit_topics(self.codes, self.topics), n_classes), self.labels)
+
+    @cached_property
+    def top_words(self) -> Words | None:
+        """The features of largest weight in every topic; None where features have no names."""
+        return None if self.dataset.feature_names is None else top_features(self.topics, TOP_WORDS)
