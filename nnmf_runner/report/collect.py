@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -73,11 +72,9 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
-        from nnmf_runner.report.figures.all import draw_all
-        from nnmf_runner.report.figures.regimes_map import draw_maps
+        from nnmf_runner.report.figures.draw import draw_all
 
-        drawn = draw_all(shown, summary, folder / "figures"), draw_maps(comparisons, folder / "figures")
-        for path in itertools.chain(*drawn):
+        for path in draw_all(shown, summary, comparisons, folder / "figures"):
             log.info("%s", path)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 

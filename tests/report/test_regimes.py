@@ -13,8 +13,8 @@ from scipy import stats
 
 from nnmf_runner.report import panels, regimes, regimes_table
 from nnmf_runner.report.collect import collect
-from nnmf_runner.report.figures.regimes_map import UNDECIDED, draw_maps, regime_map
-from nnmf_runner.report.looks import looks_of
+from nnmf_runner.report.figures.regimes_map import UNDECIDED, regime_map
+from nnmf_runner.report.figures.style import looks_of
 from nnmf_runner.store.record import write_record
 
 ERRORS = {"hier": 0.5, "deep": 0.4, "neural": 0.3}
@@ -239,7 +239,7 @@ def test_an_option_of_one_method_is_told_in_its_name(run):
     records = grid(run, noise=[1, 2])
     records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
     methods = regimes.methods_of(mapped(records))
-    assert methods == ["hier, solver=hals", "hier, solver=mu", "deep", "neural"]
+    assert methods == ["hier, hals", "hier, mu", "deep", "neural"]
 
 
 @pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])
@@ -387,7 +387,8 @@ def test_every_place_is_drawn_in_the_colours_of_its_winners_and_undecided_ones_a
     assert len(bands) == 2 * (1 + 2)
     texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
     assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["hier", "deep", "neural", "undecided at 0.05"]
+    named = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert named == ["hier", "deep", "neural", "not significant at 0.05"]
 
 
 def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
@@ -404,7 +405,7 @@ def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
     [ax], [legend] = drawn.axes, drawn.legends
     assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"reconstruction", "reconstruction\nmultilevel"}
     names = ["hier", "neural, reconstruction", "neural, multilevel"]
-    assert [text.get_text() for text in legend.get_texts()] == [*names, "undecided at 0.05"]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, "not significant at 0.05"]
     looks = looks_of(names)
     bands = sorted(ax.patches, key=lambda patch: patch.get_x())
     hatches = [looks[names[i]].hatch for i in (1, 1, 2)]
@@ -470,11 +471,3 @@ def test_settings_of_the_data_are_rows_of_the_table_and_not_methods(tmp_path, re
     assert set(errors["method"]) == set(ERRORS)
     assert errors["dataset"].nunique() == 6
     assert (errors["n"] == 6).all()
-
-
-def test_maps_are_written_as_png_and_pdf(records, tmp_path):
-    paths = list(draw_maps(mapped(records), tmp_path))
-    assert [path.name for path in paths] == ["trial_map.png", "trial_map.pdf"]
-    assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert paths[1].read_bytes().startswith(b"%PDF")
-    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no scratch left
