@@ -163,14 +163,16 @@ def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lo
     records = records_of(*others, *wanted)
     chosen = representatives(rows_of(records.items()))
     hier, deep = map(str, [*records][-2:])
-    assert chosen == {"trial": {"hier": hier, "deep": deep}}
+    assert chosen == {("trial", "hier"): hier, ("trial", "deep"): deep}
 
 
 def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of):
     costs = [{}, {"cost.name": "multilevel", "cost.weights": []}]
     records = records_of(*(record_of(m, seed=s, **cost) for s in (0, 1) for m in ("deep", "neural") for cost in costs))
-    chosen = representatives(rows_of(records.items()))["trial"]
-    assert list(chosen) == [f"{m}, {c}" for m in ("deep", "neural") for c in ("reconstruction", "multilevel")]
+    chosen = representatives(rows_of(records.items()))
+    assert list(chosen) == [
+        ("trial", f"{m}, {c}") for m in ("deep", "neural") for c in ("reconstruction", "multilevel")
+    ]
     assert list(chosen.values()) == [str(run) for run in [*records][:4]]  # of the first seed
 
 

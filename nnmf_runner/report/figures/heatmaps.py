@@ -18,8 +18,9 @@ from nnmf_runner.report.figures.style import BOUNDARY, colours_of, title_size
 def heatmaps(view: View) -> Figure:
     """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row."""
     depth, truth = len(view.A), view.dataset.truth
-    labels = view.dataset.labels
-    features = truth.feature_labels if truth else []
+    labels, features = (
+        dict(enumerate(given)) for given in (view.dataset.labels, truth.feature_labels if truth else ())
+    )
     X = view.dataset.X.toarray() if sparse.issparse(view.dataset.X) else view.dataset.X
 
     figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
@@ -31,10 +32,10 @@ def heatmaps(view: View) -> Figure:
     codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
 
     for i, ax in enumerate(pictures):
-        _mark(ax, _at(features, max(0, i - 1)), _at(labels, max(0, i - 1)))
-    _mark(factors[0], _at(features, 0), None)
+        _mark(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
+    _mark(factors[0], features.get(0), None)
     for i, ax in enumerate(codes):
-        _mark(ax, None, _at(labels, i))
+        _mark(ax, None, labels.get(i))
     return figure
 
 
@@ -52,13 +53,8 @@ def _row(
     return axes
 
 
-def _at(levels: Sequence[Any], level: int) -> Any:
-    """Labels of a level, or None where there is no such level."""
-    return levels[level] if level < len(levels) else None
-
-
 def _mark(ax: Axes, rows: Any, columns: Any) -> None:
-    """Draw the boundaries of blocks of equal labels, where the labels come in blocks."""
+    """Draw the boundaries of blocks of equal labels, where there are labels and they come in blocks."""
     for labels, line in ((rows, ax.axhline), (columns, ax.axvline)):
         if labels is None:
             continue

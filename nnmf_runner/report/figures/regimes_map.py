@@ -23,6 +23,8 @@ from nnmf_runner.report.variants import words_of
 # How much of its colour the least and the largest lead have.
 PALEST, DARKEST = 0.2, 0.85
 UNDECIDED = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
+# Of red, green and blue.
+LUMINANCE = np.array([0.299, 0.587, 0.114])
 # Of a place, and of a panel, in inches.
 WIDTH, HEIGHT, NARROWEST = 0.56, 0.44, 1.5
 # Of the names of three methods and more in a place, in points.
@@ -90,8 +92,8 @@ def _place(ax: Axes, x: int, y: int, place: Any, looks: Mapping[str, Look], larg
     band = 0.94 / len(winners)
     for i, winner in enumerate(winners):
         ax.add_patch(Rectangle((x - 0.47 + i * band, y - 0.46), band, 0.92, **_area(looks[winner], share)))
-    lightest = max(_luminance(shaded(looks[winner].colour, 1.0 - share)) for winner in winners)
-    ink = "white" if lightest < 0.45 else "black"
+    tints = [to_rgb(shaded(looks[winner].colour, 1.0 - share)) for winner in winners]
+    ink = "white" if np.max(tints @ LUMINANCE) < 0.45 else "black"
     names = "\n".join(_short(winner, looks) for winner in winners)
     halo = withStroke(linewidth=1.6, foreground="black" if ink == "white" else "white", alpha=0.7)  # over the hatching
     style = {"ha": "center", "va": "center", "color": ink, "linespacing": 1.1, "path_effects": [halo]}
@@ -107,7 +109,3 @@ def _short(label: str, labels: Iterable[str]) -> str:
 def _area(look: Look, share: float) -> dict[str, Any]:
     """Style of an area of a variant, with this share of its colour."""
     return {"facecolor": shaded(look.colour, 1.0 - share), "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.0}
-
-
-def _luminance(colour: str) -> float:
-    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))

@@ -84,7 +84,7 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     summary, kept = summarise(rows), {}
     monkeypatch.setattr(draw, "save", lambda drawn, stem: (drawn and kept.update({stem.name: drawn})) or [stem])
     records = {str(outcome.folder): outcome.record for outcome in costs}
-    runs = [Shown(label, Path(run), records[run]) for label, run in representatives(rows)["runs"].items()]
+    runs = [Shown(label, Path(run), records[run]) for (_, label), run in representatives(rows).items()]
     list(draw.draw_all({"runs": runs}, summary, NO_MAP, tmp_path))
     names = ["hier", "neural_reconstruction", "neural_energy"]
     assert list(kept) == [*(f"runs_{name}_heatmaps" for name in names), "runs_convergence", "runs_comparison"]
