@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,13 +24,15 @@ def collect(folder: Path, *, figures: bool = True) -> str:
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
     the features of the data have names; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every
-    record is read once and reduced to its row of the table; the few runs that figures show are read again.
+    record is read once and reduced to its row of the table; the few runs that figures show are read again, and no run
+    is repeated.
 
     Parameters
     ----------
     folder : Path
         The files are written into it.
     figures : bool
+        Whether to draw figures too.
 
     Returns
     -------
@@ -51,39 +52,33 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     rows = table.rows_of(panels.observed(read_records(folder), observations))
     summary = table.summarise(rows)
     layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
-    markdown = table.to_markdown(summary, rows, layers)
+    comparisons = regimes.compare(observations)
     files = {
         "records.csv": rows.to_csv(index=False),
         "table.csv": summary.to_csv(index=False),
         "layers.csv": layers.to_csv(index=False),
-        "table.md": markdown,
+        "table.md": table.to_markdown(summary, rows, layers),
         "table.tex": table.to_latex(summary, rows, layers),
     }
-    shown = {
-        experiment: [
-            Shown(label, *found) for label, run in runs.items() for found in _readable([folder / run / RECORD])
-        ]
-        for experiment, runs in representatives(rows).items()
-    }
+    shown: dict[str, list[Shown]] = {}
+    for (experiment, label), run in representatives(rows).items():
+        shown.setdefault(experiment, []).extend(Shown(label, *found) for found in _readable([folder / run / RECORD]))
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
-    comparisons = regimes.compare(observations)
     if len(comparisons):
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     for name, text in files.items():
         write_whole(folder / name, text)
     if figures:
-        from nnmf_runner.report.figures.all import draw_all
-        from nnmf_runner.report.figures.regimes_map import draw_maps
+        from nnmf_runner.report.figures.draw import draw_all
 
-        drawn = draw_all(shown, summary, folder / "figures"), draw_maps(comparisons, folder / "figures")
-        for path in itertools.chain(*drawn):
+        for path in draw_all(shown, summary, comparisons, folder / "figures"):
             log.info("%s", path)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
 def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """One record after the other, with its folder as seen from `folder`; damaged ones are named in the log instead.
+    """Read one record after the other, with its folder as seen from `folder`; the log names those that are damaged.
 
     Raises
     ------
@@ -104,7 +99,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders and records of those record files that are whole; the others are named in the log.
+    """Yield folders and records of those record files that are whole; the log names the others.
 
     Raises
     ------
@@ -117,13 +112,13 @@ def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
         except InputError:
             raise
         except ValueError as error:
-            log.warning("%s %s; left out.", path, error)
+            log.warning("%s %s; it is left out.", path, error)
 
 
-def representatives(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Folders of the runs that stand for each experiment in figures, by the experiment and the variant.
+def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Choose the runs that stand for an experiment in figures: their folders by experiment and variant.
 
-    They are of every variant of a method the run with most layers, semisupervised if there is any, of the lowest seed.
+    Of every variant of a method it is the run with most layers, semisupervised if there is any, of the lowest seed.
 
     Parameters
     ----------
@@ -131,21 +126,11 @@ def representatives(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
         From `nnmf_runner.report.table.rows_of`.
     """
     counted = rows[rows["status"].isin(COUNTED)]
-    keys = {
-        "depth": -counted["layers"].str.count("-"),
-        "other": ~counted["regime"].astype(str).str.startswith("semisupervised"),
-    }
-    ranked = counted.assign(**keys).sort_values(["depth", "other", "seed", "folder"])
-    first = ranked.drop_duplicates(["experiment", "method"])
-    return {
-        str(experiment): {
-            label: str(folder)
-            for label, folder in sorted(
-                zip(runs["method"], runs["folder"], strict=True), key=lambda run: method_order(run[0])
-            )
-        }
-        for experiment, runs in first.groupby("experiment", sort=False)
-    }
+    depth = -counted["layers"].str.count("-")
+    other = ~counted["regime"].astype(str).str.startswith("semisupervised")
+    ranked = counted.assign(depth=depth, other=other).sort_values(["depth", "other", "seed", "folder"])
+    first = ranked.drop_duplicates(["experiment", "method"]).set_index(["experiment", "method"])["folder"]
+    return {run: first[run] for run in sorted(first.index, key=lambda run: (run[0], method_order(run[1])))}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Variants of methods: what each is called, in which order they stand, and what marks them in figures."""
+"""Variants of methods: what each is called, in which order they stand, and which run shows it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Options = tuple[str, ...]
 
 SEPARATOR = ", "
 # Options whose value alone says what was chosen.
-CHOICES = ("cost.name", "optimizer.name", "init.name")
+CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver")
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS]
-# Values of options that are not set.
-UNSET = ("[]", "None")
+# Values of options that are not set, and of switches.
+UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
 
 class Shown(NamedTuple):
@@ -51,11 +51,12 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def variants(
     experiments: Sequence[str], methods: Sequence[str], options: Sequence[Options], cells: Sequence[Hashable]
 ) -> list[str]:
-    """The name of every run's method, with what tells it apart from others of its experiment.
+    """Name the method of every run, with what tells it apart from others of its experiment, in plain words.
 
-    Cost, optimizer and start are told by their names where runs of the method differ in them, as in
-    ``neural, energy``.  Any other option is told as ``option=value`` where runs that are called the same so far differ
-    in it within one cell, unless it is not set: what comes with a cost is not told where the cost tells enough.
+    `CHOICES`, such as the cost, are told by their values where runs of the method differ in them, as in
+    ``neural, energy``.  Any other option is told with its name, as in ``neural, weights 1.0 / 0.5``, where runs that
+    are called the same so far differ in it within one cell, unless it is not set: what comes with a cost is not told
+    where the cost tells enough.
 
     Parameters
     ----------
@@ -97,15 +98,16 @@ def _differing(configurations: Iterable[Options]) -> set[str]:
 
 
 def _details(given: Options, told: set[str]) -> list[str]:
-    """The options to tell, each by the last part of its name where no other has the same one."""
-    if not told:
-        return []
+    """The options to tell in words, each by the last part of its name where no other has the same one."""
     short = Counter(name.rpartition(".")[2] for name in told)
-    found = [(_name(option), _value(option)) for option in given if _name(option) in told]
-    tails = {name: name.rpartition(".")[2] for name, _ in found}
-    return [
-        f"{tails[name] if short[tails[name]] == 1 else name}={value}" for name, value in found if value not in UNSET
-    ]
+    details = []
+    for name, value in ((_name(option), _value(option)) for option in given if _name(option) in told):
+        if value not in UNSET:
+            tail = name.rpartition(".")[2]
+            words = (tail if short[tail] == 1 else name).replace(".", " ").replace("_", " ")
+            listed = " / ".join(value.strip("[]").split(", ")) if value.startswith("[") else value
+            details.append(f"{words} {SWITCHES.get(value, listed)}")
+    return details
 
 
 def _name(option: str) -> str:

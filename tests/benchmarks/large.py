@@ -208,19 +208,21 @@ def growth_note(effort: Effort) -> str:
 
 
 def _draw_growth(entries: np.ndarray, seconds: np.ndarray) -> None:
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.5, 3.2), layout="constrained")
-    axes = figure.subplots()
-    millions, slope = entries / 1e6, seconds[0] / entries[0]
-    axes.plot([0, *millions], 1e3 * slope * np.array([0, *entries]), "--", color="0.6", label="in proportion")
-    axes.plot(millions, 1e3 * seconds, "o-", color="#0072b2", label="measured")
-    axes.set(xlabel="entries that are not zero (millions)", ylabel="cost and gradient (ms)", xlim=0, ylim=0)
-    axes.set_title("neural [20,6] on sparse text", fontsize="medium")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    FIGURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    from nnmf_runner.report.figures.style import STYLE, looks_of, save
+
+    with mpl.rc_context(STYLE):
+        figure, look = Figure(figsize=(4.5, 3.2), layout="constrained"), looks_of(["neural"])["neural"]
+        axes = figure.subplots()
+        millions, slope = entries / 1e6, seconds[0] / entries[0]
+        axes.plot([0, *millions], 1e3 * slope * np.array([0, *entries]), "--", color="0.6", label="in proportion")
+        axes.plot(millions, 1e3 * seconds, color=look.colour, marker=look.marker, label="measured")
+        axes.set(xlabel="entries that are not zero (millions)", ylabel="cost and gradient (ms)", xlim=0, ylim=0)
+        axes.set_title("neural, 20-6, on sparse text")
+        axes.legend()
+        list(save(figure, FIGURE.with_suffix("")))
 
 
 def large_rows(effort: Effort, notes: list[str]) -> list[Row]:

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.report.collect import collect, read_records, write_whole
+from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
+from nnmf_runner.report.table import rows_of
 from nnmf_runner.store.record import experiment_folder, run_folder, write_record
 
 TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
@@ -145,6 +146,34 @@ def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path
     assert "run0" in caplog.text
     table = pd.read_csv(io.StringIO((tmp_path / "table.csv").read_text()))
     assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
+
+
+def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lowest_seed(record_of, records_of):
+    def three(method, **changes):
+        return record_of(method, layers=(9, 4, 2), **changes)
+
+    wanted = [three("hier", seed=1), three("deep", seed=0, regime="supervised")]
+    others = [
+        record_of("hier", seed=0),
+        three("hier", seed=0, regime="unsupervised"),
+        three("hier", seed=2),
+        three("hier", seed=0, status="failed"),
+        three("deep", seed=1, regime="supervised"),
+    ]
+    records = records_of(*others, *wanted)
+    chosen = representatives(rows_of(records.items()))
+    hier, deep = map(str, [*records][-2:])
+    assert chosen == {("trial", "hier"): hier, ("trial", "deep"): deep}
+
+
+def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of):
+    costs = [{}, {"cost.name": "multilevel", "cost.weights": []}]
+    records = records_of(*(record_of(m, seed=s, **cost) for s in (0, 1) for m in ("deep", "neural") for cost in costs))
+    chosen = representatives(rows_of(records.items()))
+    assert list(chosen) == [
+        ("trial", f"{m}, {c}") for m in ("deep", "neural") for c in ("reconstruction", "multilevel")
+    ]
+    assert list(chosen.values()) == [str(run) for run in [*records][:4]]  # of the first seed
 
 
 def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path, record_of, caplog):

@@ -14,8 +14,8 @@ from scipy import stats
 from nnmf_runner.metrics import registry
 from nnmf_runner.report import panels, regimes, regimes_table
 from nnmf_runner.report.collect import collect
-from nnmf_runner.report.figures.regimes_map import UNDECIDED, draw_maps, regime_map
-from nnmf_runner.report.looks import looks_of
+from nnmf_runner.report.figures.regimes_map import NOT_SIGNIFICANT, regime_map
+from nnmf_runner.report.figures.style import looks_of
 from nnmf_runner.store.record import write_record
 
 ERRORS = {"hier": 0.5, "deep": 0.4, "neural": 0.3}
@@ -240,7 +240,7 @@ def test_an_option_of_one_method_is_told_in_its_name(run):
     records = grid(run, noise=[1, 2])
     records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
     methods = regimes.methods_of(mapped(records))
-    assert methods == ["hier, solver=hals", "hier, solver=mu", "deep", "neural"]
+    assert methods == ["hier, hals", "hier, mu", "deep", "neural"]
 
 
 @pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])
@@ -384,12 +384,12 @@ def test_every_setting_has_the_colours_of_its_best_methods_and_is_hatched_where_
     hatched = [patch for patch in ax.patches if patch.get_hatch()]
     bands = [patch for patch in ax.patches if not patch.get_hatch()]
     assert len(hatched) == 2
-    assert {patch.get_hatch() for patch in hatched} == {UNDECIDED["hatch"]}
+    assert {patch.get_hatch() for patch in hatched} == {NOT_SIGNIFICANT["hatch"]}
     assert len(bands) == 2 * (1 + 2)
     texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
     assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
-    entries = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert entries == ["hier", "deep", "neural", "not significant at 0.05"]
+    named = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert named == ["hier", "deep", "neural", "not significant at 0.05"]
 
 
 def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
@@ -472,11 +472,3 @@ def test_settings_of_the_data_are_rows_of_the_table_and_not_methods(tmp_path, re
     assert set(errors["method"]) == set(ERRORS)
     assert errors["dataset"].nunique() == 6
     assert (errors["n"] == 6).all()
-
-
-def test_maps_are_written_as_png_and_pdf(records, tmp_path):
-    paths = list(draw_maps(mapped(records), tmp_path))
-    assert [path.name for path in paths] == ["trial_map.png", "trial_map.pdf"]
-    assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert paths[1].read_bytes().startswith(b"%PDF")
-    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no scratch left

@@ -151,7 +151,7 @@ def test_variants_of_one_method_are_told_apart(record_of, records_of):
     records = records_of(*(record_of(seed=s) for s in range(2)), *(record_of(seed=s, **options) for s in range(2)))
     _, summary = made(records)
     errors = summary[summary["metric"] == "relative_error"]
-    assert set(errors["method"]) == {"hier, solver=hals", "hier, solver=mu"}
+    assert set(errors["method"]) == {"hier, hals", "hier, mu"}
     assert (errors["n"] == 2).all()
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from nnmf_runner import cli
 from nnmf_runner.config import composition
@@ -21,7 +18,7 @@ from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
 from nnmf_runner.report.collect import collect
-from nnmf_runner.report.figures import all as figure
+from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.topics import told, tree_children, tree_rows, tree_text
 from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.store.record import read_record
@@ -153,7 +150,7 @@ def test_other_kinds_of_factors_are_described(corpus_run, options):
     assert [len(layer) for layer in record["topics"]] == (ranks := record["config"]["layers"])
     assert all(weight > 0 for layer in record["topics"] for topic in layer for weight in topic["weights"])
     assert [sorted(rows) for rows in tree_rows(record["topics"])] == [list(range(rank)) for rank in ranks]
-    figure.topic_tree(record).savefig("/dev/null", format="png")
+    topic_tree(record).savefig("/dev/null", format="png")
 
 
 @pytest.mark.slow
@@ -245,53 +242,3 @@ def test_damaged_topics_are_refused_and_older_records_without_them_read(outcome,
     del record["topics"]
     path.write_text(json.dumps(record))
     assert read_record(path) == record
-
-
-def invented(rng, ranks, words):
-    """A record of random topics with these words."""
-    A = [rng.random(shape) ** 8 for shape in zip([len(words), *ranks[:-1]], ranks, strict=True)]
-    fit = dataclasses.make_dataclass("Fit", ["A"])(A)
-    config = dataclasses.make_dataclass("Config", ["method"])(Neural())
-    topics = describe_topics(config, Dataset("invented", None, feature_names=words), fit)
-    about = {"dataset": {"name": "invented"}, "method": {"name": "sparse_coding"}, "layers": list(ranks), "seed": 0}
-    return {"config": about, "regime": "semisupervised", "topics": topics}
-
-
-@pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
-def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks):
-    words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
-    with mpl.rc_context(figure.STYLE):
-        drawn = figure.topic_tree(invented(rng, ranks, words))
-    assert isinstance(drawn, Figure)
-    FigureCanvasAgg(drawn).draw()
-    texts = [text.get_window_extent() for text in drawn.axes[0].texts]
-    for i, one in enumerate(texts):
-        assert drawn.bbox.x0 <= one.x0 < one.x1 <= drawn.bbox.x1
-        # lines of one box may touch by the space that a font leaves above and below its letters
-        assert not any(one.shrunk(1.0, 0.9).overlaps(other.shrunk(1.0, 0.9)) for other in texts[:i])
-    boxes = [patch.get_window_extent() for patch in drawn.axes[0].patches if hasattr(patch, "get_boxstyle")]
-    assert len(boxes) == sum(ranks)
-    # all but the title, the heading of every layer and the legend
-    inside = texts[1 + len(ranks) : len(texts) - (len(ranks) > 1)]
-    for text in inside:
-        around = [box for box in boxes if box.x0 <= text.x0 and text.x1 <= box.x1 and box.y0 <= text.y0]
-        assert any(text.y1 <= box.y1 for box in around)
-    assert len(inside) >= 2 * sum(ranks)
-
-
-def test_links_are_as_wide_as_their_share(rng):
-    record = invented(rng, (5, 2), NAMES)
-    patches = [p for p in figure.topic_tree(record).axes[0].patches if not hasattr(p, "get_boxstyle")]
-    shares = [w for topic in record["topics"][1] for w in topic["child_weights"] if w >= figure.FAINT]
-    np.testing.assert_allclose([p.get_linewidth() for p in patches], figure.WIDEST * np.array(shares))
-
-
-def test_topics_of_images_are_the_columns_of_the_product(corpus_run, known_corpus):
-    outcome = corpus_run(with_images=True)
-    view = figure.load_view(outcome.folder, outcome.record)
-    A = [np.load(outcome.folder / "factors.npz")[f"A{i}"] for i in range(2)]
-    np.testing.assert_allclose(view.topics[1], A[0] @ A[1])
-    parts = figure.images(view).subfigs
-    shown = [[ax.images[0].get_array() for ax in part.axes if ax.images] for part in parts]
-    assert [len(pictures) for pictures in shown] == [4, 2]
-    np.testing.assert_array_equal(shown[1][1], view.topics[1][:, 1].reshape(2, 13))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 
+from nnmf_runner.config.schema import GROUPS
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS
+from nnmf_runner.methods.supervision import Supervision
 from nnmf_runner.report import panels, table
 from nnmf_runner.report.variants import file_part, method_of, method_order, options_of, variants
 
@@ -111,7 +115,7 @@ def test_what_comes_with_a_cost_is_not_told_unless_runs_of_that_cost_differ_in_i
     names = called(config(), weighted, config(cost="energy"), config(cost="multilevel"))
     assert names == [
         "neural, reconstruction",
-        "neural, energy, weights=[1.0, 0.5]",
+        "neural, energy, weights 1.0 / 0.5",
         "neural, energy",
         "neural, multilevel",
     ]
@@ -133,12 +137,37 @@ def test_optimizer_and_start_are_told_like_a_cost():
 
 
 def test_other_options_are_told_by_the_shortest_name_that_is_theirs_alone():
-    assert called(config(), config(tol=1e-6)) == ["neural, tol=0.0001", "neural, tol=1e-06"]
+    assert called(config(), config(tol=1e-6)) == ["neural, tol 0.0001", "neural, tol 1e-06"]
     both = [config(supervision={"weight": w}, regularisation={"weight": r}) for w, r in ((1, 2), (3, 4))]
     assert called(*both) == [
-        "neural, supervision.weight=1, regularisation.weight=2",
-        "neural, supervision.weight=3, regularisation.weight=4",
+        "neural, supervision weight 1, regularisation weight 2",
+        "neural, supervision weight 3, regularisation weight 4",
     ]
+
+
+def test_solvers_lists_and_switches_are_told_in_words():
+    solvers = [config("hier"), config("hier") | {"method": {"name": "hier", "solver": "mu"}}]
+    assert called(*solvers) == ["hier, hals", "hier, mu"]
+    levels = [config(supervision={"levels": levels}) for levels in ("all", [None, 1, 2])]
+    assert called(*levels) == ["neural, levels all", "neural, levels None / 1 / 2"]
+    learned = [config(supervision={"learn_map": learn}) for learn in (True, False)]
+    assert called(*learned) == ["neural, learn map on", "neural, learn map off"]
+
+
+PARTS = [(group, part) for group in ("method", "cost", "optimizer", "init") for part in GROUPS[group].values()]
+PARTS += [("supervision", Supervision), ("regularisation", Regularisation)]
+OPTIONS = [(group, option.name) for group, part in PARTS for option in dataclasses.fields(part)]
+VALUES = [(1, 2), (True, False), ("some", None), ([1.0, 0.5], []), ([None, 1], "all")]
+
+
+@pytest.mark.parametrize(("group", "option"), sorted({*OPTIONS} - {("method", "solver")}), ids=str)
+@pytest.mark.parametrize("values", VALUES, ids=str)
+def test_no_option_is_told_in_the_syntax_of_overrides(group, option, values):
+    names = called(*(config() | {group: {"name": "neural", option: value}} for value in values))
+    assert len(set(names)) == 2
+    for name in names:
+        assert not set(name) & set("[]=_")
+        assert f"{group}." not in name
 
 
 def test_what_cells_tell_is_not_told_again():

@@ -1,0 +1,86 @@
+"""All figures of collected runs: a new one is a file of its own and a line in a registry here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nnmf_runner.report.figures.comparison import comparison
+from nnmf_runner.report.figures.convergence import convergence
+from nnmf_runner.report.figures.heatmaps import heatmaps
+from nnmf_runner.report.figures.images import images
+from nnmf_runner.report.figures.material import View, load_view
+from nnmf_runner.report.figures.regimes_map import regime_map
+from nnmf_runner.report.figures.style import STYLE, looks_of, save
+from nnmf_runner.report.figures.topic_tree import topic_tree
+from nnmf_runner.report.regimes import methods_of
+from nnmf_runner.report.variants import Shown, file_part
+
+log = logging.getLogger(__name__)
+
+
+# By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
+RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
+    "topics": lambda run, view: topic_tree(run.record, run.label) if run.record.get("topics") else None,
+    "heatmaps": lambda run, view: heatmaps(view) if view else None,
+    "images": lambda run, view: images(view) if view and view.dataset.image_shape else None,
+}
+# From an experiment's runs, its parts of the summary and of the comparisons, and the looks of all its variants.
+EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
+    "convergence": lambda runs, summary, pairs, looks: convergence(runs, looks) if runs else None,
+    "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks) if _comparable(summary) else None,
+    "map": lambda runs, summary, pairs, looks: regime_map(pairs, looks) if len(pairs) else None,
+}
+
+
+def draw_all(
+    shown: Mapping[str, Sequence[Shown]], summary: pd.DataFrame, comparisons: pd.DataFrame, folder: Path
+) -> Iterator[Path]:
+    """Draw what there is to draw of every experiment and of the runs that stand for its variants.
+
+    Parameters
+    ----------
+    shown : mapping
+        By experiment the runs that stand for the variants of its methods.
+    summary : DataFrame
+        Of all runs, from `nnmf_runner.report.table.summarise`.
+    comparisons : DataFrame
+        Of all sweeps, from `nnmf_runner.report.regimes.compare`.
+    folder : Path
+        Where to write; made if it does not exist.
+
+    Yields
+    ------
+    Path
+        Each file written.
+    """
+    with mpl.rc_context(STYLE):
+        for name, runs in shown.items():
+            tables = [table[table["experiment"] == name] for table in (summary, comparisons)]
+            for run in runs:
+                view = _view(run)
+                for end, draw in RUN_FIGURES.items():
+                    yield from save(draw(run, view), folder / f"{name}_{file_part(run.label)}_{end}")
+            compared = methods_of(tables[1]) if len(tables[1]) else []
+            looks = looks_of([*(run.label for run in runs), *tables[0]["method"], *compared])
+            for end, draw in EXPERIMENT_FIGURES.items():
+                yield from save(draw(runs, *tables, looks), folder / f"{name}_{end}")
+
+
+def _view(run: Shown) -> View | None:
+    """The factors and data of a run; None, with a line in the log, where they cannot be shown."""
+    try:
+        return load_view(run)
+    except ValueError as error:
+        log.warning("%s has no heatmaps: %s.", run.folder, str(error).rstrip("."))
+        return None
+
+
+def _comparable(summary: pd.DataFrame) -> bool:
+    """Whether there are several methods on one dataset."""
+    return summary["method"].nunique() > 1 and summary["dataset"].nunique() == 1

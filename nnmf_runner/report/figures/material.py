@@ -1,0 +1,101 @@
+"""What figures of a run show: its saved factors beside its data, which are loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import DATASETS, Dataset
+from nnmf_runner.methods import METHODS
+from nnmf_runner.metrics.topics import topic_shares
+from nnmf_runner.report.figures.style import title_of
+from nnmf_runner.report.variants import Shown
+from nnmf_runner.store.record import read_factors
+
+# More entries than this are no picture of the data any more.
+LARGEST_PICTURE = 4_000_000
+
+
+@dataclass(frozen=True)
+class View:
+    """The data and the factors of a run.
+
+    Attributes
+    ----------
+    title : str
+    dataset : Dataset
+    approximations : list of ndarray of shape (m, n)
+        Of the data, from the codes of every layer.
+    A, S : list of ndarray
+        Factors with topics in the order of their samples, each column of A scaled to a largest entry of one.
+    topics : list of ndarray of shape (m, k_l)
+        What the topics of every layer stand for in the data, in the order of the saved factors.
+    shares : list of ndarray of shape (k_l,)
+        Of the approximation after every layer that each of its topics has.
+    """
+
+    title: str
+    dataset: Dataset
+    approximations: list[Matrix]
+    A: list[Matrix]
+    S: list[Matrix]
+    topics: list[Matrix]
+    shares: list[Matrix]
+
+
+def load_view(run: Shown) -> View:
+    """Load the factors of a run and its data.
+
+    Raises
+    ------
+    ValueError
+        If the factors cannot be read or the data cannot be shown, with the reason.
+    """
+    record, config = run.record, run.record["config"]
+    shape = record["dataset"]["n_features"], record["dataset"]["n_samples"]
+    if np.prod(shape) > LARGEST_PICTURE:
+        raise ValueError("{} x {} entries are too many".format(*shape))
+    options = dict(config["dataset"])
+    source = DATASETS[options.pop("name")]
+    dataset = source(**record["dataset"].get("options", options)).load(stream(config["seed"], "data"))
+    if dataset.fingerprint() != record["dataset"]["fingerprint"]:
+        raise ValueError("the data are not those of the run any more")
+    options = dict(config["method"])
+    method, factors = METHODS[options.pop("name")](**options), read_factors(run.folder)
+    levels = range(len(config["layers"]))
+    A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
+    approximations = [A[0] @ method.decode(A, S, i) for i in levels]
+    topics = [method.topics(A, i) for i in levels]
+    shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
+    return View(title_of(record, run.label), dataset, approximations, *arranged(A, S), topics, shares)
+
+
+def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:
+    """Order the topics of every layer by where their samples stand and scale them to a largest weight of one.
+
+    Neither changes a product of factors: what a column of ``A_l`` loses, its row of ``A_{l+1}`` and ``S_l`` gains.
+
+    Parameters
+    ----------
+    A, S : sequence of ndarray of shape (k_{l-1}, k_l) and (k_l, n)
+
+    Returns
+    -------
+    A, S : list of ndarray
+    """
+    shown_A, shown_S = [], []
+    order, scale = np.arange(A[0].shape[0]), np.ones(A[0].shape[0])
+    for factor, codes in zip(A, S, strict=True):
+        if len(factor) == len(order):  # with pooling the rows of a layer are no longer the topics below
+            factor = scale[order, None] * factor[order]
+        position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
+        largest = np.abs(factor).max(axis=0)
+        scale = np.where(largest > 0, largest, 1.0)
+        order = np.argsort(position, kind="stable")
+        shown_A.append((factor / scale)[:, order])
+        shown_S.append((scale[:, None] * codes)[order])
+    return shown_A, shown_S

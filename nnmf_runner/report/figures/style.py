@@ -1,0 +1,144 @@
+"""The style of all figures: sizes, the one palette of the project, what marks methods, legends, and files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from nnmf_runner.methods import METHODS
+from nnmf_runner.report.variants import method_of, method_order
+from nnmf_runner.store.files import whole_file
+
+FORMATS = ("png", "pdf")
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 100,
+    "figure.titlesize": 10,
+    "savefig.dpi": 180,
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+}
+# The smallest text of a figure, in points.
+SMALL = 6.5
+
+# Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008; and a grey.
+HUES = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f")
+# Of the variants of a method, those of the first without a change: shares of black (below zero) or white.
+SHADES = (0.0, -0.45, 0.45, -0.7)
+LINES = ("-", "--", "-.", ":")
+HATCHES = ("", "....", r"\\\\", "++++")
+# A row for every method, of markers that look alike; one row less than hues, for 42 pairs that differ.
+MARKERS = ("o8hp", "sXP*", "^v<>", "DdH|", "phoH", "*P1x")
+
+COLOUR_MAP, SIGNED_COLOUR_MAP, PICTURE_COLOUR_MAP = "YlGnBu", "PuOr_r", "Greys"
+BOUNDARY = {"color": HUES[4], "linewidth": 0.5, "alpha": 0.8}
+# Negative entries of a smaller share of the largest one are rounding, or of no weight in a picture.
+NEGLIGIBLE = 0.02
+
+
+@dataclass(frozen=True)
+class Look:
+    """What marks a variant: `hatch` is for areas, whose shade says something else."""
+
+    colour: str
+    marker: str
+    line: str
+    hatch: str
+
+
+def looks_of(labels: Iterable[str]) -> dict[str, Look]:
+    """Give every variant of an experiment its look, in their order: a hue for each method, a shade for each variant.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        All names of the experiment, from `nnmf_runner.report.variants.variants`.
+    """
+    looks: dict[str, Look] = {}
+    for label in sorted(set(labels), key=method_order):
+        method = method_of(label)
+        place, nth = list(METHODS).index(method), sum(method_of(other) == method for other in looks)
+        shade = shaded(HUES[place % len(HUES)], SHADES[nth % len(SHADES)])
+        turn = nth + nth // len(SHADES)  # with every round of shades the other marks move on by one
+        marks = MARKERS[place % len(MARKERS)], LINES, HATCHES
+        looks[label] = Look(shade, *(mark[turn % len(mark)] for mark in marks))
+    return looks
+
+
+def shaded(colour: str, share: float) -> str:
+    """Mix a colour with this share of white, or of black where it is below zero."""
+    rgb = np.array(to_rgb(colour))
+    return to_hex(rgb + share * (1.0 - rgb) if share > 0 else (1.0 + share) * rgb)
+
+
+# Dark enough for small letters.
+TOPIC_COLOURS = tuple(shaded(hue, -0.3) for hue in HUES[:-1])
+
+
+def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, Any]:
+    """Options of `imshow` for one colour scale from zero, or one that diverges about zero where entries are negative.
+
+    Parameters
+    ----------
+    *matrices : ndarray
+    positive : str
+        The colour map where there are no negative entries.
+    """
+    highest = max(float(np.abs(matrix).max()) for matrix in matrices) or 1.0
+    if min(float(matrix.min()) for matrix in matrices) < -NEGLIGIBLE * highest:
+        return {"cmap": SIGNED_COLOUR_MAP, "vmin": -highest, "vmax": highest}
+    return {"cmap": positive, "vmin": 0.0, "vmax": highest}
+
+
+def title_of(record: dict[str, Any], label: str | None = None) -> str:
+    """Name the dataset, the variant if there is one alone, the ranks, the regime and the seed of a run."""
+    config = record["config"]
+    parts = [label, "-".join(map(str, config["layers"])), record["regime"], f"seed {config['seed']}"]
+    return f"{config['dataset']['name']}: {', '.join(filter(None, parts))}"
+
+
+def text_width(text: str, size: float = SMALL) -> float:
+    """Width of a text of this size, both in points."""
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
+
+
+def title_size(figure: Figure, title: str) -> float:
+    """Size in points at which a title stays within its figure."""
+    return min(STYLE["figure.titlesize"], 72.0 * (figure.get_figwidth() - 0.2) / text_width(title, 1.0))
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], size: float = 7.0, title: str | None = None
+) -> None:
+    """Add a legend below the axes, in as many columns as fit; the figure grows by what it takes."""
+    entry = max(text_width(label, size) for label in labels) + 5.0 * size  # a handle and the spaces about it
+    width = max(72.0 * figure.get_figwidth() - 2.0 * size, entry)
+    rows = -(-len(labels) // int(width / entry))
+    lines = [] if title is None else textwrap.wrap(title, int(width / (0.6 * size)))
+    figure.set_figwidth((width + 2.0 * size) / 72.0)
+    figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + rows) / 72.0)
+    style = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
+    columns = -(-len(labels) // rows)  # as full as each other
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title="\n".join(lines), **style)
+
+
+def save(figure: Figure | None, stem: Path) -> Iterator[Path]:
+    """Write a figure, if there is one, in every format, each file whole or not at all."""
+    for suffix in FORMATS if figure else ():
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        with whole_file(path) as scratch:
+            figure.savefig(scratch, format=suffix)
+        yield path

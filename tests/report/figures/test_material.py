@@ -1,0 +1,49 @@
+"""What figures of a run show is what was saved, and rearranging factors changes no product."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnmf_runner.report.figures.material import arranged, load_view
+from nnmf_runner.report.variants import Shown
+from nnmf_runner.store.record import read_factors
+
+
+def stack(rng, ranks=(6, 4, 2), m=7, n=8):
+    A = [rng.random(shape) for shape in zip([m, *ranks[:-1]], ranks, strict=True)]
+    return A, [rng.random((rank, n)) for rank in ranks]
+
+
+@pytest.mark.parametrize("with_zeros", [False, True])
+def test_arranging_changes_no_product_of_factors(rng, with_zeros):
+    A, S = stack(rng)
+    if with_zeros:
+        A[0][:, 2], S[1][3] = 0.0, 0.0
+    shown_A, shown_S = arranged(A, S)
+    product, shown = np.eye(7), np.eye(7)
+    for level in range(3):
+        product, shown = product @ A[level], shown @ shown_A[level]
+        np.testing.assert_allclose(shown @ shown_S[level], product @ S[level], rtol=1e-12)
+
+
+def test_arranging_scales_every_topic_to_one_and_orders_by_samples(rng):
+    A, _ = stack(rng)
+    codes = [np.zeros((a.shape[1], 8)) for a in A]
+    for S in codes:
+        S[np.arange(len(S)), rng.permutation(8)[: len(S)]] = 1.0
+    shown_A, shown_S = arranged(A, codes)
+    for factor, S in zip(shown_A, shown_S, strict=True):
+        np.testing.assert_allclose(factor.max(axis=0), 1.0)
+        assert (np.diff(S.argmax(axis=1)) > 0).all()
+
+
+def test_the_pictures_are_those_of_the_saved_factors(run_of):
+    outcome = run_of("label_fraction=0.4", "layers=9-4-2")
+    view, factors = load_view(Shown("neural", outcome.folder, outcome.record)), read_factors(outcome.folder)
+    product = factors["A0"]
+    for level, picture in enumerate(view.approximations):
+        product = product @ factors[f"A{level}"] if level else product
+        np.testing.assert_allclose(picture, product @ factors[f"S{level}"], rtol=1e-9, atol=1e-12)
+        error = np.linalg.norm(view.dataset.X - picture) / np.linalg.norm(view.dataset.X)
+        assert error == pytest.approx(outcome.record["layers"][level]["relative_error"])

@@ -1,0 +1,65 @@
+"""One style: what marks variants of methods, colour scales, and files that are whole."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.colors import rgb_to_hsv, to_rgb
+from matplotlib.figure import Figure
+
+from nnmf_runner.methods import METHODS
+from nnmf_runner.report.figures import style
+from nnmf_runner.report.figures.style import colours_of, looks_of, save
+from nnmf_runner.report.variants import method_of
+
+LABELS = ["hier", "deep", "neural, reconstruction", "neural, energy", "neural, multilevel"]
+
+
+def test_no_two_variants_look_alike_and_those_of_a_method_share_its_hue():
+    looks = looks_of(LABELS)
+    assert list(looks) == LABELS
+    for what in ("colour", "marker"):
+        assert len({getattr(look, what) for look in looks.values()}) == len(LABELS)
+    hues = {label: rgb_to_hsv(to_rgb(look.colour))[0] for label, look in looks.items()}
+    for label, other in itertools.combinations(LABELS, 2):
+        assert (abs(hues[label] - hues[other]) < 0.02) == (method_of(label) == method_of(other))
+    neural = [look for label, look in looks.items() if method_of(label) == "neural"]
+    assert len({look.line for look in neural}) == len({look.hatch for look in neural}) == 3
+
+
+def test_a_method_looks_the_same_whatever_other_methods_there_are():
+    assert looks_of(["neural"])["neural"] == looks_of(["hier", "deep", "neural"])["neural"]
+
+
+def test_a_method_of_ones_own_looks_like_no_other(monkeypatch):
+    before = looks_of(METHODS)
+    for i in range(6):
+        monkeypatch.setitem(METHODS, f"own{i}", object)
+    looks = looks_of(METHODS)
+    assert {name: looks[name] for name in before} == before
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(METHODS)
+
+
+def test_a_colour_scale_diverges_about_zero_where_entries_are_negative_by_more_than_rounding():
+    positive, signed = np.array([[0.0, 2.0]]), np.array([[-1.0, 2.0]])
+    assert colours_of(positive, positive - 1e-9) == {"cmap": style.COLOUR_MAP, "vmin": 0.0, "vmax": 2.0}
+    assert colours_of(positive, signed) == {"cmap": style.SIGNED_COLOUR_MAP, "vmin": -2.0, "vmax": 2.0}
+    assert colours_of(np.zeros((2, 2)))["vmax"] > 0
+
+
+def test_a_figure_is_written_in_every_format_or_its_file_stays_as_it_was(tmp_path, monkeypatch):
+    paths = list(save(Figure(), tmp_path / "new" / "figure"))
+    assert [path.suffix[1:] for path in paths] == list(style.FORMATS)
+    before = [path.read_bytes() for path in paths]
+
+    def fail(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="no space left"):
+        list(save(Figure(), tmp_path / "new" / "figure"))
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(paths[0].parent.iterdir()) == sorted(paths)  # no scratch left

@@ -1,0 +1,58 @@
+"""The tree of topics as a figure: texts within their boxes, links as wide as their share."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.methods.neural import Neural
+from nnmf_runner.metrics.scoring import describe_topics
+from nnmf_runner.report.figures.style import STYLE
+from nnmf_runner.report.figures.topic_tree import FAINT, WIDEST, topic_tree
+
+NAMES = [one + other for one in ("orbit", "moon", "dose") for other in ("launch", "rink", "skate", "cup", "war")]
+
+
+def invented(rng, ranks, words):
+    """A record of random topics with these words."""
+    A = [rng.random(shape) ** 8 for shape in zip([len(words), *ranks[:-1]], ranks, strict=True)]
+    fit = dataclasses.make_dataclass("Fit", ["A"])(A)
+    config = dataclasses.make_dataclass("Config", ["method"])(Neural())
+    topics = describe_topics(config, Dataset("invented", None, feature_names=words), fit)
+    about = {"dataset": {"name": "invented"}, "method": {"name": "sparse_coding"}, "layers": list(ranks), "seed": 0}
+    return {"config": about, "regime": "semisupervised", "topics": topics}
+
+
+@pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
+def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks):
+    words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
+    with mpl.rc_context(STYLE):
+        drawn = topic_tree(invented(rng, ranks, words))
+    assert isinstance(drawn, Figure)
+    FigureCanvasAgg(drawn).draw()
+    texts = [text.get_window_extent() for text in drawn.axes[0].texts]
+    for i, one in enumerate(texts):
+        assert drawn.bbox.x0 <= one.x0 < one.x1 <= drawn.bbox.x1
+        # lines of one box may touch by the space that a font leaves above and below its letters
+        assert not any(one.shrunk(1.0, 0.9).overlaps(other.shrunk(1.0, 0.9)) for other in texts[:i])
+    boxes = [patch.get_window_extent() for patch in drawn.axes[0].patches if hasattr(patch, "get_boxstyle")]
+    assert len(boxes) == sum(ranks)
+    # all but the title, the heading of every layer and the legend
+    inside = texts[1 + len(ranks) : len(texts) - (len(ranks) > 1)]
+    for text in inside:
+        around = [box for box in boxes if box.x0 <= text.x0 and text.x1 <= box.x1 and box.y0 <= text.y0]
+        assert any(text.y1 <= box.y1 for box in around)
+    assert len(inside) >= 2 * sum(ranks)
+
+
+def test_links_are_as_wide_as_their_share(rng):
+    record = invented(rng, (5, 2), NAMES)
+    patches = [p for p in topic_tree(record).axes[0].patches if not hasattr(p, "get_boxstyle")]
+    shares = [w for topic in record["topics"][1] for w in topic["child_weights"] if w >= FAINT]
+    np.testing.assert_allclose([p.get_linewidth() for p in patches], WIDEST * np.array(shares))
