@@ -1,4 +1,4 @@
-"""Checks of what a caller hands over: one error type, messages of one line."""
+"""Checks of arguments, with one type of error and messages of one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 1e-60, 1e60
 
 
 class InputError(ValueError):
-    """An argument is not acceptable; the message names it, what was expected and what came."""
+    """An argument is not acceptable; the message names it, the value expected and the value given."""
 
 
 class InputTypeError(InputError, TypeError):
@@ -30,7 +30,7 @@ def check_choice(value: object, legal: Iterable[str], name: str) -> str:
     Raises
     ------
     InputError
-        Otherwise, with the legal values and the nearest of them.
+        If it is none of them; the message lists them and the most similar one.
     """
     legal = sorted(legal)
     if value in legal:
@@ -50,12 +50,12 @@ def check_number(
     open_high: bool = False,
     integer: bool = False,
 ) -> Any:
-    """Return `value` if it is a finite number from `low` to `high`, each left out of the range where it is open.
+    """Return `value` if it is a finite number from `low` to `high`; an open end is excluded.
 
     Raises
     ------
     InputError
-        Otherwise, with the range that was expected.
+        If it is not; the message gives the range.
     """
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, kinds) and not isinstance(value, bool):
@@ -113,7 +113,7 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
 
 
 def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
-    """Return `array` as a float64 matrix (or sparse matrix), refusing what is not finite numbers.
+    """Return `array` as a dense or sparse float64 matrix, refusing entries that are not finite numbers.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     name : str
         What to call it in an error.
     vector : bool
-        Whether one dimension is acceptable as well.
+        Whether an array of one dimension is accepted as well.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
 
 
 def _is_finite(values: NDArray[Any]) -> bool:
-    """Whether the sum is, which settles the usual case at a fraction of the cost of every entry."""
+    """Whether the sum is finite, which costs a fraction of checking every entry."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(values.sum()))
 
@@ -207,21 +207,21 @@ def split_missing(
     name : str
         What to call it in an error.
     mask : array_like of bool, shape (m, n), optional
-        True where an entry is known; what stands in the others is not looked at.
+        True where an entry is known; the others are ignored.
     signed : bool
         Whether entries may be negative.
 
     Returns
     -------
     X : ndarray or sparse matrix of shape (m, n)
-        As `check_nonnegative` (`check_scaled`, where signs are free) returns it.
+        As returned by `check_nonnegative`, or by `check_scaled` if entries may be negative.
     known : ndarray of bool, shape (m, n), or None
         None where all entries are known.
 
     Raises
     ------
     InputError
-        As these two for what is known; also if nothing is, or `mask` is not of the data's shape or not of booleans.
+        As these two, for the known entries; also if no entry is known, or if `mask` has another shape or type.
     """
     check = check_scaled if signed else check_nonnegative
     if sparse.issparse(array):
@@ -244,12 +244,12 @@ def split_missing(
 
 
 def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
-    """Dense data, zero where an entry is missing, with each feature's mean over its known entries there instead.
+    """Replace missing entries by the mean of the known entries of their feature.
 
     Parameters
     ----------
     array : ndarray or sparse matrix of shape (m, n)
-        One row a feature.
+        One row per feature; zero where an entry is missing.
     known : ndarray of bool, shape (m, n), or None
         None where no entry is missing.
     """
@@ -271,5 +271,5 @@ def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] 
 
 
 def _whole(mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """None for a mask that masks nothing."""
+    """Return None for a mask that hides nothing."""
     return None if mask is None or mask.all() else mask

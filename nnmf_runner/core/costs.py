@@ -14,8 +14,8 @@ from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
 from nnmf_runner.core.linalg import Mask, Matrix, inner, squared_norm
 
-# Of the mean entry of the data: codes by least squares can leave a product exactly zero, where the derivative of a
-# divergence is infinite.
+# Smallest entry of an approximation in multiples of the mean entry of the data: codes by least squares can make a
+# product exactly zero, where the derivative of a divergence is infinite.
 SMALL_SHARE = 1e-6
 
 
@@ -23,8 +23,8 @@ SMALL_SHARE = 1e-6
 class Derivative:
     """Value of a cost and its partial derivatives with the codes of every layer held fixed.
 
-    The derivative with respect to ``A_l`` is ``inputs_l @ right[l].T + sum A_l U V^T + direct[l]``: kept in
-    parts, so that the backward pass can add its own and the data are read once more only.
+    The derivative with respect to ``A_l`` is ``inputs_l @ right[l].T + sum A_l U V^T + direct[l]``.  It is kept in
+    parts, so that the backward pass can add its own and the data need to be read only once more.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class Derivative:
 
 
 class Cost(Protocol):
-    """What the stack minimises besides the labels' term.
+    """A cost of the data, which a stack of layers minimises.
 
     Attributes
     ----------
     takes_sparse : bool
-        Whether no matrix of the data's shape is formed.
+        Whether it can be evaluated without a dense matrix of the data's shape.
     unit_columns : bool
-        Whether the columns of every A count as of unit length, since the cost depends on the scale of the codes.
+        Whether the columns of every A are scaled to unit length, because the cost depends on the scale of the codes.
     """
 
     name: ClassVar[str]
@@ -62,29 +62,29 @@ class Cost(Protocol):
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
 
     def of(self, X: Any) -> Cost:
-        """The cost with what it has to know of all the data."""
+        """Return the cost for data X, with the constants that depend on all of them."""
 
     def unit(self, X: Any) -> float:
-        """What the value is divided by to be relative to data X."""
+        """The number that the value is divided by to be relative to data X."""
 
     def divergence(self, mask: Mask | None) -> BetaDivergence:
-        """Half the cost of one layer, for the known entries."""
+        """Half the cost of one layer over the known entries, as a divergence."""
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
 
 
 class Squared:
-    """What costs of squared residuals share."""
+    """Base of the costs of squared residuals."""
 
     takes_sparse: ClassVar[bool] = True
     unit_columns: ClassVar[bool] = False
 
     def check(self, n_layers: int) -> None:
-        """Fits any number of layers."""
+        """Accept any number of layers, see `Cost.check`."""
 
     def of(self, X: Any) -> Self:
-        """The same for all data."""
+        """Return the cost itself, which does not depend on the data."""
         return self
 
     def unit(self, X: Any) -> float:
@@ -97,14 +97,14 @@ class Squared:
 
 
 class Levels(Squared):
-    """What costs share that weigh the approximation of the data at every level."""
+    """Base of the costs that sum the weighted squared error of the data at every level."""
 
     def level_weights(self, n_layers: int) -> list[float]:
         """``w_0, ..., w_L``."""
         raise NotImplementedError
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
-        """Value and derivative, see `Cost.evaluate`; the levels share both readings of the data."""
+        """Value and derivative, see `Cost.evaluate`; all levels share the two passes over the data."""
         first, depth = layers[0], len(layers)
         weights = self.level_weights(depth)
         value = sum(layer.share * layer.penalty() for layer in layers)
@@ -130,7 +130,7 @@ class Levels(Squared):
 
 
 def _by_penalties(layers: list[Layer], first_weight: float) -> list[Matrix | None]:
-    """Derivatives of the penalties by the codes of every layer, less what the first codes have minimised already."""
+    """Derivatives of the penalties with respect to the codes, less the part that the first codes minimise already."""
     counted = [layers[0].share - first_weight, *(layer.share for layer in layers[1:])]
     return [
         share * layer.penalty_gradient() if layer.is_penalised and share else None
@@ -150,7 +150,7 @@ class Reconstruction(Levels):
     name: ClassVar[str] = "reconstruction"
 
     def level_weights(self, n_layers: int) -> list[float]:
-        """The last level alone counts."""
+        """Zero for every level but the last."""
         return [*[0.0] * (n_layers - 1), 1.0]
 
 
@@ -161,7 +161,7 @@ class LayerWeights:
     Parameters
     ----------
     weights : list of float
-        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its layer's term off.
+        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its layer's term off.
     """
 
     weights: list[float] = field(default_factory=list)
@@ -192,13 +192,13 @@ class LayerWeights:
 class Multilevel(LayerWeights, Levels):
     """``sum_l w_l ||X - A_0 A_1 ... A_l S_l||^2``: every level approximates the data, not the last one alone.
 
-    The reconstruction cost is that of the weights ``0, ..., 0, 1``: nothing holds the lower layers there.  The cost
-    does not change when all codes of a layer are multiplied by one number and its factor is divided by it.
+    The reconstruction cost is the special case of weights ``0, ..., 0, 1``, which leaves the lower layers free.  The
+    cost does not change when all codes of a layer are multiplied by one number and its factor is divided by it.
 
     Parameters
     ----------
     weights : list of float
-        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its level off.
+        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its level off.
 
     References
     ----------
@@ -212,7 +212,7 @@ class Multilevel(LayerWeights, Levels):
 
 
 def _upper(layers: list[Layer]) -> list[Matrix]:
-    """What every ``A_l`` is multiplied by in the product, ``A_{l+1} ... A_L S_L``, shape (k_l, n)."""
+    """The right-hand factor ``A_{l+1} ... A_L S_L`` of every ``A_l`` in the product, shape (k_l, n)."""
     upper = [layers[-1].S]
     for layer in reversed(layers[1:]):
         upper.append(layer.A @ upper[-1])
@@ -220,7 +220,7 @@ def _upper(layers: list[Layer]) -> list[Matrix]:
 
 
 def _through_upper(layers: list[Layer], upper: list[Matrix], derivative: Matrix) -> tuple[list[Matrix | None], Matrix]:
-    """From dC / d upper[0], shape (k_0, n), to the derivatives by ``A_1, ..., A_L`` and by ``S_L``."""
+    """Derivatives with respect to ``A_1, ..., A_L`` and to ``S_L`` from dC / d upper[0], shape (k_0, n)."""
     direct: list[Matrix | None] = [None]
     for layer, above in zip(layers[1:], upper[1:], strict=True):
         direct.append(derivative @ above.T)
@@ -246,7 +246,7 @@ class Energy(LayerWeights, Squared):
     Parameters
     ----------
     weights : list of float
-        ``w_0, ..., w_L``; empty for one each.  A weight of zero switches its layer's term off.
+        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its layer's term off.
 
     References
     ----------
@@ -290,10 +290,10 @@ class KullbackLeibler:
     _smallest = SMALLEST
 
     def check(self, n_layers: int) -> None:
-        """Fits any number of layers."""
+        """Accept any number of layers, see `Cost.check`."""
 
     def of(self, X: Any) -> KullbackLeibler:
-        """With a smallest approximation in proportion to the data."""
+        """Return the cost with a smallest approximation in proportion to the data."""
         cost = KullbackLeibler()
         cost._smallest = SMALL_SHARE * float(X.sum()) / (X.shape[0] * X.shape[1])
         return cost
@@ -307,7 +307,7 @@ class KullbackLeibler:
         return BetaDivergence(1.0, mask, self._smallest)
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
-        """Value and derivative, see `Cost.evaluate`: the whole approximation is formed."""
+        """Value and derivative, see `Cost.evaluate`; the whole approximation is formed."""
         first, upper = layers[0], _upper(layers)
         divergence = self.divergence(first.mask if isinstance(first, MaskedLayer) else None)
         X, V = first.inputs, first.A @ upper[0]

@@ -1,6 +1,6 @@
-"""Beta-divergences: the loss of the data, or of the labels, that multiplicative updates decrease.
+"""Beta-divergences, the losses of data or labels that multiplicative updates decrease.
 
-Missing entries of the data are zero and left out through a mask.
+Missing entries of the data are zero, and a mask leaves them out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy import sparse, special
 
 from nnmf_runner.core.linalg import Mask, Matrix, canonical
 
-# Replaces zeros of the approximation, which divide.
+# Replaces zeros of the approximation, by which is divided.
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
 
 
@@ -28,7 +28,7 @@ class BetaDivergence:
     mask : ndarray of bool, shape (m, n), optional
         True where an entry is known; ``X`` is zero elsewhere.
     smallest : float
-        Stands for smaller entries of the approximation, which divide.
+        Replaces smaller entries of the approximation, by which is divided.
 
     References
     ----------
@@ -46,13 +46,13 @@ class BetaDivergence:
         return self.beta == 2.0 and self.mask is None
 
     def unit(self, X: Any) -> float:
-        """What a relative cost divides by, ``sum X^beta / beta``: half of ``||X||^2``, or the sum of X."""
+        """The unit of a relative cost, ``sum X^beta / beta``: half of ``||X||^2`` for 2, the sum of X for 1."""
         values = canonical(X).data if sparse.issparse(X) else X
         powers = values if self.beta == 1.0 else values**self.beta  # which would be a copy
         return float(powers.sum()) / self.beta
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
-        """What every entry adds to ``D(X | V)``, shape (m, n)."""
+        """The terms of ``D(X | V)``, one per entry, shape (m, n)."""
         V = np.maximum(V, self.smallest)
         if self.beta == 2.0:
             each = 0.5 * (X - V) ** 2

@@ -1,6 +1,6 @@
-"""Initial factors: ``A_0, ..., A_L`` for given ranks.
+"""Initial factors ``A_0, ..., A_L`` for given ranks.
 
-They have columns of unit length, so that the scale of the data is carried by the codes alone.
+Their columns have unit length, so that the codes alone carry the scale of the data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROUNDING = 1e-10
 
 
 class Initialisation:
-    """A way to begin.  Subclasses are dataclasses whose fields are the options."""
+    """A way to choose the initial factors.  Subclasses are dataclasses whose fields are its options."""
 
     name: ClassVar[str]
 
@@ -30,10 +30,10 @@ class Initialisation:
         raise NotImplementedError
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
-        """Refuse, with an `InputError`, data or ranks that it does not fit; `signed` allows factors of any sign."""
+        """Raise an `InputError` if it does not fit the data or the ranks; `signed` allows negative factors."""
 
     def identity(self) -> dict[str, Any]:
-        """What determines where a fit begins, besides the data and the seed."""
+        """The options that determine the initial factors, besides the data and the seed."""
         return asdict(self)  # type: ignore[call-overload]
 
 
@@ -52,13 +52,13 @@ class Random(Initialisation):
 class NNDSVD(Initialisation):
     """Nonnegative double singular value decomposition of the data, then of the codes layer by layer.
 
-    A topic that the singular vectors of the codes leave out is linked evenly to all topics above.
+    A topic that all singular vectors of the codes leave out is linked evenly to all topics of the next layer.
 
     Parameters
     ----------
     fill : {"zero", "mean", "random"}
-        What takes the place of zeros: nothing (NNDSVD), the mean entry (NNDSVDa), or random entries of up to
-        a hundredth of it (NNDSVDar).
+        What replaces zeros: nothing (NNDSVD), the mean entry (NNDSVDa), or random entries of up to a hundredth of
+        the mean (NNDSVDar).
 
     References
     ----------
@@ -89,7 +89,7 @@ class NNDSVD(Initialisation):
 
 @dataclass
 class Greedy(Initialisation):
-    """Pretraining layer by layer: a few passes of HALS on the data, then on the codes, from NNDSVD.
+    """Pretraining layer by layer: from NNDSVD, a few passes of HALS on the data, then on the codes.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Greedy(Initialisation):
 def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
-    Of every singular pair the sign is taken whose nonnegative parts carry more of the product.
+    For every singular pair, the sign is chosen whose nonnegative parts have the larger product.
 
     Parameters
     ----------
@@ -147,22 +147,22 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
         norms = [float(np.linalg.norm(u) * np.linalg.norm(v)) for u, v in candidates]
         best = int(np.argmax(norms))
         u = candidates[best][0]
-        u[u < ROUNDING * u.max()] = 0.0  # what the decomposition leaves of a zero
+        u[u < ROUNDING * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
 
 
 def factor_shapes(n_features: int, layers: Sequence[int]) -> list[tuple[int, int]]:
-    """Shapes of ``A_0, ..., A_L`` for data of so many features."""
+    """Shapes of ``A_0, ..., A_L`` for data with `n_features` features."""
     return list(zip([n_features, *layers[:-1]], layers, strict=True))
 
 
 def _linked(A: Matrix) -> Matrix:
-    """The factor of a layer above, in which every topic below has a way up: no row is zero."""
+    """Replace rows of zeros, so that every topic below is linked to the layer."""
     return np.where(A.any(axis=1, keepdims=True), A, A.mean())
 
 
 def _unit_columns(A: Matrix) -> Matrix:
-    """Columns scaled to unit length; a column of zeros is made uniform, since it could never leave zero."""
+    """Scale columns to unit length; a column of zeros, which no update could leave, becomes uniform."""
     A = np.where(A.any(axis=0), A, 1.0)
     return A / np.linalg.norm(A, axis=0)

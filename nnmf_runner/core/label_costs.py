@@ -51,9 +51,9 @@ class LabelDerivative:
 
 
 class LabelCost(Protocol):
-    """What the labels of the known columns add to the cost.
+    """A cost of the labelled columns, added to that of the data.
 
-    Those that multiplicative updates can minimise have a `divergence`, which is the cost over its beta.
+    Costs that multiplicative updates can minimise have a `divergence`, which is the cost divided by its beta.
     """
 
     name: ClassVar[str]
@@ -107,7 +107,7 @@ class KullbackLeiblerLabels:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the classes, and how it enters the cost.
+    """The known labels of the samples and their place in the cost.
 
     Attributes
     ----------
@@ -115,11 +115,11 @@ class Labels:
     weight : float
         Weight of the labels' relative cost against that of the data.
     Y : ndarray of shape (c, n)
-        One-hot labels; columns that are not known are not looked at.
+        One-hot labels; columns of unlabelled samples are ignored.
     known : ndarray of bool, shape (n,)
-        At least one of them true.
+        True for the labelled samples, of which there is at least one.
     learn_map : bool
-        Whether the label map B is a variable.  Otherwise the best B for the current codes is put in its place.
+        Whether the label map B is a variable; if not, it is the best one for the current codes.
     """
 
     cost: LabelCost
@@ -130,11 +130,11 @@ class Labels:
 
     @property
     def scale(self) -> float:
-        """What the label cost is multiplied by: ``||Y||^2`` of one-hot labels is the number of known columns."""
+        """The factor of the label cost: its weight over ``||Y||^2``, which is the number of labelled samples."""
         return self.weight / float(self.known.sum())
 
     def best_map(self, S: Matrix) -> Matrix:
-        """The map that predicts the known labels best from codes S of all columns, see `label_map`."""
+        """The map that predicts the known labels best from the codes S of all samples, see `label_map`."""
         return label_map(S[:, self.known], self.Y[:, self.known])
 
 

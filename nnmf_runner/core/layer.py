@@ -1,4 +1,4 @@
-"""Forward and backward pass of one layer ``S = q(A, X)``, plain, with penalties, and with missing entries."""
+"""The forward and the backward pass of one layer ``S = q(A, X)``: plain, with penalties and with missing entries."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Pair = tuple[Matrix, Matrix]
 
 @dataclass(frozen=True)
 class Shrinkage:
-    """A penalty ``l1 sum S + l2/2 ||S||^2`` on the codes of a layer, against ``1/2 ||inputs - A S||^2``.
+    """A penalty ``l1 sum S + l2/2 ||S||^2`` on the codes of a layer, added to ``1/2 ||inputs - A S||^2``.
 
     Attributes
     ----------
     l1, l2 : float or ndarray of shape (k, 1)
     share : float
-        What it counts with in the cost of the whole network.
+        Weight of the layer's penalty in the total cost.
     """
 
     l1: Any = 0.0
@@ -37,8 +37,8 @@ NO_SHRINKAGE = Shrinkage()
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A derivative ``inputs outer^T + A small`` whose first product is still to be formed.
+class DeferredGradient:
+    """A gradient ``inputs outer^T + A small`` whose product with the inputs is formed later, for all columns at once.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Layer:
     S : ndarray of shape (k, n)
         The codes, ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``.
     gram, cross : ndarray of shape (k, k) and (k, n)
-        ``A^T A`` and ``A^T inputs``; with missing entries there is one Gram matrix a column, (n, k, k).
+        ``A^T A`` and ``A^T inputs``; with missing entries there is one Gram matrix per column, (n, k, k).
     problem : ScaledProblem
         The least-squares problem in the units of `systems`.
     systems : PassiveSystems
@@ -81,22 +81,24 @@ class Layer:
 
     @property
     def is_penalised(self) -> bool:
-        """Whether the codes are."""
+        """Whether there is a penalty on the codes."""
         return self.shrinkage is not NO_SHRINKAGE
 
     @property
     def share(self) -> float:
-        """What the penalty counts with in the cost of the whole network."""
+        """Weight of the penalty in the total cost."""
         return self.shrinkage.share
 
     def gram_product(self, T: Matrix) -> Matrix:
         """``A^T A T`` over the known entries, for T of shape (k, n)."""
         return self.gram @ T
 
-    def reading(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Reading:
-        """Derivative with respect to A, shape (k_in, k), before the inputs are read.
+    def deferred_gradient(
+        self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None
+    ) -> DeferredGradient:
+        """Gradient with respect to A, shape (k_in, k), before the product with the inputs is formed.
 
-        That is ``inputs right^T + sum A U V^T`` over `pairs`, and what passes through the codes,
+        It is ``inputs right^T + sum A U V^T`` over `pairs`, plus the part that passes through the codes,
         ``inputs V^T - A (S V^T + V S^T)`` for the `adjoint` V.
         """
         outer = [part for part in (right, adjoint) if part is not None]  # each (k, n), at least one
@@ -104,15 +106,15 @@ class Layer:
         if adjoint is not None:
             cross = self.S @ adjoint.T
             small.append(-cross - cross.T)
-        return Reading(reduce(np.add, outer), reduce(np.add, small))
+        return DeferredGradient(reduce(np.add, outer), reduce(np.add, small))
 
     def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
-        """Derivative with respect to A over the known entries, see `reading`; the inputs are read once."""
-        reading = self.reading(right, pairs, adjoint)
-        return self.inputs @ reading.outer.T + self.A @ reading.small
+        """Gradient with respect to A over the known entries, see `deferred_gradient`; the inputs are read once."""
+        deferred = self.deferred_gradient(right, pairs, adjoint)
+        return self.inputs @ deferred.outer.T + self.A @ deferred.small
 
     def penalty(self) -> float:
-        """``2 l1 sum S + l2 ||S||^2``: what the penalties add to ``||inputs - A S||^2``."""
+        """``2 l1 sum S + l2 ||S||^2``, which is added to ``||inputs - A S||^2``."""
         if not self.is_penalised:
             return 0.0
         return float((2.0 * self.shrinkage.l1 * self.S + self.shrinkage.l2 * self.S**2).sum())
@@ -122,7 +124,7 @@ class Layer:
         return 2.0 * (self.shrinkage.l1 + self.shrinkage.l2 * self.S)
 
     def settle(self) -> None:
-        """Take codes of negligible size for zero, see `nnmf_runner.core.nnls.settled`."""
+        """Set codes of negligible size to zero, see `nnmf_runner.core.nnls.settled`."""
         unit = self.problem.unit
         S, systems = settled(self.problem, self.S / unit, self.systems)
         if systems is not self.systems:
@@ -145,8 +147,8 @@ class Layer:
 
         Notes
         -----
-        The derivative exists where no variable is zero together with its multiplier.  At such a kink this is, once
-        the codes are settled, the derivative for the smaller passive set, without that variable.
+        The derivative exists where no variable is zero together with its multiplier.  At such a kink, once the codes
+        are settled, the result is the derivative for the smaller passive set, which leaves that variable out.
 
         References
         ----------
@@ -174,7 +176,7 @@ class MaskedLayer(Layer):
         return self.A.T @ (self.mask * (self.A @ T))
 
     def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
-        """The same with ``W o (A U)`` in the place of ``A U``, see `Layer.derivative`."""
+        """Gradient with ``W o (A U)`` in place of ``A U``, see `Layer.derivative`."""
         through = [] if adjoint is None else [(-self.S, adjoint), (-adjoint, self.S)]
         outer = [part for part in (right, adjoint) if part is not None]
         gradient = self.inputs @ reduce(np.add, outer).T
@@ -192,7 +194,7 @@ def forward(
     shrinkage: Shrinkage = NO_SHRINKAGE,
     cross: Matrix | None = None,
 ) -> Layer:
-    """Compute ``argmin_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2`` and what its derivative needs.
+    """Solve ``min_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``, keeping what the derivative needs.
 
     Parameters
     ----------
@@ -200,8 +202,8 @@ def forward(
         Of any sign.
     inputs : ndarray or sparse matrix of shape (k_in, n)
     warm : PassiveSystems, optional
-        Systems of an earlier `Layer` with the same n and k to start from; they are taken over, so the earlier
-        layer is not to be used any more.
+        Systems of an earlier `Layer` with the same n and k, used as a warm start.  They are modified, so the earlier
+        layer must not be used any more.
     mask : ndarray of bool, shape (k_in, n), optional
         True where an entry of dense `inputs` is known; the others are zero and left out.
     shrinkage : Shrinkage
@@ -244,7 +246,7 @@ def solve_layers(
     mask : ndarray of bool, shape (m, n), optional
         True where an entry of dense X is known.
     shrinkage : sequence of Shrinkage
-        Penalties on the codes, one a layer, or none.
+        Penalties on the codes, one per layer; none if empty.
     cross : ndarray of shape (k_0, n), optional
         ``A_0^T X``, where it is known already.
 
@@ -277,7 +279,7 @@ def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
     mask : ndarray of bool, shape (k_in, n), optional
     """
     S = cross_product(A, inputs)
-    for part in parts(inputs.shape[1]):  # which bounds what is needed beside the codes
+    for part in parts(inputs.shape[1]):  # which bounds the memory needed beside the codes
         S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S
     return S
 

@@ -1,4 +1,4 @@
-"""Products and norms that work alike on dense and sparse data and never form a matrix of the data's size."""
+"""Products, norms and decompositions of dense and sparse data that form no other matrix of the data's size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-# Columns that are worked on at a time where that bounds the memory: enough that calls cost little beside arithmetic.
+# Columns that are worked on at a time to bound the memory: enough for the overhead of the calls to be small.
 PART = 4096
 # Entries of dense data that are copied at a time, where a copy of all would need as much memory as they do.
 ENTRIES = 2**20
@@ -51,18 +51,18 @@ def by_samples(X: Any) -> Any:
 
 
 def parts(n: int, size: int = PART) -> list[slice]:
-    """``range(n)`` in slices of at most `size`, which differ by one at the most."""
+    """``range(n)`` in slices of at most `size`, whose lengths differ by at most one."""
     ends = np.linspace(0, n, -(-n // size) + 1).astype(int)
     return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 
 def column_parts(X: Matrix, least: int = 1) -> list[slice]:
-    """The columns of dense X in slices of about `ENTRIES` entries, or of `least` columns where these have more."""
+    """The columns of dense X in slices of about `ENTRIES` entries, but of at least `least` columns."""
     return parts(X.shape[1], max(least, ENTRIES // X.shape[0]))
 
 
 def nearest(counts: Sequence[float], count: float) -> int:
-    """Index of the entry of `counts` that is nearest to `count`, the first of equally near ones."""
+    """Index of the entry of `counts` that is nearest to `count`; the first of several equally near ones."""
     return int(np.argmin(np.abs(np.asarray(counts, float) - count)))
 
 
@@ -78,7 +78,7 @@ def inner(A: Matrix, B: Matrix) -> float:
 
 
 def chain(A: list[Matrix], S: Matrix) -> Matrix:
-    """``A_0 A_1 ... A_l S``, multiplied from the right, where the shapes are small."""
+    """``A_0 A_1 ... A_l S``, multiplied from the right, where the matrices are small."""
     for factor in reversed(A):
         S = factor @ S
     return S
@@ -95,7 +95,7 @@ def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
 def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
     """Leading singular triples ``U`` (m, rank), ``sigma`` (rank,), descending, and ``V^T`` (rank, n).
 
-    Small or nearly full problems are decomposed whole, others by Lanczos iteration from a start that `rng` gives.
+    Small problems and those of nearly full rank are decomposed whole, others by Lanczos iteration from a random start.
     """
     smaller = min(X.shape)
     if 2 * rank < smaller and (sparse.issparse(X) or smaller > 500):
@@ -158,7 +158,7 @@ def singular_values(X: Any, rank: int) -> Matrix:
 
 
 def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
-    """``sum_{i > k} sigma_i^2 / ||X||^2`` for every rank k: what no product of that rank can have of the data.
+    """``sum_{i > k} sigma_i^2 / ||X||^2`` for every rank k: the smallest relative cost of a product of that rank.
 
     Parameters
     ----------

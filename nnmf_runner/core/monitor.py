@@ -1,4 +1,4 @@
-"""What every fit shares: one stopping rule, one history, one way to be watched and stopped."""
+"""The stopping rule, the history and the measure of convergence that all fits share."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ SMALL_ERROR = 0.01
 
 
 class Stop(StrEnum):
-    """Why a fit ended, in ascending order of concern."""
+    """Why a fit ended, from the least to the most worrying reason."""
 
     CONVERGED = "converged"  # the projected gradient met the tolerance
-    LINE_SEARCH = "line_search"  # hardly a lower cost along the optimizer's directions: a kink, or rounding
+    LINE_SEARCH = "line_search"  # no lower cost along the optimizer's directions: a kink, or rounding
     MAX_ITER = "max_iter"
     DIVERGED = "diverged"  # a step made the cost infinite or NaN; the factors before it are kept
     INTERRUPTED = "interrupted"
 
 
 def worst(stops: Sequence[Stop | None]) -> Stop:
-    """The reason of most concern among those of several stages."""
+    """The most worrying of the reasons why several stages ended."""
     order = list(Stop)
     return max((stop for stop in stops if stop is not None), key=order.index)
 
 
 @dataclass
 class History:
-    """One row an iteration, iteration 0 being the start.
+    """One row per iteration; iteration 0 is the start.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class History:
     cost : list of float
         Relative cost.
     projected_gradient : list of float
-        That of the relative error, the root of the cost: `stationarity` over twice the error.
+        Projected gradient of the relative error, the root of the cost: `stationarity` over twice the error.
     seconds : list of float
         Time the iteration took.
     """
@@ -73,10 +73,10 @@ class StoppingRule:
     Attributes
     ----------
     tol : float
-        A fit has converged when the projected gradient of its relative error is at most this: to first order, what
-        the error still loses for a change of one factor by its own size.
+        A fit has converged when the projected gradient of its relative error is at most `tol`.  To first order, that
+        is how much the error falls if one factor changes by its own size.
     max_iter : int
-        Iterations (epochs, for stochastic optimizers) after which it ends anyway.
+        Iterations, or epochs of stochastic optimizers, after which a fit ends in any case.
     progress : callable, optional
         Called with iteration and relative cost at every iteration; returning true interrupts the fit.
     """
@@ -93,7 +93,7 @@ class Monitor:
     ----------
     rule : StoppingRule
     history : History, optional
-        To append to, where a fit has several stages.
+        History to append to, if a fit has several stages.
     layer : int
         The layer being fitted, or -1 for all.
     """
@@ -127,12 +127,12 @@ class Monitor:
 
 
 def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> float:
-    """Largest projected gradient of a nonnegative factor in relative units.
+    """Largest projected gradient of the nonnegative factors, in relative units.
 
-    With each factor measured in multiples of its norm, ``f = F / ||F||`` and ``g = ||F|| dC/dF``, this is
-    ``max ||f - P(f - g)||``: what a unit step of projected gradient descent would move.  It does not depend on
-    the scale of the data, nor on how scale is shared between factors; and entries on their way to zero, which a
-    multiplicative update never completes, count with what is left of them.
+    With each factor measured in multiples of its norm, ``f = F / ||F||`` and ``g = ||F|| dC/dF``, it is
+    ``max ||f - P(f - g)||``, the length of a unit step of projected gradient descent.  It depends neither on the scale
+    of the data nor on how the factors share it.  Entries that approach zero, which a multiplicative update never
+    reaches, count only by their remaining size.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
 
 
 def _step(F: Matrix, G: Matrix) -> float:
-    """``||f - P(f - g)||``; entrywise that is ``min(f, g)``."""
+    """``||f - P(f - g)||``, which is ``||min(f, g)||``."""
     entries = F.ravel(order="K")  # without a copy, whichever side is contiguous
     norm = float(np.sqrt(np.vdot(entries, entries)))
     unit = max(norm, np.finfo(float).tiny)

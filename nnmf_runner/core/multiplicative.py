@@ -1,7 +1,7 @@
-"""Nonnegative networks fitted by multiplicative updates: products of factors, with or without activation and pooling.
+"""Nonnegative networks fitted by multiplicative updates: products of factors with optional activation and pooling.
 
-``V = A_0 H_1``, ``H_l = pool(f(A_l H_{l+1}))``, ``H_{L+1} = S_L``.  One layer is NMF; several without activation and
-pooling are a product of factors.
+``V = A_0 H_1``, ``H_l = pool(f(A_l H_{l+1}))``, ``H_{L+1} = S_L``.  One layer is NMF; several layers
+without activation and pooling are a product of factors.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Activation:
 
 @dataclass(frozen=True)
 class Pooling:
-    """A map from groups of `size` neighbouring rows to one row each, and its transpose at a point.
+    """A map from groups of neighbouring rows to one row each, and the transpose of its derivative.
 
-    ``down(F)`` has shape (k, n) for F of shape (size k, n); ``up(F, D)`` distributes D of shape (k, n) back.
+    ``down(F)`` has shape (k, n) for F of shape (size k, n); ``up(F, D)`` spreads D of shape (k, n) to the rows of F.
     """
 
     down: ArrayFunction
@@ -44,7 +44,7 @@ class Pooling:
 
 
 def activation(name: str, exponent: float = 1.0) -> Activation:
-    """The activation of that name; `exponent` is that of ``power``."""
+    """The activation of this name; `exponent` belongs to ``power``."""
     if name == "identity":
         return Activation(lambda Z: Z, np.ones_like)
     if name == "power":
@@ -53,7 +53,7 @@ def activation(name: str, exponent: float = 1.0) -> Activation:
 
 
 def pooling(name: str, size: int = 1) -> Pooling:
-    """The pooling of that name over groups of `size` rows."""
+    """The pooling of this name over groups of `size` rows."""
     if name == "none":
         return Pooling(lambda F: F, lambda F, D: D)
 
@@ -77,7 +77,7 @@ NO_ACTIVATION, NO_POOLING = activation("identity"), pooling("none")
 
 
 class NonnegativeNetwork:
-    """A network's output, its cost, and the two nonnegative parts of every derivative.
+    """The output and cost of a network, and the nonnegative parts of its derivatives.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class NonnegativeNetwork:
     Raises
     ------
     InputError
-        If X is sparse: the output and its derivatives have its shape, and are dense.
+        If X is sparse: the output and its derivatives are dense and have its shape.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class NonnegativeNetwork:
         self.f, self.pool = activation, pooling
 
     def forward(self, A: Sequence[Matrix], S: Matrix) -> tuple[list[Matrix], list[Matrix]]:
-        """``Z_0, ..., Z_L``, what each ``A_l H_{l+1}`` is, and ``H_1, ..., H_{L+1}``."""
+        """``Z_0, ..., Z_L``, the products ``Z_l = A_l H_{l+1}``, and ``H_1, ..., H_{L+1}``."""
         Z: list[Matrix] = []
         H = [S]
         for factor in reversed(A[1:]):
@@ -119,11 +119,11 @@ class NonnegativeNetwork:
         return [A[0] @ H[-1], *Z[::-1]], H[::-1]
 
     def costs(self, A: Sequence[Matrix], S: Matrix) -> Matrix:
-        """What every column adds to the relative cost of the data, shape (n,)."""
+        """The relative cost of the data by column, shape (n,)."""
         return self.divergence.entries(self.X, self.forward(A, S)[0][0]).sum(axis=0) / self.unit
 
     def parts(self, A: Sequence[Matrix], S: Matrix, block: int) -> tuple[Matrix, Matrix]:
-        """Positive and negative part of the divergence's derivative by ``A_block``, or by S if there is none."""
+        """Positive and negative part of the derivative by ``A_block``, or by S for ``block = len(A)``."""
         Z, H = self.forward(A, S)
         plus, minus = self.divergence.parts(self.X, Z[0])
         for i in range(1, min(block, len(A) - 1) + 1):
@@ -145,7 +145,7 @@ def fit_network(
     *,
     only_codes: bool = False,
 ) -> tuple[list[Matrix], Matrix]:
-    """Multiplicative updates of a network, each shortened until the cost does not rise.
+    """Fit a network by multiplicative updates, each shortened until the cost does not rise.
 
     Parameters
     ----------
@@ -155,12 +155,12 @@ def fit_network(
     S : ndarray of shape (k_L, n)
         Strictly positive.
     codes : Codes
-        Of unit ``2 network.unit``.
+        Updates of the codes, with the norm ``2 network.unit``.
     monitor : Monitor
     on_A : sequence of Penalty
-        One a factor, or none.
+        Penalties on the factors, one per factor; none if empty.
     only_codes : bool
-        Whether the factors stay.
+        Whether the factors are held fixed.
 
     Returns
     -------
@@ -195,11 +195,10 @@ def _costs_of_codes(network: NonnegativeNetwork, A: list[Matrix], codes: Codes, 
 def fit_product(
     X: Any, A: list[Matrix], S: Matrix, codes: Codes, monitor: Monitor, on_A: Sequence[Penalty] = ()
 ) -> tuple[list[Matrix], Matrix]:
-    """Multiplicative updates of ``||X - A_0 ... A_L S||^2``, reading X twice an iteration.
+    """Minimise ``||X - A_0 ... A_L S||^2`` by multiplicative updates that read X twice per iteration.
 
-    The same as `fit_network` for squared residuals of all entries, without forming the product.
-
-    Every block is updated with the newest values of the others: the layers from the data up, then the codes.
+    It does the same as `fit_network` for squared residuals of all entries, without forming the product.  Every factor
+    is updated with the newest values of the others: the layers from the data up, then the codes.
 
     Parameters
     ----------
@@ -209,7 +208,7 @@ def fit_product(
     codes : Codes
     monitor : Monitor
     on_A : sequence of Penalty
-        One a factor, or none.
+        Penalties on the factors, one per factor; none if empty.
 
     Returns
     -------
@@ -220,7 +219,7 @@ def fit_product(
         H = [S]
         for factor in reversed(A[1:]):
             H.append(factor @ H[-1])
-        H.reverse()  # H[l] is what A_l is multiplied by
+        H.reverse()  # A_l is multiplied by H[l]
 
         outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
         denominator = A[0] @ outer

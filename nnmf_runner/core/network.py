@@ -1,9 +1,9 @@
-"""The neural objective: forward through all layers, cost, backward to all factors.
+"""The neural objective: a forward pass through all layers, the cost, and a backward pass to all factors.
 
-Every term is a sum over columns, so the objective is evaluated on blocks of columns and these are added: full batch,
-minibatch and data larger than memory are one mechanism.  Within a block the data are read twice, once for
-``A_0^T X`` and once for what the derivative by ``A_0`` multiplies them with; everything in between has k rows, and is
-done for a part of the columns at a time.
+Every term is a sum over columns, so the objective is evaluated on blocks of columns whose values are added: full batch,
+minibatch and data larger than memory are one mechanism.  Within a block the data are read twice, once for ``A_0^T X``
+and once for the gradient with respect to ``A_0``.  All steps in between work on arrays of k rows, on a part of the
+columns at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import sparse
 
 from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.layer import Layer, Reading, Shrinkage, solve_layers
+from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
@@ -25,18 +25,18 @@ from nnmf_runner.core.systems import PassiveSystems
 
 @dataclass
 class Part:
-    """Columns that are worked on at a time.
+    """Columns that are worked on together, a part of a block.
 
     Attributes
     ----------
     within : slice
-        Where they stand in their block.
+        Their positions in the block.
     columns : slice or ndarray of int
-        Which of the data they are.
+        Their positions in the data.
     known : dict of int to ndarray of int
-        By the layer that labels supervise, which columns they are known of, counted from the first of the part.
+        For every supervised layer the labelled columns, counted from the first column of the part.
     warm : list of PassiveSystems or None
-        The systems that their last evaluation ended with.
+        The systems at the end of their last evaluation, a warm start of the next one.
     """
 
     within: slice
@@ -71,20 +71,20 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a network has besides its cost and its labels.
+    """Penalties and constraints of a network.
 
     Attributes
     ----------
     on_A : sequence of Penalty
-        One a layer, or none.
+        Penalties on the factors, one per layer; none if empty.
     on_S : sequence of Shrinkage
-        One a layer, or none.
+        Penalties on the codes, one per layer; none if empty.
     free : bool
         Whether the factors A may be negative.
     unit_columns : bool
-        Whether the columns of A count by their direction alone, as of unit length.
+        Whether the columns of A are scaled to unit length, so that only their directions matter.
     learn_l1 : bool
-        Whether the `l1` of every layer is a variable, one a row of the codes.
+        Whether the `l1` of every layer is a variable, with one value per row of the codes.
     """
 
     on_A: Sequence[Penalty] = ()
@@ -97,8 +97,8 @@ class Terms:
 class Network:
     """The relative cost of Neural NMF as a function of the factors alone.
 
-    The variables are ``A_0, ..., A_L``, nonnegative; where penalties are learnt, the `l1` of every layer, of shape
-    (k_l, 1); and for every layer whose label map is learnt, B, free of sign.
+    The variables are the nonnegative ``A_0, ..., A_L``; then, if penalties are learnt, the `l1` of every layer, of
+    shape (k_l, 1); then, for every layer whose label map is learnt, the map B, whose entries may be negative.
 
     Parameters
     ----------
@@ -106,17 +106,17 @@ class Network:
         Zero where an entry is missing.
     cost : Cost
     labels : Labels, optional
-        Those that the last layer's codes predict.
+        Labels that the codes of the last layer predict.
     mask : ndarray of bool, shape (m, n), optional
         True where an entry of dense X is known.
     terms : Terms
     lower_labels : mapping of int to Labels, optional
-        Those that the codes of lower layers predict, by the layer.
+        Labels that the codes of lower layers predict, by layer.
 
     Attributes
     ----------
     labels : dict of int to Labels
-        By the layer that they supervise, in ascending order; -1 is the last one.
+        Labels by the layer that they supervise, in ascending order; the last layer is -1, at the end.
     norm : float
         The unit of the cost, ``||X||^2`` for squared residuals.
 
@@ -146,28 +146,28 @@ class Network:
 
     @property
     def learnt(self) -> list[int]:
-        """Layers whose label map is a variable, in the order of these variables, which stand last."""
+        """Layers whose label map is a variable, in the order of these variables, which come last."""
         return [layer for layer, labels in self.labels.items() if labels.learn_map]
 
     def split(self, variables: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix], dict[int, Matrix]]:
-        """The variables as factors, learnt penalties and learnt label maps by their layer."""
+        """Split the variables into factors, learnt penalties, and learnt label maps by layer."""
         end = len(variables) - len(self.learnt)
         n_layers = end // 2 if self.terms.learn_l1 else end
         maps = dict(zip(self.learnt, variables[end:], strict=True))
         return list(variables[:n_layers]), list(variables[n_layers:end]), maps
 
     def nonnegative(self, variables: Sequence[Matrix]) -> list[bool]:
-        """Which of the variables must not be negative."""
+        """For every variable, whether it must not be negative."""
         factors, l1, maps = self.split(variables)
         return [not self.terms.free] * len(factors) + [True] * len(l1) + [False] * len(maps)
 
     def factors(self, variables: Sequence[Matrix]) -> list[Matrix]:
-        """The factors that the variables stand for."""
+        """The factors of these variables, with columns of unit length where only directions matter."""
         A = self.split(variables)[0]
         return [factor / _length(factor) for factor in A] if self._unit_columns else A
 
     def shrinkage(self, variables: Sequence[Matrix]) -> Sequence[Shrinkage]:
-        """The penalty on the codes of every layer; none where the sequence is empty."""
+        """The penalty on the codes of every layer; the sequence is empty if there is none."""
         if not self.terms.learn_l1:
             return self.terms.on_S
         l1 = self.split(variables)[1]
@@ -192,8 +192,8 @@ class Network:
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
         """Cost and gradient at `variables`, over all columns or those of `block`.
 
-        Costs and gradients of the blocks of a partition add up to those of the whole.  With B put in, a block
-        takes it from the newest codes of all columns, so the whole has to be evaluated once before a block.
+        Costs and gradients of the blocks of a partition add up to those of all columns.  A label map that is not a
+        variable is computed from the newest codes of all columns, so evaluate all columns once before any block.
 
         Parameters
         ----------
@@ -209,11 +209,11 @@ class Network:
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
         whole = block is self.everything
         X = self.X if whole else self._columns[:, block.columns]
-        unit = (self.norm if whole else self.cost.unit(X)) / block.size  # of the cost, for a column
-        total = _Total(len(variables), cross_product(A[0], X))  # the first reading
+        unit = (self.norm if whole else self.cost.unit(X)) / block.size  # unit of the cost per column
+        total = _Total(len(variables), cross_product(A[0], X))  # reads the data for the first time
         self._add_parts(total, block, A, X, unit, shrinkage, maps)
         if total.small is not None:
-            total.add(0, X @ total.products.T, 1.0 / self.norm)  # the second
+            total.add(0, X @ total.products.T, 1.0 / self.norm)  # reads the data for the second time
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
         self._add_penalties(total, A, block.size / self.X.shape[1])
         gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, total.gradients, strict=True)]
@@ -229,12 +229,12 @@ class Network:
         shrinkage: Sequence[Shrinkage],
         maps: dict[int, Matrix],
     ) -> None:
-        """Add what lies between the two readings of the data, part by part."""
+        """Solve the layers and add costs and gradients, part by part, between the two passes over the data."""
         solved: Iterable[tuple[Part, list[Layer]]] = (
             (part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts
-        )  # one part at a time is in the memory,
+        )  # lazily, so that one part at a time is in memory,
         if eliminated := [layer for layer in self.labels if layer not in maps]:
-            solved = list(solved)  # unless the best map needs the codes of all
+            solved = list(solved)  # unless the best label map needs the codes of all of them
             maps = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
         for part, layers in solved:
             self._add_part(total, unit, part, layers, maps)
@@ -247,8 +247,8 @@ class Network:
         for supervised in self.labels:
             self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
         back = backward(layers, term, read_first=self.mask is not None)
-        if back.reading is not None:
-            total.add_reading(part.within, back.reading)
+        if back.deferred is not None:
+            total.add_deferred(part.within, back.deferred)
         by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []
         for i, gradient in enumerate([*back.A, *by_l1]):
             total.add(i, gradient, 1.0 / self.norm)
@@ -279,8 +279,10 @@ class Network:
         return codes
 
     def _add_labels(self, total: _Total, term: Derivative, layer: int, S: Matrix, part: Part, B: Matrix) -> None:
-        """Add a layer's weighted label cost over a part; its derivative by the codes, zero for unlabelled samples, is
-        added to that of the data."""
+        """Add the weighted label cost of a layer over a part of the columns.
+
+        Its derivative with respect to the codes, which is zero for unlabelled samples, is added to that of the data.
+        """
         labels, known = self.labels[layer], part.known[layer]
         Y = labels.Y[:, part.columns][:, known]
         found = labels.cost.evaluate(S[:, known], Y, B)
@@ -292,20 +294,20 @@ class Network:
         term.dS[layer] = dS
 
     def _add_penalties(self, total: _Total, A: Sequence[Matrix], share: float) -> None:
-        """Add the `share` of the penalties on A that a block has."""
+        """Add the penalties on A, multiplied by the share of the columns that a block has."""
         for i, penalty in enumerate(self.terms.on_A):
             total.value += share * penalty.value(A[i])
             total.add(i, penalty.gradient(A[i]), share)
 
     def _by_given(self, given: Sequence[Matrix], A: Sequence[Matrix], gradients: list[Matrix]) -> list[Matrix]:
-        """From gradients by the factors to those by the variables that give them."""
+        """Turn gradients with respect to the factors into gradients with respect to the variables."""
         if self._unit_columns:
             directions = zip(given, A, gradients, strict=False)
             gradients[: len(A)] = [_of_direction(*factor) for factor in directions]
         return gradients
 
     def _best_map(self, layer: int, solved: Sequence[tuple[Part, list[Layer]]]) -> Matrix:
-        """The map that predicts a layer's labels best from its newest codes."""
+        """The map that predicts the labels of a layer best from its newest codes."""
         labels, rank = self.labels[layer], len(solved[0][1][layer].S)
         if len(self._last_codes.get(layer, ())) != rank:
             self._last_codes[layer] = np.zeros((rank, self.X.shape[1]))
@@ -316,17 +318,17 @@ class Network:
 
 
 class _Total:
-    """What the parts of a block add up to.
+    """The sums over the parts of a block.
 
     Attributes
     ----------
     value : float
-    gradients : list of ndarray
-        One a variable, as far as something has been added.
+    gradients : list of ndarray or None
+        One per variable; None while nothing has been added.
     products : ndarray of shape (k_0, n)
-        ``A_0^T X``; of the parts that have been added, what the data are to be multiplied with.
+        ``A_0^T X``.  Columns of parts that have been added are replaced by `DeferredGradient.outer`.
     small : ndarray of shape (k_0, k_0) or None
-        What ``A_0`` is to be multiplied with, see `Reading`.
+        Sum of `DeferredGradient.small`.
     """
 
     def __init__(self, n_variables: int, products: Matrix) -> None:
@@ -335,7 +337,7 @@ class _Total:
         self.small: Matrix | None = None
 
     def add(self, i: int, gradient: Matrix | None, scale: float) -> None:
-        """Add a gradient, which is overwritten, with this weight to that by variable i; None for zero."""
+        """Add `scale` times a gradient, which is overwritten, to that of variable i; None stands for zero."""
         if gradient is None:
             return
         gradient *= scale
@@ -344,48 +346,57 @@ class _Total:
         else:
             self.gradients[i] += gradient
 
-    def add_reading(self, within: slice, reading: Reading) -> None:
-        """Add the part of the derivative by ``A_0`` that reads the data and ``A_0`` itself."""
-        self.products[:, within] = reading.outer
-        self.small = reading.small if self.small is None else self.small + reading.small
+    def add_deferred(self, within: slice, deferred: DeferredGradient) -> None:
+        """Add a gradient with respect to ``A_0`` whose product with the data is formed once for all parts."""
+        self.products[:, within] = deferred.outer
+        self.small = deferred.small if self.small is None else self.small + deferred.small
 
 
 def _length(A: Matrix) -> Matrix:
-    """Lengths of the columns, one for a column of zeros."""
+    """Lengths of the columns; one for a column of zeros."""
     length = np.linalg.norm(A, axis=0)
     return np.where(length > 0, length, 1.0)
 
 
 def _of_direction(A: Matrix, unit: Matrix, gradient: Matrix) -> Matrix:
-    """Derivative by A of a cost that depends on its columns `unit` of unit length."""
+    """Gradient with respect to A from the gradient with respect to its columns scaled to unit length, `unit`."""
     return (gradient - unit * (unit * gradient).sum(axis=0)) / _length(A)
 
 
 def _by_l1(layers: list[Layer], V: list[Matrix | None]) -> list[Matrix]:
-    """Derivatives by the `l1` of every layer: its own penalty, and what it does to the codes; shapes (k_l, 1)."""
+    """Gradients with respect to the `l1` of every layer, directly and through the codes, shapes (k_l, 1)."""
     own = [2.0 * layer.share * layer.S.sum(axis=1, keepdims=True) for layer in layers]
     return [o if v is None else o - v.sum(axis=1, keepdims=True) for o, v in zip(own, V, strict=True)]
 
 
 @dataclass(frozen=True)
 class Backward:
-    """Derivatives by every ``A_l``, None for zero; without the first one's `reading`, where it is still to be made;
-    and every layer's `Layer.adjoint`, None where it is zero."""
+    """What the backward pass returns.
+
+    Attributes
+    ----------
+    A : list of ndarray of shape (k_{l-1}, k_l), or None for zero
+        Gradients with respect to the factors.
+    V : list of ndarray of shape (k_l, n), or None for zero
+        `Layer.adjoint` of every layer.
+    deferred : DeferredGradient or None
+        The rest of the gradient with respect to the first factor.
+    """
 
     A: list[Matrix | None]
     V: list[Matrix | None]
-    reading: Reading | None
+    deferred: DeferredGradient | None
 
 
 def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Backward:
     """Gradient with respect to every ``A_l`` from the partial derivatives of a cost.
 
-    From the last layer down, the derivative with respect to the codes passes through the layer's solve and
-    becomes that of the codes below.  The data enter one product, ``X right^T``, and only if `read_first`.
+    From the last layer down, the derivative with respect to the codes passes through the layer's solve and becomes
+    that with respect to the codes below.  The product with the data is formed only if `read_first`.
     """
     gradients, adjoints = list(part.direct), list(part.dS)
     from_above: Matrix | None = None
-    reading = None
+    deferred = None
     for i in reversed(range(len(layers))):
         layer, right = layers[i], part.right[i]
         dS, V = plus(part.dS[i], from_above), None
@@ -399,5 +410,5 @@ def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Back
         if i or read_first:
             gradients[i] = plus(gradients[i], layer.derivative(right, part.pairs[i], V))
         else:
-            reading = layer.reading(right, part.pairs[0], V)
-    return Backward(gradients, adjoints, reading)
+            deferred = layer.deferred_gradient(right, part.pairs[0], V)
+    return Backward(gradients, adjoints, deferred)

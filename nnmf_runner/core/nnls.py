@@ -188,7 +188,7 @@ class ScaledProblem:
 
 
 class ColumnProblem(ScaledProblem):
-    """The same with a Gram matrix of its own for every column, as missing entries of ``X`` make it.
+    """The same problem with one Gram matrix per column, as missing entries of ``X`` require.
 
     Parameters
     ----------
@@ -215,12 +215,12 @@ class ColumnProblem(ScaledProblem):
 
 
 def _product(gram: Matrix, S: Matrix) -> Matrix:
-    """``G S``, shape (k, n), for a G of shape (k, k) or one a column, (n, k, k)."""
+    """``G S``, shape (k, n), for one G of shape (k, k) or one per column, (n, k, k)."""
     return gram @ S if gram.ndim == 2 else np.matvec(gram, S.T).T
 
 
 def _of_columns(gram: Matrix, columns: Index) -> Matrix:
-    """The Gram matrices of some columns."""
+    """The Gram matrices of these columns."""
     return gram if gram.ndim == 2 else gram[columns]
 
 
@@ -230,7 +230,7 @@ def _largest(M: Matrix) -> Matrix:
 
 
 def _column_scale(M: Matrix) -> Matrix:
-    """Largest absolute entry of every column, one for a column of zeros."""
+    """Largest absolute entry of every column; one for a column of zeros."""
     scale = _largest(M)
     scale[scale == 0] = 1.0
     return scale
@@ -238,7 +238,7 @@ def _column_scale(M: Matrix) -> Matrix:
 
 @dataclass
 class Pivoted:
-    """What `pivot` found: the solution in scaled variables and the systems that gave it."""
+    """The result of `pivot`: the solution in scaled variables and the systems that gave it."""
 
     S: Matrix
     systems: PassiveSystems
@@ -246,11 +246,11 @@ class Pivoted:
 
 
 def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivoted:
-    """Solve `problem` (with RIDGE added) by block principal pivoting, from all passive or the sets of `systems`.
+    """Solve `problem` (with RIDGE added) by block principal pivoting.
 
-    Every infeasible variable of a column changes sides at once.  Where that fails to lower their number
-    PATIENCE times, only the one of largest index does, which cannot cycle.  Columns leave when optimal.
-    What MAX_ITER rounds leave open is solved column by column.
+    The passive sets of `systems`, or all variables, are passive at first.  All infeasible variables of a column change
+    sides at once.  Where that has failed to lower their number PATIENCE times, only the one of largest index does,
+    which cannot cycle.  Columns leave when they are optimal; those left after MAX_ITER rounds are solved one by one.
     """
     k, n = problem.cross.shape
     gram = problem.gram
@@ -289,14 +289,13 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
 
 
 def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple[Matrix, PassiveSystems]:
-    """A solution S (in scaled variables) with passive variables of NEGLIGIBLE size made active and exactly zero.
+    """Make passive variables of NEGLIGIBLE size in a solution S (in scaled variables) active and exactly zero.
 
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
-    which of them is met depends on where the search began.  The derivative through the solution, and what else is
-    fitted to it, must not.
+    the start of the search decides which of them is found.  The derivative through the solution must not depend on it.
     """
     if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
-        return S, systems  # as nearly always: none is small even beside the largest of all columns
+        return S, systems  # the usual case: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
     columns = np.flatnonzero(negligible.any(axis=0))
     if not len(columns):
@@ -314,7 +313,7 @@ def _active_set(gram: Matrix, cross: Matrix) -> Matrix:
 
 
 def _infeasible(passive: Mask, S: Matrix, gradient: Matrix, tolerance: Matrix) -> Mask:
-    """Passive variables that are negative and others whose multiplier is; rounding counts as neither."""
+    """Passive variables that are negative, and others whose multiplier is, by more than rounding."""
     rounding = len(S) * np.finfo(float).eps * _largest(S)
     return np.where(passive, S < 0, gradient < -(tolerance + rounding))
 

@@ -20,10 +20,10 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.network import Block, Network
 
-# A descent has stalled when this many iterations lower the cost by less than this share: at kinks, which the cost has
-# where codes enter or leave zero, the projected gradient need not become small.
+# A descent has stalled if this many iterations lower the cost by less than this share.  The cost has kinks where codes
+# enter or leave zero, and there the projected gradient need not become small.
 STALLED_AFTER, STALLED_SHARE = 50, 1e-5
-# Columns in a block of stochastic gradient at least.
+# Smallest number of columns in a block of stochastic gradient descent.
 SMALLEST_BATCH = 32
 
 
@@ -37,13 +37,13 @@ class Optimizer(Protocol):
 
 
 class Objective:
-    """A network's cost as a function of one vector, with the projection onto its feasible set.
+    """The cost of a network as a function of one vector, with the projection onto the feasible set.
 
     Parameters
     ----------
     network : Network
     start : sequence of ndarray
-        Variables whose shapes are taken.
+        Variables that have the shapes to be used.
     """
 
     def __init__(self, network: Network, start: Sequence[Matrix]) -> None:
@@ -57,7 +57,7 @@ class Objective:
         return np.concatenate([variable.ravel() for variable in variables])
 
     def unpack(self, x: Matrix) -> list[Matrix]:
-        """Views of a vector as the variables."""
+        """The variables as views of a vector."""
         parts = np.split(x, self.ends[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
@@ -85,7 +85,7 @@ class Objective:
         return result.value, self.pack(result.gradients)
 
     def stationarity(self, x: Matrix, gradient: Matrix) -> float:
-        """`monitor.stationarity` of the variables; those free of sign count with their plain gradient."""
+        """`monitor.stationarity` of the variables; those of any sign count with their plain gradient."""
         bounded: list[tuple[Matrix, Matrix]] = []
         free = 0.0
         for variable, part, sign in zip(self.unpack(x), self.unpack(gradient), self.nonnegative, strict=True):
@@ -96,8 +96,15 @@ class Objective:
         return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
 
 
+def _check_steps(optimizer: StochasticGradient | Adam) -> None:
+    check_number(optimizer.step, "step", low=0.0, open_low=True)
+    check_number(optimizer.decay, "decay", low=0.0)
+    if optimizer.batch is not None:
+        check_number(optimizer.batch, "batch", low=1, integer=True)
+
+
 class Descent:
-    """Sees to it that the cost of a descent goes on falling."""
+    """Watches whether the cost of a descent still falls."""
 
     def __init__(self) -> None:
         self._lowest: list[float] = []
@@ -119,8 +126,8 @@ def _descend(
 ) -> Matrix:
     """Apply ``x <- P(rule(x, gradient))`` for every block of `batch` columns, epoch after epoch.
 
-    The rule sees an unbiased estimate of the whole gradient.  Cost and projected gradient of the whole are
-    computed after every epoch.
+    The rule is given an unbiased estimate of the full gradient.  The full cost and projected gradient are computed
+    after every epoch.
     """
     n = objective.network.X.shape[1]
     blocks = objective.network.blocks(batch, rng) if batch is not None and batch < n else []
@@ -144,7 +151,7 @@ def _descend(
 
 @dataclass
 class GradientDescent:
-    """Method 1 of the slides: one constant step for all factors, then projection.
+    """Projected gradient descent with one constant step for all factors, method 1 of the slides.
 
     Parameters
     ----------
@@ -177,8 +184,8 @@ class StochasticGradient:
         First step; step t is ``step / (1 + decay t)``.
     decay : float
     batch : int, optional
-        Columns in a block; by default `SMALLEST_BATCH`, or the square root of their number where that is more, since
-        every block costs a pass over the factors.
+        Columns in a block.  The default is the square root of the number of columns, but at least `SMALLEST_BATCH`,
+        since every block costs a pass over the factors.
 
     References
     ----------
@@ -192,10 +199,7 @@ class StochasticGradient:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.step, "step", low=0.0, open_low=True)
-        check_number(self.decay, "decay", low=0.0)
-        if self.batch is not None:
-            check_number(self.batch, "batch", low=1, integer=True)
+        _check_steps(self)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -240,12 +244,9 @@ class Adam:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.step, "step", low=0.0, open_low=True)
-        check_number(self.decay, "decay", low=0.0)
+        _check_steps(self)
         check_number(self.beta1, "beta1", low=0.0, high=1.0, open_high=True)
         check_number(self.beta2, "beta2", low=0.0, high=1.0, open_high=True)
-        if self.batch is not None:
-            check_number(self.batch, "batch", low=1, integer=True)
 
     def minimize(
         self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -275,7 +276,7 @@ class SpectralProjectedGradient:
     Parameters
     ----------
     memory : int
-        Costs that an accepted step may rise to the largest of.
+        Number of last costs of which an accepted step must not exceed the largest.
 
     References
     ----------
@@ -313,7 +314,7 @@ class SpectralProjectedGradient:
 
 
 def _spectral_step(x: Matrix, gradient: Matrix, new_x: Matrix, new_gradient: Matrix) -> float:
-    """Inverse of the curvature that was met between two points; overwrites the vectors of the first."""
+    """Inverse of the curvature between two points; overwrites the vectors of the first point."""
     x -= new_x
     gradient -= new_gradient
     curvature = float(x @ gradient)
@@ -323,9 +324,9 @@ def _spectral_step(x: Matrix, gradient: Matrix, new_x: Matrix, new_gradient: Mat
 def _nonmonotone_search(
     objective: Objective, x: Matrix, candidate: Matrix, highest: float, slope: float
 ) -> tuple[float, Matrix] | None:
-    """Halve the way from `x` to `candidate`, in place, until the cost is enough below `highest`.
+    """Halve the step from `x` to `candidate`, in place, until the cost is sufficiently below `highest`.
 
-    Returns cost and gradient there; None if there is no such place.
+    Return the cost and gradient there, or None if no step is short enough.
     """
     step = 1.0
     while step > 1e-15:
@@ -346,7 +347,7 @@ class LBFGS:
     Parameters
     ----------
     memory : int
-        Corrections kept.
+        Number of corrections that are kept.
 
     References
     ----------
@@ -420,13 +421,13 @@ class _LBFGSRun:
 class Automatic:
     """L-BFGS-B for few variables, the spectral projected gradient for many.
 
-    L-BFGS-B needs fewer evaluations, but works on every variable many times between two of them: at 400,000 variables
-    that takes several times as long as an evaluation on sparse text does.
+    L-BFGS-B needs fewer evaluations, but works on every variable many times between two of them.  With 400,000
+    variables that takes several times as long as an evaluation on sparse text.
 
     Parameters
     ----------
     large : int
-        Number of variables from which they are many.
+        Smallest number of variables that counts as many.
     """
 
     name: ClassVar[str] = "auto"

@@ -14,7 +14,7 @@ from nnmf_runner.core.linalg import Matrix
 
 @dataclass(frozen=True)
 class Penalty:
-    """``l1 sum |F| + l2 ||F||^2`` of one factor, as it adds to a relative cost; for codes also one weight a row."""
+    """A term ``l1 sum |F| + l2 ||F||^2`` of a relative cost; `l1` and `l2` may have one value per row."""
 
     l1: Any = 0.0
     l2: Any = 0.0
@@ -24,7 +24,7 @@ class Penalty:
         return 0.0 if self is NO_PENALTY else float((self.l1 * np.abs(F) + self.l2 * F**2).sum())
 
     def gradient(self, F: Matrix) -> Matrix:
-        """Its derivative at F, of any shape; one-sided at the zeros of a nonnegative factor."""
+        """Gradient of the penalty at F; at zeros it is the derivative towards positive values."""
         return np.zeros_like(F) if self is NO_PENALTY else self.l1 * np.where(F < 0, -1.0, 1.0) + 2.0 * self.l2 * F
 
 
@@ -35,14 +35,14 @@ NO_PENALTY = Penalty()
 class Regularisation:
     """Penalties on all factors A and on the codes S.
 
-    Each adds ``l1 sum |F| / (u sqrt(size)) + l2 ||F||^2 / u^2`` to the relative cost, u the scale that F has when
-    all factors of the product share the scale of the data equally, ``||X||^(1/factors)``.
+    Each adds ``l1 sum |F| / (u sqrt(size)) + l2 ||F||^2 / u^2`` to the relative cost.  Here u is the scale of F if all
+    factors of the product share the scale of the data equally, ``||X||^(1/factors)``.
 
     Parameters
     ----------
     l1_A, l2_A, l1_S, l2_S : float
-        A penalty on A and one on S go together: with one of them alone, what a factor loses in scale the other
-        gains, and there is no minimum.
+        A penalty on A needs one on S and vice versa: with one of them alone, scale moves to the other factor without
+        end, and there is no minimum.
     """
 
     l1_A: float = 0.0
@@ -63,20 +63,20 @@ class Regularisation:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is penalised."""
+        """Whether any factor is penalised."""
         return any(asdict(self).values())
 
     def on_A(self, shape: tuple[int, int], unit: float) -> Penalty:
-        """The penalty of a factor A of this shape, in units of `unit`."""
+        """The penalty on a factor A of this shape, whose scale is `unit`."""
         return _penalty(self.l1_A, self.l2_A, shape, unit)
 
     def on_S(self, shape: tuple[int, int], unit: float) -> Penalty:
-        """The penalty of codes of this shape, in units of `unit`."""
+        """The penalty on codes of this shape, whose scale is `unit`."""
         return _penalty(self.l1_S, self.l2_S, shape, unit)
 
 
 def factor_unit(squared_norm: float, n_factors: int) -> float:
-    """Scale of each of `n_factors` factors that share that of their product, of the given squared norm, equally."""
+    """Scale of each of `n_factors` factors that share the scale of a product with this squared norm equally."""
     return squared_norm ** (0.5 / n_factors)
 
 

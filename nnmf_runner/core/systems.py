@@ -1,4 +1,4 @@
-"""The linear systems on passive sets: how many columns share the work of solving them.
+"""The linear systems on passive sets, solved with as much shared work between columns as possible.
 
 Block principal pivoting, and the backward pass through its solution, solve ``G_FF x_F = b_F`` for every column and
 its passive set F, all principal subsystems of one matrix.
@@ -10,13 +10,13 @@ import numpy as np
 
 from nnmf_runner.core.linalg import Index, Mask, Matrix
 
-# Above this share of distinct passive sets one solve a column beats one inverse a set (measured at k = 20).
+# Above this share of distinct passive sets, one solve per column beats one inverse per set (measured at k = 20).
 GROUPING_SHARE = 0.125
 # Largest k whose passive sets fit the bits of one integer key.
 MAX_KEY_BITS = 62
 # Largest condition number of G for which inverses are applied; above it every column is solved by elimination.
 TRUSTED_CONDITION = 1e6
-# Distinct passive sets are shared whatever their share when their inverses take no more doubles than this.
+# Distinct passive sets are shared, whatever their share, if their inverses take no more doubles than this.
 SMALL_STACK = 10_000
 # Doubles in one stack of linear systems, of which a processor's cache holds several.
 STACK_SIZE = 65_536
@@ -29,9 +29,8 @@ MAX_VECTORISED = 16
 class PassiveSystems:
     """The linear systems ``G_FF x_F = b_F``, one for every column and its passive set F.
 
-    How columns share work depends on the passive sets alone and is found once: few distinct sets get an
-    inverse each, many are solved in stacks of equal size.  Keeping the object for the next, similar ``G``
-    is what a warm start saves.
+    How columns share work depends only on the passive sets and is found once: few distinct sets get an inverse each,
+    many are solved in stacks of equal size.  A warm start keeps the object for the next, similar ``G``.
 
     Parameters
     ----------
@@ -88,7 +87,7 @@ class PassiveSystems:
 
 
 class ColumnSystems(PassiveSystems):
-    """The systems where every column has a G of its own: one inverse a column.
+    """The systems of columns that have a G of their own, with one inverse per column.
 
     Parameters
     ----------
@@ -113,20 +112,20 @@ class ColumnSystems(PassiveSystems):
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
         S = np.matvec(self._inverses, rhs.T)
-        # Columns with fewer known entries than variables are singular but for the ridge: refined once.
+        # Systems with fewer known entries than variables are singular but for the ridge, so they are refined once.
         return (S + np.matvec(self._inverses, rhs.T - np.matvec(self._gram, S))).T
 
 
 class AmendedSystems(PassiveSystems):
-    """Systems of which some columns have been solved anew, on other passive sets, since they were factored.
+    """Systems of which some columns have been solved again, on other passive sets, since they were factored.
 
     Parameters
     ----------
     passive : ndarray of bool, shape (k, n)
     first : PassiveSystems
-        Of all columns.
+        The systems of all columns.
     rounds : list of (ndarray of int, PassiveSystems)
-        Columns and their new systems; the last round that holds a column counts.
+        Columns and their new systems; for each column the last round with it counts.
     """
 
     def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
@@ -138,7 +137,7 @@ class AmendedSystems(PassiveSystems):
         return self._renew(self.passive).factor(gram)
 
     def amended(self, passive: Mask, rounds: list[tuple[Index, PassiveSystems]]) -> PassiveSystems:
-        """The same with more rounds, see `PassiveSystems.amended`."""
+        """These systems with more rounds, see `PassiveSystems.amended`."""
         return AmendedSystems(passive, self._first, [*self._rounds, *rounds])
 
     def release(self) -> None:
@@ -174,7 +173,7 @@ class _Stacks:
             stack.keeps = kept <= KEPT_SIZE
 
     def forget(self) -> None:
-        """Drop what was kept for the last ``G``."""
+        """Drop the factors of the last ``G``."""
         for stack in (*self._passive_stacks, *self._active_stacks):
             stack.factors = None
 
@@ -224,13 +223,13 @@ class _Stack:
         return _substituted(factors, members)
 
     def _entries(self, k: int) -> Index:
-        """Where the systems stand in a symmetric matrix of shape (k, k), flattened; shape (s, s, b)."""
+        """Positions of the systems in a flattened symmetric matrix of shape (k, k); shape (s, s, b)."""
         rows = self._rows.astype(np.intp)
         return rows[:, None] * k + rows
 
 
 def _factored(systems: Matrix) -> Matrix:
-    """``L D L^T`` of positive definite matrices (s, s, b) in their place: L below ``D^{-1}`` on the diagonal."""
+    """Factor positive definite matrices (s, s, b) into ``L D L^T`` in place: L below ``D^{-1}`` on the diagonal."""
     for i in range(len(systems)):
         column = systems[i + 1 :, i]
         np.reciprocal(systems[i, i], out=systems[i, i])
@@ -241,7 +240,7 @@ def _factored(systems: Matrix) -> Matrix:
 
 
 def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
-    """Solutions for what `_factored` gives and right-hand sides of shape (s, b), which are overwritten."""
+    """Solutions for the factors of `_factored` and right-hand sides of shape (s, b), which are overwritten."""
     s = len(rhs)
     for i in range(s - 1):
         rhs[i + 1 :] -= factors[i + 1 :, i] * rhs[i]
@@ -257,9 +256,9 @@ def _distinct_systems(passive: Mask) -> tuple[Index, Matrix | None, Matrix | Non
     Returns
     -------
     set_of : ndarray of shape (n,)
-        The set of every column.
+        Index of the set of every column.
     inside, outside : ndarray of shape (u, k, k), or None where sharing does not pay
-        One on the entries of ``G_FF``; one on the rest of the diagonal.
+        Ones on the entries of ``G_FF``, and ones on the rest of the diagonal.
     """
     k, n = passive.shape
     if k <= MAX_KEY_BITS:
@@ -280,7 +279,7 @@ def _is_trusted(inverses: Matrix) -> bool:
 
 
 def _equal_sizes(sets: Mask, columns: Index) -> list[_Stack]:
-    """Stacks of the `columns` whose sets have one size, without those of none."""
+    """Stacks of columns whose sets have the same size; columns with empty sets are in none."""
     size = sets[:, columns].sum(axis=0)
     order = np.argsort(size, kind="stable")
     ends = np.cumsum(np.bincount(size))

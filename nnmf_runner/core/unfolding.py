@@ -1,9 +1,9 @@
-"""Unfolded NMF: multiplicative updates of the codes as the layers of a network, whose bases are trained untied.
+"""Unfolded NMF: a network whose layers are multiplicative updates of the codes, each with a basis of its own.
 
 A layer is ``H' = H o N / D`` with ``V = W H``, ``N = W^T P``, ``D = W^T Q + mu``, where ``Q - P`` is the derivative of
-the divergence by V.  K of them, with bases ``W^0, ..., W^{K-1}``, lead from the data to the codes; ``W^K`` leads back.
+the divergence by V.  K layers, with bases ``W^0, ..., W^{K-1}``, lead from the data to the codes; ``W^K`` leads back.
 
-Derivatives are kept as two nonnegative parts, the positive and the negative one, along a first axis of length two.
+Derivatives are stored as their nonnegative parts, positive and negative, along a first axis of length two.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from nnmf_runner.core.linalg import Matrix, inner, squared_norm
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.updates import TINY, ExactLeastSquares, lift_zeros
 
-# While a basis moves on in one direction the exponent of its step grows by the first factor at every iteration;
-# where it turns back, or the cost rises, it shrinks by the second.  Nothing changes by more than the third at once.
+# While a basis keeps its direction, the exponent of its step grows by the first factor per iteration; if it turns back
+# or the cost rises, the exponent shrinks by the second.  No entry changes by more than the third factor at once.
 GROWTH, SHRINKAGE, LARGEST_FACTOR = 1.05, 0.5, 10.0
-# How often exponents are shrunk in search of a lower cost: from the largest seen, a few thousand, down to rounding.
+# How often exponents are shrunk to find a lower cost: from the largest seen, a few thousand, down to rounding.
 MAX_SHRINKAGES = 60
 
 
 @dataclass(frozen=True)
 class UnfoldedLayer:
-    """One multiplicative update of the codes, and what its derivative needs.
+    """One multiplicative update of the codes, with the arrays that its derivative needs.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class UnfoldedLayer:
     H : ndarray of shape (k, n)
         The codes before the update.
     V, P, Q : ndarray of shape (m, n)
-        ``W H``, and the parts of the divergence's derivative there, ``Q - P``.
+        ``W H``, and the nonnegative parts of the derivative of the divergence there, ``Q - P``.
     numerator, denominator : ndarray of shape (k, n)
         ``W^T P`` and ``W^T Q + mu``.
     """
@@ -63,7 +63,7 @@ def unfolded_layer(W: Matrix, H: Matrix, X: Matrix, divergence: BetaDivergence, 
 
 
 def backward_layer(layer: UnfoldedLayer, beta: float, dH: Matrix) -> tuple[Matrix, Matrix]:
-    """Parts of a cost's derivatives by a layer's basis and by the codes that enter it.
+    """Nonnegative parts of the derivatives of a cost with respect to a layer's basis and its input codes.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def backward_layer(layer: UnfoldedLayer, beta: float, dH: Matrix) -> tuple[Matri
     beta : float
         Order of the divergence.
     dH : ndarray of shape (2, k, n)
-        Nonnegative parts of the derivative by the layer's output.
+        Nonnegative parts of the derivative with respect to the layer's output.
 
     Returns
     -------
@@ -101,8 +101,20 @@ def _transposed(parts: Matrix) -> Matrix:
 
 @dataclass(frozen=True)
 class UnfoldedPass:
-    """A forward pass: the layers, the codes (k, n) they end with, the output ``W^K H^K``, its relative cost and the
-    best nonnegative label map (c, k) for the codes, None without labels."""
+    """The result of a forward pass.
+
+    Attributes
+    ----------
+    layers : list of UnfoldedLayer
+    S : ndarray of shape (k, n)
+        The codes after the last layer.
+    output : ndarray of shape (m, n)
+        ``W^K S``.
+    cost : float
+        Relative cost, that of the labels included.
+    B : ndarray of shape (c, k) or None
+        The best nonnegative label map for the codes; None without labels.
+    """
 
     layers: list[UnfoldedLayer]
     S: Matrix
@@ -118,12 +130,12 @@ class UnfoldedNetwork:
     ----------
     X : ndarray of shape (m, n)
     divergence : BetaDivergence
-        Of the data from the output, and that which the layers' updates decrease.
+        Loss of the output, which is also what the updates of the layers decrease.
     sparsity : float
-        The penalty on the codes in every layer, ``mu = sparsity sum_i x_i^(beta-1) / sqrt(m)`` for a column x: in
-        units of what ``W^T Q`` is for an output x and a uniform basis of unit length.
+        The penalty on the codes in every layer, ``mu = sparsity sum_i x_i^(beta-1) / sqrt(m)`` for a column x.  Its
+        unit is ``W^T Q`` for an output x and a uniform basis of unit length.
     labels : Labels, optional
-        With a squared cost.
+        Labels with a squared cost.
     """
 
     def __init__(
@@ -137,7 +149,7 @@ class UnfoldedNetwork:
         self._best_map = ExactLeastSquares()
 
     def start(self, W: Matrix, n_layers: int) -> list[Matrix]:
-        """Strictly positive bases that are all `W` with columns of unit length, the last fitted in scale."""
+        """Strictly positive bases, all `W` with columns of unit length; the last one is scaled to fit the data."""
         W = lift_zeros(W)
         W = W / W.max(axis=0)  # their squares may not be numbers
         W = W / np.linalg.norm(W, axis=0)
@@ -148,8 +160,8 @@ class UnfoldedNetwork:
     def encode(self, bases: Sequence[Matrix]) -> tuple[list[UnfoldedLayer], Matrix]:
         """The layers with these bases, and the codes that they give.
 
-        The first codes are equal for all topics, in each column such that uniform bases of unit length would give
-        its sum.
+        The first codes are equal for all topics; their size is such that uniform bases of unit length would give the
+        sum of each column.
         """
         layers: list[UnfoldedLayer] = []
         k = bases[0].shape[1]
@@ -160,7 +172,7 @@ class UnfoldedNetwork:
         return layers, H
 
     def forward(self, W: Sequence[Matrix]) -> UnfoldedPass:
-        """Codes, output and relative cost, that of the labels included."""
+        """Codes, output and relative cost for these bases."""
         layers, S = self.encode(W[:-1])
         output = np.maximum(W[-1] @ S, SMALLEST)
         cost, B = self.divergence.value(self.X, output) / self.unit, None
@@ -171,9 +183,9 @@ class UnfoldedNetwork:
         return UnfoldedPass(layers, S, output, cost, B)
 
     def backward(self, W: Sequence[Matrix], done: UnfoldedPass) -> list[Matrix]:
-        """Nonnegative parts of the derivative by every basis, shapes (2, m, k).
+        """Nonnegative parts of the derivative with respect to every basis, shapes (2, m, k).
 
-        That of the labels is the partial one: their map is the best one.
+        The label map may be held fixed: it is the best one, where the cost does not change with it.
         """
         Q, P = self.divergence.parts(self.X, done.output)
         by_output = np.stack([Q, P]) / self.unit  # (2, m, n)
@@ -190,11 +202,11 @@ class UnfoldedNetwork:
 
 
 class MultiplicativeMomentum:
-    """Steps ``W o (minus / plus)^e o (W / W_before)^t`` of several factors at once, ``plus - minus`` the gradient.
+    """Steps ``W o (minus / plus)^e o (W / W_before)^t`` of several factors at once, for the gradient ``plus - minus``.
 
-    Every factor has an exponent e of its own, kept from one step to the next: the deeper a factor, the larger are
-    both of its parts beside their difference, and the larger is the exponent with which it moves.  The momentum t is
-    Nesterov's, started anew for a factor whose last step has come to point uphill, and for all where the cost rises.
+    Every factor has an exponent e of its own, which adapts from step to step: the deeper a factor, the smaller is the
+    difference of both parts beside their size, and the larger must the exponent be.  The momentum t is Nesterov's; it
+    restarts for a factor whose last step points uphill, and for all factors when the cost rises.
 
     References
     ----------
@@ -210,7 +222,7 @@ class MultiplicativeMomentum:
     def search(
         self, W: Sequence[Matrix], parts: Sequence[Matrix], accepts: Callable[[list[Matrix]], bool]
     ) -> list[Matrix] | None:
-        """The next factors, the first that are accepted as exponents shrink; None if none are."""
+        """Shrink the exponents until the new factors are accepted; return them, or None if none are."""
         momentum = self._adapt(W, parts)
         last = self._steps or [np.zeros_like(factor) for factor in W]
         logs = [np.log(np.maximum(minus, TINY) / np.maximum(plus, TINY)) for plus, minus in parts]
@@ -228,7 +240,7 @@ class MultiplicativeMomentum:
         return None
 
     def _adapt(self, W: Sequence[Matrix], parts: Sequence[Matrix]) -> Matrix:
-        """Adapt every exponent to whether the last step still points downhill; return the momenta."""
+        """Adapt every exponent, by whether the last step still points downhill, and return the momenta."""
         if not self._steps:
             return np.zeros(len(W))
         terms = zip(parts, W, self._steps, strict=True)

@@ -1,8 +1,7 @@
 """Updates of one factor with the other held fixed.
 
-Each decreases ``1/2 tr(F G F^T) - <C, F> + shift sum F`` over ``F >= 0``, the rows of F independent of each other.
-For ``||X - A S||^2`` that is F = A, ``G = S S^T``, ``C = X S^T``; and by transposition F = S^T, ``G = A^T A``,
-``C = X^T A``.
+Each decreases ``1/2 tr(F G F^T) - <C, F> + shift sum F`` over ``F >= 0``, where the rows of F are independent.  For
+``||X - A S||^2`` that means F = A, ``G = S S^T``, ``C = X S^T`` or, transposed, F = S^T, ``G = A^T A``, ``C = X^T A``.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.systems import PassiveSystems
 
-# How often the exponent of a multiplicative step is halved in search of a lower cost.
+# How often the exponent of a multiplicative step is halved to find a lower cost.
 MAX_HALVINGS = 10
-# Replaces zeros of the denominator.  Where that vanishes, the numerator does too, so any positive number does.
+# Replaces zeros of the denominator.  Where it vanishes, so does the numerator, so any positive number will do.
 TINY = np.finfo(float).tiny
 
 
@@ -37,7 +36,7 @@ class Update(ABC):
 
 
 class Multiplicative(Update):
-    """``F o C / (F G)``: never increases the objective, and never leaves zero.
+    """``F o C / (F G)``, which never increases the objective and never leaves zero.
 
     References
     ----------
@@ -57,9 +56,9 @@ def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:
 
 
 def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matrix:
-    """Take the first of ``F (new / F)^(1, 1/2, 1/4, ...)`` whose cost is no higher; stay at F if there is none.
+    """Return the first of ``F (new / F)^(1, 1/2, 1/4, ...)`` whose cost is no higher, or F if there is none.
 
-    `cost_of` gives one cost for all, or one a column; each column then has an exponent of its own.
+    `cost_of` gives one cost for all columns or one per column; each column then has an exponent of its own.
     """
     ratio, before = new / np.maximum(F, TINY), cost_of(F)
     taken = np.zeros(np.shape(before), bool)
@@ -74,7 +73,7 @@ def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matri
 
 
 class HALS(Update):
-    """Hierarchical alternating least squares: every column exactly, one after the other.
+    """Hierarchical alternating least squares: columns are minimised exactly, one after the other.
 
     Parameters
     ----------
@@ -112,7 +111,7 @@ class HALS(Update):
 
 
 class ExactLeastSquares(Update):
-    """The minimiser itself, by block principal pivoting from the passive sets of the last call.
+    """The exact minimiser, by block principal pivoting from the passive sets of the last call.
 
     References
     ----------
@@ -155,9 +154,9 @@ class CodesStep:
     S : ndarray of shape (k, n)
         The new codes.
     cost : float
-        Weighted label cost of the old codes with the new map, and their penalty.
+        Weighted label cost of the old codes with the new map, plus their penalty.
     factors, gradients : list of ndarray
-        The old values of what was updated, and the derivatives of the relative cost at them.
+        The old codes and the old map, and the derivatives of the relative cost with respect to them.
     """
 
     S: Matrix
@@ -168,8 +167,17 @@ class CodesStep:
 
 @dataclass
 class MapStep:
-    """One update of the label map: its value `before` and the derivative there; the label cost and the
-    nonnegative parts of its half-derivative with respect to the known codes, both with the new map."""
+    """One update of the label map.
+
+    Attributes
+    ----------
+    before, gradient : ndarray of shape (c, k)
+        The old map and the derivative of the relative cost with respect to it.
+    cost : float
+        Weighted label cost with the new map.
+    plus, minus : ndarray of shape (k, n_known)
+        Nonnegative parts of half its derivative with respect to the known codes.
+    """
 
     before: Matrix
     gradient: Matrix
@@ -181,8 +189,8 @@ class MapStep:
 class Codes:
     """Updates codes, and a nonnegative label map if there are labels.
 
-    Minimises the relative cost of the data, ``||X - A S||^2 / norm`` or another, plus that of the labels over the
-    known columns, ``weight ||Y - B S||^2 / ||Y||^2`` or their divergence, plus a penalty on S.
+    They decrease the relative cost of the data, such as ``||X - A S||^2 / norm``, plus that of the known labels,
+    ``weight ||Y - B S||^2 / ||Y||^2`` or their divergence, plus a penalty on S.
 
     Parameters
     ----------
@@ -191,9 +199,9 @@ class Codes:
     norm : float
         The unit of the relative cost of the data: ``||X||^2`` for squared residuals.
     labels : Labels, optional
-        With a cost other than the squared one, `new_update` is multiplicative.
+        With a cost other than the squared one, `new_update` must be multiplicative.
     S : ndarray of shape (k, n)
-        First codes; the map starts at the best nonnegative one for them.
+        Initial codes; the label map starts as the best nonnegative one for them.
     penalty : Penalty
         On S.
 
@@ -211,7 +219,7 @@ class Codes:
         penalty: Penalty = NO_PENALTY,
     ) -> None:
         self.norm, self.penalty = norm, penalty
-        # The penalty in terms of half the cost of the data.
+        # The penalty in units of half the cost of the data.
         self._shift, self._ridge = norm / 2.0 * penalty.l1, norm * penalty.l2
         self._map, self._tied, self._free = new_update(), new_update(), new_update()
         self.B: Matrix | None = None
@@ -260,7 +268,7 @@ class Codes:
         return step
 
     def update_map(self, S: Matrix) -> MapStep | None:
-        """Update B for codes S; None where there are no labels."""
+        """Update B for codes S; return None if there are no labels."""
         if self.B is None:
             return None
         Sk, before = S[:, self._known], self.B
@@ -279,7 +287,7 @@ class Codes:
         )
 
     def column_costs(self, S: Matrix) -> Matrix:
-        """What every column adds to the cost by its label, with the map as it is, and its penalty; shape (n,)."""
+        """Label cost with the present map plus penalty of every column, shape (n,)."""
         costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0)
         if self.B is not None:
             costs[self._known] += self._label_costs(self.B @ S[:, self._known])

@@ -1,4 +1,4 @@
-"""Methods: each fits all factors of a problem and returns one `Fit`."""
+"""Methods, each of which fits all factors of a problem and returns a `Fit`."""
 
 import re
 
@@ -19,7 +19,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def in_parameters(message: str) -> str:
-    """Name the estimator where a message names a method: what Python users call ``method=hier``."""
+    """Replace the names of methods in a message, such as ``method=hier``, by those of their estimators."""
     names = {f"method={name}": method.estimator for name, method in METHODS.items()}
     return re.sub(r"\bmethod=\w+", lambda found: names.get(found[0], found[0]), message)
 

@@ -1,4 +1,4 @@
-"""What every method shares: the problem it is given, how it is to be solved, and what it returns."""
+"""The protocol of methods: the problem to be solved, the plan for solving it, and what a method can do."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from nnmf_runner.methods.supervision import Supervision
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be factored and what counts as good.
+    """The data to be factored and the cost to be minimised.
 
     Attributes
     ----------
     X : ndarray or sparse matrix of shape (m, n)
-        Nonnegative data, columns are samples; zero where an entry is missing.
+        Data with samples as columns; zero where an entry is missing.
     labels : Labels or None
-        What is known of the classes that the codes of the last layer are to predict.
+        Labels that the codes of the last layer are to predict.
     cost : Cost
     mask : ndarray of bool, shape (m, n), or None
-        True where an entry of dense X is known; None where all are.
+        True where an entry of dense X is known; None if all are.
     regularisation : Regularisation
     lower_labels : dict of int to Labels
-        The same for lower layers, by the layer; empty for methods that do not supervise them.
+        Labels that the codes of lower layers are to predict, by layer; empty for methods that do not supervise them.
     """
 
     X: Any
@@ -49,7 +49,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the problem is to be solved.
+    """The start, the stopping rule and the optimizer with which a problem is to be solved.
 
     Attributes
     ----------
@@ -57,9 +57,9 @@ class Plan:
         Initial factors ``A_0, ..., A_L``.
     rule : StoppingRule
     optimizer : Optimizer
-        For methods that update all factors together by gradients.
+        Used by methods that update all factors together by gradients.
     rng : Generator
-        For stochastic choices during the fit.
+        Random numbers for the fit.
     """
 
     start: Sequence[Matrix]
@@ -71,11 +71,11 @@ class Plan:
 class Method:
     """A way to fit the factors.  Subclasses are dataclasses whose fields are the method's options.
 
-    Class attributes say what a method can do: the `costs` of the data, its default first, and the `losses` of the
-    labels it can minimise; whether it `uses_optimizer`, `supervises_layers` below the last one, `regularises` factors,
-    has factors whose columns can be rescaled (`rescales`), and the `most_layers` it can have; and whether it
-    `bends_codes`, that is whether the label of a sample changes its own codes, as it cannot for new data.  `estimator`
-    is the name of its estimator, that of the class with NMF behind it unless the class says otherwise.
+    Class attributes say what a method can do.  It can minimise certain `costs` of the data, the default first, and
+    `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
+    a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  Properties tell
+    what depends on its options; a subclass where they do not may declare them as class attributes.  `estimator` is the
+    name of its estimator, by default the name of the class with NMF appended.
     """
 
     name: ClassVar[str]
@@ -94,27 +94,27 @@ class Method:
 
     @property
     def takes_missing(self) -> bool:
-        """Whether missing entries of the data can be left out."""
+        """Whether the method can leave out missing entries of the data."""
         return False
 
     @property
     def takes_sparse(self) -> bool:
-        """Whether the data may be sparse."""
+        """Whether the method can fit sparse data."""
         return True
 
     @property
     def regularises(self) -> bool:
-        """Whether factors can be penalised."""
+        """Whether the method can penalise factors."""
         return False
 
     @property
     def sign_free(self) -> bool:
-        """Whether factors A may be negative; codes never are."""
+        """Whether the factors A may be negative; codes are always nonnegative."""
         return False
 
     @property
     def rescales(self) -> bool:
-        """Whether a column of a factor can give its scale to the next factor without changing the model."""
+        """Whether scale can move from a column of a factor to the next factor without changing the model."""
         return True
 
     def check(
@@ -126,7 +126,7 @@ class Method:
         *,
         normalise: bool = False,
     ) -> None:
-        """Refuse a cost, a loss of the labels, penalties or a number of layers that the method cannot have.
+        """Refuse options that the method does not have: a cost, a loss of the labels, penalties or a number of layers.
 
         Raises
         ------
@@ -135,16 +135,21 @@ class Method:
         for name, value, legal in (("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)):
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
+        regularisation = regularisation or Regularisation()
         cost.check(n_layers)
         self._check_levels(supervision.levels, n_layers)
         if self.most_layers is not None and n_layers > self.most_layers:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"
             raise InputError(f"method={self.name} has no hierarchy: layers has {n_layers} ranks, expected {ranks}.")
         given = f"method={self.name} with these options"
-        if regularisation is not None and regularisation.is_active and not self.regularises:
+        if regularisation.is_active and not self.regularises:
             raise InputError(f"{given} cannot penalise factors. Expected no penalty.")
         if normalise and not self.rescales:
             raise InputError(f"{given} depends on the scale of its factors. Expected normalise=False.")
+        self.check_own(cost, supervision, n_layers, regularisation)
+
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse further options that a subclass does not have, after those that `check` refuses."""
 
     def _check_levels(self, levels: Any, n_layers: int) -> None:
         if isinstance(levels, list) and len(levels) != n_layers:
@@ -159,7 +164,7 @@ class Method:
             )
 
     def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
-        """Refuse data that the method cannot take, with the cost that is to be minimised.
+        """Refuse data that the method cannot fit, given the cost that is to be minimised.
 
         Raises
         ------
@@ -184,18 +189,18 @@ class Method:
             raise InputError("X is sparse, where missing entries cannot be told from zeros. Expected a dense X.")
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
-        """Factor the data of `problem` as `plan` says."""
+        """Factor the data of `problem` from the start and by the rule of `plan`."""
         raise NotImplementedError
 
     def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
-        """The fit, with a label map that is of codes as new data would get them.
+        """Fit, with a label map for codes as `transform` gives them for new data.
 
         Parameters
         ----------
         problem : Problem
         plan : Plan
         normalise : bool
-            Whether columns of every A are scaled to unit length, see `normalised`.
+            Whether the columns of every A are scaled to unit length, see `normalised`.
         """
         fit, labels = self.fit(problem, plan), problem.labels
         if labels is not None and self.bends_codes:
@@ -203,18 +208,18 @@ class Method:
         return normalised(fit) if normalise else fit
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and what was fitted."""
+        """Codes of every layer, shapes (k_l, n), for data X of shape (m, n)."""
         return transform(self.encode, fit, X, mask)
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes as `transform` gives them, for factors that stand as they were fitted."""
+        """Codes as `transform` gives them, for a fit that is not `normalised`."""
         return encode_layers(fit, X, mask)
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
-        """From the codes of layer `level` down to the first, shape (k_0, n): the data are ``A_0`` times this."""
+        """Decode codes of layer `level` to the first layer, shape (k_0, n); ``A_0`` times the result are the data."""
         return chain(list(A[1 : level + 1]), S[level])
 
     def topics(self, A: Sequence[Matrix], level: int) -> Matrix:
-        """What each code of layer `level` stands for in the data, shape (m, k_l): the data for unit codes."""
+        """The topics of layer `level` in terms of the features, shape (m, k_l): the data of unit codes."""
         unit = np.eye(A[level].shape[1])
         return A[0] @ self.decode(A, [unit] * (level + 1), level)

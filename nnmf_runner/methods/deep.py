@@ -1,4 +1,4 @@
-"""Deep NMF: all layers trained together by multiplicative updates that propagate like derivatives."""
+"""Deep NMF: all layers are trained together by multiplicative updates, with derivatives propagated through them."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class Deep(Method):
     Parameters
     ----------
     pooling : {"none", "mean", "max"}
-        What is done to groups of topics after each layer but the first.
+        Pooling of groups of topics after each layer but the first.
     pool_size : int
-        Topics in a group; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
+        Number of topics in a group; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
     activation : {"identity", "power", "log1p"}
     exponent : float
-        Exponent of the power.
+        Exponent of ``activation="power"``.
 
     Notes
     -----
-    The publication's pooling operator could not be read; this is the nonnegative network of its abstract, with
-    updates derived from the split of every derivative into nonnegative parts.  Without pooling and activation
-    each is an ordinary multiplicative update and the cost never rises; otherwise a step is shortened, in its
-    exponent, until it does not.
+    The publication's pooling operator could not be read, so this is the nonnegative network of its abstract, with
+    updates derived from the split of every derivative into nonnegative parts.  Without pooling and activation they are
+    ordinary multiplicative updates and the cost never rises; otherwise the exponent of a step shrinks until the cost
+    does not rise.
 
     References
     ----------
@@ -73,7 +73,7 @@ class Deep(Method):
 
     @property
     def is_linear(self) -> bool:
-        """Whether the network is the plain product of its factors."""
+        """Whether the network is the product of its factors, without pooling and activation."""
         return self.pooling == "none" and self.activation == "identity"
 
     @property
@@ -96,7 +96,7 @@ class Deep(Method):
         A, S = self._start(problem, plan)
         norm, penalties = problem.cost.unit(problem.X), problem.regularisation
         unit = factor_unit(squared_norm(problem.X), len(A) + 1)
-        if penalties.is_active:  # begin with the scale shared equally
+        if penalties.is_active:  # the factors share the scale equally at first
             S = S * np.prod([np.linalg.norm(factor) / unit for factor in A])
             A = [factor * (unit / np.linalg.norm(factor)) for factor in A]
         on_S, on_A = penalties.on_S(S.shape, unit), [penalties.on_A(factor.shape, unit) for factor in A]
@@ -120,11 +120,11 @@ class Deep(Method):
         return self._all_codes(A, multiplicative_codes(self._network(X, divergence), A, shrinkage))
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
-        """Through the network from the codes of layer `level` down, see `Method.decode`."""
+        """Decode through pooling and activation, see `Method.decode`."""
         return self._all_codes(A[: level + 1], S[level])[0]
 
     def _all_codes(self, A: Sequence[Matrix], S: Matrix) -> list[Matrix]:
-        """Codes ``H_1, ..., H_L, S_L`` that follow from those of the last layer."""
+        """Codes ``H_1, ..., H_L, S_L`` of all layers, from those of the last one."""
         (f, pool), codes = self._parts(), [S]
         for factor in reversed(A[1:]):
             codes.append(pool.down(f.value(factor @ codes[-1])))
@@ -137,14 +137,14 @@ class Deep(Method):
         return NonnegativeNetwork(X, divergence, *self._parts())
 
     def _start(self, problem: Problem, plan: Plan) -> tuple[list[Matrix], Matrix]:
-        """Strictly positive factors of the network's shapes, and codes, from the plan's start."""
+        """Strictly positive factors and codes of the shapes of the network, from the start of the plan."""
         X = problem.X
         S = lift_zeros(solve_layers(plan.start, X, mask=problem.mask)[-1].S)
         A = [lift_zeros(factor) for factor in plan.start]
-        if self.pooling != "none":  # members of a group must differ, or they would stay equal
+        if self.pooling != "none":  # members of a group that begin equal would stay equal
             A[1:] = [np.repeat(factor, self.pool_size, axis=0) for factor in A[1:]]
             A[1:] = [factor * plan.rng.uniform(0.5, 1.5, factor.shape) for factor in A[1:]]
-        if not self.is_linear:  # an activation changes scales: begin with the best multiple of the first factor
+        if not self.is_linear:  # an activation changes scales, so the first factor is scaled to fit the data
             H = self._all_codes(A, S)[0]
             A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(A[0].T @ A[0], H @ H.T)
         return A, S

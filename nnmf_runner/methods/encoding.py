@@ -1,4 +1,4 @@
-"""Codes of new data from what was fitted: by what loss and penalties, and in which units."""
+"""Codes of new data for a fit, with the loss, the penalties and the units of that fit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Encoder = Callable[[Fit, Any, Mask | None], list[Matrix]]
 
 
 def transform(encode: Encoder, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-    """Codes of every layer, shapes (k_l, n), for data of shape (m, n) and a fit that may be `normalised`.
+    """Codes of every layer, shapes (k_l, n), for new data and a fit that may be `normalised`.
 
     Parameters
     ----------
     encode : callable
-        Gives the codes for a fit that is not.
+        Returns the codes for a fit that is not `normalised`.
     fit : Fit
     X : ndarray or sparse matrix of shape (m, n)
     mask : ndarray of bool, shape (m, n), optional
@@ -37,7 +37,7 @@ def transform(encode: Encoder, fit: Fit, X: Any, mask: Mask | None = None) -> li
 
 
 def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
-    """The fit before `normalised`."""
+    """Undo `normalised` for the factors of a fit."""
     A: list[Matrix] = []
     below: Matrix | float = 1.0
     for factor, scale in zip(fit.A, scales, strict=True):
@@ -49,10 +49,10 @@ def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
 
 
 def normalised(fit: Fit) -> Fit:
-    """The same factorisation with columns of unit length in every A: what they lose, the codes gain.
+    """Scale the columns of every A to unit length and the codes inversely, so that the factorisation stays the same.
 
-    ``parameters["scale_l"]``, of shape (k_l,), keeps what the codes of layer l were multiplied by: a layer fitted to
-    codes of another scale would weigh them otherwise, so new data are encoded by the factors as they were fitted.
+    ``parameters["scale_l"]``, of shape (k_l,), is the factor by which the codes of layer l were multiplied.  A layer
+    that meets codes of another scale weights them differently, so new data are encoded by the factors before scaling.
     """
     A: list[Matrix] = []
     S: list[Matrix] = []
@@ -72,14 +72,14 @@ def normalised(fit: Fit) -> Fit:
 
 
 def encode_layers(fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-    """Codes of every layer as the least-squares solution for the codes below, with the penalties of the fit."""
+    """Codes of every layer as least-squares solutions for the codes below, with the penalties of the fit."""
     return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit))]
 
 
 def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:
-    """What codes of new data minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
+    """The loss that codes minimise, as `Fit.parameters`: ``beta``, and ``l1_0, l2_0, ...`` of shapes (k_l, 1).
 
-    Nothing where it is the plain squared residual.
+    There are none for squared residuals without penalties.
     """
     parameters = {} if divergence.beta == 2.0 else {"beta": np.array(divergence.beta)}
     if any(np.any(term.l1) or np.any(term.l2) for term in on_S):
@@ -90,19 +90,19 @@ def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Se
 
 
 def saved_divergence(fit: Fit, mask: Mask | None = None) -> BetaDivergence:
-    """The loss of the data that a fit was made with."""
+    """The loss of the data that a fit minimised."""
     return BetaDivergence(float(fit.parameters.get("beta", 2.0)), mask)
 
 
 def saved_shrinkage(fit: Fit) -> list[Shrinkage]:
-    """The penalties on the codes of every layer that a fit was made with."""
+    """The penalties on the codes of every layer that a fit had."""
     given, indices = fit.parameters, range(len(fit.A))
     return [Shrinkage(given[f"l1_{i}"], given[f"l2_{i}"]) if f"l1_{i}" in given else NO_SHRINKAGE for i in indices]
 
 
 def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
-    """Codes of a network's data for fixed factors, by multiplicative updates, shape (k_L, n)."""
-    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from the zeros that an update cannot leave
+    """Codes of the data of a network for fixed factors, by multiplicative updates, shape (k_L, n)."""
+    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from zero, which an update cannot leave
     penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
     codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
     return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), only_codes=True)[1]

@@ -1,4 +1,4 @@
-"""What a method found: the factors and codes of every layer, and the names that they are saved under."""
+"""The result of a fit: factors and codes of every layer, and the names under which they are saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nnmf_runner.core.monitor import History, Stop
 
 @dataclass(frozen=True)
 class Fit:
-    """A factorisation.
+    """A factorisation, as a method returns it.
 
     Attributes
     ----------
@@ -23,13 +23,13 @@ class Fit:
     S : list of ndarray of shape (k_l, n)
         Codes of every layer.
     B : ndarray of shape (c, k_L) or None
-        Label map of the last layer, where labels were known.
+        Label map of the last layer; None without labels.
     history : History
     stop : Stop
     parameters : dict of ndarray
-        What else the method needs to encode new data, by name.
+        Further arrays that the method needs to encode new data, by name.
     lower_maps : dict of int to ndarray of shape (c_l, k_l)
-        Label maps of lower layers, by the layer, where labels were known for them.
+        Label maps of supervised lower layers, by layer.
     """
 
     A: list[Matrix]
@@ -42,16 +42,16 @@ class Fit:
 
     @property
     def maps(self) -> dict[int, Matrix]:
-        """The label map of every supervised layer, by the layer."""
+        """The label map of every supervised layer, by layer."""
         return self.lower_maps | ({} if self.B is None else {len(self.A) - 1: self.B})
 
 
-# Before the name of a parameter among arrays.
+# Prefix of the names of parameters among the arrays of a fit.
 _PARAMETER = "parameters/"
 
 
 def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
-    """What a fit found, by the names that it is saved under: ``A0, ..., S0, ..., B, B0, ..., parameters/...``."""
+    """The arrays of a fit by the names of a file: ``A0, ..., S0, ..., B, B0, ..., parameters/...``."""
     named = {f"A{i}": A for i, A in enumerate(fit.A)} | {f"S{i}": S for i, S in enumerate(fit.S)}
     named |= {f"B{i}": B for i, B in fit.lower_maps.items()}
     named |= {_PARAMETER + name: value for name, value in fit.parameters.items()}
@@ -59,12 +59,12 @@ def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
 
 
 def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: Stop) -> Fit:
-    """The fit of which `named_arrays` gives these.
+    """The fit with these arrays, the inverse of `named_arrays`.
 
     Raises
     ------
     ValueError
-        If their names or shapes are not those of a fit, with the reason.
+        If their names or shapes are not those of a fit; the message says why.
     """
     A, S, B = numbered(arrays, "A"), numbered(arrays, "S"), arrays.get("B")
     parameters = {name.removeprefix(_PARAMETER): value for name, value in arrays.items() if name.startswith(_PARAMETER)}
@@ -89,7 +89,7 @@ def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: 
 
 
 def numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
-    """The arrays that are called ``A0, A1, ...`` if `kind` is ``A``, as far as there are any."""
+    """The arrays named ``A0, A1, ...`` if `kind` is ``A``, up to the first number that is absent."""
     found: list[NDArray[Any]] = []
     while (name := f"{kind}{len(found)}") in arrays:
         found.append(arrays[name])

@@ -1,4 +1,4 @@
-"""Hierarchical NMF: one layer after the other."""
+"""Hierarchical NMF: layers are fitted one after the other."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from nnmf_runner.methods.supervision import Supervision
 
 @dataclass
 class Hierarchical(Method):
-    """Hierarchical NMF: the data, then each layer's codes, are factored in turn; the last layer sees the labels.
+    """Hierarchical NMF: the data, then the codes of each layer, are factored in turn; labels act on the last layer.
 
     Parameters
     ----------
     solver : {"mu", "anls", "hals"}
-        How one layer is fitted: multiplicative updates, alternating nonnegative least squares with each half
-        step exact, or hierarchical alternating least squares.
+        Algorithm for one layer: multiplicative updates, alternating nonnegative least squares, which solves each half
+        step exactly, or hierarchical alternating least squares.
 
     References
     ----------
@@ -52,17 +52,8 @@ class Hierarchical(Method):
         """Multiplicative updates can leave missing entries out; the other solvers cannot."""
         return self.solver == "mu"
 
-    def check(
-        self,
-        cost: Cost,
-        supervision: Supervision,
-        n_layers: int,
-        regularisation: Regularisation | None = None,
-        *,
-        normalise: bool = False,
-    ) -> None:
-        """Refuse what the method or its solver does not have, see `Method.check`."""
-        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse losses that the solver does not have, see `Method.check_own`."""
         for name, value in (("cost", cost.name), ("label_loss", supervision.loss)):
             if value == "kl" and self.solver != "mu":
                 raise InputError(f"{name}=kl needs solver=mu, the multiplicative updates, but solver={self.solver}.")
@@ -114,9 +105,9 @@ def factorise(
     ----------
     problem : Problem
     A : ndarray of shape (m, k)
-        Where to begin; the codes begin at ``q(A, X)``.
+        Initial factor; the initial codes are ``q(A, X)``.
     new_update : type of Update
-        Multiplicative where entries are missing or the cost is not the squared residual.
+        It must be multiplicative if entries are missing or the cost is not the squared residual.
     monitor : Monitor
 
     Returns
@@ -125,7 +116,7 @@ def factorise(
     """
     X, norm = problem.X, problem.cost.unit(problem.X)
     unit = factor_unit(squared_norm(X), 2)
-    if problem.regularisation.is_active:  # begin with the scale shared equally
+    if problem.regularisation.is_active:  # the factors share the scale equally at first
         A = A * (unit / np.linalg.norm(A))
     S = solve_codes(A, X, problem.mask)
     on_A = problem.regularisation.on_A(A.shape, unit)

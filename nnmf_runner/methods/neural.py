@@ -1,4 +1,4 @@
-"""Neural NMF: all factors together, through the layers."""
+"""Neural NMF: all factors are optimised together, by gradients through the layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nnmf_runner.methods.supervision import Supervision
 
 @dataclass
 class Neural(Method):
-    """Neural NMF: the A's are the variables, every S is a nonnegative least-squares solution of them.
+    """Neural NMF: the factors A are the variables, and every S is a nonnegative least-squares solution for them.
 
     References
     ----------
@@ -40,18 +40,9 @@ class Neural(Method):
     regularises: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True
 
-    def check(
-        self,
-        cost: Cost,
-        supervision: Supervision,
-        n_layers: int,
-        regularisation: Regularisation | None = None,
-        *,
-        normalise: bool = False,
-    ) -> None:
-        """Refuse what the method does not have, see `Method.check`."""
-        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
-        if cost.unit_columns and regularisation is not None and regularisation.is_active:
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse penalties beside a cost that fixes the scale of the factors, see `Method.check_own`."""
+        if cost.unit_columns and regularisation.is_active:
             raise InputError(
                 f"cost={cost.name} fixes the scale of the factors and has no regularisation. Expected "
                 "cost=multilevel, cost=reconstruction or cost=kl, or no penalty."
@@ -60,7 +51,7 @@ class Neural(Method):
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""
         start = list(plan.start)
-        if problem.regularisation.is_active:  # begin with the scale shared equally
+        if problem.regularisation.is_active:  # the factors share the scale equally at first
             unit = factor_unit(squared_norm(problem.X), len(start) + 1)
             start = [factor * (unit / np.linalg.norm(factor)) for factor in start]
         terms = self.terms(problem, start)
@@ -82,10 +73,10 @@ class Neural(Method):
         return Fit(A, S, B, monitor.history, monitor.stop, loss_parameters(BetaDivergence(), on_S, A), maps)
 
     def terms(self, problem: Problem, start: Sequence[Matrix]) -> Terms:
-        """What the network has besides cost and labels: the penalties, that on the codes in the last layer.
+        """Penalties of the network, those on the codes in the last layer only.
 
-        The last layer's penalty stands against its own input, in the units that this has where all factors share
-        the scale of the data equally.
+        The penalty of the last layer is added to the squared residual of its own input, in the units of that input if
+        all factors share the scale of the data equally.
         """
         if not problem.regularisation.is_active:
             return Terms()
@@ -94,10 +85,10 @@ class Neural(Method):
         on_A = [problem.regularisation.on_A(factor.shape, unit) for factor in start]
         penalty = problem.regularisation.on_S((start[-1].shape[1], problem.X.shape[1]), unit)
         share = unit ** (2 * last)
-        counted = share * problem.cost.unit(problem.X) / norm  # in units of the cost, not of squared residuals
+        counted = share * problem.cost.unit(problem.X) / norm  # in units of the cost, rather than of squared residuals
         shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, counted)
         return Terms(on_A, [NO_SHRINKAGE] * last + [shrinkage])
 
     def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
-        """The penalties that are variables; none here."""
+        """Initial values of learnt penalties; Neural NMF has none."""
         return []

@@ -1,4 +1,4 @@
-"""Deep semi-NMF: factors of any sign under nonnegative codes, pretrained by layers, then tuned together."""
+"""Deep semi-NMF: factors of any sign and nonnegative codes, pretrained layer by layer and then fitted together."""
 
 from __future__ import annotations
 
@@ -19,41 +19,40 @@ from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
-# Directions in which a factor's least-squares problem is below this, relative to the largest, are left alone.
+# Directions with eigenvalues of a least-squares problem below this share of the largest are left unchanged.
 NEGLIGIBLE = 1e-8
-# What an entry of the codes is kept above, in multiples of the mean: an exact zero could never grow again.
+# Lower bound of the codes in multiples of their mean, since a zero could never grow again.
 FLOOR = np.finfo(float).eps
 
 
 @dataclass
 class Semi(Method):
-    """Deep semi-NMF: minimise ``||X - Z_0 Z_1 ... Z_L H||^2``, H nonnegative and the Z's of any sign.
+    """Deep semi-NMF: minimise ``||X - Z_0 Z_1 ... Z_L H||^2`` for nonnegative H and Z's of any sign.
 
-    Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Labels, where
-    some are known, enter through a graph that ties the last codes of one class together (Deep WSF), so
-    ``label_weight`` is the weight of the graph, see `ClassGraph`; there is no loss of the labels.
+    Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Known labels enter
+    through a graph that ties the last codes of one class together (Deep WSF).  There is no loss of the labels, and
+    ``label_weight`` is the weight of the graph, see `ClassGraph`.
 
     Parameters
     ----------
     pretrain : int
-        Most iterations of pretraining a layer.
+        Largest number of iterations for the pretraining of a layer.
     weakly_supervised : bool
-        Whether known labels enter the fit at all; otherwise they serve the label map alone.
+        Whether known labels enter the fit; if not, they are used for the label map alone.
     nonnegative : bool
-        Keep the Z's nonnegative too, by multiplicative updates, for comparison.
+        Whether the Z's are kept nonnegative too, by multiplicative updates, for comparison.
 
     Notes
     -----
-    Three things differ from the publication.  Its least-squares solution for a factor is that of least norm, of rank
-    k_L at most, and forgets what pretraining found for the layers below; here the solution nearest to the present
-    factor is taken, with the same cost.  Its update of the codes is followed by a sweep over their rows, see
-    `update_codes`.  And its codes of the lower layers are left out of the iteration: in the linear model they do not
-    enter the cost.  After the fit they are ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||``; so are the last codes of every
-    column that the graph leaves free, in an exact last update of the fit, and those of new data.  The columns that
-    the graph ties have the codes that were trained.
+    Three things differ from the publication.  Its least-squares solution for a factor is the one of least norm, whose
+    rank is at most k_L, and which forgets what pretraining found for the layers below; here the solution nearest to the
+    present factor is taken, which has the same cost.  Its update of the codes is followed by a sweep over their rows,
+    see `update_codes`.  Its codes of lower layers are left out of the iteration, since they do not enter the cost of
+    the linear model.  After the fit they are ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||``, like the codes of new data and
+    the last codes of samples outside the graph.  Samples in the graph keep the codes that were trained.
 
-    The history holds the pretraining of every layer and then, as layer -1, the fit of all.  Pretraining that
-    ends at its limit of iterations is no concern to `Fit.stop`; one that is interrupted or diverges is.
+    The history has the pretraining of every layer and then, as layer -1, the fit of all layers.  `Fit.stop` ignores
+    that pretraining ends at its limit of iterations, but not that it is interrupted or diverges.
 
     References
     ----------
@@ -95,11 +94,11 @@ class Semi(Method):
         return Fit(Z, S, B, history, worst([*stops, monitor.stop]))
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, of every layer from the data themselves, see `Method.encode`."""
+        """Codes of new data, those of every layer directly from the data, see `Method.encode`."""
         return encode_levels(fit.A, X, mask)
 
     def _pretrained(self, X: Any, plan: Plan, history: History) -> tuple[list[Matrix], Matrix, list[Stop | None]]:
-        """Factors and last codes of a semi-NMF of the data, then of the codes below; why each ended, if it matters."""
+        """Factors and last codes of one semi-NMF per layer, and why each ended if it did not reach its limit."""
         rule = replace(plan.rule, max_iter=min(self.pretrain, plan.rule.max_iter))
         factors: list[Matrix] = []
         stops: list[Stop | None] = []
@@ -124,15 +123,15 @@ def encode_levels(Z: Sequence[Matrix], X: Any, mask: Mask | None = None) -> list
 
 
 class ClassGraph:
-    """The cost that ties codes of one class together: a graph whose edges join the known columns of a class.
+    """A graph whose edges join the labelled samples of a class, and the cost that ties their codes together.
 
-    With weights ``1/n_c`` on the edges within a class of n_c columns (itself included) every degree is one, and
-    ``tr(H Lap H^T)`` is the scatter of the codes about the means of their classes.  Since the factors can take over
-    any scale of the codes, each row counts by its scatter in units of its own square over the known columns,
+    With weights ``1/n_c`` on the edges within a class of n_c samples (loops included) every degree is one, and
+    ``tr(H Lap H^T)`` is the scatter of the codes about the means of their classes.  Since the factors can absorb any
+    scale of the codes, the scatter of each row is divided by its sum of squares over the labelled samples,
 
         weight / k sum_r ||h_r - mean_r||^2 / ||h_r||^2,
 
-    which lies between zero, all codes of a class alike, and the weight.
+    which lies between zero, if all codes of a class are equal, and the weight.
 
     Parameters
     ----------
@@ -158,7 +157,7 @@ class ClassGraph:
         return self.weight * float(self._quotients(tied, self._means(tied)).mean())
 
     def parts(self, H: Matrix) -> tuple[Matrix, Matrix]:
-        """R of shape (k, 1) and M (k, n_known), nonnegative: ``R H - M`` is half the derivative by the known codes."""
+        """Nonnegative R (k, 1) and M (k, n_known) such that ``R H - M`` is half the derivative by the known codes."""
         tied = H[:, self.known]
         means, unit = self._means(tied), self.weight / (len(H) * _squares(tied))
         return unit * (1.0 - self._quotients(tied, means)), unit * means
@@ -169,11 +168,11 @@ class ClassGraph:
         return 2.0 * (ridge * H[:, self.known] - means)
 
     def _means(self, tied: Matrix) -> Matrix:
-        """``H W``: in the place of every known column the mean of its class."""
+        """The mean of its class for every labelled sample, shape (k, n_known)."""
         return tied @ self._share.T @ self._Y
 
     def _quotients(self, tied: Matrix, means: Matrix) -> Matrix:
-        """Scatter about the means over the square of every row, shape (k, 1)."""
+        """Scatter about the means divided by the sum of squares, for every row, shape (k, 1)."""
         return ((tied - means) ** 2).sum(axis=1, keepdims=True) / _squares(tied)
 
 
@@ -181,13 +180,13 @@ def _squares(tied: Matrix) -> Matrix:
     return np.maximum((tied**2).sum(axis=1, keepdims=True), SMALLEST)
 
 
-# New value of a factor Z with ``||inputs - P Z H||^2`` no higher, from Z, ``P^T inputs H^T``, ``P^T P Z H H^T``,
-# ``P^T P`` (None for the identity) and ``H H^T``.
+# From Z, ``P^T inputs H^T``, ``P^T P Z H H^T``, ``P^T P`` (None for the identity) and ``H H^T`` to a new Z for which
+# ``||inputs - P Z H||^2`` is no higher.
 FactorUpdate = Callable[[Matrix, Matrix, Matrix, Matrix | None, Matrix], Matrix]
 
 
 def least_squares(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
-    """``P^+ inputs H^+`` where P and H have full rank, and otherwise the minimiser that is nearest to Z."""
+    """``P^+ inputs H^+`` if P and H have full rank, otherwise the minimiser that is nearest to Z."""
     step = (product - target) @ pseudo_inverse(right)
     return Z - (step if left is None else pseudo_inverse(left) @ step)
 
@@ -198,14 +197,14 @@ def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | No
 
 
 def pseudo_inverse(gram: Matrix) -> Matrix:
-    """A symmetric M with ``M G M = M``, and ``G M G = G`` but for negligible directions of the Gram matrix G.
+    """A symmetric M with ``M G M = M``, and ``G M G = G`` except for negligible directions of the Gram matrix G.
 
-    The first equation is what makes ``Z - (gradient) M`` the minimum over the directions that are left.
+    By the first equation, ``Z - (gradient) M`` is the minimum over the remaining directions.
     """
     if not np.isfinite(gram).all():
         return np.full_like(gram, np.nan)  # the monitor ends the fit
     length = np.sqrt(gram.diagonal())
-    unit = 1.0 / np.where(length > 0, length, 1.0)  # directions count relative to the variables' own scales
+    unit = 1.0 / np.where(length > 0, length, 1.0)  # makes the threshold relative to the scales of the variables
     values, vectors = np.linalg.eigh(gram * unit[:, None] * unit)
     kept = values > NEGLIGIBLE * max(values[-1], SMALLEST)
     half = unit[:, None] * vectors[:, kept] / np.sqrt(values[kept])
@@ -216,7 +215,7 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     """One update of the codes H of shape (k, n), for ``G = P^T P`` and ``C = P^T X`` of any sign.
 
     ``H o sqrt(([C]+ + [G]- H + minus) / ([C]- + [G]+ H + plus))``, where ``[t]+ = max(t, 0)``, ``[t]- = max(-t, 0)``
-    and ``plus - minus`` is half the derivative of what else is minimised, in nonnegative parts of shape (k, n).
+    and ``plus - minus`` is half the derivative of further terms of the cost, in nonnegative parts of shape (k, n).
 
     References
     ----------
@@ -224,21 +223,21 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     """
     numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
     denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
-    # Where the denominator vanishes the column of P does, and any codes are as good.
+    # Where the denominator vanishes, so does the column of P, and the codes do not matter.
     return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > 0))
 
 
 def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
-    """One update by `ding`, and then one row after the other, at no higher ``||X - P H||^2 / norm`` plus the graph's.
+    """One update by `ding` and a sweep over the rows that do not raise ``||X - P H||^2 / norm`` plus the graph's cost.
 
-    Near the end the multiplicative update alone takes thousands of iterations for what a sweep over the rows does.
+    Near convergence the multiplicative update alone would need thousands of iterations for the effect of one sweep.
     """
     if graph is None:
         return _lifted(_sweep(ding(H, gram, cross), gram, cross))
     cost_of = partial(_cost_of_codes, gram, cross, norm, graph)
     first = _tied_ding(H, gram, cross, norm, graph)
     new = _lifted(_tied_sweep(first, gram, cross, norm, graph))
-    # A row's unit in the graph's cost changes with the codes: that a whole step lowers the cost is not certain.
+    # The unit of a row in the graph's cost changes with the codes, so a whole step may raise the cost.
     return new if cost_of(new) <= cost_of(H) else shortened(H, first, cost_of)
 
 
@@ -258,7 +257,7 @@ def _tied_ding(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: Class
 
 
 def _tied_sweep(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph) -> Matrix:
-    """A sweep with the means of the classes held fixed, which bounds the concave part of the scatter from above."""
+    """A sweep with fixed means of the classes, which bounds the concave part of the scatter from above."""
     new, known = np.empty_like(H), graph.known
     ridge, means = graph.parts(H)
     new[:, known] = _sweep(H[:, known], gram + np.diag(norm * ridge[:, 0]), cross[:, known] + norm * means)
@@ -280,7 +279,7 @@ def fine_tune(
     graph: ClassGraph | None = None,
     nonnegative: bool = False,
 ) -> tuple[list[Matrix], Matrix]:
-    """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2``, plus the graph's cost, by the updates of every Z, then of H.
+    """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2`` plus the graph's cost by updates of every Z, then of H.
 
     With one factor this is semi-NMF.  An iteration reads X twice.
 
@@ -293,7 +292,7 @@ def fine_tune(
     monitor : Monitor
     graph : ClassGraph, optional
     nonnegative : bool
-        Whether the Z's are, and stay; strictly positive to begin with.
+        Whether the Z's stay nonnegative; they must be strictly positive at first.
 
     Returns
     -------
@@ -327,7 +326,7 @@ class FactorsStep:
     Z : list of ndarray
         The new factors.
     data : float
-        ``||X - Z_0 ... Z_L H||^2 - ||X||^2`` before.
+        ``||X - Z_0 ... Z_L H||^2 - ||X||^2`` before the update.
     half_gradients : list of ndarray
         Halves of the derivatives of ``||X - Z_0 ... Z_L H||^2``, each with the new factors below it.
     gram, cross : ndarray of shape (k_L, k_L) and (k_L, n)
@@ -342,11 +341,11 @@ class FactorsStep:
 
 
 def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate) -> FactorsStep:
-    """Update every factor once, with the newest of those below."""
+    """Update every factor once, with the newest values of the factors below."""
     upper = [H]
     for factor in reversed(Z[1:]):
         upper.append(factor @ upper[-1])
-    upper.reverse()  # what each factor is multiplied by
+    upper.reverse()  # each factor is multiplied by its entry
 
     new: list[Matrix] = []
     half_gradients: list[Matrix] = []

@@ -1,4 +1,4 @@
-"""Supervised multilayer sparse coding: the layers of Neural NMF with a penalty on their codes."""
+"""Supervised multilayer sparse coding: Neural NMF with a penalty on the codes of its layers."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from nnmf_runner.methods.supervision import Supervision
 class SparseCoding(Neural):
     """Multilayer sparse coding, trained end to end: ``S_l = argmin_{S >= 0} 1/2 ||S_{l-1} - A_l S||^2 + l1_l sum S``.
 
-    With a penalty the columns of every A count as of unit length, since the codes could otherwise be made small at
-    no cost.  Without one and with a nonnegative dictionary this is Neural NMF.
+    With a penalty, the columns of every A are scaled to unit length, since the codes could otherwise be made small at
+    no cost.  Without a penalty and with nonnegative dictionaries it is Neural NMF.
 
     Parameters
     ----------
     penalty : float or list of float
-        One for all layers, or one a layer, in multiples of the root mean square length of the samples: ``l1_l`` is
-        ``penalty ||X|| / sqrt(n)``.
+        Penalty for all layers, or one per layer, in multiples of the root mean square length of the samples: ``l1_l``
+        is ``penalty ||X|| / sqrt(n)``.
     free : bool
         Whether dictionaries may be negative.
     learn_penalty : bool
-        Whether the penalty of every code is a variable, beginning at `penalty`.  It falls to zero except where the
-        labels need it: the data are approximated best without.
+        Whether the penalty of every code is a variable, with the initial value `penalty`.  It falls to zero except
+        where the labels need it, since the data are approximated best without it.
 
     Notes
     -----
-    The cost to be minimised holds the penalties too, so that one layer is the usual dictionary learning.  The
-    publication trains for the labels alone; here the labels' weight against the data is ``label_weight``.
+    The cost includes the penalties, so that one layer is the usual dictionary learning.  The publication trains for
+    the labels alone; here ``label_weight`` is the weight of the labels against the data.
 
     References
     ----------
@@ -65,23 +65,13 @@ class SparseCoding(Neural):
         """The dictionaries may be negative where they are `free`."""
         return self.free
 
-    def check(
-        self,
-        cost: Cost,
-        supervision: Supervision,
-        n_layers: int,
-        regularisation: Regularisation | None = None,
-        *,
-        normalise: bool = False,
-    ) -> None:
-        """Refuse what the method does not have, see `Method.check`."""
-        super().check(cost, supervision, n_layers, regularisation, normalise=normalise)
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse penalties that do not fit the layers or the cost, see `Method.check_own`."""
         if isinstance(self.penalty, (list, tuple)) and len(self.penalty) != n_layers:
             raise InputError(
                 f"penalty={list(self.penalty)} has {len(self.penalty)} entries, expected {n_layers}, one per "
                 "layer, or a single number."
             )
-
         if self.learn_penalty and cost.name == "energy":
             raise InputError(
                 "cost=energy cannot have learn_penalty=True. Expected cost=reconstruction or cost=multilevel."
@@ -97,7 +87,7 @@ class SparseCoding(Neural):
         return Terms(on_S=on_S, free=self.free, unit_columns=True, learn_l1=self.learn_penalty)
 
     def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
-        """The penalties that are variables, one a code."""
+        """Initial values of learnt penalties, one per row of the codes."""
         if not terms.learn_l1:
             return []
         return [np.full((A.shape[1], 1), term.l1) for A, term in zip(start, terms.on_S, strict=True)]

@@ -1,4 +1,4 @@
-"""How known labels enter a fit: their cost and its weight, and which layer learns from which level of labels."""
+"""How known labels enter a fit: their loss and its weight, and which layer learns from which level of labels."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ LABELS_PER_TOPIC = 4
 
 @dataclass
 class Supervision:
-    """How labels, where some are known, enter the cost.
+    """The place of known labels in the cost.
 
     Parameters
     ----------
     loss : {"squared", "cross_entropy"}
     weight : float
-        Weight of the labels' relative cost (one: no prediction at all) against that of the data in units of its
-        floor, see `label_units`: what the data weigh by their noise, whatever their size and scale.
+        Weight of the labels' relative cost, which is one without any prediction, against that of the data in units of
+        its floor, see `label_units`.  So the data are weighted by their noise, whatever their size and scale.
     learn_map : bool
-        Whether the label map is a variable of the optimizer.  The squared loss does without: its best map is
-        known.  Cross-entropy always learns it.
+        Whether the label map is a variable of the optimizer.  The squared loss does not need it, since its best map
+        has a closed form.  Cross-entropy always learns it.
     levels : {"auto", "all", "last"} or list of int or None
         Which layer learns from which level of labels.  With "last", the last layer learns from the level whose number
         of classes is nearest to its rank.  With "all", every layer does; where several choose the same level, the
@@ -70,7 +70,7 @@ class Supervision:
         last: int | None = None,
         labelled: Sequence[int] | None = None,
     ) -> dict[int, int]:
-        """The level of labels that supervises a layer, by the layer.
+        """The level of labels that supervises each supervised layer, by layer.
 
         Parameters
         ----------
@@ -81,14 +81,14 @@ class Supervision:
         supervises_layers : bool
             Whether the method can supervise layers below the last one.
         last : int, optional
-            The level of the last layer, if it was chosen; it then keeps that level even where a lower layer is nearer.
+            The level of the last layer, if it was chosen; the last layer keeps it even if a lower layer is nearer.
         labelled : sequence of int, optional
-            Number of labelled samples of every level; by default there are enough.
+            Number of labelled samples of every level; by default, enough.
 
         Raises
         ------
         InputError
-            If a level is named that the data do not have.
+            If the data do not have one of the levels.
         """
         if isinstance(self.levels, list):
             for i, level in enumerate(self.levels):
@@ -102,7 +102,7 @@ class Supervision:
         own = [nearest(classes, rank) for rank in layers]
         if last is not None:
             own[end] = last
-        one_level = sum(np.isfinite(classes)) <= 1  # of which classes are known
+        one_level = sum(np.isfinite(classes)) <= 1  # with known classes
         if self.levels == "last" or one_level or (self.levels == "auto" and not supervises_layers):
             return {end: own[end]}
         learns: dict[int, int] = {}  # the layer of every level
@@ -124,14 +124,14 @@ class Supervision:
         X: Any,
         layers: Sequence[int],
     ) -> dict[int, Labels]:
-        """Labels for the core by the layer that they supervise, each in the unit of its layer's rank.
+        """The `Labels` of every supervised layer, by layer, each in the unit of the layer's rank.
 
         Parameters
         ----------
         levels : mapping of int to int
             From `assign`.
         indices : sequence of ndarray of int, shape (n,)
-            The class of every sample, by level; -1 where unknown.
+            Class of every sample, by level; -1 for unlabelled samples.
         counts : sequence of int
             Number of classes, by level.
         X : ndarray or sparse matrix of shape (m, n)
@@ -149,9 +149,9 @@ class Supervision:
         return found
 
     def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
-        """Labels for the core from class indices of shape (n,), -1 where unknown; None if all are.
+        """`Labels` for class indices of shape (n,), -1 for unlabelled samples; None if no sample is labelled.
 
-        `unit` is what a relative cost of the data counts as one.
+        The weight of the labels is multiplied by `unit`.
         """
         known = classes >= 0
         if not known.any():
@@ -163,18 +163,18 @@ class Supervision:
 
 
 def label_units(X: Any, ranks: Sequence[int]) -> list[float]:
-    """For every rank the squared relative error that no product of it can beat: the data's cost where they fit best.
+    """The smallest squared relative error of a product of every rank, the floor of the data's cost.
 
-    With the labels of a layer weighed in this unit, both parts of the cost are relative to what is left of the data at
-    best, as two sums of squares are in a likelihood whose noise is estimated.  A relative error counts as
-    `SMALL_ERROR` at least.
+    With the labels of a layer weighted in this unit, both parts of the cost are relative to the smallest residual of
+    the data, like two sums of squares in a likelihood whose noise is estimated.  Relative errors below `SMALL_ERROR`
+    are replaced by it.
 
     Parameters
     ----------
     X : ndarray or sparse matrix of shape (m, n)
         Missing entries filled in.
     ranks : sequence of int
-        Those of the layers whose codes the labels depend on.
+        Ranks of the supervised layers.
     """
     shares = tail_shares(X, [min(rank, *X.shape) for rank in ranks])
     return [max(share, SMALL_ERROR**2) for share in shares]

@@ -1,4 +1,4 @@
-"""Unfolded NMF: the multiplicative updates of the codes as layers with bases of their own."""
+"""Unfolded NMF: multiplicative updates of the codes are the layers, each with a basis of its own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from nnmf_runner.methods.fit import Fit
 class Unfolded(Method):
     """Unfolded NMF: K multiplicative updates of the codes are the layers, ``X ~ W^K H^K`` the output.
 
-    The ``K + 1`` nonnegative bases are untied and trained together by multiplicative backpropagation.  It is a
-    network of depth, not a hierarchy: there is one rank.  `Fit.A` is ``[W^K]``, `Fit.S` is ``[H^K]``, and the
-    bases of the layers are `Fit.parameters`, ``W0, ..., W{K-1}``.
+    The ``K + 1`` nonnegative bases are trained together by multiplicative backpropagation.  The network is deep, but
+    not a hierarchy: there is one rank.  `Fit.A` is ``[W^K]``, `Fit.S` is ``[H^K]``, and the bases of the layers are
+    `Fit.parameters`, ``W0, ..., W{K-1}``.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class Unfolded(Method):
     beta : float
         Order of the divergence of the data, from 1 (Kullback-Leibler) to 2 (squared residual).
     sparsity : float
-        The publication's penalty mu on the codes within the layers.  One: as much as every topic's denominator is
-        where the layer's output is the data and its basis is uniform.
+        The publication's penalty mu on the codes within the layers, relative to the denominator of every topic for a
+        layer whose output is the data and whose basis is uniform.
 
     Notes
     -----
     Every step is multiplicative, ``W o (minus / plus)^e`` with the two nonnegative parts of the derivative.  The
-    publication has e = 1; here every basis has an exponent that adapts, and there is momentum (see
+    publication has e = 1.  Here the exponent of every basis adapts, steps have momentum (see
     `nnmf_runner.core.unfolding.MultiplicativeMomentum`), and no step raises the cost.
 
     References

@@ -1,4 +1,4 @@
-"""Where a fit begins: the initialisations of the core, and factors that were saved."""
+"""Starts of a fit: the initialisations of the core, and factors that were saved."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nnmf_runner.store.files import FACTORS, digest, read_arrays
 
 @dataclass
 class Saved(Initialisation):
-    """Where an earlier run, or a saved model, has ended.
+    """The factors of an earlier run or of a saved model.
 
     Parameters
     ----------
     path : str
-        The folder of the run or of the model; a relative one starts at the working directory.
+        Folder of the run or of the model; a relative path is relative to the working directory.
     """
 
     name: ClassVar[str] = "saved"
@@ -41,7 +41,7 @@ class Saved(Initialisation):
         Raises
         ------
         InputError
-            If there are none.
+            If there are no saved factors.
         """
         if not self.path:
             raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
@@ -57,7 +57,7 @@ class Saved(Initialisation):
         return [factor.astype(np.float64) for factor in found]
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
-        """Refuse what the saved factors do not fit, see `Initialisation.check`."""
+        """Refuse data and ranks that do not fit the saved factors, see `Initialisation.check`."""
         factors = self.factors()
         self._check_shapes(factors, n_features, layers)
         lowest = min(float(factor.min()) for factor in factors)
@@ -68,7 +68,7 @@ class Saved(Initialisation):
             )
 
     def identity(self) -> dict[str, Any]:
-        """A hash of the factors: it matters what they are, not where."""
+        """A hash of the factors, since their values matter and not their folder."""
         return {"digest": digest(self.factors())}
 
     def _check_shapes(self, factors: Sequence[Matrix], n_features: int, layers: Sequence[int]) -> None:

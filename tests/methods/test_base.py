@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+import nnmf_runner
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Energy, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import Stop, StoppingRule
-from nnmf_runner.methods import METHODS, Plan, Problem, Supervision
+from nnmf_runner.methods import METHODS, Plan, Problem, Supervision, in_parameters
 
 LAYERS = (9, 4, 2)
 
@@ -125,3 +126,22 @@ def test_label_map_is_of_codes_as_new_data_get_them(method, toy, rng):
     codes = METHODS[method]().transform(fit, toy.X)[-1][:, known]
     best = np.eye(3)[:, classes[known]] @ np.linalg.pinv(codes)
     np.testing.assert_allclose(fit.B @ codes, best @ codes, atol=1e-6)
+
+
+def test_methods_name_the_estimators_that_there_are():
+    for method in METHODS.values():
+        assert getattr(nnmf_runner, method.estimator).__name__ == method.estimator
+
+
+def test_a_new_method_has_an_estimator_of_its_name_and_messages_call_it_so(monkeypatch):
+    class Plain(METHODS["neural"]):
+        name = "plain"
+
+    class Named(Plain):
+        name, estimator = "named", "Other"
+
+    assert (Plain.estimator, Named.estimator) == ("PlainNMF", "Other")
+    monkeypatch.setitem(METHODS, "plain", Plain)
+    assert in_parameters("method=plain, method=hier with solver=mu, method=named, cost=kl.") == (
+        "PlainNMF, HierarchicalNMF with solver=mu, method=named, cost=kl."
+    )
