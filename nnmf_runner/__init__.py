@@ -6,25 +6,28 @@
 
 from typing import Any
 
-__all__ = [
-    "DeepNMF",
-    "HierarchicalNMF",
-    "InputError",
-    "NeuralNMF",
-    "SemiNMF",
-    "SparseCodingNMF",
-    "UnfoldedNMF",
-    "kkt_violation",
-    "load",
-    "nnls",
-]
+# The modules of the public names beside the estimators, of which there is one for every method.
+_HOMES = {
+    "InputError": "core.checks",
+    "kkt_violation": "core.nnls",
+    "nnls": "core.nnls",
+    "ConvergenceWarning": "estimators",
+    "load": "estimators",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names when they are asked for: command lines start faster without numpy."""
-    from importlib import import_module
+    from importlib import import_module, metadata
 
-    homes = {"nnls": "core.nnls", "kkt_violation": "core.nnls", "InputError": "core.checks"}
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{homes.get(name, 'estimators')}"), name)
+    if name == "__version__":
+        return metadata.version("nnmf-runner")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "__all__" or not name.startswith("_"):
+        estimators = import_module(f"{__name__}.estimators").ESTIMATORS
+        if name == "__all__":
+            return sorted([*estimators, *_HOMES])
+        if name in estimators:
+            return estimators[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.config.schema import Model, RunConfig
-from nnmf_runner.core.checks import InputError, filled
+from nnmf_runner.core.checks import InputError, check_ranks, filled
 from nnmf_runner.core.linalg import Mask
 from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
-from nnmf_runner.methods import Fit, Plan, Problem, check_layers
+from nnmf_runner.methods import Fit, Plan, Problem
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Task:
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost)
-        check_layers(model.layers, self.X.shape, allow_growing=model.allow_growing_ranks)
+        check_ranks(model.layers, self.X.shape)
         model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
 
     @functools.cached_property

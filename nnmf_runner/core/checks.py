@@ -69,15 +69,13 @@ def check_number(
     raise InputError(f"{name}={value} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
 
 
-def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_growing: bool = False) -> tuple[int, ...]:
+def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]:
     """Return ranks as a tuple of positive integers that do not grow.
 
     Parameters
     ----------
     layers : sequence of int, int, or str
         Ranks; also in the form ``9-4-2``.
-    shape : tuple of int, optional
-        ``(m, n)`` of the data, whose smaller side bounds the ranks.
     allow_growing : bool
 
     Raises
@@ -104,12 +102,22 @@ def check_layers(layers: Any, shape: tuple[int, int] | None = None, *, allow_gro
                 f"layers[{i}]={rank} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
                 "(set allow_growing_ranks=True to force it)."
             )
-        if shape is not None and rank > min(shape):
+    return tuple(int(rank) for rank in layers)
+
+
+def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
+    """Refuse ranks above the smaller side of data of a shape (m, n).
+
+    Raises
+    ------
+    InputError
+    """
+    for i, rank in enumerate(layers):
+        if rank > min(shape):
             raise InputError(
                 f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
                 f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
             )
-    return tuple(int(rank) for rank in layers)
 
 
 def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:

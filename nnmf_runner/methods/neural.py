@@ -30,6 +30,23 @@ class Neural(Method):
     ----------
     T. Will, R. Zhang, E. Sadovnik, M. Gao, J. Vendrow, J. Haddock, D. Molitor and D. Needell, "Neural
     nonnegative matrix factorization for hierarchical multilayer topic modeling", arXiv:2303.00058.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import NeuralNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = NeuralNMF(layers=(4, 2), random_state=0)
+    >>> model.fit_transform(X).shape
+    (20, 2)
+
+    Labels of two levels, each of which supervises the layer of its number of classes:
+
+    >>> y = np.column_stack([np.repeat([0, 1, 2, 3], 5), np.repeat([0, 1], 10)])
+    >>> model.fit(X, y).predict(X).shape
+    (20, 2)
+    >>> model.label_layers_, model.score(X, y)
+    ([0, 1], 1.0)
     """
 
     name: ClassVar[str] = "neural"

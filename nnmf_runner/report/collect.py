@@ -11,7 +11,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.topics import topics_markdown
 from nnmf_runner.report.variants import Shown, method_order
 from nnmf_runner.store.files import whole_file
-from nnmf_runner.store.record import COUNTED, RECORD, find_records, read_record
+from nnmf_runner.store.record import COUNTED, RECORD, OutdatedRecord, find_records, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         readable += 1
         yield path.relative_to(folder), record
     if not readable:
-        found = f"{len(paths)} damaged ones" if paths else "none"
+        found = f"{len(paths)} that are damaged or of an earlier version" if paths else "none"
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
 
 
@@ -106,13 +106,19 @@ def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     InputError
         At a record of a later version of this program.
     """
+    outdated = []
     for path in paths:
         try:
             yield path.parent, read_record(path)
         except InputError:
             raise
+        except OutdatedRecord as error:
+            outdated.append(f"{path} {error}")
         except ValueError as error:
             log.warning("%s %s; it is left out.", path, error)
+    if outdated:
+        others = f" So are {len(outdated) - 1} others." if len(outdated) > 1 else ""
+        log.warning("%s. It is left out.%s", outdated[0], others)
 
 
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

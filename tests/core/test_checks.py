@@ -12,6 +12,7 @@ from nnmf_runner.core.checks import (
     check_layers,
     check_nonnegative,
     check_number,
+    check_ranks,
     filled,
     split_missing,
 )
@@ -239,7 +240,7 @@ def test_missing_entries_are_filled_with_the_mean_of_what_is_known_of_their_row(
     "layers", [[9, 4, 2], (9, 4, 2), "9-4-2", "9,4,2", "[9, 4, 2]", np.array([9, 4, 2]), [np.int64(9), 4, 2]]
 )
 def test_ranks_are_read_in_every_form(layers):
-    found = check_layers(layers, (87, 90))
+    found = check_layers(layers)
     assert found == (9, 4, 2)
     assert all(type(rank) is int for rank in found)
 
@@ -250,7 +251,7 @@ def test_one_rank_is_one_layer(layers):
 
 
 def test_growing_ranks_pass_by_request():
-    assert check_layers([4, 9], (87, 90), allow_growing=True) == (4, 9)
+    assert check_layers([4, 9], allow_growing=True) == (4, 9)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,6 @@ def test_growing_ranks_pass_by_request():
     [
         ([], r"layers=\[\] is empty\. Expected at least one rank"),
         ([9, 12], r"layers\[1\]=12 exceeds layers\[0\]=9: ranks must not grow \(set allow_growing_ranks=True"),
-        ([88], r"layers\[0\]=88 exceeds 87, the smaller side of the data \(n_features=87, n_samples=90\)"),
         ([0], r"layers\[0\]=0 is not valid\. Expected a positive integer"),
         ([9, -4], r"layers\[1\]=-4 is not valid"),
         ([9.0], r"layers\[0\]=9\.0 is not valid"),
@@ -272,4 +272,10 @@ def test_growing_ranks_pass_by_request():
 )
 def test_bad_ranks_are_refused_by_place(layers, message):
     with pytest.raises(InputError, match=message):
-        check_layers(layers, (87, 90))
+        check_layers(layers)
+
+
+def test_ranks_beyond_the_smaller_side_of_the_data_are_refused():
+    check_ranks((87, 4), (87, 90))
+    with pytest.raises(InputError, match=r"layers\[1\]=88 exceeds 87, .*n_features=87, n_samples=90\)"):
+        check_ranks((9, 88), (87, 90))

@@ -17,14 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from nnmf_runner import InputError, NeuralNMF
 from nnmf_runner.estimators import ESTIMATORS
-from nnmf_runner.methods import METHODS
 
 pytestmark = pytest.mark.slow
 
 
 def small(kind):
     """An estimator for data of as few as two features, which those of the checks are."""
-    return kind(layers=(2, 1)[: METHODS[kind._method].most_layers])
+    return kind(layers=(2, 1)[: kind._method.most_layers])
 
 
 # The checks warn of estimators that do without `sklearn.base.BaseEstimator`; these do on purpose.
@@ -96,7 +95,7 @@ def test_a_search_over_the_weight_of_the_labels_goes_by_accuracy(X, y):
 @pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
 def test_labels_of_several_levels_pass_through_pipelines_and_searches(kind, X, y):
     levels = np.column_stack([X.reshape(48, 4, 3).sum(axis=2).argmax(axis=1), y == "left"]).astype(int)
-    model = kind(layers=(4, 2)[: METHODS[kind._method].most_layers], random_state=0, max_iter=100)
+    model = kind(layers=(4, 2)[: kind._method.most_layers], random_state=0, max_iter=100)
     pipeline = make_pipeline(clone(model), KNeighborsClassifier(3)).fit(X[:36], levels[:36])
     assert pipeline.predict(X[36:]).shape == (12, 2)
     grid = {"label_weight": [0.1, 1.0]}
