@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import doctest
+import dataclasses
+import itertools
+import pickle
+import warnings
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+import nnmf_runner
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, estimators
+from nnmf_runner.config.numpydoc import parameters, section
 from nnmf_runner.core.optimizers import StochasticGradient
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
@@ -295,10 +300,65 @@ def test_example_of_the_documentation():
     assert nnls(model.factors_[0], X.T).S.shape == (4, 20)
 
 
-def test_examples_of_the_docstrings_hold():
-    found = doctest.testmod(estimators)
-    assert found.attempted > 5
-    assert found.failed == 0
+def test_a_fit_that_ends_at_the_limit_warns_and_one_that_converges_does_not(X):
+    with pytest.warns(nnmf_runner.ConvergenceWarning, match=r"NeuralNMF did not converge in max_iter=2 iterations\."):
+        NeuralNMF(layers=(4, 2), max_iter=2).fit(X)
+    exceptions = pytest.importorskip("sklearn.exceptions")
+    with pytest.warns(exceptions.ConvergenceWarning, match="HierarchicalNMF did not converge"):
+        HierarchicalNMF(layers=(4, 2), max_iter=2).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert NeuralNMF(layers=(2,)).fit(X).stop_ == "converged"
+
+
+@pytest.mark.parametrize("kind", estimators.ESTIMATORS.values())
+def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_parameters(kind):
+    names = [each.name for each in dataclasses.fields(kind)]
+    assert {each.name for each in dataclasses.fields(kind._method)} < set(names)
+    described = parameters(kind)
+    assert set(described) == set(names)
+    assert all(len(entry.splitlines()) > 1 for entry in described.values())
+    assert section(kind, "Attributes")
+    assert section(kind, "References")
+
+
+@pytest.mark.parametrize("kind", estimators.ESTIMATORS.values())
+def test_estimators_are_found_again_by_pickle_and_as_public_names(kind):
+    model = kind(layers=(2,), random_state=3)
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is kind is getattr(nnmf_runner, kind.__name__)
+    assert again.get_params() == model.get_params()
+    with pytest.raises(TypeError):
+        kind((2,), 0.5)  # all but the ranks are keywords
+
+
+@pytest.mark.parametrize("kind", [NeuralNMF, HierarchicalNMF, DeepNMF])
+def test_the_order_in_memory_does_not_change_a_bit(X, kind):
+    orders = [np.ascontiguousarray(X), np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]]
+    for one, other in itertools.pairwise([kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in orders]):
+        for a, b in zip([*one.factors_, *one.codes_], [*other.factors_, *other.codes_], strict=True):
+            np.testing.assert_array_equal(a, b)
+    kinds = [sparse.csr_array(X), sparse.csc_array(X), sparse.coo_array(X)]
+    for one, other in itertools.pairwise([kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in kinds]):
+        np.testing.assert_array_equal(one.components_, other.components_)
+        np.testing.assert_array_equal(one.transform(kinds[0]), other.transform(kinds[1]))
+
+
+def test_columns_of_unit_length_are_asked_for_by_a_parameter(X):
+    model = NeuralNMF(layers=(4, 2), normalise=True, random_state=0).fit(X)
+    plain = NeuralNMF(layers=(4, 2), random_state=0).fit(X)
+    for factor in model.factors_:
+        np.testing.assert_allclose(np.linalg.norm(factor, axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        model.inverse_transform(model.transform(X)), plain.inverse_transform(plain.transform(X)), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_ranks_grow_by_a_parameter_alone(X):
+    with pytest.raises(InputError, match=r"layers\[1\]=4 exceeds .*set allow_growing_ranks=True"):
+        NeuralNMF(layers=(2, 4)).fit(X)
+    model = NeuralNMF(layers=(2, 4), allow_growing_ranks=True, max_iter=3).fit(X)
+    assert [factor.shape[1] for factor in model.factors_] == [2, 4]
 
 
 CLASSES = {

@@ -94,7 +94,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         readable += 1
         yield path.relative_to(folder), record
     if not readable:
-        found = f"{len(paths)} that are damaged or of an earlier version" if paths else "none"
+        found = f"{len(paths)} damaged or outdated ones" if paths else "none"
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
 
 
