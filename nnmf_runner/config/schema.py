@@ -38,8 +38,16 @@ class RunConfig:
 
     Parameters
     ----------
-    dataset, method, cost, optimizer, init
-        One object a group, see `GROUPS`.
+    dataset
+        The data, with their labels.
+    method
+        How the factors are fitted.
+    cost
+        What the fit makes small.
+    optimizer
+        What updates all factors together, in the methods that have a gradient of them all.
+    init
+        Where the factors begin.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
@@ -54,6 +62,7 @@ class RunConfig:
     score_level : int, optional
         Which level of the labels the codes of every layer are scored on; by default the one in use.
     allow_growing_ranks : bool
+        Whether a layer may have more topics than the one below it.
     holdout : float
         Share of the known entries of the data that are hidden from the method; the record has the error on them.
     mask : str, optional
@@ -69,8 +78,10 @@ class RunConfig:
         Processes that share the trials; None for one a core, or for one where a launcher shares out the jobs.
     threads : int
         BLAS threads of every process.
-    tol, max_iter
-        The stopping rule, see `StoppingRule`.
+    tol : float
+        Bound on the projected gradient of the relative error at which a fit has converged, see `StoppingRule`.
+    max_iter : int
+        Iterations after which a fit ends anyway.
     name : str
         Folder below `output` for the records, also the experiment's name in tables.
     output : str

@@ -176,6 +176,7 @@ class StochasticGradient:
     step : float
         First step; step t is ``step / (1 + decay t)``.
     decay : float
+        How fast the steps fall.
     batch : int, optional
         Columns in a block; by default `SMALLEST_BATCH`, or the square root of their number where that is more, since
         every block costs a pass over the factors.
@@ -222,6 +223,7 @@ class Adam:
     step : float
         First step; step t is ``step / (1 + decay t)``.
     decay : float
+        How fast the steps fall.
     beta1, beta2 : float
         Decay rates of the moments.
     batch : int, optional

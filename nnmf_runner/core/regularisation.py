@@ -40,9 +40,11 @@ class Regularisation:
 
     Parameters
     ----------
-    l1_A, l2_A, l1_S, l2_S : float
-        A penalty on A and one on S go together: with one of them alone, what a factor loses in scale the other
-        gains, and there is no minimum.
+    l1_A, l2_A : float
+        Penalties on the factors A, linear and quadratic.  They go together with one on S: with one of the two alone,
+        what a factor loses in scale the other gains, and there is no minimum.
+    l1_S, l2_S : float
+        Penalties on the codes S, linear and quadratic.
     """
 
     l1_A: float = 0.0

@@ -47,6 +47,7 @@ class Deep(Method):
     pool_size : int
         Topics in a group; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
     activation : {"identity", "power", "log1p"}
+        The function f between the layers.
     exponent : float
         Exponent of the power.
 

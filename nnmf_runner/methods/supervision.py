@@ -26,7 +26,8 @@ class Supervision:
 
     Parameters
     ----------
-    loss : {"squared", "cross_entropy"}
+    loss : {"squared", "cross_entropy", "kl"}
+        What is minimised between the labels and their prediction from the codes.
     weight : float
         Weight of the labels' relative cost (one: no prediction at all) against that of the data in units of its
         floor, see `label_units`: what the data weigh by their noise, whatever their size and scale.

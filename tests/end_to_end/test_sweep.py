@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
-from nnmf_runner.config import composition, launchers, schema
+from nnmf_runner.config import composition, engine, launchers, schema
 from nnmf_runner.config.launchers import LAUNCHERS, choose_launcher
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.generated.toy import Toy
@@ -326,7 +326,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
     asked = composition.read_sweep(["-m", "seed=0,1", f"hydra/launcher={name}"])
     assert (asked.launcher, asked.target) == (name, LAUNCHERS[name].target)
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
-    with composition.hydra_ready():
+    with engine.hydra_ready():
         composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
         container = schema.OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
