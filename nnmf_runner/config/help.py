@@ -202,4 +202,5 @@ def _written(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(_written, value))}]"
-    return {"True": "true", "False": "false", "None": "null", "": "''"}.get(str(value), str(value))
+    text = {"True": "true", "False": "false", "None": "null"}.get(str(value), str(value))
+    return text if re.fullmatch(r"[\w./-]+", text) else f"'{text}'"
