@@ -85,9 +85,10 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
     register_schema()
     if known.help:
         return help_text(known.overrides)
-    if known.hydra_help or known.info or known.shell_completion:
-        flags = ["--hydra-help"] if known.hydra_help else ["--info", known.info] if known.info else ["-sc"]
-        return ask_hydra([*flags, *known.overrides])
+    if known.hydra_help:
+        return ask_hydra(["--hydra-help"])
+    if known.info or known.shell_completion:
+        return ask_hydra([*(["--info", known.info] if known.info else ["-sc"]), *known.overrides])
     overrides = expanded(known.overrides)
     sweep = read_sweep(["-m", *overrides] if known.multirun else overrides)
     if known.cfg:
