@@ -130,6 +130,7 @@ def test_parts_of_the_configuration_are_shown(command, line, expected):
 
 
 def test_one_value_of_the_configuration_is_shown(command):
+    assert command("--cfg", "job", "-p", "mask").out == "null\n"
     assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"
 
 

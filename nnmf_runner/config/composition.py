@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnmf_runner.config.arguments import read_arguments
 from nnmf_runner.config.engine import ask_hydra, compose, parse, part_of, plain_errors, register_schema, with_values
-from nnmf_runner.config.help import help_text
+from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import first_line, no_option, refuse_unknown_keys
 from nnmf_runner.config.schema import GROUPS, RunConfig
@@ -116,7 +116,7 @@ def _shown(
         if part is ...:
             raise InputError(f"--package {package} is not in the configuration. Expected one of: {', '.join(shown)}.")
         if not OmegaConf.is_config(part):
-            return str(part)
+            return written(part)
         shown = part
         lines.append(f"# @package {package}")
     return "\n".join([*lines, OmegaConf.to_yaml(shown)]).rstrip("\n")

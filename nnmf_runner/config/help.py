@@ -144,7 +144,7 @@ def _part(group: str, name: str) -> str:
 def _entry(name: str, value: Any, parameter: Parameter, *, whole: bool = False) -> str:
     """One option: its name and default, its type, and the first sentence of its meaning or all of it."""
     meaning = parameter.meaning if whole else _first_sentence(parameter.meaning)
-    return _row(f"{name}={_written(value)}", f"{parameter.kind}: {meaning}")
+    return _row(f"{name}={written(value)}", f"{parameter.kind}: {meaning}")
 
 
 def _row(head: str, text: str, column: int = COLUMN) -> str:
@@ -198,9 +198,9 @@ def _is_part(value: Any) -> bool:
     return dataclasses.is_dataclass(value)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{','.join(map(_written, value))}]"
+        return f"[{','.join(map(written, value))}]"
     text = {"True": "true", "False": "false", "None": "null"}.get(str(value), str(value))
     return text if re.fullmatch(r"[\w./-]+", text) else f"'{text}'"
