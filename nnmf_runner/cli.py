@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import os
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnmf_runner.config.composition import Sweep
     from nnmf_runner.running.trials import Outcomes
     from nnmf_runner.store.status import Status
 
@@ -25,20 +23,20 @@ OK, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 def run() -> int:
     """Run what the command line composes: one configuration, or a sweep of them."""
-    return _guarded(_run)
+    return _guarded(_run, "nnmf-run")
 
 
 def collect() -> int:
     """Make tables and figures from the records below a folder."""
-    return _guarded(_collect)
+    return _guarded(_collect, "nnmf-collect")
 
 
 def status() -> int:
     """Print how far the sweeps into a folder are."""
-    return _guarded(_status)
+    return _guarded(_status, "nnmf-status")
 
 
-def _guarded(command: Callable[[], int]) -> int:
+def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     from nnmf_runner.core.checks import InputError
 
@@ -60,53 +58,28 @@ def _guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    print(f"{program}: {message}", file=sys.stderr)
     return BAD_INPUT
 
 
 def _run() -> int:
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf import DictConfig
-    from omegaconf.errors import OmegaConfBaseException
+    from nnmf_runner.config.composition import Sweep, read
 
-    from nnmf_runner.config import composition, messages
-    from nnmf_runner.core.checks import InputError
-
-    results: list[Outcomes] = []
-    refused: list[Exception] = []
-
-    def job(composed: DictConfig) -> None:
-        from nnmf_runner.running.trials import run_and_wait
-
-        try:
-            resolved = composition.resolve(composed)
-            _restart_with(resolved.threads)
-            results.append(run_and_wait(resolved))
-        except (InputError, OSError) as error:  # Hydra would print it in its own way
-            refused.append(error)
-
-    sys.argv[1:] = composition.expanded(sys.argv[1:])  # which Hydra reads
     logging.captureWarnings(True)
-    composition.register_schema()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
-    try:
-        if (sweep := composition.read_sweep(sys.argv[1:])) is not None:
-            return _sweep(sweep)
-        hydra.main(version_base="1.3", config_path=composition.conf_dir(), config_name="config")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(messages.explain(error)) from None
-    if refused:
-        raise refused[0]
-    return _report(results[0]) if results else OK
-
-
-def _sweep(sweep: Sweep) -> int:
-    from nnmf_runner.running.launch import run_sweep
-
-    _restart_with(sweep.threads)
+    asked = read(sys.argv[1:])
+    if isinstance(asked, str):
+        print(asked)
+        return OK
+    _restart_with(asked.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    return _print_status(run_sweep(sweep))
+    if isinstance(asked, Sweep):
+        from nnmf_runner.running.launch import run_sweep
+
+        return _print_status(run_sweep(asked))
+
+    from nnmf_runner.running.trials import run_and_wait
+
+    return _report(run_and_wait(asked))
 
 
 def _restart_with(threads: int) -> None:
@@ -149,22 +122,20 @@ def _print_status(status: Status) -> int:
 
 
 def _status() -> int:
-    parser = argparse.ArgumentParser(
-        prog="nnmf-status", description="Print what of a sweep is done, running, failed and missing, with the reasons."
-    )
-    parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
-
+    from nnmf_runner.config.arguments import Parser
     from nnmf_runner.store.status import folder_status
 
+    parser = Parser("nnmf-status", "Print which runs of a sweep are done, running, failed or missing, and why.")
+    parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
     return _print_status(folder_status(parser.parse_args().folder))
 
 
 def _collect() -> int:
-    parser = argparse.ArgumentParser(
-        prog="nnmf-collect", description="Write tables and figures from the records below a folder."
-    )
-    parser.add_argument("folder", type=Path, help="folder with records, such as outputs/table1")
-    parser.add_argument("--no-figures", action="store_true", help="write tables only")
+    from nnmf_runner.config.arguments import Parser
+
+    parser = Parser("nnmf-collect", "Write tables and figures of all runs that are recorded below a folder.")
+    parser.add_argument("folder", type=Path, help="folder that holds runs, such as outputs/table1")
+    parser.add_argument("--no-figures", action="store_true", help="write the tables alone")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ast
+import copy
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 import nnmf_runner
-from nnmf_runner.config import composition, schema
+from nnmf_runner.config import composition, engine, schema
+from nnmf_runner.config.help import options_of
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.methods import METHODS
+from nnmf_runner.methods.hier import Hierarchical
 
 PACKAGE = Path(nnmf_runner.__file__).parent
-CONF = Path(composition.conf_dir())
+CONF = Path(engine.conf_dir())
 # From the mathematics up.
 ROOMS = ["core", "methods", "store", "datasets", "config", "task", "metrics", "running", "report", "estimators", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)}
@@ -25,7 +33,7 @@ def name_of(path):
 
 
 def room_of(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py").replace("__main__", "cli")
 
 
 def imports(path):
@@ -43,7 +51,7 @@ def imports(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.name != "__init__.py"], ids=name_of)
 def test_a_room_imports_only_from_rooms_before_it(path):
     used = {name.split(".")[1] for name in imports(path) if name.startswith("nnmf_runner.")}
-    assert used <= ALLOWED[room_of(path)]
+    assert used - {"__version__"} <= ALLOWED[room_of(path)]
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if room_of(p) == "core"], ids=name_of)
@@ -52,9 +60,10 @@ def test_the_core_needs_numpy_and_scipy_alone(path):
     assert tops - set(sys.stdlib_module_names) <= {"numpy", "scipy", "nnmf_runner"}
 
 
-def test_hydra_is_known_to_the_runner_alone():
+def test_hydra_is_known_to_the_configuration_alone_and_what_it_keeps_private_to_one_file():
     users = {room_of(p) for p in MODULES if {n.split(".")[0] for n in imports(p)} & {"hydra", "omegaconf"}}
-    assert users <= {"cli", "config", "running"}
+    assert users == {"config"}
+    assert [name_of(p) for p in MODULES if "hydra._internal" in " ".join(imports(p))] == ["config/engine.py"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -98,7 +107,7 @@ def test_estimators_do_not_load_hydra(tmp_path):
     assert not names & {"hydra", "omegaconf", "pandas", "matplotlib", "sklearn"}
 
 
-OPTIONS = [(group, path.stem) for group in schema.GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+OPTIONS = [(group, option) for group in schema.GROUPS for option in options_of(group)]
 
 
 @pytest.fixture
@@ -118,14 +127,28 @@ def test_every_option_composes_and_resolves(part_of, group, option):
     assert type(part) in schema.GROUPS[group].values()
 
 
-@pytest.mark.slow
-def test_parts_and_files_stand_for_each_other(part_of):
-    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-    assert folders - {"experiment", "hydra"} == set(schema.GROUPS)
+def test_parts_are_options_without_a_file_and_files_are_presets_of_them():
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} <= {"experiment", "hydra", *schema.GROUPS}
     for group, registry in schema.GROUPS.items():
-        assert set(registry) <= {option for g, option in OPTIONS if g == group}
-        assert {part_of(g, o).name for g, o in OPTIONS if g == group} == set(registry)
+        assert not {path.stem for path in (CONF / group).glob("*.yaml")} & set(registry)
         assert all(part.name == name for name, part in registry.items())
+
+
+def test_a_part_of_ones_own_needs_its_registry_alone(monkeypatch):
+    @dataclass
+    class Mine(Hierarchical):
+        name: ClassVar[str] = "mine"
+        costs: ClassVar[tuple[str, ...]] = ("kl", "reconstruction")
+        solver: str = "mu"
+
+    monkeypatch.setitem(METHODS, "mine", Mine)
+    monkeypatch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
+    config = composition.read(["method=mine"])
+    assert (type(config.method), config.cost.name) == (Mine, "kl")
+    assert composition.read(["method=mine", "cost=reconstruction"]).cost.name == "reconstruction"
+    assert "method.solver=mu" in composition.read(["method=mine", "--help"])
+    with pytest.raises(InputError, match=r"deep, hier, hier_mu, mine, neural"):
+        composition.read(["method=yours"])
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((CONF / "experiment").glob("*.yaml"))])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+import nnmf_runner
 from nnmf_runner.store.record import find_records, read_factors, read_record
 
 BIN = Path(sys.executable).parent
@@ -100,12 +101,92 @@ def test_showing_the_configuration_runs_and_writes_nothing(command):
     assert (result.status, result.err, result.files) == (0, "", [])
     shown = yaml.safe_load(result.out)
     assert (shown["method"]["solver"], shown["label_fraction"], shown["layers"]) == ("hals", 0.4, "9-4-2")
+    names = [shown[group]["name"] for group in ("dataset", "method", "cost", "optimizer", "init")]
+    assert names == ["toy", "hier", "reconstruction", "auto", "nndsvd"]
 
 
-def test_help_runs_nothing(command):
-    result = command("--help")
+def test_a_shown_configuration_begins_with_what_is_chosen_and_what_is_swept_over(command):
+    result = command("method=hier_mu", "--cfg", "job", "experiment=table1")
+    chosen, swept, *_ = result.out.splitlines()
+    assert chosen == "# experiment=table1 dataset=toy method=hier_mu cost=reconstruction optimizer=auto init=nndsvd"
+    assert swept == "# sweep over layers=[9],[9,4],[9,4,2] label_fraction=0,0.4,1"
+    assert yaml.safe_load(result.out)["method"] == {"name": "hier", "solver": "mu"}
+    assert "# sweep over seed=0,1\n" in command("method=hier", "-m", "seed=0,1", "--cfg", "job").out
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--cfg all", {"hydra", "method", "seed"}),
+        ("--cfg hydra --resolve", {"hydra"}),
+        ("--cfg job -p method method=deep", {"name", "pooling", "pool_size", "activation", "exponent"}),
+        ("threads=3 --cfg all --resolve -p hydra.sweep", {"dir", "subdir"}),
+    ],
+)
+def test_parts_of_the_configuration_are_shown(command, line, expected):
+    result = command(*line.split())
+    assert (result.status, result.err, result.files) == (0, "", [])
+    assert expected <= set(yaml.safe_load(result.out))
+
+
+def test_one_value_of_the_configuration_is_shown(command):
+    assert command("--cfg", "job", "-p", "mask").out == "null\n"
+    assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("--cfg job -p foo", "--package foo is not in the configuration"),
+        ("--cfg job seed=0,1", "seed=0,1 is several values"),
+        ("--foo", "unrecognized arguments: --foo"),
+        ("-sc query=bash", "-sc query=bash cannot be answered"),
+        ("-m seed=interval(0,1)", "seed=interval(0,1) is not a list of values"),
+    ],
+)
+def test_questions_without_an_answer_are_refused_in_one_line(command, line, part):
+    result = command(*line.split())
+    assert (result.status, result.out, result.files, result.err.count("\n")) == (2, "", [], 1)
+    assert result.err.startswith("nnmf-run: ")
+    assert part in result.err
+
+
+@pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])
+def test_hydras_own_answers_run_nothing(command, flag, part):
+    result = command("method=hier", flag)
     assert (result.status, result.files) == (0, [])
-    assert "method" in result.out
+    assert part in result.out
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_runs_nothing(command, flag):
+    result = command("seed=abc", flag, "method=deep")
+    assert (result.status, result.err, result.files) == (0, "", [])
+    assert result.out.startswith("method=deep\n")
+
+
+@pytest.mark.parametrize("program", ["nnmf-run", "nnmf-status", "nnmf-collect"])
+def test_every_program_knows_its_version_and_refuses_what_it_does_not_know(command, program):
+    assert command("--version", program=program).out == f"{program} {nnmf_runner.__version__}\n"
+    assert command("--help", program=program).out.startswith(f"usage: {program} ")
+    result = command("--nonsense", program=program)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith(f"{program}: ")
+
+
+def test_overrides_stand_on_both_sides_of_the_flag_of_sweeps(command):
+    assert "4 done, 0 failed" in command("method=hier,deep", "-m", "seed=0,1", "max_iter=2").out
+
+
+@pytest.mark.slow
+def test_the_package_runs_as_a_module(tmp_path):
+    def call(*arguments):
+        line = [sys.executable, "-m", "nnmf_runner", *arguments]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
+
+    assert call("max_iter=2", "threads=2", "workers=2", "trials=2").returncode == 0
+    assert {record["blas_threads"] for record in records_below(tmp_path)} == {2}
+    assert call("sede=1").stderr.startswith("nnmf-run: sede is not an option.")
 
 
 def test_a_diverged_run_ends_with_status_one_and_says_where(command):

@@ -315,11 +315,11 @@ def test_a_fit_that_ends_at_the_limit_warns_and_one_that_converges_does_not(X):
 def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_parameters(kind):
     names = [each.name for each in dataclasses.fields(kind)]
     assert {each.name for each in dataclasses.fields(kind._method)} < set(names)
-    described = parameters(kind)
+    described = parameters(kind.__doc__)
     assert set(described) == set(names)
     assert all(len(entry.splitlines()) > 1 for entry in described.values())
-    assert section(kind, "Attributes")
-    assert section(kind, "References")
+    assert section(kind.__doc__, "Attributes")
+    assert section(kind.__doc__, "References")
 
 
 @pytest.mark.parametrize("kind", estimators.ESTIMATORS.values())
@@ -332,14 +332,21 @@ def test_estimators_are_found_again_by_pickle_and_as_public_names(kind):
         kind((2,), 0.5)  # all but the ranks are keywords
 
 
+SHORT = {"layers": (4, 2), "max_iter": 20, "random_state": 0}
+
+
 @pytest.mark.parametrize("kind", [NeuralNMF, HierarchicalNMF, DeepNMF])
 def test_the_order_in_memory_does_not_change_a_bit(X, kind):
     orders = [np.ascontiguousarray(X), np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]]
-    for one, other in itertools.pairwise([kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in orders]):
+    for one, other in itertools.pairwise(
+        [kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in orders]
+    ):
         for a, b in zip([*one.factors_, *one.codes_], [*other.factors_, *other.codes_], strict=True):
             np.testing.assert_array_equal(a, b)
     kinds = [sparse.csr_array(X), sparse.csc_array(X), sparse.coo_array(X)]
-    for one, other in itertools.pairwise([kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in kinds]):
+    for one, other in itertools.pairwise(
+        [kind(layers=(4, 2), max_iter=20, random_state=0).fit(given) for given in kinds]
+    ):
         np.testing.assert_array_equal(one.components_, other.components_)
         np.testing.assert_array_equal(one.transform(kinds[0]), other.transform(kinds[1]))
 

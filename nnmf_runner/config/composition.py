@@ -1,33 +1,27 @@
-"""From a command line to checked configurations, composed by Hydra."""
+"""From a command line to checked configurations."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import itertools
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nnmf_runner.config.arguments import read_arguments
+from nnmf_runner.config.engine import ask_hydra, compose, parse, part_of, plain_errors, register_schema, with_values
+from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import first_line, no_option, refuse_unknown_keys
-from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.start import INITIALISATIONS, Saved
@@ -36,32 +30,96 @@ from nnmf_runner.store.start import INITIALISATIONS, Saved
 PATHS = ("dataset.path", "init.path", "mask", "output")
 
 
-def register_schema() -> None:
-    """Make the schema known to Hydra: `RunConfig`, and one node for every option of every group."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=RunConfig)
-    for group, registry in GROUPS.items():
-        for name, part in registry.items():
-            store.store(group=f"{group}/schema", name=name, node=part)
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of a sweep, and the overrides that compose it."""
+
+    overrides: list[str]
+    config: RunConfig
 
 
-@contextmanager
-def hydra_ready() -> Iterator[None]:
-    """Hydra on this program's configuration files; inside a job it is so already."""
-    _keep_presets()
-    if GlobalHydra.instance().is_initialized():
-        yield
-    else:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            yield
+@dataclass(frozen=True)
+class Sweep:
+    """What a command line asks for that has several configurations.
+
+    Attributes
+    ----------
+    fixed : list of str
+        Overrides that all cells share, those of Hydra's own options among them.
+    over : list of str
+        Overrides that are swept over, such as ``seed=0,1``.
+    launcher : str
+        The option of `hydra/launcher`.
+    target : str
+        The class that the launcher's configuration names.
+    threads : int
+        BLAS threads of every process.
+    cells : iterator of Cell
+    """
+
+    fixed: list[str]
+    over: list[str]
+    launcher: str
+    target: str
+    threads: int
+    cells: Iterator[Cell]
 
 
-def _keep_presets() -> None:
-    """Hydra warns of a launcher's preset in `conf/` that it has the name of the plugin's own, which it replaces."""
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+@dataclass(frozen=True)
+class Job:
+    """What a process runs that a launcher has started: its name, and the configuration that it begins with."""
+
+    name: str
+    config: RunConfig
 
 
-_keep_presets()  # in the worker processes of a launcher, too, which compose before they call anything here
+def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
+    """Read a command line, which asks for a text to be printed, for a sweep, or for a single run.
+
+    Raises
+    ------
+    InputError
+        If anything of it is not acceptable.  What is wrong in a cell of a sweep is found when the cells are read.
+    """
+    known = read_arguments(arguments)
+    register_schema()
+    if known.help:
+        return help_text(known.overrides)
+    if known.hydra_help:
+        return ask_hydra(["--hydra-help"])
+    if known.info or known.shell_completion:
+        return ask_hydra([*(["--info", known.info] if known.info else ["-sc"]), *known.overrides])
+    overrides = expanded(known.overrides)
+    sweep = read_sweep(["-m", *overrides] if known.multirun else overrides)
+    if known.cfg:
+        return _shown(sweep, overrides, known.cfg, known.package, resolve_values=known.resolve)
+    return sweep or resolve(compose(overrides))
+
+
+@plain_errors()
+def _shown(
+    sweep: Sweep | None, overrides: Sequence[str], kind: str, package: str | None, *, resolve_values: bool
+) -> str:
+    """Show the configuration as YAML, with the name of every part and what is swept over."""
+    composed = compose(sweep.fixed if sweep else overrides, with_hydra=True)
+    HydraConfig.instance().set_config(composed)  # which values may refer to
+    choices = composed.hydra.runtime.choices
+    named = {group: {"name": part_of(composed, group).name} for group in GROUPS if choices.get(group)}
+    shown: Any = OmegaConf.to_container(composed, resolve=resolve_values, enum_to_str=True)
+    shown = {key: named.get(key, {}) | value if key in named else value for key, value in shown.items()}
+    engine = {key: value for key, value in shown.pop("hydra").items() if key not in ("help", "hydra_help")}
+    shown = {"job": shown, "hydra": {"hydra": engine}, "all": {"hydra": engine, **shown}}[kind]
+    lines = ["# " + " ".join(f"{group}={choices[group]}" for group in ("experiment", *GROUPS) if choices.get(group))]
+    lines += [f"# sweep over {' '.join(sweep.over)}"] if sweep else []
+    if package is not None:
+        part = OmegaConf.select(OmegaConf.create(shown), package, default=...)
+        if part is ...:
+            raise InputError(f"--package {package} is not in the configuration. Expected one of: {', '.join(shown)}.")
+        if not OmegaConf.is_config(part):
+            return written(part)
+        shown = part
+        lines.append(f"# @package {package}")
+    return "\n".join([*lines, OmegaConf.to_yaml(shown)]).rstrip("\n")
 
 
 def resolve(config: DictConfig) -> RunConfig:
@@ -74,9 +132,9 @@ def resolve(config: DictConfig) -> RunConfig:
     """
     refuse_unknown_keys(config, "", [f.name for f in dataclasses.fields(RunConfig)])
     for group in GROUPS:
-        if OmegaConf.get_type(config, group) is None:
+        if part_of(config, group) is None:
             raise InputError(no_option(group))
-        fields = [f.name for f in dataclasses.fields(OmegaConf.get_type(config, group))]
+        fields = [f.name for f in dataclasses.fields(part_of(config, group))]
         refuse_unknown_keys(config[group], f"{group}.", fields)
     try:
         return OmegaConf.to_object(config)  # type: ignore[return-value]
@@ -115,8 +173,8 @@ def _with_quotes(argument: str) -> str:
         return argument
     exists = os.path.exists(value)
     try:
-        OverridesParser.create().parse_overrides([argument])
-    except OverrideParseException:
+        parse([argument])
+    except InputError:
         pass
     else:
         if not exists:  # quoted already, or a sweep
@@ -132,53 +190,19 @@ def _is_path(value: str) -> bool:
     return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One configuration of a sweep, and the overrides that compose it."""
-
-    overrides: list[str]
-    config: RunConfig
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a command line asks for that has several configurations.
-
-    Attributes
-    ----------
-    fixed : list of str
-        Overrides that all cells share, those of Hydra's own options among them.
-    launcher : str
-        The option of `hydra/launcher`.
-    target : str
-        The class that the launcher's configuration names.
-    threads : int
-        BLAS threads of every process.
-    cells : iterator of Cell
-    """
-
-    fixed: list[str]
-    launcher: str
-    target: str
-    threads: int
-    cells: Iterator[Cell]
-
-
-def read_sweep(arguments: list[str]) -> Sweep | None:
-    """The sweep that a command line asks for; None if it asks for a single run or for help.
+def read_sweep(arguments: Sequence[str]) -> Sweep | None:
+    """The sweep that ``-m`` or an experiment asks for; None for a single run.
 
     All of it is composed before any of it runs, which finds what is wrong in the last configuration before the first
     one has run.
 
     Raises
     ------
-    InputError, HydraException
+    InputError
         Also while the cells are iterated over.
     """
-    known = get_args_parser().parse_args(arguments)
-    if known.cfg or known.info or known.help or known.hydra_help or known.shell_completion:
-        return None
-    given = OverridesParser.create().parse_overrides(known.overrides)
+    known = read_arguments(arguments)
+    given = parse(known.overrides)
     for override in given:
         if override.key_or_group in GROUPS and override.value() is None:
             raise InputError(no_option(override.key_or_group))
@@ -186,8 +210,7 @@ def read_sweep(arguments: list[str]) -> Sweep | None:
     if not known.multirun and not any(override.key_or_group.startswith(("experiment", "hydra")) for override in given):
         return None
     fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
-    with hydra_ready():
-        composed = compose("config", fixed, return_hydra_config=True)
+    composed = compose(fixed, with_hydra=True)
     hydra = composed.hydra
     launcher = hydra.runtime.choices["hydra/launcher"]
     if not (known.multirun or hydra.mode == RunMode.MULTIRUN):
@@ -195,14 +218,29 @@ def read_sweep(arguments: list[str]) -> Sweep | None:
             raise InputError(f"hydra/launcher={launcher} is for sweeps, and this is a single run. Add -m to sweep.")
         return None
     params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*params, *known.overrides])
-    for override in overrides:
-        if override.is_sweep_override() and override.is_hydra_override():
+    overrides = parse([*params, *known.overrides])
+    for override in filter(Override.is_sweep_override, overrides):
+        if override.is_hydra_override():
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
-        if override.is_discrete_sweep() and not list(override.sweep_string_iterator()):
+        if not override.is_discrete_sweep():
+            raise InputError(f"{override.input_line} is not a list of values. Expected some, such as seed=0,1,2.")
+        if not list(override.sweep_string_iterator()):
             raise InputError(f"{override.input_line} has no values. Expected at least one to sweep over.")
-    [jobs] = BasicSweeper.split_arguments([each for each in overrides if not each.is_hydra_override()], None)
-    return Sweep(fixed, launcher, str(hydra.launcher.get("_target_")), composed.threads, compose_cells(jobs))
+    values = _values([each for each in overrides if not each.is_hydra_override()])
+    over = [f"{key}={','.join(some)}" for key, some in values.items() if len(some) > 1]
+    jobs = itertools.product(*([f"{key}={value}" for value in some] for key, some in values.items()))
+    target = str(hydra.launcher.get("_target_"))
+    return Sweep(fixed, over, launcher, target, composed.threads, compose_cells(map(list, jobs)))
+
+
+def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
+    """The values of every key, of which the last override counts."""
+    return {
+        override.get_key_element(): list(override.sweep_string_iterator())
+        if override.is_sweep_override()
+        else [override.get_value_element_as_str()]
+        for override in overrides
+    }
 
 
 def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:
@@ -212,19 +250,30 @@ def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:
 
     Raises
     ------
-    InputError, HydraException
+    InputError
     """
     composed: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
-        overrides = OverridesParser.create().parse_overrides(job)
+        overrides = parse(job)
         values = [override for override in overrides if _is_value(override)]
         parts = tuple(line for line, override in zip(job, overrides, strict=True) if not _is_value(override))
         if parts not in composed:
-            with hydra_ready():
-                composed[parts] = compose("config", list(parts))
-        config = copy.deepcopy(composed[parts])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        yield Cell(job, resolve(config))
+            composed[parts] = compose(parts)
+        yield Cell(job, resolve(with_values(composed[parts], values, job)))
+
+
+def begin_job(composed: DictConfig) -> Job:
+    """Read what a launcher hands to a job, and go where the sweep was started.
+
+    Raises
+    ------
+    InputError
+        If the configuration is not acceptable here.
+    """
+    here = HydraConfig.get()
+    os.chdir(here.runtime.cwd)
+    register_schema()
+    return Job(here.job.name, resolve(composed))
 
 
 def _is_value(override: Override) -> bool:

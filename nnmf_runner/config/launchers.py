@@ -1,12 +1,11 @@
-"""Where the jobs of a sweep run: Hydra's launchers."""
+"""Hydra's launchers, which run the jobs of a sweep."""
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from dataclasses import dataclass
 
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, check_choice
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Launcher:
     extra : str or None
         The extra of this package that installs it; None if it comes with Hydra.
     scheduler : str or None
-        Whose queue the jobs wait in; None if they end with the launch.
+        The scheduler in whose queue the jobs wait; None if they end with the launch.
     in_process : bool
         Whether jobs run in the process that launches them.
     """
@@ -31,7 +30,7 @@ class Launcher:
     in_process: bool = False
 
 
-# The one that a sweep has if it names no other: one job after the other, in the same process.
+# The launcher of a sweep that names no other: it runs one job after the other, in its own process.
 BASIC = "basic"
 LAUNCHERS = {
     BASIC: Launcher("hydra._internal.core_plugins.basic_launcher.BasicLauncher", in_process=True),
@@ -42,7 +41,7 @@ LAUNCHERS = {
 
 
 def choose_launcher(name: str, target: str) -> Launcher:
-    """The launcher of this name, if it is installed.
+    """Return the launcher of this name, if it is installed.
 
     Parameters
     ----------
@@ -54,10 +53,9 @@ def choose_launcher(name: str, target: str) -> Launcher:
     Raises
     ------
     InputError
-        If there is none of this name, if it is not installed, or if its class is not the one it should be.
+        If there is no such launcher, if it is not installed, or if the configuration names another class.
     """
-    if name not in LAUNCHERS:
-        raise InputError(unknown_launcher(name))
+    check_choice(name, LAUNCHERS, "hydra/launcher")
     launcher = LAUNCHERS[name]
     if target != launcher.target:
         raise InputError(f"hydra.launcher._target_={target} is not valid. Expected {launcher.target}.")
@@ -66,13 +64,6 @@ def choose_launcher(name: str, target: str) -> Launcher:
             f"hydra/launcher={name} needs a package that is not installed: pip install 'nnmf-runner[{launcher.extra}]'"
         )
     return launcher
-
-
-def unknown_launcher(name: str) -> str:
-    """One line on a launcher that does not exist."""
-    near = difflib.get_close_matches(name, LAUNCHERS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"hydra/launcher={name} is not known. Expected one of: {', '.join(sorted(LAUNCHERS))}.{hint}"
 
 
 def _has_module(target: str) -> bool:

@@ -1,15 +1,16 @@
-"""What Hydra and OmegaConf refuse, said in one line: the name, what was expected and what came."""
+"""Messages of one line for what Hydra and OmegaConf refuse: the name, what was expected and what came."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterable
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
-from nnmf_runner.config.launchers import unknown_launcher
+from nnmf_runner.config.launchers import LAUNCHERS
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.regularisation import Regularisation
@@ -18,12 +19,12 @@ from nnmf_runner.methods.supervision import PARAMETERS
 
 
 def no_option(group: str) -> str:
-    """One line on a part that was not chosen."""
+    """Say that a part has to be chosen, and from what."""
     return f"{group} has to be chosen. Expected one of: {', '.join(sorted(GROUPS[group]))}."
 
 
 def refuse_unknown_keys(config: DictConfig, prefix: str, legal: list[str]) -> None:
-    """Raise an `InputError` at a key that is not legal."""
+    """Raise an `InputError` if a key is not legal."""
     for key in config:
         if key not in legal:
             raise InputError(_unknown_key(f"{prefix}{key}"))
@@ -51,7 +52,7 @@ def explain(error: Exception) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says that is not empty."""
+    """Return the first line of an error's message that is not empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
@@ -59,32 +60,26 @@ def first_line(error: BaseException) -> str:
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the options it has and the nearest of them."""
     group, _, value = str(error.missing_cfg_file).rpartition("/")
-    if group == "hydra/launcher":
-        return unknown_launcher(value)
-    options = sorted(set(error.options or []))
-    near = difflib.get_close_matches(value, options, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{group}={value} is not known. Expected one of: {', '.join(options)}.{hint}"
+    options = sorted(LAUNCHERS if group == "hydra/launcher" else set(error.options or []))
+    return f"{group}={value} is not known. Expected one of: {', '.join(options)}.{_hint(value, options)}"
 
 
 def _unknown_key(key: str) -> str:
     """Name the nearest legal key, or the parts of the configuration that do have one of this name."""
-    owners, group = _owners_of(key), key.partition(".")[0]
+    group, _, name = key.partition(".")
     if group == "hydra":
         return f"{key} is not an option. `--cfg hydra` in place of -m lists those of Hydra and of the chosen launcher."
-    if owners:
+    if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in _fields(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
-    near = difflib.get_close_matches(key, _legal_keys(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    here = [legal for legal in _legal_keys() if legal.startswith(f"{group}.")] if "." in key else []
-    top = [f.name for f in dataclasses.fields(RunConfig)]
-    return f"{key} is not an option. Expected one of: {', '.join(here or top)}.{hint}"
+    legal = _legal_keys()
+    here = [each for each in legal if each.startswith(f"{group}.")] if name else []
+    expected = here or [each for each in legal if "." not in each]
+    return f"{key} is not an option. Expected one of: {', '.join(expected)}.{_hint(key, legal)}"
 
 
-def _owners_of(key: str) -> list[str]:
-    group, _, name = key.partition(".")
-    registry = GROUPS.get(group, {})
-    return [f"{group}={option}" for option, part in registry.items() if name in _fields(part)]
+def _hint(word: str, legal: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, legal, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _fields(part: type) -> list[str]:
@@ -92,12 +87,11 @@ def _fields(part: type) -> list[str]:
 
 
 def _legal_keys() -> list[str]:
-    nested = [
-        f"{group}.{name}" for group, registry in GROUPS.items() for part in registry.values() for name in _fields(part)
-    ]
-    parts = {"supervision": Supervision, "regularisation": Regularisation}
-    options = [f"{part}.{name}" for part, of in parts.items() for name in _fields(of)]
-    return [*_fields(RunConfig), "experiment", *sorted(set(nested)), *options]
+    """Every key of the command line, those of all parts among them."""
+    parts = [(group, part) for group, registry in GROUPS.items() for part in registry.values()]
+    parts += [("supervision", Supervision), ("regularisation", Regularisation)]
+    nested = sorted({f"{group}.{name}" for group, part in parts for name in _fields(part)})
+    return [*_fields(RunConfig), "experiment", *nested]
 
 
 # How the command line writes values that Python writes in another way.

@@ -1,4 +1,4 @@
-"""What numpydoc docstrings say of parameters: the one place where they are described, for help and estimators."""
+"""What numpydoc docstrings say of parameters, for the help of the command line and the estimators' docstrings."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ import inspect
 import re
 
 
-def summary(thing: object) -> str:
-    """What a docstring says before its first section."""
-    return re.split(r"\n\n(?=[A-Z][a-z ]+\n-{3,}\n)", inspect.getdoc(thing) or "", maxsplit=1)[0]
+def summary(docstring: str | None) -> str:
+    """Return what a docstring says before its first section."""
+    return _sections(docstring)[0]
 
 
-def section(thing: object, name: str) -> str | None:
-    """A section of a docstring with its heading; None where there is none."""
-    parts = re.split(r"\n\n(?=[A-Z][a-z ]+\n-{3,}\n)", inspect.getdoc(thing) or "")
-    return next((part for part in parts if part.startswith(f"{name}\n---")), None)
+def section(docstring: str | None, name: str) -> str | None:
+    """Return a section of a docstring with its heading; None where there is none."""
+    return next((part for part in _sections(docstring) if part.startswith(f"{name}\n---")), None)
 
 
-def parameters(thing: object) -> dict[str, str]:
-    """The entries of the section of parameters by name, as they stand; one of several names under each of them."""
-    lines = (section(thing, "Parameters") or "").split("\n")[2:]
-    entries: list[list[str]] = []
-    for line in lines:
-        if line and not line.startswith(" "):
-            entries.append([line])
-        else:
-            entries[-1].append(line)
-    found = {}
-    for first, *rest in entries:
-        found |= dict.fromkeys(first.partition(" : ")[0].split(", "), "\n".join([first, *rest]))
-    return found
+def parameters(docstring: str | None) -> dict[str, str]:
+    """Return the entries of the section `Parameters` by name; one of several names stands under each of them."""
+    text = (section(docstring, "Parameters") or "\n").split("\n", 2)[-1]
+    entries = re.split(r"\n(?=\S)", text) if text else []
+    return {name: entry for entry in entries for name in re.split(r" :|\n", entry)[0].split(", ")}
+
+
+def _sections(docstring: str | None) -> list[str]:
+    return re.split(r"\n\n(?=[A-Z][a-z ]+\n-{3,}\n)", inspect.cleandoc(docstring or ""))

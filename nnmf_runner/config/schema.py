@@ -35,12 +35,18 @@ MISSING: Any = "???"
 
 @dataclass
 class Model:
-    """A model without its data: the parameters of an estimator, and the options of a run that say how to fit.
+    """The model: how the data are factored, in a run as in an estimator.
 
     Parameters
     ----------
-    method, cost, optimizer, init
-        One part per group, see `GROUPS`.
+    method
+        How the factors are fitted.
+    cost
+        What the fit minimises.
+    optimizer
+        What updates all factors together, for methods that have a gradient of them all.
+    init
+        Where the factors begin.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
@@ -83,12 +89,12 @@ class Model:
 
 @dataclass
 class Computed(Model):
-    """What a run computes: everything that its result depends on, and nothing else.
+    """What a run computes: its model, its data, and the labels and entries that the method sees.
 
     Parameters
     ----------
     dataset
-        The data, see `GROUPS`.
+        The data, with their labels.
     label_fraction : float
         Share of the labels that the method is given, drawn within every class.  Where the data list the labelled
         samples themselves (``dataset.known``), any share above zero gives exactly those.
@@ -169,7 +175,7 @@ def _described(part: Any) -> Any:
 
 @dataclass
 class Execution:
-    """How a run is carried out, and where its record goes; none of it changes the result.
+    """How a run is carried out, and where its record goes: nothing that changes the result.
 
     Parameters
     ----------

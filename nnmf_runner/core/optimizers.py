@@ -183,6 +183,7 @@ class StochasticGradient:
     step : float
         First step; step t is ``step / (1 + decay t)``.
     decay : float
+        How fast the steps fall.
     batch : int, optional
         Columns in a block.  The default is the square root of the number of columns, but at least `SMALLEST_BATCH`,
         since every block costs a pass over the factors.
@@ -226,6 +227,7 @@ class Adam:
     step : float
         First step; step t is ``step / (1 + decay t)``.
     decay : float
+        How fast the steps fall.
     beta1, beta2 : float
         Decay rates of the moments.
     batch : int, optional

@@ -40,9 +40,11 @@ class Regularisation:
 
     Parameters
     ----------
-    l1_A, l2_A, l1_S, l2_S : float
-        A penalty on A needs one on S and vice versa: with one of them alone, scale moves to the other factor without
-        end, and there is no minimum.
+    l1_A, l2_A : float
+        Penalties on the factors A, linear and quadratic.  They need one on S and vice versa: with one of the two
+        alone, scale moves to the other factor without end, and there is no minimum.
+    l1_S, l2_S : float
+        Penalties on the codes S, linear and quadratic.
     """
 
     l1_A: float = 0.0

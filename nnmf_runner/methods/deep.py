@@ -40,7 +40,7 @@ class Deep(Method):
     pool_size : int
         Number of topics in a group; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
     activation : {"identity", "power", "log1p"}
-        Function that is applied to the product of every layer but the first.
+        Function f that is applied between the layers.
     exponent : float
         Exponent of ``activation="power"``.
 

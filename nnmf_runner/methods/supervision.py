@@ -28,7 +28,8 @@ class Supervision:
 
     Parameters
     ----------
-    loss : {"squared", "cross_entropy"}
+    loss : {"squared", "cross_entropy", "kl"}
+        What is minimised between the labels and their prediction from the codes.
     weight : float
         Weight of the labels' relative cost, which is one without any prediction, against that of the data in units of
         its floor, see `label_units`.  So the data are weighted by their noise, whatever their size and scale.

@@ -8,15 +8,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote, unquote
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
-from hydra.core.utils import configure_log
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
-
-from nnmf_runner.config.composition import Sweep, compose_cells, hydra_ready, register_schema, resolve
+from nnmf_runner.config.composition import Sweep, begin_job, compose_cells
+from nnmf_runner.config.engine import launch
 from nnmf_runner.config.launchers import Launcher
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import StopFile, end_with, is_stopped, stopped_by
@@ -78,22 +71,16 @@ def _overrides(neighbours: Sequence[Run], launcher: Launcher) -> list[str]:
     return kept + [f"{name}={value}" for name, value in values.items()]
 
 
-def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> Sequence[Any]:
-    """Hand jobs to Hydra's launcher, and return what it returns."""
+def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> list[Exception]:
+    """Hand jobs to the sweep's launcher, and return the errors of those that failed."""
     threads = str(sweep.threads)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
     os.environ[LAUNCHER_PID] = str(os.getpid())
     os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # else it tells often that Slurm keeps no accounts
-    with hydra_ready():
-        hydra = GlobalHydra.instance().hydra
-        config = hydra.compose_config("config", [*sweep.fixed, f"hydra.job.name={name}"], run_mode=RunMode.MULTIRUN)
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_job, config=config)
-        return launcher.launch(jobs, initial_job_idx=0)
+    return launch(sweep.fixed, name, jobs, run_job)
 
 
-def run_job(composed: DictConfig) -> None:
+def run_job(composed: Any) -> None:
     """What a launcher calls, in whatever process: run the trials of one or more configurations.
 
     What came of them is in their records.
@@ -107,18 +94,17 @@ def run_job(composed: DictConfig) -> None:
     KeyboardInterrupt
         If the user has told the launcher to stop, and this is its own process.
     """
-    here, launcher = HydraConfig.get(), os.environ.get(LAUNCHER_PID)
-    os.chdir(here.runtime.cwd)
+    launcher = os.environ.get(LAUNCHER_PID)
     if launcher == str(os.getppid()):
         end_with(os.getppid())
-    register_schema()
-    first = resolve(composed)
+    job = begin_job(composed)
+    first = job.config
     if first.threads != asked_threads():
         raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
     batch = [[unquote(override) for override in overrides] for overrides in first.batch]
     configs = [first, *(cell.config for cell in compose_cells(batch))]
     try:
-        with quiet(), stopped_by(StopFile(stop_path(first.folder, here.job.name))):
+        with quiet(), stopped_by(StopFile(stop_path(first.folder, job.name))):
             for config in configs:
                 outcomes = run_trials(config, alone=False).values()
                 if any(outcome and outcome.interrupted for outcome in outcomes) and not is_stopped():

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-from hydra.core.utils import JobStatus
 from tqdm import tqdm
 
 from nnmf_runner.config.composition import Sweep
@@ -125,9 +124,7 @@ class Launch:
 
     def _launch(self) -> None:
         try:
-            returned = launch_jobs(self.sweep, self.name, self.jobs)
-            # `return_value` would print the overrides of a job that failed, and raise.
-            self.errors += [job._return_value for job in returned if job.status is JobStatus.FAILED]
+            self.errors += launch_jobs(self.sweep, self.name, self.jobs)
         except Exception as error:
             self.error = error
         finally:

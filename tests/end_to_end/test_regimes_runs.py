@@ -6,9 +6,8 @@ import itertools
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from nnmf_runner.config import composition
+from nnmf_runner.config import composition, engine
 from nnmf_runner.running.run import run_one
 
 METHODS = {
@@ -36,8 +35,7 @@ def setting(config):
 def swept_values(experiment):
     """What a sweep crosses, by option: composing all that it makes would take minutes."""
     composition.register_schema()
-    with initialize_config_dir(composition.conf_dir(), version_base="1.3"):
-        hydra = compose("config", [f"experiment={experiment}"], return_hydra_config=True).hydra
+    hydra = engine.compose([f"experiment={experiment}"], with_hydra=True).hydra
     assert hydra.mode.name == "MULTIRUN"
     return {name: str(values).split(",") for name, values in hydra.sweeper.params.items()}
 

@@ -19,8 +19,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from nnmf_runner.config import composition, launchers, schema
+from nnmf_runner.config import composition, engine, launchers, schema
 from nnmf_runner.config.launchers import LAUNCHERS, choose_launcher
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.generated.toy import Toy
@@ -277,7 +278,7 @@ def test_awkward_values_survive_in_a_batch(value):
     cell = composition.Cell([f"mask={value}"], schema.RunConfig.__new__(schema.RunConfig))
     cell.config.runs_per_job, cell.config.workers = 2, 1
     [job] = make_jobs([Run(cell, 0), Run(cell, 5)], LAUNCHERS["slurm"])
-    [parsed] = schema.OverridesParser.create().parse_overrides(job[-1:])
+    [parsed] = engine.parse(job[-1:])
     assert unquote(str(parsed.value()[0][0])) == f"mask={value}"
 
 
@@ -328,9 +329,9 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
     asked = composition.read_sweep(["-m", "seed=0,1", f"hydra/launcher={name}"])
     assert (asked.launcher, asked.target) == (name, LAUNCHERS[name].target)
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
-    with composition.hydra_ready():
+    with engine.hydra_ready():
         composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
-        container = schema.OmegaConf.to_container(composed.hydra.launcher, resolve=True)
+        container = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
         if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher") or name == "basic":
             choose_launcher(asked.launcher, asked.target)

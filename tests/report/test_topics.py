@@ -10,10 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from nnmf_runner import cli
-from nnmf_runner.config import composition
+from nnmf_runner.config import composition, engine
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
@@ -68,10 +67,7 @@ def corpus_run(tmp_path_factory):
     composition.register_schema()
 
     def make(*overrides: str, **options: bool) -> Outcome:
-        with initialize_config_dir(composition.conf_dir(), version_base="1.3"):
-            config = composition.resolve(
-                compose("config", [f"output={output}", "method=hier", "layers=4-2", *overrides])
-            )
+        config = composition.resolve(engine.compose([f"output={output}", "method=hier", "layers=4-2", *overrides]))
         return run_one(dataclasses.replace(config, dataset=Corpus(**options)), config.seed)
 
     return make

@@ -28,6 +28,7 @@ class Toy:
     supertopics : list of int
         Supertopic of every topic.
     levels : list of float
+        Entries where feature and sample share the subtopic, only the topic, and only the supertopic.
     noise : float
         Noise is uniform on ``[0, noise)``.
 

@@ -57,6 +57,7 @@ class Words(ABC):
     stop_words : str or None
         ``english`` leaves the words out that scikit-learn lists.
     lowercase : bool
+        Whether words are the same in upper and lower case.
     idf : bool
         Whether a word weighs the less the more documents it is in; without, and without `norm`, weights are counts.
     norm : str or None

@@ -1,0 +1,153 @@
+"""Hydra, which composes configurations and has launchers for jobs; the rest of the package does not know it.
+
+Two things have no public counterpart, and both serve `launch`: `Callbacks`, without which no `HydraContext` can be made
+for a launcher, and the object behind `GlobalHydra`, since `hydra.compose` composes for single runs alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any
+
+import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus, configure_log
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nnmf_runner.config.messages import explain, first_line
+from nnmf_runner.config.published import conf_dir
+from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.core.checks import InputError
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra: `RunConfig`, and every part under its group and name.
+
+    A method brings its default cost, the first that it names, where none is asked for.
+    """
+    store = ConfigStore.instance()
+    store.store(name="schema", node=RunConfig)
+    for group, registry in GROUPS.items():
+        for name, part in registry.items():
+            if group != "method":
+                store.store(group=group, name=name, node=part)
+                continue
+            store.store(group="method/alone", name=name, node=part)
+            defaults = [f"alone/{name}@_here_", {"override /cost@_global_.cost": part.costs[0]}]  # type: ignore[attr-defined]
+            store.store(group="method", name=name, node={"defaults": defaults})
+
+
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Initialise Hydra with the configuration files of this package, unless a job has done so already."""
+    _keep_presets()
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with hydra.initialize_config_dir(conf_dir(), job_name="nnmf-run", version_base="1.3"):
+            yield
+
+
+def _keep_presets() -> None:
+    """Silence the warning that a launcher's preset in `conf/` takes the place of the plugin's own of the same name."""
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+
+_keep_presets()  # in the worker processes of a launcher, too, which compose before they call anything here
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into an `InputError` of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from None
+
+
+@plain_errors()
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides."""
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+@plain_errors()
+def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose a configuration, on demand with Hydra's own below the key `hydra`."""
+    with hydra_ready():
+        return hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+
+
+def part_of(config: DictConfig, group: str) -> Any:
+    """Return the class of the part that a composed configuration has in a group; None if there is none."""
+    return OmegaConf.get_type(config, group)
+
+
+def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence[str]) -> DictConfig:
+    """Copy a composed configuration with other values; `job` are all overrides that are to compose it."""
+    config = copy.deepcopy(config)
+    try:
+        for override in overrides:
+            OmegaConf.update(config, override.key_or_group, override.value())
+    except OmegaConfBaseException:
+        return compose(job)  # which says what is wrong with it
+    return config
+
+
+def launch(
+    fixed: Sequence[str], name: str, jobs: Sequence[list[str]], task: Callable[[DictConfig], None]
+) -> list[Exception]:
+    """Hand jobs to the launcher that the overrides name, and return the errors of those that failed.
+
+    Parameters
+    ----------
+    fixed : sequence of str
+        Overrides that all jobs share, those of Hydra's own options among them.
+    name : str
+        Of all jobs.
+    jobs : sequence of list of str
+        The overrides of each.
+    task : callable
+        Is called with the composed configuration of a job, in whatever process.
+    """
+    with hydra_ready():
+        engine = GlobalHydra.instance().hydra
+        assert engine is not None
+        config = engine.compose_config("config", [*fixed, f"hydra.job.name={name}"], run_mode=RunMode.MULTIRUN)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks())
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+        returned = launcher.launch(jobs, initial_job_idx=0)
+    # `return_value` would print the overrides of a job that failed, and raise.
+    return [job._return_value for job in returned if job.status is JobStatus.FAILED]
+
+
+@plain_errors()
+def ask_hydra(arguments: Sequence[str]) -> str:
+    """Return what Hydra answers to flags of its own, such as ``--info``."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
+    sys.argv[1:] = arguments  # which Hydra reads
+    with redirect_stdout(io.StringIO()) as answer, suppress(SystemExit):
+        try:
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run_nothing)()
+        except (KeyError, ValueError) as error:  # of its completion for shells
+            raise InputError(f"{' '.join(arguments)} cannot be answered: {first_line(error)}.") from None
+    return answer.getvalue().rstrip("\n")
+
+
+def _run_nothing(config: Any) -> None:
+    """Stand for the task where Hydra only answers."""
