@@ -1,4 +1,4 @@
-"""Where the jobs of a sweep run: Hydra's launchers."""
+"""Where the runs of a sweep run: on this machine, or as the jobs of one of Hydra's launchers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nnmf_runner.core.checks import InputError
 
 @dataclass(frozen=True)
 class Launcher:
-    """One of Hydra's launchers.
+    """An option of `hydra/launcher`.
 
     Attributes
     ----------
@@ -21,21 +21,20 @@ class Launcher:
         The extra of this package that installs it; None if it comes with Hydra.
     scheduler : str or None
         Whose queue the jobs wait in; None if they end with the launch.
-    in_process : bool
-        Whether jobs run in the process that launches them.
+    local : bool
+        Whether processes of this machine share the runs, with no need of Hydra's launcher.
     """
 
     target: str
     extra: str | None = None
     scheduler: str | None = None
-    in_process: bool = False
+    local: bool = False
 
 
-# The one that a sweep has if it names no other: one job after the other, in the same process.
+# The launcher of a sweep that names no other.
 BASIC = "basic"
 LAUNCHERS = {
-    BASIC: Launcher("hydra._internal.core_plugins.basic_launcher.BasicLauncher", in_process=True),
-    "joblib": Launcher("hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", "joblib"),
+    BASIC: Launcher("hydra._internal.core_plugins.basic_launcher.BasicLauncher", local=True),
     "slurm": Launcher("hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", "slurm", "slurm"),
     "ray": Launcher("hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher", "ray"),
 }
@@ -70,6 +69,8 @@ def choose_launcher(name: str, target: str) -> Launcher:
 
 def unknown_launcher(name: str) -> str:
     """One line on a launcher that does not exist."""
+    if name == "joblib":
+        return "hydra/launcher=joblib is not needed. Expected workers=N instead, or workers=null for one per core."
     near = difflib.get_close_matches(name, LAUNCHERS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"hydra/launcher={name} is not known. Expected one of: {', '.join(sorted(LAUNCHERS))}.{hint}"

@@ -1,0 +1,103 @@
+"""Launching: what comes of runs whose launcher, queue or neighbours misbehave, and the order of runs."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch):
+    def refuse(*given):
+        raise RuntimeError("\nno such partition\nand a long story")
+
+    monkeypatch.setattr(launch, "launch_jobs", refuse)
+    result = command("-m", "seed=0,1", *SHORT)
+    assert result.status == 2
+    assert result.err.splitlines()[-1] == ("nnmf-run: hydra/launcher=basic could not run a job: no such partition")
+
+
+class Forgetful(queues.SlurmQueue):
+    """A queue that was seen with jobs and then is empty."""
+
+    counts = [None, 0, 2, 2, 0, 0]
+
+    def count(self, *, ended=False):
+        if ended:
+            return 0
+        return self.counts.pop(0) if self.counts else pytest.fail("was asked on and on")
+
+
+class Quick(queues.SlurmQueue):
+    """A queue whose jobs came and went between two questions."""
+
+    counts = [0, 0, 0, 0]
+
+    def count(self, *, ended=False):
+        if ended:
+            return 2 if len(self.counts) < 3 else 0
+        return self.counts.pop(0) if self.counts else pytest.fail("was asked on and on")
+
+
+@pytest.mark.parametrize("queue", [Forgetful, Quick])
+def test_a_launcher_that_waits_for_ever_is_left_when_its_queue_is_empty(command, monkeypatch, queue):
+    """As with Slurm without accounting, where a job was killed."""
+    block = threading.Event()
+    slurm = launchers.Launcher(LAUNCHERS["basic"].target, scheduler="test")
+    monkeypatch.setitem(queues.QUEUES, "test", queue)
+    monkeypatch.setitem(LAUNCHERS, "basic", slurm)
+    monkeypatch.setattr(launch, "launch_jobs", lambda *given: block.wait(60.0) and [])
+    monkeypatch.setattr(launch, "LOOK", 0.01)
+    monkeypatch.setattr(launch, "ASK", 0.0)
+    result = command("-m", "seed=0,1", *SHORT)
+    block.set()
+    assert result.status == 1
+    assert "0 done, 0 failed, 2 missing" in result.out
+    assert result.err.splitlines()[-2:] == ["missing: seed=0: not run", "missing: seed=1: not run"]
+
+
+def test_a_log_gets_a_line_with_counts_and_time_left(command, monkeypatch):
+    monkeypatch.setattr(launch, "LINE", 0.0)
+    monkeypatch.setattr(launch, "LOOK", 0.02)
+    result = command("-m", "method=deep", "seed=range(0,6)", "layers=9-4", "tol=0", "max_iter=300")
+    lines = [line for line in result.err.splitlines() if " of 6 done, 0 failed, " in line]
+    assert lines
+    assert all(line.endswith(" left") for line in lines)
+
+
+def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_path, monkeypatch):
+    command("-m", "seed=0,1", *SHORT)
+    held = find_records(tmp_path)[0].parent
+    record = read_record(held / RECORD)
+    aside = held.rename(tmp_path / "aside")
+    claim = claim_path(held)
+    claim.write_text(json.dumps({"host": platform.node(), "pid": os.getpid(), "key": "other"}))
+
+    def end_elsewhere():
+        aside.rename(held)
+        claim.unlink()
+
+    monkeypatch.setattr(launch, "LOOK", 0.05)
+    other = threading.Timer(4.0, end_elsewhere)
+    other.start()
+    result = command("-m", "seed=0,1", *SHORT)
+    other.join()
+    assert "1 of 2 runs are done; 1 to run" in result.err
+    assert "2 done, 0 failed" in result.out
+    assert read_record(held / RECORD) == record
+
+
+def test_a_run_whose_process_elsewhere_is_killed_is_run_after_all(command, tmp_path, monkeypatch):
+    command("-m", "seed=0,1", *SHORT)
+    held = find_records(tmp_path)[0].parent
+    shutil.rmtree(held)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        claim_path(held).write_text(json.dumps({"host": platform.node(), "pid": other.pid, "key": "other"}))
+        monkeypatch.setattr(launch, "LOOK", 0.05)
+        killer = threading.Timer(4.0, other.kill)
+        killer.start()
+        result = command("-m", "seed=0,1", *SHORT)
+        killer.join()
+    assert "1 of 2 runs are done; 1 to run" in result.err
+    assert "2 done, 0 failed" in result.out
+    assert not claim_path(held).exists()
