@@ -8,9 +8,11 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from nnmf_runner.config import composition, launchers, schema
+from nnmf_runner.config import composition, launchers
 from nnmf_runner.config.launchers import LAUNCHERS, choose_launcher
+from nnmf_runner.core.checks import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
     with composition.hydra_ready():
         composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
-        container = schema.OmegaConf.to_container(composed.hydra.launcher, resolve=True)
+        container = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
         if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher") or name == "basic":
             choose_launcher(asked.launcher, asked.target)
@@ -45,3 +47,11 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
         assert container["cpus_per_task"] == 3
         assert "OPENBLAS_NUM_THREADS=3" in container["setup"][0]
         assert container["submitit_folder"] == "outputs/runs/.sweep/test/%j"
+
+
+def test_the_launcher_that_the_pool_replaces_is_refused_with_the_option_to_use():
+    assert launchers.unknown_launcher("joblib") == (
+        "hydra/launcher=joblib is not needed. Expected workers=N instead, or workers=null for one per core."
+    )
+    with pytest.raises(InputError, match="workers=N"):
+        choose_launcher("joblib", "anything")

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+
 import pytest
 
+from nnmf_runner.config import launchers
+from nnmf_runner.config.launchers import LAUNCHERS
+from nnmf_runner.datasets.generated.toy import Toy
+from nnmf_runner.running import launch, queues
+from nnmf_runner.running.work import Work
+from nnmf_runner.store.claims import claim_path
+from nnmf_runner.store.record import RECORD, find_records, read_record
+
 pytestmark = pytest.mark.slow
+SHORT = ["layers=9", "max_iter=2"]
 
 
-def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch):
+@pytest.fixture
+def through_hydra(monkeypatch):
+    """Let the option `basic` stand for a launcher whose jobs run elsewhere."""
+    monkeypatch.setitem(LAUNCHERS, "basic", launchers.Launcher(LAUNCHERS["basic"].target))
+
+
+def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch, through_hydra):
     def refuse(*given):
         raise RuntimeError("\nno such partition\nand a long story")
 
@@ -65,7 +88,25 @@ def test_a_log_gets_a_line_with_counts_and_time_left(command, monkeypatch):
     assert all(line.endswith(" left") for line in lines)
 
 
-def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_path, monkeypatch):
+@pytest.fixture
+def when_waiting(monkeypatch):
+    """Call something once, when a sweep waits for others."""
+    monkeypatch.setattr(launch, "LOOK", 0.05)
+    wait, calls = Work.others_at_work, []
+
+    def set_up(call):
+        def others_at_work(work):
+            if (waits := wait(work)) and not calls:
+                calls.append(call())
+            return waits
+
+        monkeypatch.setattr(Work, "others_at_work", others_at_work)
+        return calls
+
+    return set_up
+
+
+def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_path, when_waiting):
     command("-m", "seed=0,1", *SHORT)
     held = find_records(tmp_path)[0].parent
     record = read_record(held / RECORD)
@@ -77,27 +118,46 @@ def test_a_run_in_flight_elsewhere_is_waited_for_and_not_repeated(command, tmp_p
         aside.rename(held)
         claim.unlink()
 
-    monkeypatch.setattr(launch, "LOOK", 0.05)
-    other = threading.Timer(4.0, end_elsewhere)
-    other.start()
+    calls = when_waiting(end_elsewhere)
     result = command("-m", "seed=0,1", *SHORT)
-    other.join()
+    assert len(calls) == 1
     assert "1 of 2 runs are done; 1 to run" in result.err
     assert "2 done, 0 failed" in result.out
     assert read_record(held / RECORD) == record
 
 
-def test_a_run_whose_process_elsewhere_is_killed_is_run_after_all(command, tmp_path, monkeypatch):
+def test_a_run_whose_process_elsewhere_is_killed_is_run_after_all(command, tmp_path, when_waiting):
     command("-m", "seed=0,1", *SHORT)
     held = find_records(tmp_path)[0].parent
     shutil.rmtree(held)
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
         claim_path(held).write_text(json.dumps({"host": platform.node(), "pid": other.pid, "key": "other"}))
-        monkeypatch.setattr(launch, "LOOK", 0.05)
-        killer = threading.Timer(4.0, other.kill)
-        killer.start()
+        calls = when_waiting(other.kill)
         result = command("-m", "seed=0,1", *SHORT)
-        killer.join()
+    assert len(calls) == 1
     assert "1 of 2 runs are done; 1 to run" in result.err
     assert "2 done, 0 failed" in result.out
     assert not claim_path(held).exists()
+
+
+def test_data_are_loaded_once_for_all_runs_on_them(command, monkeypatch):
+    load, loads = Toy.load, []
+
+    def counted(self, rng):
+        loads.append(self.noise)
+        return load(self, rng)
+
+    monkeypatch.setattr(Toy, "load", counted)
+    result = command("-m", "method=hier,deep", "dataset.noise=0,0.1", "trials=2", *SHORT)
+    assert "8 done, 0 failed" in result.out
+    checked, run = loads[:-3], loads[-3:]
+    assert len(checked) <= 2
+    assert sorted(run) == [0.0, 0.1, 0.1]  # noise is drawn anew for every seed
+
+
+def test_a_run_that_fails_before_it_has_begun_is_not_tried_for_ever(command, monkeypatch):
+    tried = []
+    monkeypatch.setattr(launch, "run_tasks", lambda tasks, workers: tried.append(len(tasks)) or iter(()))
+    result = command("-m", "seed=0,1", *SHORT)
+    assert (result.status, tried) == (1, [2])
+    assert "0 done, 0 failed, 2 missing" in result.out
