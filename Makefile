@@ -93,7 +93,7 @@ $(VENV)/.text: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,joblib]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet]'
 	@touch $@ $(VENV)/.core $(VENV)/.text
 
 $(VENV)/.slurm: $(VENV)/.dev

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
-from nnmf_runner.config.launchers import LAUNCHERS
+from nnmf_runner.config.launchers import unknown_launcher
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.regularisation import Regularisation
@@ -60,7 +60,9 @@ def first_line(error: BaseException) -> str:
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the options it has and the nearest of them."""
     group, _, value = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(LAUNCHERS if group == "hydra/launcher" else set(error.options or []))
+    if group == "hydra/launcher":
+        return unknown_launcher(value)
+    options = sorted(set(error.options or []))
     return f"{group}={value} is not known. Expected one of: {', '.join(options)}.{_hint(value, options)}"
 
 

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Protocol
 
 
 class StopEvent(Protocol):
-    """What the event of a thread, that of a process and a file have in common."""
+    """What the event of a thread and a file have in common."""
 
     def is_set(self) -> bool:
         """Whether to stop."""
 
     def set(self) -> None:
         """Ask to stop."""
-
-
-class StopFlag:
-    """An event for worker processes, without a lock: one killed while it holds a lock would block all others.
-
-    Parameters
-    ----------
-    context : multiprocessing context
-    """
-
-    def __init__(self, context: BaseContext) -> None:
-        self._flag = context.RawValue("b", 0)
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-        return bool(self._flag.value)
-
-    def set(self) -> None:
-        """Ask to stop."""
-        self._flag.value = 1
 
 
 class StopFile:
@@ -104,18 +81,6 @@ def is_stopped() -> bool:
     return any(event.is_set() for event in _events)
 
 
-@functools.cache
-def end_with(parent: int) -> None:
-    """End this process when its parent has been killed, which tells nobody: it would wait for work for ever."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual.
@@ -123,8 +88,7 @@ def interruptible() -> Iterator[threading.Event]:
     Where Ctrl-C is ignored it stays so: in worker processes, which their parent stops.
     """
     event = threading.Event()
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if not _is_main() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield event
         return
 
@@ -138,3 +102,21 @@ def interruptible() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C, as the processes do that are started meanwhile: their parent alone decides when to stop."""
+    if not _is_main():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _is_main() -> bool:
+    """Whether this is the thread that gets signals."""
+    return threading.current_thread() is threading.main_thread()

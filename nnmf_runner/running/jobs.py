@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote, unquote
 
 from nnmf_runner.config.composition import Sweep, begin_job, compose_cells
 from nnmf_runner.config.engine import launch
-from nnmf_runner.config.launchers import Launcher
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.running.interrupt import StopFile, end_with, is_stopped, stopped_by
+from nnmf_runner.running.interrupt import StopFile, stopped_by
+from nnmf_runner.running.pool import run_tasks
 from nnmf_runner.running.run import quiet
-from nnmf_runner.running.trials import run_trials
 from nnmf_runner.running.work import Run, stop_path
 from nnmf_runner.store.provenance import THREAD_VARIABLES, asked_threads
 
-# By which a job knows whether its process is the launcher's, or a child of it that ends with it.
-LAUNCHER_PID = "NNMF_LAUNCHER_PID"
 
-
-def make_jobs(runs: Sequence[Run], launcher: Launcher) -> list[list[str]]:
+def make_jobs(runs: Sequence[Run]) -> list[list[str]]:
     """Share runs out among jobs, as the override list of each.
 
     A job composes its first configuration from its overrides as Hydra's jobs do, and finds those of the others in the
@@ -30,7 +28,7 @@ def make_jobs(runs: Sequence[Run], launcher: Launcher) -> list[list[str]]:
     """
     jobs = []
     for some in _chunks(runs):
-        first, *others = [_overrides(neighbours, launcher) for neighbours in _neighbours(some)]
+        first, *others = [_overrides(neighbours) for neighbours in _neighbours(some)]
         batch = ",".join("[" + ",".join(f"'{quote(each, safe=_SAFE)}'" for each in other) + "]" for other in others)
         jobs.append(first + ([f"batch=[{batch}]"] if batch else []))
     return jobs
@@ -61,11 +59,11 @@ def _neighbours(runs: Sequence[Run]) -> Iterator[list[Run]]:
     yield some
 
 
-def _overrides(neighbours: Sequence[Run], launcher: Launcher) -> list[str]:
+def _overrides(neighbours: Sequence[Run]) -> list[str]:
     """What composes neighbours."""
     cell = neighbours[0].cell
     values = {"seed": neighbours[0].seed, "trials": len(neighbours)}
-    if cell.config.workers is None and not launcher.in_process:  # each job has a core of its own
+    if cell.config.workers is None:  # each job has a core of its own
         values["workers"] = 1
     kept = [override for override in cell.overrides if override.partition("=")[0] not in values]
     return kept + [f"{name}={value}" for name, value in values.items()]
@@ -75,15 +73,14 @@ def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> list[Exce
     """Hand jobs to the sweep's launcher, and return the errors of those that failed."""
     threads = str(sweep.threads)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
-    os.environ[LAUNCHER_PID] = str(os.getpid())
     os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # else it tells often that Slurm keeps no accounts
     return launch(sweep.fixed, name, jobs, run_job)
 
 
 def run_job(composed: Any) -> None:
-    """What a launcher calls, in whatever process: run the trials of one or more configurations.
+    """Run the trials of one or more configurations: a launcher calls this in one of its processes.
 
-    What came of them is in their records.
+    The records tell what came of them.
 
     Raises
     ------
@@ -91,24 +88,14 @@ def run_job(composed: Any) -> None:
         If the process has another number of BLAS threads than was asked for.
     OSError
         If a record cannot be written.
-    KeyboardInterrupt
-        If the user has told the launcher to stop, and this is its own process.
     """
-    launcher = os.environ.get(LAUNCHER_PID)
-    if launcher == str(os.getppid()):
-        end_with(os.getppid())
     job = begin_job(composed)
     first = job.config
     if first.threads != asked_threads():
         raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
     batch = [[unquote(override) for override in overrides] for overrides in first.batch]
     configs = [first, *(cell.config for cell in compose_cells(batch))]
-    try:
-        with quiet(), stopped_by(StopFile(stop_path(first.folder, job.name))):
-            for config in configs:
-                outcomes = run_trials(config, alone=False).values()
-                if any(outcome and outcome.interrupted for outcome in outcomes) and not is_stopped():
-                    raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        if launcher == str(os.getpid()):
-            raise  # elsewhere the launcher has been told, too, and asks all jobs to stop
+    tasks = [(config, config.seed + i) for config in configs for i in range(config.trials)]
+    # Ctrl-C and the like have reached the launcher, too, which asks all jobs to stop.
+    with suppress(KeyboardInterrupt), quiet(), stopped_by(StopFile(stop_path(first.folder, job.name))):
+        deque(run_tasks(tasks, first.workers or 1), maxlen=0)

@@ -1,16 +1,19 @@
 """Launch a sweep and follow it to its end.
 
-A launcher may wait for ever for a job that was killed, or end when one worker of many was: what became of the runs is
-read from their records alone.
+A launcher may wait for ever for a job that was killed, or end when one worker of many was: only the records tell how
+the runs ended.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -18,9 +21,12 @@ from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
 from nnmf_runner.config.messages import as_options
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
+from nnmf_runner.running.pool import run_tasks
 from nnmf_runner.running.queues import QUEUES, SlurmQueue
-from nnmf_runner.running.work import Work
+from nnmf_runner.running.run import quiet
+from nnmf_runner.running.work import Run, Work
 from nnmf_runner.store.status import Status
 from nnmf_runner.task import check_sweep
 
@@ -43,14 +49,17 @@ def run_sweep(sweep: Sweep) -> Status:
     """
     launcher = choose_launcher(sweep.launcher, sweep.target)
     cells = list(sweep.cells)
-    if any(cell.config.threads != sweep.threads for cell in cells):
-        raise InputError("threads differs within the sweep. Expected one number for all: make it several sweeps.")
+    workers = cells[0].config.workers
+    for name, number in (("threads", sweep.threads), ("workers", workers)):
+        if any(getattr(cell.config, name) != number for cell in cells):
+            raise InputError(f"{name} differs within the sweep. Expected one number for all: make it several sweeps.")
     check_sweep(cell.config for cell in cells)
+    workers = workers or os.cpu_count() or 1
     work = Work(cells)
-    log.info("%s", work.opening(sweep.launcher))
+    log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
     try:
         with Progress(work) as progress:
-            _launch_all(sweep, launcher, work, progress)
+            _run_all(sweep, launcher, workers, progress)
     finally:
         work.remove_stop_files()
     status = work.status()
@@ -61,87 +70,101 @@ def run_sweep(sweep: Sweep) -> Status:
     return status
 
 
-def _launch_all(sweep: Sweep, launcher: Launcher, work: Work, progress: Progress) -> None:
-    """Launch what is pending; again where a killed worker took jobs with it that had not begun."""
-    stalls = 0  # launches of which nothing came, such as when a worker is killed while it loads the data
-    while stalls < 2 and not work.is_stopped():
-        pending = work.pending()
-        if pending:
-            launch = Launch(sweep, launcher, work.name, make_jobs(pending, launcher))
-            if launch.queue:
-                launch.queue.check(len(launch.jobs), len(pending))
-            launch.run(work, progress)
-            work.look()
-            stalled = len(work.pending()) == len(pending)
-            stalls += stalled
-            if launcher.scheduler or not stalled or stalls == 2:
-                launch.raise_errors(nothing_ran=stalled)
+def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress) -> None:
+    """Run what is pending; again what killed processes have left, as long as something comes of it."""
+    work, before = progress.work, None
+    while not work.gives_up and (pending := work.pending()) != before:
+        if launcher.local:
+            _run_here(pending, workers, progress)
+        elif pending:
+            Launch(sweep, launcher, progress).run(pending)
         while work.others_at_work():  # another launcher, on the same folder
             time.sleep(LOOK)
-            work.look()
-            progress.show()
-        if launcher.scheduler or not work.pending():
+            progress.look()
+        if launcher.scheduler:
             break
+        before = pending
+
+
+def _run_here(pending: Sequence[Run], workers: int, progress: Progress) -> None:
+    """Let processes of this machine run what is pending."""
+    # Runs on the same data follow each other, so that every process loads them once.
+    runs = sorted(pending, key=lambda run: (repr(run.cell.config.dataset), run.seed))
+    with quiet(), stopped_by(threading.Event()), _followed(progress):
+        deque(run_tasks([(run.cell.config, run.seed) for run in runs], workers), maxlen=0)
+    progress.work.look()
+
+
+@contextmanager
+def _followed(progress: Progress) -> Iterator[None]:
+    """Show how far the runs are while the block lasts."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        period = LOOK
+        try:
+            while not ended.wait(period):
+                period = progress.look()
+        except (InputError, OSError) as error:  # which the block meets, too
+            log.debug("%s", error)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Launch:
-    """One call of a Hydra launcher, and what it returned or raised.
+    """One call of a Hydra launcher, and what it returned or raised."""
 
-    Parameters
-    ----------
-    sweep : Sweep
-    launcher : Launcher
-    name : str
-        Of all jobs.
-    jobs : sequence of list of str
-        The overrides of each.
-    """
-
-    def __init__(self, sweep: Sweep, launcher: Launcher, name: str, jobs: Sequence[list[str]]) -> None:
-        self.sweep, self.launcher, self.name, self.jobs = sweep, launcher, name, jobs
-        self.queue: SlurmQueue | None = QUEUES[launcher.scheduler](name) if launcher.scheduler else None
+    def __init__(self, sweep: Sweep, launcher: Launcher, progress: Progress) -> None:
+        self.sweep, self.progress, self.work = sweep, progress, progress.work
+        self.queue: SlurmQueue | None = QUEUES[launcher.scheduler](self.work.name) if launcher.scheduler else None
         self.ended = threading.Event()
         self.error: Exception | None = None  # of the launcher
         self.errors: list[Exception] = []  # of the jobs
 
-    def run(self, work: Work, progress: Progress) -> None:
-        """Launch and wait, following the records meanwhile; the first Ctrl-C asks the jobs to stop."""
-        if self.launcher.in_process:
-            follower = threading.Thread(target=self._follow_quietly, args=(work, progress), daemon=True)
-            follower.start()
-            self._launch()
-            follower.join()
-            return
-        threading.Thread(target=self._launch, daemon=True).start()
+    def run(self, pending: Sequence[Run]) -> None:
+        """Launch and wait, following the records meanwhile; Ctrl-C asks the jobs to stop."""
+        jobs = make_jobs(pending)
+        if self.queue:
+            self.queue.check(len(jobs), len(pending))
+        threading.Thread(target=self._launch, args=(jobs,), daemon=True).start()
         try:
-            self._follow(work, progress)
+            self._follow()
         except KeyboardInterrupt:
-            work.stop()
-            if self.queue:
-                self.queue.cancel("PENDING", "RUNNING")
+            self._stop("PENDING", "RUNNING")
             self.ended.wait(FAREWELL)
             raise
+        self.work.look()
+        self._raise_errors(nothing_ran=len(self.work.pending()) == len(pending))
 
-    def _launch(self) -> None:
+    def _launch(self, jobs: Sequence[list[str]]) -> None:
         try:
-            self.errors += launch_jobs(self.sweep, self.name, self.jobs)
+            self.errors += launch_jobs(self.sweep, self.work.name, jobs)
         except Exception as error:
             self.error = error
         finally:
             self.ended.set()
 
-    def _follow(self, work: Work, progress: Progress) -> None:
+    def _stop(self, *states: str) -> None:
+        """Ask the jobs to stop, and take those in these states out of the queue."""
+        self.work.stop()
+        if self.queue:
+            self.queue.cancel(*states)
+
+    def _follow(self) -> None:
         """Show how far the runs are until the launcher has returned, or until its queue has been emptied."""
-        period, asked, queued, empty = LOOK, time.monotonic(), False, 0
+        period, asked, stopped, queued, empty = LOOK, time.monotonic(), False, False, 0
         while not self.ended.wait(period) or self._leaves_jobs():
             started = time.monotonic()
-            work.look()
-            progress.show()
-            period = max(LOOK, 20 * (time.monotonic() - started))  # a slow file system is left alone most of the time
-            if work.fail_fast and work.failed and not work.is_stopped():
-                work.stop()
-                if self.queue:
-                    self.queue.cancel("PENDING")
+            period = self.progress.look()
+            if self.work.gives_up and not stopped:
+                stopped = True
+                self._stop("PENDING")
             if self.queue and started - asked > ASK:
                 asked, count = started, self.queue.count()
                 queued = queued or bool(count or self.queue.count(ended=True))  # it may have ended since the last time
@@ -156,13 +179,7 @@ class Launch:
         time.sleep(ASK)
         return True
 
-    def _follow_quietly(self, work: Work, progress: Progress) -> None:
-        try:
-            self._follow(work, progress)
-        except (InputError, OSError) as error:  # which whoever launched finds, too
-            log.debug("%s", error)
-
-    def raise_errors(self, *, nothing_ran: bool) -> None:
+    def _raise_errors(self, *, nothing_ran: bool) -> None:
         """Raise what kept records from being written, or all jobs from running; report the rest."""
         for error in self.errors:
             if isinstance(error, OSError):
@@ -183,17 +200,17 @@ class Progress:
         self._next_line = self.started + LINE
 
     def __enter__(self) -> Progress:
-        terminal = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=len(self.work.runs), initial=self.done_before, unit="run", disable=not terminal, leave=False
-        )
+        runs, hidden = len(self.work.runs), not sys.stderr.isatty()
+        self.bar = tqdm(total=runs, initial=self.done_before, unit="run", disable=hidden, leave=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
-    def show(self) -> None:
-        """Bring it up to date."""
+    def look(self) -> float:
+        """Look at the records, show how far the runs are, and return the seconds until the next look."""
+        started = time.monotonic()
+        self.work.look()
         over, failed = len(self.work.over), self.work.failed
         self.bar.set_postfix_str(f"{self.work.running()} running, {failed} failed", refresh=False)
         self.bar.update(over - self.bar.n)
@@ -201,6 +218,7 @@ class Progress:
         if self.bar.disable and time.monotonic() >= self._next_line:
             self._next_line += LINE
             log.info("%d of %d done, %d failed, %s left", over - failed, len(self.work.runs), failed, self._left())
+        return max(LOOK, 20 * (time.monotonic() - started))  # a slow file system is left alone most of the time
 
     def _left(self) -> str:
         """Time that the rest takes at the pace so far."""

@@ -1,4 +1,4 @@
-"""What a sweep wants, and what has become of it: the records are the truth, and whoever launches jobs looks at them."""
+"""The runs that a sweep wants, and how far they are: the records tell, whatever a launcher says."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
 
 
 class Work:
-    """The runs that a sweep wants, and what has become of them.
+    """The runs that a sweep wants, and how far they are.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ class Work:
             write_plan(experiment, wanted)
         for ledger in self.ledgers.values():
             ledger.look()
-        # At which others were at work when this sweep began.
+        # Runs at which others were at work when this sweep began.
         self.begun_elsewhere = {
             (experiment, name) for experiment, found in self.ledgers.items() for name in found.claims
         }
         heads = {key: self._head(*key) for key in self.runs}
         counted = [key for key, head in heads.items() if head.get("status") in COUNTED]
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
-        # Those that need no record, or have got one from this sweep.
+        # Runs that need no record, or have got one since this sweep began.
         self.over = {key for key in counted if same_code(heads[key]) and not self.runs[key].cell.config.force}
         self.failed = 0
         self.fail_fast = any(cell.config.fail_fast for cell in cells)
@@ -83,6 +83,11 @@ class Work:
                     self.over.add((experiment, name))
                     self.failed += self._head(experiment, name)["status"] not in COUNTED
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether a run has failed that stops all others."""
+        return self.fail_fast and self.failed > 0
+
     def pending(self) -> list[Run]:
         """Runs that have no record yet and were not in flight in a process of this sweep that was killed."""
         return [run for key, run in self.runs.items() if key not in self.over and self._is_free(*key)]
@@ -95,25 +100,24 @@ class Work:
         return name not in ledger.claims
 
     def others_at_work(self) -> bool:
-        """Whether a living process holds a run that this sweep wants."""
+        """Whether a living process holds a run that this sweep wants, maybe only until it lets go of what is done."""
         claimed = [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
-        missing = [key for key in claimed if key in self.runs and key not in self.over]
-        return any(self.ledgers[experiment].is_held(name) for experiment, name in missing)
+        return any(key in self.runs and self.ledgers[key[0]].is_held(key[1]) for key in claimed)
 
     def running(self) -> int:
         """Runs in flight, in this sweep's jobs or elsewhere."""
         return sum(len(ledger.claims) for ledger in self.ledgers.values())
 
-    def opening(self, launcher: str) -> str:
-        """What there is to do, in one line."""
+    def opening(self, option: str) -> str:
+        """One line on what there is to do, with the option that says where it runs."""
         text = f"{', '.join(map(str, self.wanted))}: {len(self.over)} of {len(self.runs)} runs are done"
         if self.outdated:
             was, this = described_code(self.outdated[0]), this_code(self.outdated[0])
             text += f", {len(self.outdated)} by another version of the code ({was}, this is {this}) are run again"
-        return f"{text}; {len(self.runs) - len(self.over)} to run (hydra/launcher={launcher})."
+        return f"{text}; {len(self.runs) - len(self.over)} to run ({option})."
 
     def stop_files(self) -> Iterator[StopFile]:
-        """What stops the jobs of this sweep, one in each experiment's folder."""
+        """Files that stop the jobs of this sweep, one in each experiment's folder."""
         return (StopFile(stop_path(experiment, self.name)) for experiment in self.wanted)
 
     def stop(self) -> None:
@@ -121,12 +125,8 @@ class Work:
         for file in self.stop_files():
             file.set()
 
-    def is_stopped(self) -> bool:
-        """Whether jobs have been asked to end."""
-        return any(file.is_set() for file in self.stop_files())
-
     def status(self) -> Status:
-        """What has become of all runs."""
+        """Count the runs by how they ended, with the reasons of those that are not done."""
         self.look()
         status = Status()
         for experiment, wanted in self.wanted.items():
@@ -139,12 +139,12 @@ class Work:
             file.path.unlink(missing_ok=True)
 
     def logs(self) -> list[Path]:
-        """Folders of what the jobs printed and were handed, where a scheduler ran them."""
+        """Folders that hold what the jobs of a scheduler printed and were handed."""
         folders = [experiment / SWEEP_FOLDER / self.name for experiment in self.wanted]
         return [folder for folder in folders if folder.is_dir()]
 
     def remove_logs(self) -> None:
-        """Remove what the jobs printed and were handed."""
+        """Remove the folders that `logs` names."""
         for folder in self.logs():
             shutil.rmtree(folder, ignore_errors=True)
 

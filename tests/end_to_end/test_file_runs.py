@@ -8,13 +8,15 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import io, sparse
 
 from nnmf_runner.core.streams import stream
 from nnmf_runner.methods import METHODS
 from nnmf_runner.report.collect import collect
-from nnmf_runner.report.figures import all as figure
+from nnmf_runner.report.figures.draw import draw_all
+from nnmf_runner.report.figures.material import load_view
 from nnmf_runner.report.table import rows_of, summarise
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import run_one
@@ -127,13 +129,13 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     monkeypatch.chdir(file.parent)
     outcome = run_one(configure(*options(file.name, f"output={tmp_path}")), 0)
     monkeypatch.chdir(tmp_path)
-    view = figure.load_view(outcome.folder, outcome.record)
+    view = load_view(Shown("neural", outcome.folder, outcome.record))
     np.testing.assert_array_equal(view.dataset.X, blocks.T)
     file.unlink()
     with caplog.at_level(logging.WARNING):
         shown = {"runs": [Shown("neural", outcome.folder, outcome.record)]}
         summary = summarise(rows_of([(outcome.folder, outcome.record)]))
-        drawn = list(figure.draw_all(shown, summary, tmp_path / "figures"))
+        drawn = list(draw_all(shown, summary, pd.DataFrame(columns=["experiment"]), tmp_path / "figures"))
     assert "no heatmaps: dataset.path=" in caplog.text
     assert "does not exist" in caplog.text
     assert all("convergence" in path.name for path in drawn)

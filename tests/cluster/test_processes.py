@@ -11,11 +11,11 @@ from tests.cluster.sweeps import Site, SweepTests
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    return Site(tmp_path_factory.mktemp("site"), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), os.environ)
+    return Site(tmp_path_factory.mktemp("site"), ("workers=2",), os.environ)
 
 
 @pytest.mark.slow
-class TestJoblib(SweepTests):
+class TestProcesses(SweepTests):
     pass
 
 
