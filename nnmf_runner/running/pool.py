@@ -15,6 +15,8 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import cast
 
+from tqdm import tqdm
+
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import interruptible, is_stopped, obey, stop_all, undisturbed
 from nnmf_runner.running.run import Outcome, run_one
@@ -146,18 +148,18 @@ class _Crew:
 def _serve(connection: Connection, refuse: bool, level: int) -> None:
     """Run the tasks that come over a connection; None stops the one in flight, and is the last."""
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    tqdm.set_lock(threading.RLock())  # by default a semaphore, which is warned of when a killed process has left it
     tasks: SimpleQueue[Task | None] = SimpleQueue()
     stop = threading.Event()
     obey(stop)
 
     def listen() -> None:
-        try:
-            while task := connection.recv():
-                tasks.put(task)
-        except (EOFError, OSError):  # the parent has been killed
-            os._exit(1)
-        stop.set()
-        tasks.put(None)
+        with suppress(EOFError, OSError):
+            while True:
+                tasks.put(task := connection.recv())
+                if task is None:
+                    stop.set()
+        os._exit(1)  # the parent has been killed, or does not wait
 
     threading.Thread(target=listen, daemon=True).start()
     while task := tasks.get():

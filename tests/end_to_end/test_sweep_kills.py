@@ -133,6 +133,7 @@ def test_a_killed_worker_loses_what_was_in_flight_and_nothing_else(launch, tmp_p
     os.kill(pid, signal.SIGKILL)
     assert first.wait() == 1
     assert "Traceback" not in first.text
+    assert "warn" not in first.text
     done = records(tmp_path)
     assert (len(done), lost in done) == (5, False)
     (missing,) = re.findall(r"^missing: .*seed.(\d)", first.text, re.MULTILINE)
