@@ -22,8 +22,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load the public names when they are asked for: command lines start faster without numpy."""
-    from importlib import import_module
+    from importlib import import_module, metadata
 
+    if name == "__version__":
+        return metadata.version("nnmf-runner")
     homes = {"nnls": "core.nnls", "kkt_violation": "core.nnls", "InputError": "core.checks"}
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,6 +80,10 @@ def loaded(code, folder):
     return set(done.stdout.partition("LOADED")[2].split())
 
 
+def test_the_version_is_known_without_loading_numbers(tmp_path):
+    assert not loaded("import nnmf_runner; nnmf_runner.__version__", tmp_path) & {"numpy", "hydra"}
+
+
 def test_starting_the_command_line_loads_no_numbers(tmp_path):
     assert not loaded("import nnmf_runner.cli", tmp_path) & {"numpy", "pandas", "matplotlib", "scipy", "hydra"}
 
