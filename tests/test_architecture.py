@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +151,17 @@ def test_defaults_of_the_schema_and_the_estimators_agree(configure):
 @pytest.mark.parametrize("name", nnmf_runner.__all__)
 def test_public_names_are_there_and_documented(name):
     assert getattr(nnmf_runner, name).__doc__
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text()], ids=name_of)
+def test_examples_of_docstrings_run(path):
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("name", [n for n in nnmf_runner.__all__ if not n.endswith("Error")])
+def test_public_names_have_an_example(name):
+    assert ">>> " in getattr(nnmf_runner, name).__doc__
 
 
 def test_other_names_are_refused_as_attributes():
