@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import doctest
 import importlib
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import nnmf_runner
 from nnmf_runner.config import composition, schema
+from nnmf_runner.estimators import ESTIMATORS
 
 PACKAGE = Path(nnmf_runner.__file__).parent
 CONF = Path(composition.conf_dir())
@@ -140,17 +142,26 @@ def test_every_experiment_composes(configure, name):
     assert config.name in (name, "runs") or name.startswith(f"{config.name}_")
 
 
-def test_defaults_of_the_schema_and_the_estimators_agree(configure):
-    config, model = configure(), nnmf_runner.NeuralNMF()
-    assert (config.layers, config.tol, config.max_iter) == (model.layers, model.tol, model.max_iter)
-    assert (config.cost.name, config.optimizer.name, config.init.name) == (model.cost, model.optimizer, model.init)
-    assert (config.supervision.loss, config.supervision.weight) == (model.label_loss, model.label_weight)
-    assert (config.supervision.levels, config.supervision.learn_map) == (model.label_levels, model.learn_map)
+def options(part):
+    """Options of a configuration by their own names: objects by theirs, the method's options among the others."""
+    found = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name in schema.GROUPS and field.name != "method":
+            found[field.name] = value.name
+        else:
+            found |= options(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return found
 
 
-@pytest.mark.parametrize("name", nnmf_runner.__all__)
-def test_public_names_are_there_and_documented(name):
-    assert getattr(nnmf_runner, name).__doc__
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_defaults_of_the_schema_and_the_estimators_agree(configure, name):
+    parameters = ESTIMATORS[name]().get_params()
+    assert parameters.pop("random_state", "absent") is None  # a seed there, of more than the fit
+    config = configure(f"method={ESTIMATORS[name]._method}", *(["layers=9"] if name == "UnfoldedNMF" else []))
+    assert options(config.method).keys() <= parameters.keys()
+    found = options(config)
+    assert parameters == {name: found[name.removeprefix("label_")] for name in parameters}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text()], ids=name_of)
