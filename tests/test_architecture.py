@@ -18,6 +18,7 @@ from nnmf_runner.estimators import ESTIMATORS
 
 PACKAGE = Path(nnmf_runner.__file__).parent
 CONF = Path(composition.conf_dir())
+TESTS = Path(__file__).parent
 # From the mathematics up.
 ROOMS = ["core", "methods", "store", "datasets", "config", "task", "metrics", "running", "report", "estimators", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)}
@@ -42,6 +43,30 @@ def imports(path):
             assert node.level == 0, "relative import"
             names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
     return names
+
+
+def has_code(path):
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.parse(path.read_text())))
+
+
+def test_of(path):
+    """The file of tests of a module, in the same place; that of the package itself is this one."""
+    parts = path.relative_to(PACKAGE)
+    return Path(__file__) if parts == Path("__init__.py") else TESTS / parts.with_name(f"test_{parts.name}")
+
+
+test_of.__test__ = False  # no test itself
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if has_code(p)], ids=name_of)
+def test_every_module_has_its_tests_in_the_same_place(path):
+    assert test_of(path).exists()
+
+
+def test_every_file_of_tests_is_of_a_module_or_of_the_whole():
+    of_the_whole = {TESTS / folder for folder in ("end_to_end", "cluster")}
+    rest = {path for path in TESTS.rglob("test_*.py") if path.parent not in of_the_whole}
+    assert rest - {test_of(path) for path in MODULES} == set()
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.name != "__init__.py"], ids=name_of)
