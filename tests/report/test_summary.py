@@ -1,12 +1,8 @@
-"""What a run prints, and what it says of its machine."""
+"""What a run prints."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from nnmf_runner.report.summary import layer_table
-from nnmf_runner.store import provenance
 
 
 def record(*errors, accuracy=None):
@@ -34,26 +30,6 @@ def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
 
 def test_a_failed_run_has_no_layers():
     assert layer_table([{"layers": []}]) == "no layers to show"
-
-
-def test_facts_of_the_machine_are_complete():
-    facts = provenance.provenance()
-    assert {"versions", "commit", "blas_threads", "peak_memory_mb", "host", "finished"} <= facts.keys()
-    assert {"python", "numpy", "scipy", "nnmf-runner"} <= facts["versions"].keys()
-    assert 10 < facts["peak_memory_mb"] < 100_000
-    assert facts["blas_threads"] >= 1
-
-
-def test_code_is_told_by_the_source_of_the_package_alone(monkeypatch, tmp_path):
-    assert provenance.same_code({"code": provenance.code()})
-    assert not provenance.same_code({"code": "0" * 16})
-    assert not provenance.same_code({})
-    package = Path(provenance.__file__).parents[1]
-    copy = shutil.copytree(package, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "__file__", str(copy / "results" / "provenance.py"))
-    assert provenance.code.__wrapped__() == provenance.code()
-    (copy / "core" / "nnls.py").write_text("# another")
-    assert provenance.code.__wrapped__() != provenance.code()
 
 
 def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():
