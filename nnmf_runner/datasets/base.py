@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -31,8 +32,8 @@ class Truth:
         Topic that every feature belongs to, finest level first.
     """
 
-    A: list[NDArray[np.floating[Any]]]
-    S: list[NDArray[np.floating[Any]]]
+    A: Sequence[NDArray[np.floating[Any]]]
+    S: Sequence[NDArray[np.floating[Any]]]
     feature_labels: list[Labels]
 
 
