@@ -58,6 +58,7 @@ def test_the_neural_method_reaches_the_floor_and_every_label(trials, regime, lay
         assert floor <= metrics["relative_error"] <= 1.001 * floor
         assert (metrics["accuracy"] or metrics["accuracy_fit"]) == 1.0
         assert metrics["relative_error"] <= record["reported"]["relative_error"]
+        assert record["n_iter"] <= 500
 
 
 SYSTEMS = [(cell, method) for cell in CELLS for method in ("deep", "semi", "unfolded", "sparse_coding")]
@@ -123,6 +124,7 @@ def test_errors_of_all_layers_are_those_of_the_code(configure, tmp_path, variant
     section = README[README.index("### Relative error by layer (table1_layers, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
     printed = [dict(zip(lines[0], row, strict=True)) for row in lines[2:11] if row[0] == regime]
+    assert [row["layer"] for row in printed] == ["0", "1", "2"]
     for layer, row in enumerate(printed):
         errors = [run[layer]["relative_error"] for run in runs]
         # half a unit of the last digit shown, and as much for another BLAS; a drifting layer differs by more with it

@@ -12,7 +12,7 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store import status as statuses
 from nnmf_runner.store.claims import claim_path
-from nnmf_runner.store.plan import Wanted, labels_of, plan_folder, read_plans, write_plan
+from nnmf_runner.store.plan import Wanted, write_plan
 from nnmf_runner.store.provenance import code
 from nnmf_runner.store.record import RECORD, SCHEMA_VERSION, read_head, run_folder, write_record
 from nnmf_runner.store.status import Ledger, folder_status, status_of
@@ -128,22 +128,6 @@ def test_a_folder_without_runs_is_refused(tmp_path):
         folder_status(tmp_path / "absent")
     with pytest.raises(InputError, match="holds no runs"):
         folder_status(tmp_path)
-
-
-def test_plans_of_several_sweeps_add_up_and_a_damaged_one_is_passed_over(tmp_path):
-    one, two = Wanted("1" * 16, "seed=0"), Wanted("2" * 16, "seed=1")
-    path = write_plan(tmp_path, [one])
-    assert write_plan(tmp_path, [one]) == path
-    write_plan(tmp_path, [one, two])
-    (plan_folder(tmp_path) / "damaged.json").write_text("{")
-    assert read_plans(tmp_path) == [one, two] or read_plans(tmp_path) == [two, one]
-    assert len(list(plan_folder(tmp_path).iterdir())) == 3
-
-
-def test_labels_name_what_differs():
-    jobs = [["method=hier", "layers=[9]", "tol=0"], ["method=deep", "layers=[9]", "tol=0"]]
-    assert labels_of(jobs) == ["method=hier", "method=deep"]
-    assert labels_of([["method=hier", "tol=0"]]) == ["method=hier tol=0"]
 
 
 @pytest.mark.slow
