@@ -140,9 +140,9 @@ def test_the_status_of_20000_runs_takes_seconds(tmp_path, record_of):
         folder.mkdir(parents=True)
         (folder / RECORD).write_text(text + "\n")
     write_plan(tmp_path, [Wanted(name, name) for name in names])
-    started = time.perf_counter()
+    started = time.process_time()
     status = folder_status(tmp_path)
-    assert time.perf_counter() - started < 20.0  # two seconds on one quiet core
+    assert time.process_time() - started < 10.0  # two seconds on most machines
     assert (status.done, status.complete) == (20_000, True)
 
 
