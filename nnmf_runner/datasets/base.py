@@ -106,7 +106,18 @@ class Source(Protocol):
     name: ClassVar[str]
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read or generate the data; `rng` gives what is random about them."""
+        """Read or generate the data.
+
+        Parameters
+        ----------
+        rng : Generator
+            Gives what is random about them; most draw nothing.
+
+        Raises
+        ------
+        InputError
+            If what they are read from is missing, unreadable or not as the options say, or a package is missing.
+        """
 
 
 class Loader:

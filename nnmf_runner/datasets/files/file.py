@@ -76,13 +76,7 @@ class File:
         return Path(self.path).name
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read the data; nothing about them is random.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be read or does not hold what the options say.
-        """
+        """Read what the options say of the file, see `Source.load`."""
         with self._refusals():
             dataset = self._dataset(read(self._file()))
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite

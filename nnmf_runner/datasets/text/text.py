@@ -68,22 +68,7 @@ class Text(Words):
         return Path(self.path or "").name
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read and weigh the texts; nothing is random.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X sparse, of shape (words, texts), and as many levels of labels as there are.
-
-        Raises
-        ------
-        InputError
-            If there are no such texts, they are of one class, or scikit-learn is missing.
-        """
+        """Read and weigh the texts as a sparse X of shape (words, texts), see `Source.load`."""
         path = self._path()
         return self.weighted(lambda: self._folder(path) if path.is_dir() else self._table(path))
 
