@@ -47,7 +47,7 @@ class Dataset:
     X : ndarray or sparse matrix of shape (m, n)
         Nonnegative, columns are samples; NaN where an entry of dense data is missing.
     labels : list of ndarray of shape (n,)
-        Class indices from 0, one array a level, finest first; empty if there are none.
+        Class indices from 0, one array per level, finest first; empty if there are none.
     truth : Truth or None
     feature_names : list of str or None
         What every feature is called, such as its word.
@@ -137,7 +137,7 @@ class Loader:
         identity : object
             Equal for sources that give the same.
         seed : int
-            Of no account for a source that draws nothing.
+            Does not matter for a source that draws nothing.
         """
         if self._dataset is None or self._identity != identity or self._seed not in (None, seed):
             self._dataset = None  # two large ones need not stand side by side
