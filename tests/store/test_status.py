@@ -104,6 +104,16 @@ def test_a_second_look_opens_new_records_alone(tmp_path, add_run, monkeypatch):
     assert ledger.heads[again]["status"] == "failed"
 
 
+def test_a_run_whose_folder_is_replaced_by_one_without_a_record_is_forgotten(tmp_path, add_run):
+    name, ledger = add_run(0), Ledger(tmp_path)
+    ledger.look()
+    folder = tmp_path / name[:2] / name
+    folder.rename(tmp_path / "aside")
+    folder.mkdir()
+    assert ledger.look() == set()
+    assert ledger.heads == {}
+
+
 @pytest.mark.parametrize("message", [None, "short", "long " * 2000, 'a "config": {\n of its own'])
 def test_the_head_of_a_record_says_what_the_whole_says(tmp_path, add_run, message):
     name = add_run(0, "failed", message=message)

@@ -120,6 +120,12 @@ def test_known_samples_are_indices_or_booleans(tmp_path, values, name, given, ba
     np.testing.assert_array_equal(load(tmp_path / name, known="seen", known_base=base).known, FLAGS)
 
 
+@pytest.mark.parametrize("base", [-1, 2, 0.5])
+def test_known_samples_are_counted_from_zero_or_one(base):
+    with pytest.raises(InputError, match=rf"dataset\.known_base={base} is not valid"):
+        File(known_base=base)
+
+
 def test_known_samples_are_a_column_of_a_table(tmp_path, values):
     write_table(tmp_path / "a.csv", values, fine=FINE, seen=FLAGS)
     dataset = load(tmp_path / "a.csv", labels=["fine"], known="seen")
@@ -149,11 +155,14 @@ def test_zero_features_and_samples_stay_and_are_named(tmp_path, values, caplog):
         caplog.clear()
 
 
-def test_the_first_features_of_zeros_are_named(tmp_path, caplog):
-    np.savez(tmp_path / "a.npz", X=np.eye(2, 9), names=[*"abcdefghi"])
+@pytest.mark.parametrize(
+    ("features", "said"), [(7, "5 of 7 features (c, d, e, f, g)"), (9, "7 of 9 features (c, d, e, f, g, ...)")]
+)
+def test_the_first_features_of_zeros_are_named(tmp_path, caplog, features, said):
+    np.savez(tmp_path / "a.npz", X=np.eye(2, features), names=[*"abcdefghi"][:features])
     with caplog.at_level(logging.INFO):
         load(tmp_path / "a.npz")
-    assert "all zeros are 7 of 9 features (c, d, e, f, g, ...) and 0 of 2 samples." in caplog.text
+    assert f"all zeros are {said} and 0 of 2 samples." in caplog.text
 
 
 def test_sparse_indices_out_of_bounds_are_refused_before_they_are_followed(tmp_path):
