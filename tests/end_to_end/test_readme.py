@@ -28,11 +28,14 @@ def number(cell: str) -> float:
     return float(re.search(r"\d+\.\d+", cell).group())
 
 
-@pytest.fixture
-def trials(configure, tmp_path):
+@pytest.fixture(scope="module")
+def trials(configure, tmp_path_factory):
+    """Records of the ten trials of a cell; what one test has run, the next one finds."""
+    output = tmp_path_factory.mktemp("table1")
+
     def make(method: str, regime: str, layers: str):
         fraction = FRACTIONS[regime]
-        overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={tmp_path}"]
+        overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={output}"]
         overrides.append("cost=reconstruction")
         return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1")).values()]
 

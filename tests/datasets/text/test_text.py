@@ -60,6 +60,11 @@ def test_a_table_gives_the_same_weights_as_a_folder(tmp_path, corpus):
     assert load(path=str(tmp_path / "t.csv"), text_column="body").labels == []
 
 
+def test_a_text_of_a_table_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path):
+    (tmp_path / "t.csv").write_text(f"text,label\n{'apple ' * 30_000},a\npear,b\n")
+    assert load(path=str(tmp_path / "t.csv"), label_columns=["label"]).feature_names == ["apple", "pear"]
+
+
 def test_the_identity_is_what_files_hold_and_not_where(tmp_path):
     one, two = write(tmp_path / "one", CORPUS), write(tmp_path / "two", CORPUS)
     changed = write(tmp_path / "three", {**CORPUS, "sci.med/2": "doctor"})
@@ -119,6 +124,7 @@ def test_files_of_another_encoding_are_refused_and_read_if_it_is_named(tmp_path)
     [
         ({}, "dataset.path is missing"),
         ({"path": "absent"}, "dataset.path=absent does not exist"),
+        ({"min_df": 0}, "dataset.min_df=0"),
         ({"encoding": "utf-99"}, "dataset.encoding=utf-99"),
         ({"encoding": "hex"}, "dataset.encoding=hex"),
         ({"delimiter": ""}, "dataset.delimiter"),

@@ -85,7 +85,7 @@ def test_documents_without_a_word_are_left_out_and_counted(weigh, caplog):
     dataset = weigh([*TEXTS, "the of", ""], [[*level, "z", "z"] for level in CLASSES], idf=False)
     np.testing.assert_array_equal(dataset.X.toarray(), weigh(idf=False).X.toarray())
     assert [level.max() for level in dataset.labels] == [2, 1]
-    assert "2 of 7 documents hold no word that counts and are left out" in caplog.text
+    assert "dataset=given: 2 of 7 documents hold no word that counts and are left out" in caplog.text
 
 
 def test_the_first_documents_of_every_class_become_samples_and_all_give_the_words(weigh):
