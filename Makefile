@@ -49,7 +49,7 @@ regimes: $(VENV)/.core ## map where which method wins on planted hierarchies: re
 	$(BIN)/nnmf-collect outputs/regimes_small
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile

@@ -519,6 +519,16 @@ def load(path: str | os.PathLike[str]) -> Any:
     ------
     InputError
         If there is no such folder, or what it holds is damaged or of a later version.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> X = np.eye(3)[[0, 0, 1, 2, 2]]
+    >>> model = HierarchicalNMF(layers=(3,), random_state=0).fit(X)
+    >>> with TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model")
+    ...     np.array_equal(load(f"{folder}/model").transform(X), model.transform(X))
+    True
     """
     try:
         return _revived(read_model(Path(path).expanduser()))

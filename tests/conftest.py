@@ -11,7 +11,7 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 import numpy as np
 import pytest
 
-pytest_plugins = ["tests.fixtures.commands", "tests.fixtures.records"]
+pytest_plugins = ["tests.fixtures.commands", "tests.fixtures.records", "tests.fixtures.tables"]
 
 FEATURES = [10, 5, 10, 12, 13, 4, 11, 8, 14]
 SAMPLES = [10, 10, 5, 7, 5, 20, 10, 9, 14]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import copy
+import dataclasses
+import doctest
+import importlib
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,11 +20,13 @@ import nnmf_runner
 from nnmf_runner.config import composition, engine, schema
 from nnmf_runner.config.help import options_of
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.hier import Hierarchical
 
 PACKAGE = Path(nnmf_runner.__file__).parent
 CONF = Path(engine.conf_dir())
+TESTS = Path(__file__).parent
 # From the mathematics up.
 ROOMS = ["core", "methods", "store", "datasets", "config", "task", "metrics", "running", "report", "estimators", "cli"]
 ALLOWED = {room: set(ROOMS[: i + 1]) for i, room in enumerate(ROOMS)}
@@ -46,6 +51,30 @@ def imports(path):
             assert node.level == 0, "relative import"
             names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
     return names
+
+
+def has_code(path):
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.parse(path.read_text())))
+
+
+def test_of(path):
+    """The file of tests of a module, in the same place; that of the package itself is this one."""
+    parts = path.relative_to(PACKAGE)
+    return Path(__file__) if parts == Path("__init__.py") else TESTS / parts.with_name(f"test_{parts.name}")
+
+
+test_of.__test__ = False  # no test itself
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if has_code(p)], ids=name_of)
+def test_every_module_has_its_tests_in_the_same_place(path):
+    assert test_of(path).exists()
+
+
+def test_every_file_of_tests_is_of_a_module_or_of_the_whole():
+    of_the_whole = {TESTS / folder for folder in ("end_to_end", "cluster")}
+    rest = {path for path in TESTS.rglob("test_*.py") if path.parent not in of_the_whole}
+    assert rest - {test_of(path) for path in MODULES} == set()
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.name != "__init__.py"], ids=name_of)
@@ -87,6 +116,10 @@ def loaded(code, folder):
     tail = "\nimport sys; print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code + tail], cwd=folder, capture_output=True, text=True, check=True)
     return set(done.stdout.partition("LOADED")[2].split())
+
+
+def test_the_version_is_known_without_loading_numbers(tmp_path):
+    assert not loaded("import nnmf_runner; nnmf_runner.__version__", tmp_path) & {"numpy", "hydra"}
 
 
 def test_starting_the_command_line_loads_no_numbers(tmp_path):
@@ -157,17 +190,37 @@ def test_every_experiment_composes(configure, name):
     assert config.name in (name, "runs") or name.startswith(f"{config.name}_")
 
 
-def test_defaults_of_the_schema_and_the_estimators_agree(configure):
-    config, model = configure(), nnmf_runner.NeuralNMF()
-    assert (config.layers, config.tol, config.max_iter) == (model.layers, model.tol, model.max_iter)
-    assert (config.cost.name, config.optimizer.name, config.init.name) == (model.cost, model.optimizer, model.init)
-    assert (config.supervision.loss, config.supervision.weight) == (model.label_loss, model.label_weight)
-    assert (config.supervision.levels, config.supervision.learn_map) == (model.label_levels, model.learn_map)
+def options(part):
+    """Options of a configuration by their own names: objects by theirs, the method's options among the others."""
+    found = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name in schema.GROUPS and field.name != "method":
+            found[field.name] = value.name
+        else:
+            found |= options(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return found
 
 
-@pytest.mark.parametrize("name", nnmf_runner.__all__)
-def test_public_names_are_there_and_documented(name):
-    assert getattr(nnmf_runner, name).__doc__
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_defaults_of_the_schema_and_the_estimators_agree(configure, name):
+    parameters = ESTIMATORS[name]().get_params()
+    assert parameters.pop("random_state", "absent") is None  # a seed there, of more than the fit
+    config = configure(f"method={ESTIMATORS[name]._method}", *(["layers=9"] if name == "UnfoldedNMF" else []))
+    assert options(config.method).keys() <= parameters.keys()
+    found = options(config)
+    assert parameters == {name: found[name.removeprefix("label_")] for name in parameters}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text()], ids=name_of)
+def test_examples_of_docstrings_run(path):
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("name", [n for n in nnmf_runner.__all__ if not n.endswith("Error")])
+def test_public_names_have_an_example(name):
+    assert ">>> " in getattr(nnmf_runner, name).__doc__
 
 
 def test_other_names_are_refused_as_attributes():

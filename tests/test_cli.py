@@ -280,6 +280,14 @@ class Terminal:
         return self.process.returncode
 
 
+def wait_for(happened, seconds=60.0):
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def terminal(tmp_path):
     """Start command lines in a terminal; what a failing test leaves running is killed."""
@@ -346,12 +354,11 @@ def test_control_c_ends_all_workers(terminal, tmp_path, to):
     """A terminal sends it to every process of the group; `kill -INT` and schedulers to the parent alone."""
     running = terminal([*ENDLESS, "trials=4", "workers=2"])
     running.read_until(r"0/4")
-    time.sleep(5.0)  # the workers import numpy and begin
+    wait_for(lambda: len([*tmp_path.rglob(".*.claim")]) == 2)  # both workers have begun
     (os.killpg if to == "group" else os.kill)(running.process.pid, signal.SIGINT)
     assert running.finish() == 130
     assert "Traceback" not in running.text
-    assert {record["status"] for record in records_below(tmp_path)} <= {"interrupted"}
-    assert len(records_below(tmp_path)) <= 2
+    assert [record["status"] for record in records_below(tmp_path)] == ["interrupted"] * 2
     assert is_whole(tmp_path)
 
 
@@ -359,7 +366,7 @@ def test_control_c_ends_all_workers(terminal, tmp_path, to):
 def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_path):
     running = terminal([*ENDLESS, "trials=4", "workers=2"])
     running.read_until(r"0/4")
-    time.sleep(0.3)
+    wait_for(Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text)
     os.killpg(running.process.pid, signal.SIGINT)
     assert running.finish() == 130
     assert "Traceback" not in running.text

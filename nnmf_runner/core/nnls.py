@@ -142,6 +142,14 @@ def kkt_violation(gram: Matrix, cross: Matrix, S: Matrix) -> float:
     References
     ----------
     R. W. Cottle, J.-S. Pang and R. E. Stone, "The Linear Complementarity Problem", SIAM, 2009, section 5.10.
+
+    Examples
+    --------
+    >>> gram, cross = np.eye(2), np.array([[2.0], [-1.0]])
+    >>> abs(kkt_violation(gram, cross, S=np.array([[2.0], [0.0]])))
+    0.0
+    >>> kkt_violation(gram, cross, S=np.array([[1.0], [0.0]]))
+    0.5
     """
     problem = ScaledProblem(gram, cross)
     return float(problem.residual(S / problem.unit).max(initial=0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -33,8 +34,8 @@ class Truth:
         Topic that every feature belongs to, finest level first.
     """
 
-    A: list[NDArray[np.floating[Any]]]
-    S: list[NDArray[np.floating[Any]]]
+    A: Sequence[NDArray[np.floating[Any]]]
+    S: Sequence[NDArray[np.floating[Any]]]
     feature_labels: list[Labels]
 
 
@@ -48,7 +49,7 @@ class Dataset:
     X : ndarray or sparse matrix of shape (m, n)
         Nonnegative, columns are samples; NaN where an entry of dense data is missing.
     labels : list of ndarray of shape (n,)
-        Class indices from 0, one array a level, finest first; empty if there are none.
+        Class indices from 0, one array per level, finest first; empty if there are none.
     truth : Truth or None
     feature_names : list of str or None
         What every feature is called, such as its word.
@@ -128,7 +129,18 @@ class Source(Protocol):
     name: ClassVar[str]
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read or generate the data; `rng` gives what is random about them."""
+        """Read or generate the data.
+
+        Parameters
+        ----------
+        rng : Generator
+            Gives what is random about them; most draw nothing.
+
+        Raises
+        ------
+        InputError
+            If what they are read from is missing, unreadable or not as the options say, or a package is missing.
+        """
 
 
 class Loader:
@@ -148,7 +160,7 @@ class Loader:
         identity : object
             Equal for sources that give the same.
         seed : int
-            Of no account for a source that draws nothing.
+            Does not matter for a source that draws nothing.
         """
         if self._dataset is None or self._identity != identity or self._seed not in (None, seed):
             self._dataset = None  # two large ones need not stand side by side

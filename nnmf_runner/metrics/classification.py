@@ -46,6 +46,12 @@ def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> A
     Returns
     -------
     Accuracy
+
+    Examples
+    --------
+    >>> S, labels = np.array([[2.0, 1.0, 0.0, 0.1], [0.0, 0.3, 1.0, 2.0]]), np.array([0, 1, 1, 1])
+    >>> accuracy(S, labels, known=np.array([True, False, True, False]))
+    Accuracy(all=0.75, unknown=0.5, fit=None)
     """
     if not known.any():
         return Accuracy(None, None, float((predict(S, labels, ~known) == labels).mean()))

@@ -20,6 +20,11 @@ def relative_error(X: Any, A: Matrix, S: Matrix, entries: NDArray[np.bool_] | No
     A, S : ndarray of shape (m, k) and (k, n)
     entries : ndarray of bool, shape (m, n), optional
         The entries of dense X that both norms run over; all by default.
+
+    Examples
+    --------
+    >>> relative_error(np.diag([3.0, 4.0]), np.eye(2)[:, 1:], np.array([[0.0, 4.0]]))
+    0.6
     """
     if entries is not None:
         return float(np.linalg.norm((X - A @ S)[entries]) / np.linalg.norm(X[entries]))
@@ -33,5 +38,10 @@ def eckart_young_floors(X: Any, ranks: Sequence[int]) -> list[float]:
     ----------
     X : ndarray or sparse matrix of shape (m, n)
     ranks : sequence of int
+
+    Examples
+    --------
+    >>> eckart_young_floors(np.diag([3.0, 4.0]), [1, 2])
+    [0.6, 0.0]
     """
     return [float(np.sqrt(share)) for share in tail_shares(X, ranks)]

@@ -47,6 +47,11 @@ def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
         Found topics as columns.
     truth : sequence of ndarray of shape (k_{l-1}, k_l)
         True factors.
+
+    Examples
+    --------
+    >>> topic_recovery(np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 0.0]]), [np.eye(3)[:, :2]])
+    1.0
     """
     level = nearest([planted.shape[1] for planted in truth], topics.shape[1])
     return match_topics(topics, functools.reduce(np.matmul, truth[: level + 1]))[1]
@@ -66,6 +71,14 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     float or None
         None for one layer, where a layer's rank is nearer to that of another planted level than to its own, or where
         the rows of a factor are not the topics below.
+
+    Examples
+    --------
+    >>> truth = [np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])]
+    >>> tree_agreement([np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 2.0], [0.0, 1.0]])], truth)
+    1.0
+    >>> tree_agreement([np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [2.0, 1.0], [0.0, 1.0]])], truth)
+    0.75
     """
     ranks = [a.shape[1] for a in A]
     if len(A) < 2 or [len(a) for a in A[1:]] != ranks[:-1]:

@@ -92,6 +92,12 @@ def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:
     ----------
     G. Bouma, "Normalized (pointwise) mutual information in collocation extraction", GSCL 2009; M. Roeder, A. Both
     and A. Hinneburg, "Exploring the space of topic coherence measures", WSDM 2015, with the document as window.
+
+    Examples
+    --------
+    >>> X = np.array([[1, 2, 0], [3, 1, 0], [0, 0, 1]])  # the first two words always occur together
+    >>> npmi_coherence(X, np.array([[0, 1], [0, 2]])).round(6)
+    array([ 1., -1.])
     """
     features = np.unique(top[top >= 0])
     npmi = _npmi(_joint_counts(X, features) / X.shape[1])

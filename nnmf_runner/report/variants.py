@@ -73,8 +73,8 @@ def variants(
         for scope, given in zip(scopes, options, strict=True)
     ]
     told: dict[Hashable, set[str]] = {}
-    for (name, _), given in _grouped(list(zip(plain, cells, strict=True)), options).items():
-        told.setdefault(name, set()).update(_differing(given))
+    for (name, _), found in _grouped(list(zip(plain, cells, strict=True)), options).items():
+        told.setdefault(name, set()).update(_differing(found))
     labels = []
     for name, given in zip(plain, options, strict=True):
         (_, method), words = name

@@ -24,7 +24,7 @@ class Wanted:
 
 
 def plan_folder(experiment: Path) -> Path:
-    """Where the plans of an experiment stand, one file a sweep."""
+    """Where the plans of an experiment stand, one file per sweep."""
     return experiment / SWEEP_FOLDER / "plans"
 
 
@@ -44,7 +44,7 @@ def write_plan(experiment: Path, wanted: Sequence[Wanted]) -> Path:
 
 
 def read_plans(experiment: Path) -> list[Wanted]:
-    """The runs that any sweep into this folder wants; a damaged plan is as good as none.
+    """The runs that any sweep into this folder wants; damaged plans are ignored.
 
     Raises
     ------

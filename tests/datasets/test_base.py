@@ -1,16 +1,15 @@
-"""What one command reads once: datasets that several runs share, and the contents of files for their hash."""
+"""What every dataset gives: its levels of labels, its fingerprint, masks, and one reading for runs that share it."""
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
+from scipy import sparse
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Toy
-from nnmf_runner.datasets.base import Dataset, Loader
-from nnmf_runner.datasets.files.reading import content_digest
+from nnmf_runner.datasets.base import Dataset, Loader, read_mask
 
 
 class Still:
@@ -45,30 +44,44 @@ def test_a_source_that_draws_gives_every_seed_its_own():
     assert loader.load(Toy(), "toy", 0) is loader.load(Toy(), "toy", 0)
 
 
-@pytest.fixture
-def hashed(monkeypatch):
-    """Names of the files whose contents were read."""
-    read, original = [], hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: read.append(file.name) or original(file, name))
-    return read
+def test_levels_of_labels_are_told_by_their_number_of_classes():
+    labels = [np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])]
+    dataset = Dataset("a", np.eye(4), labels)
+    assert dataset.classes == [4, 2]
+    assert [dataset.level(classes) for classes in (9, 4, 2, 1)] == [0, 0, 1, 1]
+    assert Dataset("a", np.eye(4)).level(4) is None
 
 
-def test_a_file_is_read_once_for_its_hash_and_again_when_it_changed(tmp_path, hashed):
-    path = tmp_path / "a"
-    path.write_text("first")
-    digests = [content_digest([path], path, "") for _ in range(3)]
-    assert len(set(digests)) == len(hashed) == 1
-    path.write_text("changed")
-    assert content_digest([path], path, "") != digests[0]
-    assert len(hashed) == 2
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_fingerprint_is_that_of_numbers_shape_and_labels(form):
+    X, labels = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]), np.array([0, 1, 0])
+    same = Dataset("a", form(X), [labels]).fingerprint()
+    assert Dataset("b", form(X.copy(order="F")), [labels.copy()]).fingerprint() == same
+    others = [(X + (X == 3.0), [labels]), (X.T, [labels]), (X, [1 - labels]), (X, []), (X[:, ::-1], [labels])]
+    found = {Dataset("a", form(other), levels).fingerprint() for other, levels in others}
+    assert len(found | {same}) == 1 + len(others)
 
 
-def test_names_and_contents_make_the_hash_and_not_the_place(tmp_path):
-    for folder, name, text in (("one", "a", "x"), ("two", "a", "x"), ("three", "b", "x"), ("four", "a", "y")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_text(text)
-    one, two, three, four = (
-        content_digest(sorted((tmp_path / f).iterdir()), tmp_path / f, "") for f in ("one", "two", "three", "four")
-    )
-    assert one == two
-    assert len({one, three, four}) == 3
+def test_a_mask_is_an_array_of_booleans(tmp_path):
+    mask = np.array([[True, False]])
+    np.save(tmp_path / "mask.npy", mask)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.npy"), mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.npy", "cannot be read: No such file or directory"),
+        ("text.npy", "cannot be read: it is not an array of plain values"),
+        ("objects.npy", "cannot be read: it is not an array of plain values"),
+        ("several.npz", "holds several arrays"),
+        ("numbers.npy", "is of type int64"),
+    ],
+)
+def test_what_is_no_mask_is_refused_by_its_name(tmp_path, name, message):
+    (tmp_path / "text.npy").write_text("no array")
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    np.savez(tmp_path / "several.npz", a=np.ones(1, bool))
+    np.save(tmp_path / "numbers.npy", np.ones(2, np.int64))
+    with pytest.raises(InputError, match=rf"^mask=.*{name} {message}.* Expected a \.npy file of booleans\.$"):
+        read_mask(tmp_path / name)

@@ -29,11 +29,14 @@ def number(cell: str) -> float:
     return float(re.search(r"\d+\.\d+", cell).group())
 
 
-@pytest.fixture
-def trials(configure, tmp_path):
+@pytest.fixture(scope="module")
+def trials(configure, tmp_path_factory):
+    """Records of the ten trials of a cell; what one test has run, the next one finds."""
+    output = tmp_path_factory.mktemp("table1")
+
     def make(method: str, regime: str, layers: str):
         fraction = FRACTIONS[regime]
-        overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={tmp_path}"]
+        overrides = [f"method={method}", f"layers={layers}", f"label_fraction={fraction}", f"output={output}"]
         overrides.append("cost=reconstruction")
         return [o.record for o in run_trials(configure("experiment=table1", *overrides, "workers=1")).values()]
 
@@ -59,6 +62,7 @@ def test_the_neural_method_reaches_the_floor_and_every_label(trials, regime, lay
         assert floor <= metrics["relative_error"] <= 1.001 * floor
         assert (metrics["accuracy"] or metrics["accuracy_fit"]) == 1.0
         assert metrics["relative_error"] <= published("table1").values(regime, layers, "neural")["relative_error"]
+        assert record["n_iter"] <= 500
 
 
 SYSTEMS = [(cell, method) for cell in CELLS for method in ("deep", "semi", "unfolded", "sparse_coding")]
@@ -124,6 +128,7 @@ def test_errors_of_all_layers_are_those_of_the_code(configure, tmp_path, variant
     section = README[README.index("### Relative error by layer (table1_layers, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
     printed = [dict(zip(lines[0], row, strict=True)) for row in lines[2:11] if row[0] == regime]
+    assert [row["layer"] for row in printed] == ["0", "1", "2"]
     for layer, row in enumerate(printed):
         errors = [run[layer]["relative_error"] for run in runs]
         # half a unit of the last digit shown, and as much for another BLAS; a drifting layer differs by more with it

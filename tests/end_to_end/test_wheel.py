@@ -35,7 +35,7 @@ def test_it_holds_the_package_its_configuration_and_no_tests(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"nnmf_runner"}
     conf = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "conf").rglob("*.yaml")}
     assert {f"nnmf_runner/{name}" for name in conf} <= set(names)
-    assert "nnmf_runner/conf/config.yaml" in names
+    assert {"nnmf_runner/conf/config.yaml", "nnmf_runner/py.typed"} <= set(names)
     assert not [name for name in names if "test" in name]
     scripts = next(name for name in names if name.endswith("entry_points.txt"))
     text = zipfile.ZipFile(wheel).read(scripts).decode()

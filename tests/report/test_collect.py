@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import shutil
+import tracemalloc
 
 import pandas as pd
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.table import rows_of
-from nnmf_runner.store.record import experiment_folder, run_folder, write_record
+from nnmf_runner.store.record import RECORD, TOPIC, experiment_folder, find_records, run_folder, write_record
 
+# 100,000 runs at this many bytes each take 400 MB.
+MOST_BYTES = 4_000
 TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
 
 
@@ -210,3 +213,37 @@ def test_a_table_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_stay
         write_whole(path, "later")
     assert caught.value.filename == str(path)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.md", "earlier")]
+
+
+def write_runs(folder, record_of, first, last):
+    """Runs of a few cells whose records hold topics of 50 kB and a long traceback."""
+    topic = dict.fromkeys(TOPIC, "a word " * 200)
+    for i in range(first, last):
+        record = record_of(("hier", "deep", "neural")[i % 3], seed=i, error=1e-4 * i, topics=[[topic] * 6])
+        record |= {"traceback": "line\n" * 200, "message": None if i % 5 else f"reason {i}"}
+        run = run_folder(folder, record["config"])
+        run.mkdir(parents=True)
+        (run / RECORD).write_text(json.dumps(record))
+
+
+def peak_of(function):
+    """Largest number of bytes that a call holds at once."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+def test_memory_grows_by_a_row_a_run_and_not_by_a_record(tmp_path, record_of):
+    few, many = 500, 2500
+    write_runs(tmp_path, record_of, 0, few)
+    assert find_records(tmp_path)[0].stat().st_size > 8 * MOST_BYTES
+    collect(tmp_path, figures=False)  # what is imported and cached once is no cost of a run
+    small = peak_of(lambda: collect(tmp_path, figures=False))
+    write_runs(tmp_path, record_of, few, many)
+    large = peak_of(lambda: collect(tmp_path, figures=False))
+    assert len((tmp_path / "records.csv").read_text().splitlines()) == 1 + many
+    assert (large - small) / (many - few) < MOST_BYTES

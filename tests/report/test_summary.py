@@ -1,13 +1,8 @@
-"""What a run prints, and what it records of its machine."""
+"""What a run prints."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
-from nnmf_runner.methods import METHODS
 from nnmf_runner.report.summary import layer_table
-from nnmf_runner.store import provenance
 
 
 def record(*errors, accuracy=None):
@@ -35,35 +30,6 @@ def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
 
 def test_a_failed_run_has_no_layers():
     assert layer_table([{"layers": []}]) == "no layers to show"
-
-
-def test_facts_of_the_machine_are_complete():
-    facts = provenance.provenance()
-    assert {"versions", "commit", "blas_threads", "peak_memory_mb", "host", "finished"} <= facts.keys()
-    assert {"python", "numpy", "scipy", "nnmf-runner"} <= facts["versions"].keys()
-    assert 10 < facts["peak_memory_mb"] < 100_000
-    assert facts["blas_threads"] >= 1
-
-
-def code_of(method):
-    return provenance.source_hash.__wrapped__(method)
-
-
-def test_code_is_told_by_the_source_that_computes_a_run(monkeypatch, tmp_path):
-    assert provenance.same_code({"code": provenance.code("hier")})
-    assert not provenance.same_code({"code": "hier-" + "0" * 16})
-    assert not provenance.same_code({})
-    package = Path(provenance.__file__).parents[1]
-    copy = shutil.copytree(package, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "_ROOT", copy)
-    before = code_of(METHODS["hier"])
-    for harmless in ("report/table.py", "running/run.py", "methods/neural.py", "store/record.py", "cli.py"):
-        (copy / harmless).write_text("# another")
-        assert code_of(METHODS["hier"]) == before
-    for other in ("core/nnls.py", "datasets/base.py", "metrics/errors.py", "task.py", "methods/base.py"):
-        (copy / other).write_text("# another")
-        before, earlier = code_of(METHODS["hier"]), before
-        assert before != earlier
 
 
 def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():

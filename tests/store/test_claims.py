@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,23 +53,17 @@ def test_a_run_is_held_while_the_block_lasts_and_by_one_alone(run):
 
 
 def test_of_many_that_ask_at_once_one_gets_it(run):
-    start, got, ended = threading.Barrier(16), [], threading.Event()
+    start, asked = threading.Barrier(16), threading.Barrier(16)
 
-    def ask():
-        start.wait()
+    def ask(_):
+        start.wait(30.0)
         with claimed(run) as ours:
-            got.append(ours)
-            ended.wait(30.0)
+            asked.wait(30.0)  # nobody lets go before the last has asked
+            return ours
 
-    threads = [threading.Thread(target=ask) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    while len(got) < 16:
-        time.sleep(0.01)
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert got.count(True) == 1
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(ask, range(16)))
+    assert (got.count(True), got.count(False)) == (1, 15)
 
 
 def test_a_claim_of_a_process_that_is_gone_is_taken_over_at_once(run, dead_pid):

@@ -32,6 +32,13 @@ def test_the_start_is_what_was_saved(saved, factors, rng):
     saved.check(6, (3, 2), signed=False)
 
 
+def test_a_relative_path_starts_at_the_working_directory_and_a_tilde_at_home(saved, factors, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("run", "~/run"):
+        assert all(map(np.array_equal, Saved(path).factors(), factors))
+
+
 def test_single_precision_is_read_as_double(factors, tmp_path):
     single = saved_in(tmp_path / "single", [A.astype(np.float32) for A in factors], S0=np.ones((3, 9)))
     assert {A.dtype for A in single.factors()} == {np.dtype(np.float64)}

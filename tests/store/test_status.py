@@ -12,7 +12,7 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store import status as statuses
 from nnmf_runner.store.claims import claim_path
-from nnmf_runner.store.plan import Wanted, labels_of, plan_folder, read_plans, write_plan
+from nnmf_runner.store.plan import Wanted, write_plan
 from nnmf_runner.store.provenance import code
 from nnmf_runner.store.record import RECORD, SCHEMA_VERSION, read_head, run_folder, write_record
 from nnmf_runner.store.status import Ledger, folder_status, status_of
@@ -104,6 +104,16 @@ def test_a_second_look_opens_new_records_alone(tmp_path, add_run, monkeypatch):
     assert ledger.heads[again]["status"] == "failed"
 
 
+def test_a_run_whose_folder_is_replaced_by_one_without_a_record_is_forgotten(tmp_path, add_run):
+    name, ledger = add_run(0), Ledger(tmp_path)
+    ledger.look()
+    folder = tmp_path / name[:2] / name
+    folder.rename(tmp_path / "aside")
+    folder.mkdir()
+    assert ledger.look() == set()
+    assert ledger.heads == {}
+
+
 @pytest.mark.parametrize("message", [None, "short", "long " * 2000, 'a "config": {\n of its own'])
 def test_the_head_of_a_record_says_what_the_whole_says(tmp_path, add_run, message):
     name = add_run(0, "failed", message=message)
@@ -130,22 +140,6 @@ def test_a_folder_without_runs_is_refused(tmp_path):
         folder_status(tmp_path)
 
 
-def test_plans_of_several_sweeps_add_up_and_a_damaged_one_is_passed_over(tmp_path):
-    one, two = Wanted("1" * 16, "seed=0"), Wanted("2" * 16, "seed=1")
-    path = write_plan(tmp_path, [one])
-    assert write_plan(tmp_path, [one]) == path
-    write_plan(tmp_path, [one, two])
-    (plan_folder(tmp_path) / "damaged.json").write_text("{")
-    assert read_plans(tmp_path) == [one, two] or read_plans(tmp_path) == [two, one]
-    assert len(list(plan_folder(tmp_path).iterdir())) == 3
-
-
-def test_labels_name_what_differs():
-    jobs = [["method=hier", "layers=[9]", "tol=0"], ["method=deep", "layers=[9]", "tol=0"]]
-    assert labels_of(jobs) == ["method=hier", "method=deep"]
-    assert labels_of([["method=hier", "tol=0"]]) == ["method=hier tol=0"]
-
-
 @pytest.mark.slow
 def test_the_status_of_20000_runs_takes_seconds(tmp_path, record_of):
     record = record_of()
@@ -157,9 +151,9 @@ def test_the_status_of_20000_runs_takes_seconds(tmp_path, record_of):
         folder.mkdir(parents=True)
         (folder / RECORD).write_text(text + "\n")
     write_plan(tmp_path, [Wanted(name, name) for name in names])
-    started = time.perf_counter()
+    started = time.process_time()
     status = folder_status(tmp_path)
-    assert time.perf_counter() - started < 20.0  # two seconds on one quiet core
+    assert time.process_time() - started < 10.0  # two seconds on most machines
     assert (status.done, status.complete) == (20_000, True)
 
 

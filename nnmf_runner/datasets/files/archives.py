@@ -35,8 +35,9 @@ def read_texts(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
                     continue
                 if member.size > LARGEST:
                     raise ValueError(f"{member.name} has {member.size} bytes, expected at most {LARGEST}")
-                texts[member.name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-            while archive.fileobj.read(2**20):  # type: ignore[union-attr]  # checksums stand at the end
+                if (content := archive.extractfile(member)) is not None:
+                    texts[member.name] = content.read()
+            while archive.fileobj.read(2**20):  # checksums stand at the end
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         reason = str(getattr(error, "strerror", None) or error).partition("\n")[0].rstrip(":")

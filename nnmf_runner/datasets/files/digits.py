@@ -23,21 +23,6 @@ class Digits:
     name: ClassVar[str] = "digits"
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read the data; nothing is random.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X of shape (64, 1797) and one level of ten classes.
-
-        Raises
-        ------
-        InputError
-            If scikit-learn is missing.
-        """
+        """Read the data, of shape (64, 1797) with one level of ten classes, see `Source.load`."""
         X, digit = required("sklearn.datasets", "images", self.name).load_digits(return_X_y=True)  # (1797, 64)
         return Dataset(self.name, np.ascontiguousarray(X.T), [digit.astype(np.intp)], image_shape=(8, 8))

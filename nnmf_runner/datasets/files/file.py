@@ -76,13 +76,7 @@ class File:
         return Path(self.path).name
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read the data; nothing about them is random.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be read or does not hold what the options say.
-        """
+        """Read what the options say of the file, see `Source.load`."""
         with self._refusals():
             dataset = self._dataset(read(self._file()))
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
@@ -130,7 +124,7 @@ class File:
         if self.names is not None:
             names = contents.names(self.names)
             if len(names) != m:
-                raise ContentError(f"{self.names} has {len(names)} names, expected {m}: one a feature")
+                raise ContentError(f"{self.names} has {len(names)} names, expected {m}: one per feature")
             return names
         for key in NAMES:
             array = contents.arrays.get(key)
@@ -192,14 +186,14 @@ def _numeric(array: NDArray[Any]) -> NDArray[Any] | None:
 def _classes(given: NDArray[Any], key: str, n: int) -> Labels:
     """Class indices from 0 in the order of the labels, shape (n,)."""
     if given.size != n:
-        raise ContentError(f"{key} has {given.size} labels, expected {n}: one a sample (see dataset.orientation)")
+        raise ContentError(f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation)")
     numbers = _numeric(given)
     if numbers is None:
         values, missing = given.astype(str), given.astype(str) == ""
     else:
         values, missing = numbers, ~np.isfinite(numbers)
     if missing.any():
-        raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one a sample")
+        raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one per sample")
     if numbers is not None and (broken := values % 1 != 0).any():
         raise ContentError(f"{key} holds {values[broken][0]:g}, expected labels that are whole numbers or strings")
     if numbers is not None and np.abs(values).max() > LARGEST_WHOLE:

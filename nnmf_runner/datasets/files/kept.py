@@ -24,12 +24,13 @@ DIGEST = "digest"
 def keep(path: Path, dataset: Dataset) -> None:
     """Write a sparse dataset with labels and feature names; one that cannot be written is named in the log."""
     X = dataset.X
-    arrays = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
+    arrays: dict[str, Any] = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
     arrays |= {"labels": np.array(dataset.labels).reshape(len(dataset.labels), X.shape[1])}
     arrays |= {"names": np.frombuffer("\n".join(dataset.feature_names or ()).encode(), np.uint8)}
+    arrays[DIGEST] = _digest(arrays)
     try:
         with whole_file(path) as scratch, scratch.open("wb") as file:
-            np.savez(file, **arrays, **{DIGEST: _digest(arrays)})
+            np.savez(file, **arrays)
         for old in sorted(path.parent.glob("*.npz"), key=lambda each: each.stat().st_mtime_ns)[:-MOST]:
             old.unlink(missing_ok=True)
     except OSError as error:
@@ -42,7 +43,7 @@ def recall(path: Path, name: str) -> Dataset | None:
         return None
     try:
         arrays = read_arrays(path)
-        if not np.array_equal(arrays.pop(DIGEST, None), _digest(arrays)):
+        if not np.array_equal(arrays.pop(DIGEST, np.empty(0)), _digest(arrays)):
             raise ValueError("its contents are not those of its digest")
     except ValueError as error:
         log.warning("%s is damaged (%s) and is made again.", path, error)

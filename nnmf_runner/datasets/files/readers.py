@@ -1,4 +1,4 @@
-"""What files hold: one reader a suffix, each from a path to `Contents`.  Nothing in a file is executed or unpickled."""
+"""What files hold: one reader per suffix, from a path to `Contents`.  Nothing in files is executed or unpickled."""
 
 from __future__ import annotations
 

@@ -78,16 +78,9 @@ class Planted:
         return int(np.prod(self.branching))
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Generate the data; `rng` gives the strengths, the overlap and the noise.
+        """Generate the data with labels and true factors at every level, see `Source.load`.
 
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            With labels and true factors at every level.
+        The strengths, the overlap and the noise are random.
         """
         path = ancestors(self.branching)
         owner = np.repeat(np.arange(self.leaves), block_sizes(self.features, self.leaves, self.imbalance))

@@ -39,17 +39,7 @@ class Swimmer:
     name: ClassVar[str] = "swimmer"
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Draw the images; nothing is random.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            With the 17 parts as truth, which is of one level.
-        """
+        """Draw the images, whose 17 parts are a truth of one level, see `Source.load`."""
         parts = np.stack([_torso(), *(_limb(joint, way) for joint, ways in LIMBS for way in ways)])
         A = parts.reshape(len(parts), -1).T  # (1024, 17)
         poses = np.array(list(itertools.product(range(4), repeat=len(LIMBS))))  # (256, 4)

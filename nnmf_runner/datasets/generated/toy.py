@@ -59,17 +59,7 @@ class Toy:
             check_number(value, f"dataset.levels[{i}]", low=0.0)
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Generate the data; `rng` gives the noise.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            With labels and true factors at all three levels.
-        """
+        """Generate the data with labels and true factors at all three levels, see `Source.load`."""
         topic, supertopic = np.array(self.topics), np.array(self.supertopics)
         values = self._values(topic, supertopic[topic])  # (k, k)
         features, samples = _members(self.feature_blocks), _members(self.sample_blocks)

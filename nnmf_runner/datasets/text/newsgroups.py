@@ -77,21 +77,9 @@ class Newsgroups(Words):
         check_number(self.per_class, "dataset.per_class", low=1, integer=True)
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read and weigh the messages; nothing is random.
+        """Read or fetch the messages, see `Source.load`.
 
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X sparse, of shape (words, messages); two levels of labels, ten groups and six themes.
-
-        Raises
-        ------
-        InputError
-            If the messages can neither be read nor fetched, or scikit-learn is missing.
+        X is sparse, of shape (words, messages); two levels of labels are ten groups and six themes.
         """
         return self.weighted(self._documents, self.per_class)
 

@@ -68,22 +68,7 @@ class Text(Words):
         return Path(self.path or "").name
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read and weigh the texts; nothing is random.
-
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X sparse, of shape (words, texts), and as many levels of labels as there are.
-
-        Raises
-        ------
-        InputError
-            If there are no such texts, they are of one class, or scikit-learn is missing.
-        """
+        """Read and weigh the texts as a sparse X of shape (words, texts), see `Source.load`."""
         path = self._path()
         return self.weighted(lambda: self._folder(path) if path.is_dir() else self._table(path))
 
@@ -93,14 +78,14 @@ class Text(Words):
         return files_below(path) if path.is_dir() else [path], path
 
     def _path(self) -> Path:
-        return existing(self.path, "a folder with one folder of texts a class, or a CSV file")
+        return existing(self.path, "a folder with one folder of texts per class, or a CSV file")
 
     def _folder(self, root: Path) -> Documents:
         option = f"dataset.path={self.path}"
         files = files_below(root)
         parts = [path.relative_to(root).parent.parts for path in files]
         if not any(parts):
-            raise InputError(f"{option} holds no class folders with files. Expected one folder of texts a class.")
+            raise InputError(f"{option} holds no class folders with files. Expected one folder of texts per class.")
         if not all(parts):
             stray = files[[bool(each) for each in parts].index(False)].name
             raise InputError(f"{option} holds files outside of class folders, such as {stray}. Expected none.")
@@ -133,7 +118,7 @@ class Text(Words):
                     f"{option} has {len(row)} columns in row {i}, expected {len(header)} as in its header."
                 )
         if not rows:
-            raise InputError(f"{option} has a header but no rows. Expected one row a text.")
+            raise InputError(f"{option} has a header but no rows. Expected one row per text.")
         places = {column: self._place(option, header, column) for column in (self.text_column, *self.label_columns)}
         classes = [[row[places[column]] for row in rows] for column in self.label_columns]
         for column, level in zip(self.label_columns, classes, strict=True):

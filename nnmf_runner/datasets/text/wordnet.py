@@ -43,21 +43,9 @@ class Wordnet(Words):
     path: str = "/usr/share/wordnet"
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read and weigh the glosses; nothing is random.
+        """Read and weigh the glosses, see `Source.load`.
 
-        Parameters
-        ----------
-        rng : Generator
-
-        Returns
-        -------
-        Dataset
-            X sparse, of shape (words, synsets); two levels of labels, lexicographer files and parts of speech.
-
-        Raises
-        ------
-        InputError
-            If the files are missing or of another layout, or scikit-learn is missing.
+        X is sparse, of shape (words, synsets); two levels of labels are lexicographer files and parts of speech.
         """
         return self.weighted(self._documents)
 

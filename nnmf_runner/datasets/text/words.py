@@ -37,7 +37,7 @@ class Documents:
     ----------
     texts : list of str
     classes : list of list of str
-        Class of every text, one list a level, finest first.
+        Class of every text, one list per level, finest first.
     """
 
     texts: list[str]
@@ -59,7 +59,7 @@ class Words(ABC):
     lowercase : bool
         Whether words are the same in upper and lower case.
     idf : bool
-        Whether a word weighs the less the more documents it is in; without, and without `norm`, weights are counts.
+        Whether words of many documents get smaller weights; without this and without `norm`, weights are counts.
     norm : str or None
         Norm in which columns have unit length: ``l2`` or ``l1``; None leaves the weights as they are.
     cache : str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets import DATASETS, Dataset
@@ -124,25 +123,6 @@ def test_same_seed_same_data_other_seed_other_data():
 def test_options_that_make_no_data_are_refused_by_name(options, named):
     with pytest.raises(InputError, match=named):
         load(**options)
-
-
-def test_level_is_the_one_with_as_many_classes_as_the_rank():
-    dataset = load()
-    assert [dataset.level(rank) for rank in (9, 4, 2)] == [0, 1, 2]
-    assert dataset.level(20) == 0
-    assert dataset.level(1) == 2
-    assert Dataset("bare", np.ones((2, 2))).level(2) is None
-
-
-def test_fingerprint_tells_shapes_labels_and_sparse_entries_apart():
-    X = np.arange(6.0).reshape(2, 3)
-    same = Dataset("a", X).fingerprint()
-    assert Dataset("b", X.copy()).fingerprint() == same
-    assert Dataset("a", np.asfortranarray(X)).fingerprint() == same
-    assert Dataset("a", X.reshape(3, 2)).fingerprint() != same
-    assert Dataset("a", X, [np.array([0, 1, 1])]).fingerprint() != same
-    moved = sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]])), sparse.csr_array(np.eye(2))
-    assert Dataset("a", moved[0]).fingerprint() != Dataset("a", moved[1]).fingerprint()
 
 
 def test_every_registered_source_is_named_as_it_is_registered():

@@ -1,0 +1,153 @@
+"""Documents as columns of weights: tf-idf by its definition, options, which documents become samples, what is kept."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.text import words
+from nnmf_runner.datasets.text.words import Documents, Words
+
+TEXTS = ["pixel colour pixel", "colour shader", "Apple disk", "doctor colour", "doctor disease the"]
+CLASSES = [["b", "b", "a", "c", "c"], ["y", "y", "y", "x", "x"]]
+NAMES = ["apple", "colour", "disease", "disk", "doctor", "pixel", "shader"]  # without the stop word
+
+
+@dataclass
+class Given(Words):
+    """Documents from one file, which is there to be hashed alone."""
+
+    name: ClassVar[str] = "given"
+    path: str | None = None
+
+    def sources(self):
+        return ([], Path()) if self.path is None else ([Path(self.path)], Path(self.path))
+
+
+@pytest.fixture
+def weigh(tmp_path):
+    """The dataset of some documents by its options."""
+    pytest.importorskip("sklearn")
+
+    def make(texts=TEXTS, classes=CLASSES, per_class=None, **options):
+        return Given(cache=str(tmp_path / "data"), **options).weighted(lambda: Documents(texts, classes), per_class)
+
+    return make
+
+
+def expected_weights(idf=True, length=2):
+    """Smooth tf-idf with columns of unit length, from its definition."""
+    split = [text.lower().split() for text in TEXTS]
+    counts = np.array([[text.count(word) for text in split] for word in NAMES], float)
+    if idf:
+        rarity = [math.log((1 + len(split)) / (1 + sum(word in text for text in split))) + 1 for word in NAMES]
+        counts *= np.array(rarity)[:, None]
+    return counts / np.linalg.norm(counts, ord=length, axis=0) if length else counts
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, {}), ({"norm": "l1"}, {"length": 1}), ({"idf": False}, {"idf": False}), ({"norm": None}, {"length": None})],
+)
+def test_weights_are_tf_idf_by_its_definition(weigh, options, expected):
+    dataset = weigh(**options)
+    assert dataset.feature_names == NAMES
+    assert (dataset.name, dataset.X.format) == ("given", "csr")
+    np.testing.assert_allclose(dataset.X.toarray(), expected_weights(**expected), rtol=1e-12)
+    assert [level.tolist() for level in dataset.labels] == [[1, 1, 0, 2, 2], [1, 1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"min_df": 2}, ["colour", "doctor"]),
+        ({"min_df": 0.6}, ["colour"]),
+        ({"max_df": 1}, ["apple", "disease", "disk", "pixel", "shader"]),
+        ({"max_df": 0.5}, [name for name in NAMES if name != "colour"]),
+        ({"max_features": 1}, ["colour"]),
+        ({"stop_words": None}, sorted([*NAMES, "the"])),
+        ({"lowercase": False}, ["Apple", *NAMES[1:]]),
+    ],
+)
+def test_options_choose_the_words(weigh, options, names):
+    assert weigh(**options).feature_names == names
+
+
+def test_documents_without_a_word_are_left_out_and_counted(weigh, caplog):
+    dataset = weigh([*TEXTS, "the of", ""], [[*level, "z", "z"] for level in CLASSES], idf=False)
+    np.testing.assert_array_equal(dataset.X.toarray(), weigh(idf=False).X.toarray())
+    assert [level.max() for level in dataset.labels] == [2, 1]
+    assert "dataset=given: 2 of 7 documents hold no word that counts and are left out" in caplog.text
+
+
+def test_the_first_documents_of_every_class_become_samples_and_all_give_the_words(weigh):
+    every, first = weigh(), weigh(per_class=1)
+    assert first.feature_names == every.feature_names
+    np.testing.assert_array_equal(first.X.toarray(), every.X.toarray()[:, [0, 2, 3]])
+    assert first.labels[0].tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes", "message"),
+    [
+        (["", "the"], [["a", "b"]], "dataset=given leaves no words to count: empty vocabulary"),
+        (["word", ""], [["a", "b"]], "dataset=given has documents of a single class"),
+        (["word", "other"], [["a", "b"], ["c", "c"]], "dataset=given has documents of a single class"),
+    ],
+)
+def test_documents_that_make_no_data_are_refused_in_one_line(weigh, texts, classes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        weigh(texts, classes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_df": 0}, r"dataset\.min_df=0"),
+        ({"min_df": 1.5}, r"dataset\.min_df=1\.5"),
+        ({"max_df": "many"}, r"dataset\.max_df=many"),
+        ({"max_features": 0}, r"dataset\.max_features=0"),
+        ({"stop_words": "german"}, r"dataset\.stop_words=german"),
+        ({"norm": "max"}, r"dataset\.norm=max"),
+    ],
+)
+def test_options_that_make_no_data_are_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        Given(**options)
+
+
+def test_the_identity_is_what_the_file_holds_and_neither_its_place_nor_that_of_the_cache(tmp_path):
+    for name, text in (("a", "one"), ("b", "one"), ("c", "other")):
+        (tmp_path / name).write_text(text)
+    same = Given(path=str(tmp_path / "a")).identity()
+    assert Given(path=str(tmp_path / "b"), cache="elsewhere").identity() == same
+    assert Given(path=str(tmp_path / "c")).identity() != same
+    assert Given(path=str(tmp_path / "a"), idf=False).identity() != same
+    assert Given().identity()["path"] is None
+
+
+def test_weights_of_long_texts_are_kept_and_those_of_short_ones_made_again(weigh, tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "LARGE", sum(map(len, TEXTS)) + 1)
+    weigh()
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setattr(words, "LARGE", sum(map(len, TEXTS)))
+    first = weigh()
+    assert len([*(tmp_path / "data" / "derived").iterdir()]) == 1
+    again = weigh(texts=["never", "read"])  # found by what determines it, and the documents are not asked for
+    assert again.fingerprint() == first.fingerprint()
+    assert sparse.issparse(again.X)
+
+
+def test_without_the_package_the_command_is_named(monkeypatch, weigh):
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    with pytest.raises(InputError, match=r"dataset=given .* pip install 'nnmf-runner\[text\]'"):
+        weigh()

@@ -1,0 +1,152 @@
+"""Files and folders that are written whole or not at all, arrays that are read without executing anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from nnmf_runner.store import files
+from nnmf_runner.store.files import digest, named, read_arrays, whole_file, whole_folder
+
+
+def write(writer, path, text, error=None):
+    """Write a text by one of the two, as the file or as a file in the folder, and raise an error then."""
+    with writer(path) as scratch:
+        (scratch / "text" if writer is whole_folder else scratch).write_text(text)
+        if error is not None:
+            raise error
+
+
+def text_of(path):
+    return (path / "text" if path.is_dir() else path).read_text()
+
+
+BOTH = pytest.mark.parametrize("writer", [whole_file, whole_folder])
+
+
+@BOTH
+def test_what_is_written_takes_the_place_of_what_was_there_and_nothing_stays_beside(tmp_path, writer):
+    path = tmp_path / "new" / "a"
+    for text in ("first", "second"):
+        write(writer, path, text)
+        assert text_of(path) == text
+        assert list(path.parent.iterdir()) == [path]
+
+
+@BOTH
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ValueError])
+def test_a_crash_while_writing_leaves_what_was_there(tmp_path, writer, error):
+    path = tmp_path / "a"
+    write(writer, path, "first")
+    with pytest.raises(error):
+        write(writer, path, "second", error)
+    assert text_of(path) == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("writer", "failing"), [(whole_file, 1), (whole_folder, 1), (whole_folder, 2)])
+def test_a_crash_while_it_is_put_in_its_place_leaves_what_was_there(tmp_path, monkeypatch, writer, failing):
+    path, calls, replace = tmp_path / "a", [], os.replace
+    write(writer, path, "first")
+
+    def fail_once(source, target):
+        calls.append(source)
+        if len(calls) == failing:
+            raise OSError("disk")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", fail_once)
+    with pytest.raises(OSError, match="disk"):
+        write(writer, path, "second")
+    assert text_of(path) == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@BOTH
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_permissions_are_those_that_the_user_gives(tmp_path, writer, umask):
+    before = os.umask(umask)
+    try:
+        write(writer, tmp_path / "a", "text")
+        assert os.umask(umask) == umask  # left as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == (0o777 if writer is whole_folder else 0o666) & ~umask
+
+
+@BOTH
+def test_a_full_disk_is_named(tmp_path, writer, full_disk):
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        write(writer, tmp_path / "a", "text")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_names_its_file_and_one_of_no_system_call_stay_as_they_are(tmp_path):
+    with pytest.raises(OSError, match="gone") as caught, named(tmp_path / "a"):
+        raise OSError(2, "gone", "b")
+    assert caught.value.filename == "b"
+    with pytest.raises(OSError, match="words") as caught, named(tmp_path / "a"):
+        raise OSError("words")
+    assert caught.value.filename is None
+
+
+def test_arrays_are_read_back_as_they_were_written(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([True, False]), "c": np.int8([1, -1])}
+    np.savez(tmp_path / "a.npz", **arrays)
+    found = read_arrays(tmp_path / "a.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.array([{"a": 1}], dtype=object), r"a\.npz cannot be read: Object arrays cannot be loaded"),
+        (np.array(["text"]), r"a\.npz cannot be read: X is not an array of numbers"),
+        (np.array([1j]), r"a\.npz cannot be read: X is not an array of numbers"),
+        (np.array([1.0, np.nan]), r"a\.npz is damaged: X holds entries that are NaN or infinite"),
+        (np.array([np.inf]), r"a\.npz is damaged: X holds entries that are NaN or infinite"),
+        (None, r"a\.npz cannot be read: No such file or directory"),
+        (b"", r"a\.npz cannot be read: "),
+        (b"text", r"a\.npz cannot be read: File is not a zip file"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused_in_one_line(tmp_path, content, message):
+    if isinstance(content, bytes):
+        (tmp_path / "a.npz").write_bytes(content)
+    elif content is not None:
+        np.savez(tmp_path / "a.npz", X=content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_arrays(tmp_path / "a.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_byte_in_a_file_of_arrays_is_found(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.arange(100.0))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read: Bad CRC-32"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_a_digest_is_that_of_shapes_and_values(rng):
+    A, B = rng.random((4, 3)), rng.random(3)
+    same = digest([A, B])
+    assert digest([np.asfortranarray(A), B.astype(">f8")]) == same
+    others = [[B, A], [A], [A, B, B], [A.T, B], [A.reshape(3, 4), B], [np.nextafter(A, 1), B], [A, B[::-1]]]
+    assert len({same, *map(digest, others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (7,), (7, 5), (1, 9)])
+def test_a_digest_does_not_depend_on_how_much_is_hashed_at_a_time(rng, monkeypatch, shape):
+    array = rng.random(shape)
+    whole = digest([array])
+    monkeypatch.setattr(files, "CHUNK", 4)
+    assert digest([array]) == whole
