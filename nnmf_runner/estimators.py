@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from nnmf_runner.config.numpydoc import parameters, section, summary
 from nnmf_runner.config.schema import GROUPS, Model
 from nnmf_runner.core.checks import InputError, check_choice, check_finite, split_missing
-from nnmf_runner.core.linalg import Matrix, by_samples
+from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers, in_parameters
@@ -452,7 +452,7 @@ def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] 
     if len(shape) == 2 and shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
     rows, known = split_missing(X, "X", mask, signed=method.sign_free)
-    return by_samples(rows.T), None if known is None else known.T
+    return in_order(rows.T), None if known is None else known.T
 
 
 def _feature_names(X: Any) -> NDArray[Any] | None:

@@ -37,17 +37,17 @@ def canonical(X: Any) -> Any:
     return X
 
 
-def by_samples(X: Any) -> Any:
-    """X with the entries of a sample next to each other, since sums depend in their last bits on the order in memory.
+def in_order(X: Any) -> Any:
+    """Return X in one order in memory, by rows, since sums depend on the order in their last bits.
 
-    Data of shape (m, n) that are mapped from a file stay there, in whichever order it has.
+    Data that are mapped from a file stay there, in whichever order it has.
     """
     if sparse.issparse(X):
-        return canonical(X.tocsc())
+        return canonical(X.tocsr())
     base = X
     while base is not None and not isinstance(base, np.memmap):
         base = getattr(base, "base", None)
-    return np.asarray(X, order="F") if base is None else X
+    return np.asarray(X, order="C") if base is None else X
 
 
 def parts(n: int, size: int = PART) -> list[slice]:

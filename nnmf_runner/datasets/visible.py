@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, split_missing
-from nnmf_runner.core.linalg import by_samples
+from nnmf_runner.core.linalg import in_order
 from nnmf_runner.datasets.base import Dataset, read_mask
 
 
@@ -52,7 +52,7 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
     """
     X, known = split_missing(dataset.X, "X", None if mask is None else read_mask(mask))
     if not holdout:
-        return Entries(by_samples(X), known)
+        return Entries(in_order(X), known)
     if sparse.issparse(X):
         raise InputError(f"holdout={holdout:g} needs dense data, dataset={dataset.name} is sparse.")
     known = np.ones(X.shape, bool) if known is None else known
@@ -65,7 +65,7 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
             "error to measure on them. Expected a larger share."
         )
     seen, mask_left = split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden)
-    return Entries(by_samples(seen), mask_left, np.where(hidden, X, np.nan))
+    return Entries(in_order(seen), mask_left, np.where(hidden, X, np.nan))
 
 
 def draw_known(
