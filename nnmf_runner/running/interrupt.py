@@ -1,4 +1,4 @@
-"""How a run is asked to end: by Ctrl-C, by the parent of a worker process, or by whoever started the sweep."""
+"""How a run is asked to end: by Ctrl-C, by the parent of a worker process, or by whoever launched its job."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,13 +52,8 @@ class StopFile:
         self._found = True
 
 
-# Those that what runs in this process obeys beside Ctrl-C.
+# Events that the runs in this process obey, beside Ctrl-C.
 _events: list[StopEvent] = []
-
-
-def obey(event: StopEvent) -> None:
-    """Obey an event as long as this process lives."""
-    _events.append(event)
 
 
 @contextmanager
@@ -71,7 +67,7 @@ def stopped_by(event: StopEvent) -> Iterator[None]:
 
 
 def stop_all() -> None:
-    """Ask all to stop that obey one of the events that are obeyed here."""
+    """Ask everything to stop that obeys one of the events that this process obeys."""
     for event in _events:
         event.set()
 
@@ -85,10 +81,11 @@ def is_stopped() -> bool:
 def interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event, so that an iteration ends whole; a second one raises as usual.
 
-    Where Ctrl-C is ignored it stays so: in worker processes, which their parent stops.
+    Where Ctrl-C is ignored it stays so.
     """
     event = threading.Event()
-    if not _is_main() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield event
         return
 
@@ -106,17 +103,10 @@ def interruptible() -> Iterator[threading.Event]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C, as the processes do that are started meanwhile: their parent alone decides when to stop."""
-    if not _is_main():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold Ctrl-C back; processes that are started meanwhile never get it, since their parent decides when to stop."""
+    resource_tracker.ensure_running()  # or the first process to start would start it, which lets Ctrl-C through
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _is_main() -> bool:
-    """Whether this is the thread that gets signals."""
-    return threading.current_thread() is threading.main_thread()
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

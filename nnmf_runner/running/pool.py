@@ -18,7 +18,7 @@ from typing import cast
 from tqdm import tqdm
 
 from nnmf_runner.config.schema import RunConfig
-from nnmf_runner.running.interrupt import interruptible, is_stopped, obey, stop_all, undisturbed
+from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all, stopped_by, undisturbed
 from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.running.run import log as runs_log
 
@@ -151,7 +151,6 @@ def _serve(connection: Connection, refuse: bool, level: int) -> None:
     tqdm.set_lock(threading.RLock())  # by default a semaphore, which is warned of when a killed process has left it
     tasks: SimpleQueue[Task | None] = SimpleQueue()
     stop = threading.Event()
-    obey(stop)
 
     def listen() -> None:
         with suppress(EOFError, OSError):
@@ -162,10 +161,11 @@ def _serve(connection: Connection, refuse: bool, level: int) -> None:
         os._exit(1)  # the parent has been killed, or does not wait
 
     threading.Thread(target=listen, daemon=True).start()
-    while task := tasks.get():
-        outcome = error = None
-        try:
-            outcome = run_one(*task, refuse=refuse)
-        except Exception as caught:
-            error = caught
-        connection.send((outcome, error, stop.is_set()))
+    with stopped_by(stop):
+        while task := tasks.get():
+            outcome = error = None
+            try:
+                outcome = run_one(*task, refuse=refuse)
+            except Exception as caught:
+                error = caught
+            connection.send((outcome, error, stop.is_set()))

@@ -1,4 +1,4 @@
-"""What schedulers can be asked of the jobs of a sweep."""
+"""The queues of schedulers: how many jobs of a sweep they hold, and taking them out."""
 
 from __future__ import annotations
 
@@ -26,16 +26,10 @@ class SlurmQueue:
         self.name = name
 
     def count(self, *, ended: bool = False) -> int | None:
-        """Lines of jobs that wait or run, with `ended` of those too that have just ended; None if nobody answers."""
-        command = ["squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i"]
-        if ended:
-            command.append("--states=all")
-        try:
-            found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            log.debug("squeue: %s", error)
-            return None
-        return len(found.stdout.split())
+        """Number of jobs that wait or run, with `ended` also of those that have just ended; None if nobody answers."""
+        states = ["--states=all"] if ended else []
+        found = _ask("squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i", *states)
+        return None if found is None else len(found.split())
 
     def check(self, jobs: int, runs: int) -> None:
         """Refuse more jobs than one array may have, where that can be found out.
@@ -44,13 +38,7 @@ class SlurmQueue:
         ------
         InputError
         """
-        try:
-            command = ["scontrol", "show", "config"]
-            found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            log.debug("scontrol: %s", error)
-            return
-        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", found.stdout, re.MULTILINE)
+        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config") or "", re.MULTILINE)
         if limit and jobs > (most := int(limit[1])):
             raise InputError(
                 f"{jobs} jobs are more than the {most} that this Slurm takes at once (MaxArraySize). "
@@ -59,12 +47,17 @@ class SlurmQueue:
 
     def cancel(self, *states: str) -> None:
         """Take the jobs of these states out of the queue, as far as that can be done."""
-        command = ["scancel", "--me", f"--name={self.name}"]
         for state in states:
-            try:
-                subprocess.run([*command, f"--state={state}"], capture_output=True, timeout=60, check=True)
-            except (OSError, subprocess.SubprocessError) as error:
-                log.debug("scancel: %s", error)
+            _ask("scancel", "--me", f"--name={self.name}", f"--state={state}")
+
+
+def _ask(*command: str) -> str | None:
+    """What one of Slurm's commands prints; None if it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        log.debug("%s: %s", command[0], error)
+        return None
 
 
 # By the name of the scheduler, see `nnmf_runner.config.launchers.Launcher`.

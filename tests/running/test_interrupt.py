@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from nnmf_runner.running import interrupt
-from nnmf_runner.running.interrupt import StopFile, interruptible, is_stopped, obey, stop_all, stopped_by, undisturbed
+from nnmf_runner.running.interrupt import StopFile, interruptible, is_stopped, stop_all, stopped_by, undisturbed
 
 
 def press():
@@ -27,15 +26,6 @@ def test_an_event_is_obeyed_while_the_block_lasts():
         assert event.is_set()
         assert is_stopped()
     assert not is_stopped()
-
-
-def test_an_event_is_obeyed_as_long_as_the_process_lives(monkeypatch):
-    monkeypatch.setattr(interrupt, "_events", [])
-    obey(event := threading.Event())
-    with stopped_by(threading.Event()):
-        assert not is_stopped()
-    event.set()
-    assert is_stopped()
 
 
 def test_a_file_stops_all_that_look_at_it(tmp_path, monkeypatch):
@@ -73,11 +63,12 @@ def test_another_thread_is_not_interruptible_and_needs_no_signals():
     assert seen == [False]
 
 
-def test_processes_started_undisturbed_ignore_control_c():
-    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-    command = [sys.executable, "-c", code]
-    with undisturbed():
-        press()
-        inside = subprocess.run(command, capture_output=True, text=True, check=True)
-    outside = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (inside.stdout, outside.stdout) == ("True\n", "False\n")
+def test_processes_started_undisturbed_never_get_control_c_and_this_one_gets_it_after_all():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+    with interruptible() as interrupted:
+        with undisturbed():
+            press()
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert interrupted.is_set()
+    assert (done.returncode, done.stdout) == (0, "goes on\n")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
