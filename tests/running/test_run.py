@@ -220,21 +220,33 @@ def test_a_done_run_is_found_again_and_not_repeated(short, monkeypatch):
     assert again.record == json.loads(json.dumps(first.record))
 
 
-@pytest.mark.parametrize("reason", ["force", "code", "changed", "seed", "interrupted", "damaged"])
-def test_a_run_is_repeated_where_it_is_not_the_same_or_not_done(short, monkeypatch, reason):
+@pytest.mark.parametrize("reason", ["force", "code", "interrupted", "damaged", "outdated"])
+def test_a_run_is_repeated_in_its_folder_where_it_is_not_done_by_this_code(short, monkeypatch, reason):
     first = short()
     path = first.folder / "record.json"
-    if reason == "interrupted":
-        path.write_text(json.dumps({**first.record, "status": "interrupted"}))
-    if reason == "damaged":
-        path.write_text("{")
-    monkeypatch.setattr(run, "same_code", lambda record: reason != "code")
+    left = {
+        "code": json.dumps({**first.record, "code": "neural-" + "0" * 16}),
+        "interrupted": json.dumps({**first.record, "status": "interrupted"}),
+        "damaged": "{",
+        "outdated": json.dumps({**first.record, "schema": first.record["schema"] - 1}),
+    }
+    path.write_text(left.get(reason, path.read_text()))
     fitted, fit = [], Task.fit
     monkeypatch.setattr(Task, "fit", lambda *args: fitted.append(1) or fit(*args))
-    overrides = {"force": ["force=true"], "changed": ["tol=1e-3"]}.get(reason, [])
-    again = short(*overrides, seed=int(reason == "seed"))
-    assert fitted == [1]
-    assert json.loads(path.read_text() if again.folder == first.folder else "{}").get("status") != "interrupted"
+    again = short(*(["force=true"] if reason == "force" else []))
+    assert (again.folder, fitted) == (first.folder, [1])
+    changing = {"finished", "metrics", "peak_memory_mb"}
+    kept = [{key: value for key, value in each.items() if key not in changing} for each in (first.record, again.record)]
+    assert kept[0] == kept[1] == {key: json.loads(path.read_text())[key] for key in kept[0]}
+
+
+@pytest.mark.parametrize("change", [["tol=1e-3"], ["seed=1"]])
+def test_another_run_leaves_the_folder_of_the_first_alone(short, change):
+    first = short()
+    before = (first.folder / "record.json").read_bytes()
+    other = short(*change, seed=int(change == ["seed=1"]))
+    assert other.folder != first.folder
+    assert (first.folder / "record.json").read_bytes() == before
 
 
 def test_trials_are_seeds_from_the_first_on(configure, tmp_path):
