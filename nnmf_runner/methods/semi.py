@@ -61,6 +61,15 @@ class Semi(Method):
     representations", ICML 2014, and "A deep matrix factorization method for learning attribute representations",
     IEEE TPAMI 39(3), 2017; C. Ding, T. Li and M. I. Jordan, "Convex and semi-nonnegative matrix factorizations",
     IEEE TPAMI 32(1), 2010, for the updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import SemiNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = SemiNMF(layers=(4, 2), random_state=0).fit(X - 1.0)
+    >>> [bool((array < 0).any()) for array in (model.factors_[0], model.codes_[0])]
+    [True, False]
     """
 
     name: ClassVar[str] = "semi"
