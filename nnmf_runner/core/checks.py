@@ -25,13 +25,7 @@ class InputTypeError(InputError, TypeError):
 
 
 def check_choice(value: object, legal: Iterable[str], name: str) -> str:
-    """Return `value` if it is one of the `legal` names.
-
-    Raises
-    ------
-    InputError
-        If it is none of them; the message lists them and the most similar one.
-    """
+    """Return `value` if it is one of the `legal` names, or raise an `InputError` that lists them and the nearest."""
     legal = sorted(legal)
     if value in legal:
         return str(value)
@@ -50,13 +44,7 @@ def check_number(
     open_high: bool = False,
     integer: bool = False,
 ) -> Any:
-    """Return `value` if it is a finite number from `low` to `high`; an open end is excluded.
-
-    Raises
-    ------
-    InputError
-        If it is not; the message gives the range.
-    """
+    """Return `value` if it is a finite number from `low` to `high`, an open end excluded, or raise an `InputError`."""
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, kinds) and not isinstance(value, bool):
         above = value > low if open_low else value >= low
@@ -70,26 +58,16 @@ def check_number(
 
 
 def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]:
-    """Return ranks as a tuple of positive integers that do not grow.
+    """Return ranks, one or several or in the form ``9-4-2``, as a tuple of positive integers that do not grow.
 
-    Parameters
-    ----------
-    layers : sequence of int, int, or str
-        Ranks; also in the form ``9-4-2``.
-    allow_growing : bool
-
-    Raises
-    ------
-    InputError
+    Raise an `InputError` if they are anything else.
     """
     given = layers
     if isinstance(layers, str):
         layers = [
             int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
         ]
-    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool):
-        layers = [layers]
-    layers = list(layers) if isinstance(layers, Sequence) or hasattr(layers, "__iter__") else [layers]
+    layers = list(layers) if hasattr(layers, "__iter__") else [layers]
     if not layers:
         raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")
     for i, rank in enumerate(layers):
@@ -106,12 +84,7 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
 
 
 def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
-    """Refuse ranks above the smaller side of data of a shape (m, n).
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse, with an `InputError`, ranks above the smaller side of data of a shape (m, n)."""
     for i, rank in enumerate(layers):
         if rank > min(shape):
             raise InputError(
@@ -121,20 +94,10 @@ def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
 
 
 def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
-    """Return `array` as a dense or sparse float64 matrix, refusing entries that are not finite numbers.
+    """Return a matrix, array_like or sparse and of shape (m, n), in float64; `name` is what errors call it.
 
-    Parameters
-    ----------
-    array : array_like or scipy sparse matrix of shape (m, n)
-    name : str
-        What to call it in an error.
-    vector : bool
-        Whether an array of one dimension is accepted as well.
-
-    Raises
-    ------
-    InputError
-        If it is not numeric, not of two dimensions, empty, or holds NaN or infinity.
+    Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
+    or infinity.
     """
     if sparse.issparse(array):
         array = canonical(array.tocsr() if array.format not in ("csr", "csc") else array)
@@ -169,10 +132,7 @@ def _is_finite(values: NDArray[Any]) -> bool:
 def check_scaled(array: Any, name: str) -> Any:
     """Return `array` as `check_finite` does, refusing entries too large or too small for sums of their squares.
 
-    Raises
-    ------
-    InputError
-        As `check_finite`; also if the largest magnitude is neither zero nor in [`SMALLEST`, `LARGEST`].
+    Their largest magnitude has to be zero or in [`SMALLEST`, `LARGEST`]; otherwise an `InputError` is raised.
     """
     array = check_finite(array, name)
     values = array.data if sparse.issparse(array) else array
@@ -186,13 +146,7 @@ def check_scaled(array: Any, name: str) -> Any:
 
 
 def check_nonnegative(array: Any, name: str) -> Any:
-    """Return `array` as `check_scaled` does, refusing negative entries and a matrix of zeros alone.
-
-    Raises
-    ------
-    InputError
-        As `check_scaled`; also if an entry is negative or all are zero.
-    """
+    """Return `array` as `check_scaled` does; raise an `InputError` for negative entries and for zeros alone, too."""
     array = check_scaled(array, name)
     values = array.data if sparse.issparse(array) else array
     lowest = values.min(initial=0.0)
@@ -212,8 +166,6 @@ def split_missing(
     ----------
     array : array_like or scipy sparse matrix of shape (m, n)
         NaN in dense data is a missing entry.
-    name : str
-        What to call it in an error.
     mask : array_like of bool, shape (m, n), optional
         True where an entry is known; the others are ignored.
     signed : bool
@@ -233,7 +185,7 @@ def split_missing(
     """
     check = check_scaled if signed else check_nonnegative
     if sparse.issparse(array):
-        return check(array, name), _whole(_as_mask(mask, array.shape, name))
+        return check(array, name), _as_mask(mask, array.shape, name)
     try:
         array = np.asarray(array)
         values = array.astype(np.float64) if array.dtype == object else array
@@ -241,7 +193,7 @@ def split_missing(
             return check(array, name), None
         known = ~np.isnan(values)
     except (TypeError, ValueError, OverflowError):  # neither numbers nor NaN
-        return check(array, name), _whole(_as_mask(mask, np.shape(array), name))
+        return check(array, name), _as_mask(mask, np.shape(array), name)
     if (given := _as_mask(mask, values.shape, name)) is not None:
         known &= given
     if known.all():
@@ -252,14 +204,9 @@ def split_missing(
 
 
 def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
-    """Replace missing entries by the mean of the known entries of their feature.
+    """Replace missing entries, zero in `array` of one row per feature, by the mean of the known ones of their feature.
 
-    Parameters
-    ----------
-    array : ndarray or sparse matrix of shape (m, n)
-        One row per feature; zero where an entry is missing.
-    known : ndarray of bool, shape (m, n), or None
-        None where no entry is missing.
+    Both have the shape (m, n); `known` is None where no entry is missing.
     """
     if known is None:
         return array
@@ -268,6 +215,7 @@ def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] | None:
+    """A checked mask; None for one that hides nothing."""
     if mask is None:
         return None
     found = np.asarray(mask)
@@ -275,9 +223,4 @@ def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] 
         raise InputError(f"mask is of type {found.dtype}, expected booleans: True where an entry of {name} is known.")
     if found.shape != shape:
         raise InputError(f"mask has shape {found.shape}, expected {shape} as {name} has.")
-    return found
-
-
-def _whole(mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Return None for a mask that hides nothing."""
-    return None if mask is None or mask.all() else mask
+    return None if found.all() else found

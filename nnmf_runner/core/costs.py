@@ -7,12 +7,12 @@ for every data set.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
-from nnmf_runner.core.linalg import Mask, Matrix, inner, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, inner, right_factors, squared_norm
 
 # Smallest entry of an approximation in multiples of the mean entry of the data: codes by least squares can make a
 # product exactly zero, where the derivative of a divergence is infinite.
@@ -43,8 +43,8 @@ class Derivative:
     dS: list[Matrix | None]
 
 
-class Cost(Protocol):
-    """A cost of the data, which a stack of layers minimises.
+class Cost:
+    """A cost of the data, which a stack of layers minimises; a sum of squared residuals unless it says otherwise.
 
     Attributes
     ----------
@@ -55,48 +55,30 @@ class Cost(Protocol):
     """
 
     name: ClassVar[str]
-    takes_sparse: ClassVar[bool]
-    unit_columns: ClassVar[bool]
+    takes_sparse: ClassVar[bool] = True
+    unit_columns: ClassVar[bool] = False
 
     def check(self, n_layers: int) -> None:
         """Refuse, with an `InputError`, options that do not fit this number of layers."""
 
     def of(self, X: Any) -> Cost:
         """Return the cost for data X, with the constants that depend on all of them."""
-
-    def unit(self, X: Any) -> float:
-        """The number that the value is divided by to be relative to data X."""
-
-    def divergence(self, mask: Mask | None) -> BetaDivergence:
-        """Half the cost of one layer over the known entries, as a divergence."""
-
-    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
-        """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
-
-
-class Squared:
-    """Base of the costs of squared residuals."""
-
-    takes_sparse: ClassVar[bool] = True
-    unit_columns: ClassVar[bool] = False
-
-    def check(self, n_layers: int) -> None:
-        """Accept any number of layers, see `Cost.check`."""
-
-    def of(self, X: Any) -> Self:
-        """Return the cost itself, which does not depend on the data."""
         return self
 
     def unit(self, X: Any) -> float:
-        """``||X||^2``."""
+        """The number that the value is divided by to be relative to data X."""
         return squared_norm(X)
 
     def divergence(self, mask: Mask | None) -> BetaDivergence:
-        """Half the squared residual."""
+        """Half the cost of one layer over the known entries, as a divergence."""
         return BetaDivergence(2.0, mask)
 
+    def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
+        """Value and derivative for solved `layers`; `squared_norm` is that of the data."""
+        raise NotImplementedError
 
-class Levels(Squared):
+
+class Levels(Cost):
     """Base of the costs that sum the weighted squared error of the data at every level."""
 
     def level_weights(self, n_layers: int) -> list[float]:
@@ -116,7 +98,7 @@ class Levels(Squared):
             if not weight:
                 continue
             below = layers[: level + 1]
-            upper = _upper(below)
+            upper = right_factors([layer.A for layer in below], below[-1].S)
             approximated = first.gram_product(upper[0])
             value += weight * (squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(approximated, upper[0]))
             weighted = 2.0 * weight * upper[0]
@@ -161,7 +143,7 @@ class LayerWeights:
     Parameters
     ----------
     weights : list of float
-        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its layer's term off.
+        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches the term of its layer off.
     """
 
     weights: list[float] = field(default_factory=list)
@@ -195,11 +177,6 @@ class Multilevel(LayerWeights, Levels):
     The reconstruction cost is the special case of weights ``0, ..., 0, 1``, which leaves the lower layers free.  The
     cost does not change when all codes of a layer are multiplied by one number and its factor is divided by it.
 
-    Parameters
-    ----------
-    weights : list of float
-        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its level off.
-
     References
     ----------
     P. De Handschutter and N. Gillis, "A consistent and flexible framework for deep matrix factorizations", Pattern
@@ -209,14 +186,6 @@ class Multilevel(LayerWeights, Levels):
     """
 
     name: ClassVar[str] = "multilevel"
-
-
-def _upper(layers: list[Layer]) -> list[Matrix]:
-    """The right-hand factor ``A_{l+1} ... A_L S_L`` of every ``A_l`` in the product, shape (k_l, n)."""
-    upper = [layers[-1].S]
-    for layer in reversed(layers[1:]):
-        upper.append(layer.A @ upper[-1])
-    return upper[::-1]
 
 
 def _through_upper(layers: list[Layer], upper: list[Matrix], derivative: Matrix) -> tuple[list[Matrix | None], Matrix]:
@@ -236,17 +205,12 @@ def plus(left: Matrix | None, right: Matrix | None) -> Matrix | None:
 
 
 @dataclass
-class Energy(LayerWeights, Squared):
+class Energy(LayerWeights, Cost):
     """``w_0 ||X - A_0 S_0||^2 + sum_l w_l ||S_{l-1} - A_l S_l||^2``, the columns of every A of unit length.
 
     The publication sums the same terms without fixing a scale.  There the sum has no useful minimum with several
     layers: when A_0 grows, S_0 shrinks and with it every later term, whatever these approximate.  With columns of
     unit length the codes keep the scale of the data, and the scale of a given A does not matter.
-
-    Parameters
-    ----------
-    weights : list of float
-        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches its layer's term off.
 
     References
     ----------
@@ -276,7 +240,7 @@ class Energy(LayerWeights, Squared):
 
 
 @dataclass
-class KullbackLeibler:
+class KullbackLeibler(Cost):
     """The I-divergence ``D(X | A_0 A_1 ... A_L S_L)``, in units of the sum of X.
 
     References
@@ -286,11 +250,7 @@ class KullbackLeibler:
 
     name: ClassVar[str] = "kl"
     takes_sparse: ClassVar[bool] = False
-    unit_columns: ClassVar[bool] = False
     _smallest = SMALLEST
-
-    def check(self, n_layers: int) -> None:
-        """Accept any number of layers, see `Cost.check`."""
 
     def of(self, X: Any) -> KullbackLeibler:
         """Return the cost with a smallest approximation in proportion to the data."""
@@ -308,7 +268,7 @@ class KullbackLeibler:
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`; the whole approximation is formed."""
-        first, upper = layers[0], _upper(layers)
+        first, upper = layers[0], right_factors([layer.A for layer in layers], layers[-1].S)
         divergence = self.divergence(first.mask if isinstance(first, MaskedLayer) else None)
         X, V = first.inputs, first.A @ upper[0]
         Q, P = divergence.parts(X, V)

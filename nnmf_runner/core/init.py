@@ -126,14 +126,8 @@ class Greedy(Initialisation):
 def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
-    For every singular pair, the sign is chosen whose nonnegative parts have the larger product.
-
-    Parameters
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-    rank : int
-    rng : Generator
-        For the start of the iterative decomposition of large data.
+    For every singular pair, the sign is chosen whose nonnegative parts have the larger product.  The random numbers
+    are for the start of the iterative decomposition of large data.
 
     References
     ----------

@@ -17,18 +17,9 @@ from nnmf_runner.core.nnls import ScaledProblem
 
 
 def label_map(S: Matrix, Y: Matrix) -> Matrix:
-    """The linear map ``B = Y S^+`` that predicts labels from codes best, in the sense of least squares.
+    """The linear map ``B = Y S^+``, shape (c, k), that predicts labels from codes best, in the sense of least squares.
 
-    Parameters
-    ----------
-    S : ndarray of shape (k, n)
-        Codes of the labelled columns.
-    Y : ndarray of shape (c, n)
-        Their one-hot labels.
-
-    Returns
-    -------
-    B : ndarray of shape (c, k)
+    S of shape (k, n) are the codes of the labelled columns, Y of shape (c, n) their one-hot labels.
     """
     problem = ScaledProblem(S @ S.T, S @ Y.T)
     return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
@@ -36,14 +27,7 @@ def label_map(S: Matrix, Y: Matrix) -> Matrix:
 
 @dataclass
 class LabelDerivative:
-    """Value of a label cost with its derivatives.
-
-    Attributes
-    ----------
-    value : float
-    dS : ndarray of shape (k, n)
-    dB : ndarray of shape (c, k)
-    """
+    """Value of a label cost with its derivatives by the codes, shape (k, n), and by the map, shape (c, k)."""
 
     value: float
     dS: Matrix

@@ -67,7 +67,6 @@ class Layer:
         The least-squares problem in the units of `systems`.
     systems : PassiveSystems
         The linear systems on the passive sets; hand them to the next `forward` as a warm start.
-    shrinkage : Shrinkage
     """
 
     A: Matrix
@@ -131,22 +130,12 @@ class Layer:
             self.S, self.systems = unit * S, systems
 
     def adjoint(self, dS: Matrix) -> Matrix:
-        """Solve the systems of the forward pass for a cost's derivative with respect to the codes.
+        """Solve the systems of the forward pass for a cost's derivative ``g = dC/dS`` by the codes, shape (k, n).
 
-        Parameters
-        ----------
-        dS : ndarray of shape (k, n)
-            Derivative ``g = dC/dS``.
+        The result V, of the same shape, is ``v_F = G_FF^{-1} g_F`` on the passive set F of each column and zero
+        elsewhere.  The derivatives of the cost through the layer are ``dC/dX = A V``,
+        ``dC/dA = X V^T - A (S V^T + V S^T)`` and, for a penalty, ``dC/dl1 = -V``.
 
-        Returns
-        -------
-        V : ndarray of shape (k, n)
-            ``v_F = G_FF^{-1} g_F`` on the passive set F of each column, zero elsewhere.  The derivatives of
-            the cost through the layer are ``dC/dX = A V``, ``dC/dA = X V^T - A (S V^T + V S^T)`` and, for a
-            penalty, ``dC/dl1 = -V``.
-
-        Notes
-        -----
         The derivative exists where no variable is zero together with its multiplier.  At such a kink, once the codes
         are settled, the result is the derivative for the smaller passive set, which leaves that variable out.
 
@@ -210,10 +199,6 @@ def forward(
         Its `l1` and `l2`.
     cross : ndarray of shape (k, n), optional
         ``A^T inputs``, where it is known already.
-
-    Returns
-    -------
-    Layer
     """
     cross = cross_product(A, inputs) if cross is None else cross
     gram = A.T @ A if mask is None else _column_grams(A, mask)
@@ -240,44 +225,23 @@ def solve_layers(
     Parameters
     ----------
     A : sequence of ndarray of shape (k_{l-1}, k_l)
-    X : ndarray or sparse matrix of shape (m, n)
+    X, mask, cross
+        The inputs of the first layer, of shape (m, n), with their mask and product as in `forward`.
     warm : list of PassiveSystems, optional
         Systems of an earlier pass over the same columns.
-    mask : ndarray of bool, shape (m, n), optional
-        True where an entry of dense X is known.
     shrinkage : sequence of Shrinkage
         Penalties on the codes, one per layer; none if empty.
-    cross : ndarray of shape (k_0, n), optional
-        ``A_0^T X``, where it is known already.
-
-    Returns
-    -------
-    list of Layer
     """
-    layers: list[Layer] = []
-    for i, factor in enumerate(A):
-        layers.append(
-            forward(
-                factor,
-                layers[-1].S if layers else X,
-                warm[i] if warm else None,
-                mask=None if layers else mask,
-                shrinkage=shrinkage[i] if shrinkage else NO_SHRINKAGE,
-                cross=None if layers else cross,
-            )
-        )
+    systems: Sequence[PassiveSystems | None] = warm or [None] * len(A)
+    shrinkage = shrinkage or [NO_SHRINKAGE] * len(A)
+    layers = [forward(A[0], X, systems[0], mask=mask, shrinkage=shrinkage[0], cross=cross)]
+    for factor, own, term in zip(A[1:], systems[1:], shrinkage[1:], strict=True):
+        layers.append(forward(factor, layers[-1].S, own, shrinkage=term))
     return layers
 
 
 def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
-    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries.
-
-    Parameters
-    ----------
-    A : ndarray of shape (k_in, k)
-    inputs : ndarray or sparse matrix of shape (k_in, n)
-    mask : ndarray of bool, shape (k_in, n), optional
-    """
+    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n)."""
     S = cross_product(A, inputs)
     for part in parts(inputs.shape[1]):  # which bounds the memory needed beside the codes
         S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S

@@ -84,6 +84,14 @@ def chain(A: list[Matrix], S: Matrix) -> Matrix:
     return S
 
 
+def right_factors(A: Sequence[Matrix], S: Matrix) -> list[Matrix]:
+    """What every factor is multiplied by in the product ``A_0 ... A_L S``: ``A_{l+1} ... A_L S``, shapes (k_l, n)."""
+    products = [S]
+    for factor in reversed(A[1:]):
+        products.append(factor @ products[-1])
+    return products[::-1]
+
+
 def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
     """``||X - A S||^2``; for sparse X through ``A^T X`` and Gram matrices, so that no m x n product is formed."""
     if not sparse.issparse(X):
@@ -159,11 +167,6 @@ def singular_values(X: Any, rank: int) -> Matrix:
 
 def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
     """``sum_{i > k} sigma_i^2 / ||X||^2`` for every rank k: the smallest relative cost of a product of that rank.
-
-    Parameters
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-    ranks : sequence of int
 
     References
     ----------

@@ -89,13 +89,7 @@ class StoppingRule:
 class Monitor:
     """Records the iterates of a fit in a history and says when to stop.
 
-    Parameters
-    ----------
-    rule : StoppingRule
-    history : History, optional
-        History to append to, if a fit has several stages.
-    layer : int
-        The layer being fitted, or -1 for all.
+    A fit of several stages hands on its history and says which layer it fits; -1 stands for all.
     """
 
     def __init__(self, rule: StoppingRule, history: History | None = None, layer: int = -1) -> None:
@@ -127,19 +121,12 @@ class Monitor:
 
 
 def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> float:
-    """Largest projected gradient of the nonnegative factors, in relative units.
+    """Largest projected gradient of nonnegative factors for the gradients of a relative cost, in relative units.
 
     With each factor measured in multiples of its norm, ``f = F / ||F||`` and ``g = ||F|| dC/dF``, it is
     ``max ||f - P(f - g)||``, the length of a unit step of projected gradient descent.  It depends neither on the scale
     of the data nor on how the factors share it.  Entries that approach zero, which a multiplicative update never
     reaches, count only by their remaining size.
-
-    Parameters
-    ----------
-    factors : sequence of ndarray
-        Nonnegative factors.
-    gradients : sequence of ndarray
-        Derivatives of a relative cost.
 
     References
     ----------

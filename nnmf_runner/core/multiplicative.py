@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix, cross_product, inner
+from nnmf_runner.core.linalg import Matrix, cross_product, inner, right_factors
 from nnmf_runner.core.monitor import Monitor, stationarity
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.updates import TINY, Codes, multiply, shortened
@@ -77,19 +77,9 @@ NO_ACTIVATION, NO_POOLING = activation("identity"), pooling("none")
 
 
 class NonnegativeNetwork:
-    """The output and cost of a network, and the nonnegative parts of its derivatives.
+    """The output and cost of a network for X of shape (m, n), and the nonnegative parts of its derivatives.
 
-    Parameters
-    ----------
-    X : ndarray of shape (m, n)
-    divergence : BetaDivergence
-    activation : Activation
-    pooling : Pooling
-
-    Raises
-    ------
-    InputError
-        If X is sparse: the output and its derivatives are dense and have its shape.
+    Sparse X is refused with an `InputError`: the output and its derivatives are dense and have its shape.
     """
 
     def __init__(
@@ -145,26 +135,18 @@ def fit_network(
     *,
     only_codes: bool = False,
 ) -> tuple[list[Matrix], Matrix]:
-    """Fit a network by multiplicative updates, each shortened until the cost does not rise.
+    """Fit a network by multiplicative updates, each shortened until the cost does not rise; return A and S.
 
     Parameters
     ----------
-    network : NonnegativeNetwork
-    A : list of ndarray
-        Strictly positive.
-    S : ndarray of shape (k_L, n)
+    A, S : list of ndarray, and ndarray of shape (k_L, n)
         Strictly positive.
     codes : Codes
         Updates of the codes, with the norm ``2 network.unit``.
-    monitor : Monitor
     on_A : sequence of Penalty
         Penalties on the factors, one per factor; none if empty.
     only_codes : bool
         Whether the factors are held fixed.
-
-    Returns
-    -------
-    A, S
     """
     penalties = list(on_A) or [NO_PENALTY] * len(A)
     while True:
@@ -195,7 +177,7 @@ def _costs_of_codes(network: NonnegativeNetwork, A: list[Matrix], codes: Codes, 
 def fit_product(
     X: Any, A: list[Matrix], S: Matrix, codes: Codes, monitor: Monitor, on_A: Sequence[Penalty] = ()
 ) -> tuple[list[Matrix], Matrix]:
-    """Minimise ``||X - A_0 ... A_L S||^2`` by multiplicative updates that read X twice per iteration.
+    """Minimise ``||X - A_0 ... A_L S||^2`` by multiplicative updates that read X twice per iteration; return A and S.
 
     It does the same as `fit_network` for squared residuals of all entries, without forming the product.  Every factor
     is updated with the newest values of the others: the layers from the data up, then the codes.
@@ -205,22 +187,12 @@ def fit_product(
     X : ndarray or sparse matrix of shape (m, n)
     A : list of ndarray of shape (k_{l-1}, k_l)
     S : ndarray of shape (k_L, n)
-    codes : Codes
-    monitor : Monitor
     on_A : sequence of Penalty
         Penalties on the factors, one per factor; none if empty.
-
-    Returns
-    -------
-    A, S
     """
     half, penalties = codes.norm / 2.0, list(on_A) or [NO_PENALTY] * len(A)
     while True:
-        H = [S]
-        for factor in reversed(A[1:]):
-            H.append(factor @ H[-1])
-        H.reverse()  # A_l is multiplied by H[l]
-
+        H = right_factors(A, S)
         outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
         denominator = A[0] @ outer
         cost = 1.0 + inner(A[0], denominator - 2.0 * cross) / codes.norm + sum(map(Penalty.value, penalties, A))

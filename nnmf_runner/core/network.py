@@ -47,14 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """Columns whose cost and gradient are evaluated together.
-
-    Attributes
-    ----------
-    columns : slice or ndarray of int
-    size : int
-    parts : list of Part
-    """
+    """Columns whose cost and gradient are evaluated together."""
 
     columns: slice | Index
     size: int
@@ -104,12 +97,10 @@ class Network:
     ----------
     X : ndarray or sparse matrix of shape (m, n)
         Zero where an entry is missing.
-    cost : Cost
     labels : Labels, optional
         Labels that the codes of the last layer predict.
     mask : ndarray of bool, shape (m, n), optional
         True where an entry of dense X is known.
-    terms : Terms
     lower_labels : mapping of int to Labels, optional
         Labels that the codes of lower layers predict, by layer.
 
@@ -186,23 +177,13 @@ class Network:
         return Block(which, size, [self._part(*both) for both in zip(parts(size), of_data, strict=True)])
 
     def _part(self, within: slice, which: slice | Index) -> Part:
-        known = {layer: np.flatnonzero(labels.known[which]) for layer, labels in self.labels.items()}
-        return Part(within, which, known)
+        return Part(within, which, {i: np.flatnonzero(labels.known[which]) for i, labels in self.labels.items()})
 
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
         """Cost and gradient at `variables`, over all columns or those of `block`.
 
         Costs and gradients of the blocks of a partition add up to those of all columns.  A label map that is not a
         variable is computed from the newest codes of all columns, so evaluate all columns once before any block.
-
-        Parameters
-        ----------
-        variables : sequence of ndarray
-        block : Block, optional
-
-        Returns
-        -------
-        Evaluation
         """
         block = block or self.everything
         given, _, maps = self.split(variables)
@@ -211,30 +192,29 @@ class Network:
         X = self.X if whole else self._columns[:, block.columns]
         unit = (self.norm if whole else self.cost.unit(X)) / block.size  # unit of the cost per column
         total = _Total(len(variables), cross_product(A[0], X))  # reads the data for the first time
-        self._add_parts(total, block, A, X, unit, shrinkage, maps)
+        solved = ((part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts)
+        self._add_parts(total, unit, solved, maps)
         if total.small is not None:
             total.add(0, X @ total.products.T, 1.0 / self.norm)  # reads the data for the second time
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
-        self._add_penalties(total, A, block.size / self.X.shape[1])
+        share = block.size / self.X.shape[1]
+        for i, penalty in enumerate(self.terms.on_A):
+            total.value += share * penalty.value(A[i])
+            total.add(i, penalty.gradient(A[i]), share)
         gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, total.gradients, strict=True)]
-        return Evaluation(total.value, self._by_given(given, A, gradients))
+        if self._unit_columns:  # from the columns scaled to unit length back to those that are the variables
+            gradients[: len(A)] = map(_of_direction, given, A, gradients)
+        return Evaluation(total.value, gradients)
 
     def _add_parts(
-        self,
-        total: _Total,
-        block: Block,
-        A: Sequence[Matrix],
-        X: Any,
-        unit: float,
-        shrinkage: Sequence[Shrinkage],
-        maps: dict[int, Matrix],
+        self, total: _Total, unit: float, solved: Iterable[tuple[Part, list[Layer]]], maps: dict[int, Matrix]
     ) -> None:
-        """Solve the layers and add costs and gradients, part by part, between the two passes over the data."""
-        solved: Iterable[tuple[Part, list[Layer]]] = (
-            (part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts
-        )  # lazily, so that one part at a time is in memory,
+        """Add costs and gradients, part by part, between the two passes over the data.
+
+        Layers are solved as they are asked for, so that one part at a time is in memory.
+        """
         if eliminated := [layer for layer in self.labels if layer not in maps]:
-            solved = list(solved)  # unless the best label map needs the codes of all of them
+            solved = list(solved)  # since the best label map needs the codes of all parts
             maps = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
         for part, layers in solved:
             self._add_part(total, unit, part, layers, maps)
@@ -292,19 +272,6 @@ class Network:
         dS = np.zeros_like(S) if (of_data := term.dS[layer]) is None else of_data
         dS[:, known] += self.norm * labels.scale * found.dS
         term.dS[layer] = dS
-
-    def _add_penalties(self, total: _Total, A: Sequence[Matrix], share: float) -> None:
-        """Add the penalties on A, multiplied by the share of the columns that a block has."""
-        for i, penalty in enumerate(self.terms.on_A):
-            total.value += share * penalty.value(A[i])
-            total.add(i, penalty.gradient(A[i]), share)
-
-    def _by_given(self, given: Sequence[Matrix], A: Sequence[Matrix], gradients: list[Matrix]) -> list[Matrix]:
-        """Turn gradients with respect to the factors into gradients with respect to the variables."""
-        if self._unit_columns:
-            directions = zip(given, A, gradients, strict=False)
-            gradients[: len(A)] = [_of_direction(*factor) for factor in directions]
-        return gradients
 
     def _best_map(self, layer: int, solved: Sequence[tuple[Part, list[Layer]]]) -> Matrix:
         """The map that predicts the labels of a layer best from its newest codes."""
@@ -371,16 +338,9 @@ def _by_l1(layers: list[Layer], V: list[Matrix | None]) -> list[Matrix]:
 
 @dataclass(frozen=True)
 class Backward:
-    """What the backward pass returns.
+    """What the backward pass returns: gradients by the factors A, and V, the `Layer.adjoint` of every layer.
 
-    Attributes
-    ----------
-    A : list of ndarray of shape (k_{l-1}, k_l), or None for zero
-        Gradients with respect to the factors.
-    V : list of ndarray of shape (k_l, n), or None for zero
-        `Layer.adjoint` of every layer.
-    deferred : DeferredGradient or None
-        The rest of the gradient with respect to the first factor.
+    None stands for zero; `deferred` is the rest of the gradient with respect to the first factor.
     """
 
     A: list[Matrix | None]

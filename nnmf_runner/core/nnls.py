@@ -190,22 +190,13 @@ class ScaledProblem:
 
     def residual(self, S: Matrix) -> Matrix:
         """Natural residual of every column of `S` (in scaled variables), shape (n,)."""
-        gradient = self.gradient(S)
-        relative = np.minimum(S / _column_scale(S), gradient / self.scale)
-        return _largest(relative)
+        return _largest(np.minimum(S / _column_scale(S), self.gradient(S) / self.scale))
 
 
 class ColumnProblem(ScaledProblem):
     """The same problem with one Gram matrix per column, as missing entries of ``X`` require.
 
-    Parameters
-    ----------
-    gram : ndarray of shape (n, k, k)
-    cross : ndarray of shape (k, n)
-
-    Attributes
-    ----------
-    unit : ndarray of shape (k, n)
+    So `gram` is of shape (n, k, k), and `unit` of shape (k, n) like `cross`.
     """
 
     def __init__(self, gram: Matrix, cross: Matrix) -> None:
@@ -338,8 +329,7 @@ def _refine(problem: ScaledProblem, solution: Pivoted) -> tuple[Matrix, float]:
     for _ in range(REFINEMENTS):
         if residual.max(initial=0.0) <= REFINE_ABOVE:
             break
-        better = S - solution.systems.solve(problem.gradient(S))
-        better = np.maximum(better, 0.0)
+        better = np.maximum(S - solution.systems.solve(problem.gradient(S)), 0.0)
         better_residual = problem.residual(better)
         if not (better_residual < residual).any():
             break

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import optimize
@@ -27,23 +27,10 @@ STALLED_AFTER, STALLED_SHARE = 50, 1e-5
 SMALLEST_BATCH = 32
 
 
-class Optimizer(Protocol):
-    """A way to minimise the cost of a network."""
-
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise from `start`; `monitor` records and decides when to stop."""
-
-
 class Objective:
     """The cost of a network as a function of one vector, with the projection onto the feasible set.
 
-    Parameters
-    ----------
-    network : Network
-    start : sequence of ndarray
-        Variables that have the shapes to be used.
+    The vector holds variables of the shapes of `start`.
     """
 
     def __init__(self, network: Network, start: Sequence[Matrix]) -> None:
@@ -94,6 +81,23 @@ class Objective:
             else:
                 free = max(free, float(np.linalg.norm(variable) * np.linalg.norm(part)))
         return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
+
+
+class Optimizer:
+    """A way to minimise the cost of a network.  Subclasses are dataclasses whose fields are its options."""
+
+    name: ClassVar[str]
+
+    def minimize(
+        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Minimise from `start`; `monitor` records and decides when to stop."""
+        objective = Objective(network, start)
+        return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))
+
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise the objective from the vector x, see `minimize`."""
+        raise NotImplementedError
 
 
 def _check_steps(optimizer: StochasticGradient | Adam) -> None:
@@ -150,7 +154,7 @@ def _descend(
 
 
 @dataclass
-class GradientDescent:
+class GradientDescent(Optimizer):
     """Projected gradient descent with one constant step for all factors, method 1 of the slides.
 
     Parameters
@@ -165,17 +169,13 @@ class GradientDescent:
     def __post_init__(self) -> None:
         check_number(self.step, "step", low=0.0, open_low=True)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        objective = Objective(network, start)
-        x = _descend(objective, objective.pack(start), monitor, rng, lambda x, g: x - self.step * g, None)
-        return objective.unpack(x)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
+        return _descend(objective, x, monitor, rng, lambda x, gradient: x - self.step * gradient, None)
 
 
 @dataclass
-class StochasticGradient:
+class StochasticGradient(Optimizer):
     """Projected stochastic gradient over blocks of columns.
 
     Parameters
@@ -202,11 +202,8 @@ class StochasticGradient:
     def __post_init__(self) -> None:
         _check_steps(self)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        objective = Objective(network, start)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
         taken = 0
 
         def rule(x: Matrix, gradient: Matrix) -> Matrix:
@@ -214,12 +211,12 @@ class StochasticGradient:
             taken += 1
             return x - self.step / (1.0 + self.decay * taken) * gradient
 
-        batch = self.batch or max(SMALLEST_BATCH, math.isqrt(network.X.shape[1]))
-        return objective.unpack(_descend(objective, objective.pack(start), monitor, rng, rule, batch))
+        batch = self.batch or max(SMALLEST_BATCH, math.isqrt(objective.network.X.shape[1]))
+        return _descend(objective, x, monitor, rng, rule, batch)
 
 
 @dataclass
-class Adam:
+class Adam(Optimizer):
     """Adam with projection, over all columns or blocks of them.
 
     Parameters
@@ -250,12 +247,8 @@ class Adam:
         check_number(self.beta1, "beta1", low=0.0, high=1.0, open_high=True)
         check_number(self.beta2, "beta2", low=0.0, high=1.0, open_high=True)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        objective = Objective(network, start)
-        x = objective.pack(start)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
         first, second, taken = np.zeros_like(x), np.zeros_like(x), 0
 
         def rule(x: Matrix, gradient: Matrix) -> Matrix:
@@ -268,11 +261,11 @@ class Adam:
             # Gradients of a relative cost are small, so the usual 1e-8 would not be negligible.
             return x - self.step / (1.0 + self.decay * taken) * mean / (deviation + 1e-12)
 
-        return objective.unpack(_descend(objective, x, monitor, rng, rule, self.batch))
+        return _descend(objective, x, monitor, rng, rule, self.batch)
 
 
 @dataclass
-class SpectralProjectedGradient:
+class SpectralProjectedGradient(Optimizer):
     """Spectral projected gradient with the nonmonotone line search.
 
     Parameters
@@ -292,12 +285,8 @@ class SpectralProjectedGradient:
     def __post_init__(self) -> None:
         check_number(self.memory, "memory", low=1, integer=True)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        objective = Objective(network, start)
-        x = objective.pack(start)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
         value, gradient = objective.evaluate(x)
         costs, descent = deque([value], maxlen=self.memory), Descent()
         spectral = 1.0 / max(np.abs(objective.project(x - gradient) - x).max(), np.finfo(float).tiny)
@@ -312,7 +301,7 @@ class SpectralProjectedGradient:
             spectral = _spectral_step(x, gradient, candidate, new_gradient)
             x, gradient = candidate, new_gradient
             costs.append(value)
-        return objective.unpack(x)
+        return x
 
 
 def _spectral_step(x: Matrix, gradient: Matrix, new_x: Matrix, new_gradient: Matrix) -> float:
@@ -343,7 +332,7 @@ def _nonmonotone_search(
 
 
 @dataclass
-class LBFGS:
+class LBFGS(Optimizer):
     """Limited-memory quasi-Newton with bounds: scipy's L-BFGS-B under our own stopping rule.
 
     Parameters
@@ -363,12 +352,8 @@ class LBFGS:
     def __post_init__(self) -> None:
         check_number(self.memory, "memory", low=1, integer=True)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        objective = Objective(network, start)
-        x = objective.pack(start)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
         run = _LBFGSRun(objective, monitor, x)
         if not monitor.stop:
             unlimited = np.iinfo(np.int32).max
@@ -386,7 +371,7 @@ class LBFGS:
                     },
                 )  # fmt: skip
             monitor.stop = monitor.stop or Stop.LINE_SEARCH
-        return objective.unpack(run.accepted)
+        return run.accepted
 
 
 class _Diverged(Exception):
@@ -420,7 +405,7 @@ class _LBFGSRun:
 
 
 @dataclass
-class Automatic:
+class Automatic(Optimizer):
     """L-BFGS-B for few variables, the spectral projected gradient for many.
 
     L-BFGS-B needs fewer evaluations, but works on every variable many times between two of them.  With 400,000
@@ -438,13 +423,10 @@ class Automatic:
     def __post_init__(self) -> None:
         check_number(self.large, "large", low=0, integer=True)
 
-    def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
-    ) -> list[Matrix]:
-        """Minimise, see `Optimizer.minimize`."""
-        size = sum(variable.size for variable in start)
-        chosen: Optimizer = LBFGS() if size < self.large else SpectralProjectedGradient()
-        return chosen.minimize(network, start, monitor, rng)
+    def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
+        """Minimise, see `Optimizer.descend`."""
+        chosen = LBFGS() if x.size < self.large else SpectralProjectedGradient()
+        return chosen.descend(objective, x, monitor, rng)
 
 
 OPTIMIZERS: dict[str, type] = {

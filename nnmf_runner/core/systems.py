@@ -30,11 +30,8 @@ class PassiveSystems:
     """The linear systems ``G_FF x_F = b_F``, one for every column and its passive set F.
 
     How columns share work depends only on the passive sets and is found once: few distinct sets get an inverse each,
-    many are solved in stacks of equal size.  A warm start keeps the object for the next, similar ``G``.
-
-    Parameters
-    ----------
-    passive : ndarray of bool, shape (k, n)
+    many are solved in stacks of equal size.  A warm start keeps the object for the next, similar ``G``.  `passive` is
+    of shape (k, n).
     """
 
     def __init__(self, passive: Mask) -> None:
@@ -87,12 +84,7 @@ class PassiveSystems:
 
 
 class ColumnSystems(PassiveSystems):
-    """The systems of columns that have a G of their own, with one inverse per column.
-
-    Parameters
-    ----------
-    passive : ndarray of bool, shape (k, n)
-    """
+    """The systems of columns that have a G of their own, with one inverse per column."""
 
     def __init__(self, passive: Mask) -> None:
         self.passive = passive
@@ -119,13 +111,7 @@ class ColumnSystems(PassiveSystems):
 class AmendedSystems(PassiveSystems):
     """Systems of which some columns have been solved again, on other passive sets, since they were factored.
 
-    Parameters
-    ----------
-    passive : ndarray of bool, shape (k, n)
-    first : PassiveSystems
-        The systems of all columns.
-    rounds : list of (ndarray of int, PassiveSystems)
-        Columns and their new systems; for each column the last round with it counts.
+    `first` are those of all columns, `rounds` columns and their new systems; the last round with a column counts.
     """
 
     def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
@@ -194,13 +180,8 @@ class _Stacks:
 class _Stack:
     """Principal subsystems of one matrix, all of one size s, for b columns.
 
-    The systems stand along the last axis, so that a step of the elimination is one operation on all of them.
-
-    Parameters
-    ----------
-    sets : ndarray of bool, shape (k, n)
-    columns : ndarray of shape (b,)
-        Columns whose sets have s members.
+    The systems stand along the last axis, so that a step of the elimination is one operation on all of them.  Of all
+    sets, shape (k, n), those of the b columns have s members.
     """
 
     def __init__(self, sets: Mask, columns: Index) -> None:

@@ -65,17 +65,8 @@ def unfolded_layer(W: Matrix, H: Matrix, X: Matrix, divergence: BetaDivergence, 
 def backward_layer(layer: UnfoldedLayer, beta: float, dH: Matrix) -> tuple[Matrix, Matrix]:
     """Nonnegative parts of the derivatives of a cost with respect to a layer's basis and its input codes.
 
-    Parameters
-    ----------
-    layer : UnfoldedLayer
-    beta : float
-        Order of the divergence.
-    dH : ndarray of shape (2, k, n)
-        Nonnegative parts of the derivative with respect to the layer's output.
-
-    Returns
-    -------
-    ndarray of shape (2, m, k) and (2, k, n)
+    Their shapes are (2, m, k) and (2, k, n).  The order of the divergence is `beta`, and `dH` of shape (2, k, n) has
+    the parts of the derivative with respect to the layer's output.
 
     References
     ----------
@@ -91,12 +82,8 @@ def backward_layer(layer: UnfoldedLayer, beta: float, dH: Matrix) -> tuple[Matri
     for weight, part, change in ((2.0 - beta, layer.P, by_numerator[::-1]), (beta - 1.0, layer.Q, swapped)):
         if weight:
             by_V += weight * (part / V) * (W @ change)
-    dW = layer.P @ _transposed(by_numerator) + layer.Q @ _transposed(swapped) + by_V @ H.T
+    dW = layer.P @ by_numerator.mT + layer.Q @ swapped.mT + by_V @ H.T
     return dW, dH * ratio + W.T @ by_V
-
-
-def _transposed(parts: Matrix) -> Matrix:
-    return parts.transpose(0, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -252,19 +239,9 @@ class MultiplicativeMomentum:
 
 
 def train(network: UnfoldedNetwork, W: list[Matrix], monitor: Monitor) -> tuple[list[Matrix], UnfoldedPass]:
-    """Train all bases by multiplicative backpropagation; the cost never rises.
+    """Train all bases W, strictly positive and of shape (m, k), by multiplicative backpropagation.
 
-    Parameters
-    ----------
-    network : UnfoldedNetwork
-    W : list of ndarray of shape (m, k)
-        Strictly positive.
-    monitor : Monitor
-
-    Returns
-    -------
-    W, pass
-        The bases, and the forward pass with them.
+    The cost never rises.  Return the bases, and the forward pass with them.
     """
     updates, done = MultiplicativeMomentum(len(W)), network.forward(W)
     while True:

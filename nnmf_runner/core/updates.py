@@ -201,9 +201,7 @@ class Codes:
     labels : Labels, optional
         With a cost other than the squared one, `new_update` must be multiplicative.
     S : ndarray of shape (k, n)
-        Initial codes; the label map starts as the best nonnegative one for them.
-    penalty : Penalty
-        On S.
+        Initial codes, on which `penalty` is; the label map starts as the best nonnegative one for them.
 
     Attributes
     ----------
@@ -211,12 +209,7 @@ class Codes:
     """
 
     def __init__(
-        self,
-        new_update: type[Update],
-        norm: float,
-        labels: Labels | None,
-        S: Matrix,
-        penalty: Penalty = NO_PENALTY,
+        self, new_update: type[Update], norm: float, labels: Labels | None, S: Matrix, penalty: Penalty = NO_PENALTY
     ) -> None:
         self.norm, self.penalty = norm, penalty
         # The penalty in units of half the cost of the data.
@@ -242,9 +235,9 @@ class Codes:
         if self.penalty is not NO_PENALTY:
             gradient += self.penalty.gradient(S)
             gram = gram + self._ridge * np.eye(len(gram))
-        labels, own = self.update_map(S), self.penalty.value(S)
+        labels = self.update_map(S)
         if labels is None or self.B is None:
-            return CodesStep(self._free(S.T, gram, cross.T, self._shift).T, own, [S], [gradient])
+            return self._done(S, self._free(S.T, gram, cross.T, self._shift).T, gradient, None)
         known = self._known
         gradient[:, known] += (labels.plus - labels.minus) * (2.0 / self.norm)
         new = np.empty_like(S)
@@ -252,7 +245,7 @@ class Codes:
         new[:, known] = self._tied(S[:, known].T, tied, (cross[:, known] + labels.minus).T, self._shift).T
         if not known.all():
             new[:, ~known] = self._free(S[:, ~known].T, gram, cross[:, ~known].T, self._shift).T
-        return CodesStep(new, labels.cost + own, [S, labels.before], [gradient, labels.gradient])
+        return self._done(S, new, gradient, labels)
 
     def multiplicative_step(self, S: Matrix, plus: Matrix, minus: Matrix) -> CodesStep:
         """Update B, then S multiplicatively, for the data's half-gradient ``plus - minus``, both nonnegative."""
@@ -260,7 +253,10 @@ class Codes:
         if labels is not None:
             plus[:, self._known] += labels.plus
             minus[:, self._known] += labels.minus
-        step = CodesStep(multiply(S, minus, plus), self.penalty.value(S), [S], [2.0 / self.norm * (plus - minus)])
+        return self._done(S, multiply(S, minus, plus), 2.0 / self.norm * (plus - minus), labels)
+
+    def _done(self, S: Matrix, new: Matrix, gradient: Matrix, labels: MapStep | None) -> CodesStep:
+        step = CodesStep(new, self.penalty.value(S), [S], [gradient])
         if labels is not None:
             step.cost += labels.cost
             step.factors.append(labels.before)

@@ -16,7 +16,7 @@ from nnmf_runner.core.linalg import Mask, Matrix, chain
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods.encoding import encode_layers, normalised, transform
+from nnmf_runner.methods.encoding import as_fitted, encode_layers, normalised, saved_scales
 from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
@@ -126,12 +126,7 @@ class Method:
         *,
         normalise: bool = False,
     ) -> None:
-        """Refuse options that the method does not have: a cost, a loss of the labels, penalties or a number of layers.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise an `InputError` for a cost, a loss of the labels, penalties or layers that the method does not have."""
         for name, value, legal in (("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)):
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
@@ -164,12 +159,7 @@ class Method:
             )
 
     def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
-        """Refuse data that the method cannot fit, given the cost that is to be minimised.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise an `InputError` for data that the method cannot fit, given the cost that is to be minimised."""
         if sparse.issparse(X) and not (self.takes_sparse and (cost is None or cost.takes_sparse)):
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
             raise InputError(
@@ -195,12 +185,7 @@ class Method:
     def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
         """Fit, with a label map for codes as `transform` gives them for new data.
 
-        Parameters
-        ----------
-        problem : Problem
-        plan : Plan
-        normalise : bool
-            Whether the columns of every A are scaled to unit length, see `normalised`.
+        With `normalise`, the columns of every A are scaled to unit length, see `normalised`.
         """
         fit, labels = self.fit(problem, plan), problem.labels
         if labels is not None and self.bends_codes:
@@ -209,7 +194,11 @@ class Method:
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of every layer, shapes (k_l, n), for data X of shape (m, n)."""
-        return transform(self.encode, fit, X, mask)
+        scales = saved_scales(fit)
+        if not scales:
+            return self.encode(fit, X, mask)
+        codes = self.encode(as_fitted(fit, scales), X, mask)
+        return [scale * S for scale, S in zip(scales, codes, strict=True)]
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes as `transform` gives them, for a fit that is not `normalised`."""

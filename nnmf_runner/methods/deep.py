@@ -54,6 +54,15 @@ class Deep(Method):
     References
     ----------
     J. Flenner and B. Hunter, "A deep non-negative matrix factorization neural network", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import DeepNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = DeepNMF(layers=(4, 2), pooling="max", random_state=0).fit(X)
+    >>> [factor.shape for factor in model.factors_]  # two topics in a group
+    [(12, 4), (8, 2)]
     """
 
     name: ClassVar[str] = "deep"

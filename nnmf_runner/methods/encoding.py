@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,35 +17,17 @@ from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.updates import Codes, Multiplicative
 from nnmf_runner.methods.fit import Fit
 
-Encoder = Callable[[Fit, Any, Mask | None], list[Matrix]]
+
+def saved_scales(fit: Fit) -> list[Matrix]:
+    """What `normalised` multiplied the codes of every layer by, shapes (k_l, 1); none where it was not applied."""
+    names = [f"scale_{i}" for i in range(len(fit.A))]
+    return [fit.parameters[name][:, None] for name in names if name in fit.parameters]
 
 
-def transform(encode: Encoder, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-    """Codes of every layer, shapes (k_l, n), for new data and a fit that may be `normalised`.
-
-    Parameters
-    ----------
-    encode : callable
-        Returns the codes for a fit that is not `normalised`.
-    fit : Fit
-    X : ndarray or sparse matrix of shape (m, n)
-    mask : ndarray of bool, shape (m, n), optional
-    """
-    scales = [fit.parameters.get(f"scale_{i}") for i in range(len(fit.A))]
-    codes = encode(_as_fitted(fit, scales), X, mask)
-    return [S if scale is None else scale[:, None] * S for scale, S in zip(scales, codes, strict=True)]
-
-
-def _as_fitted(fit: Fit, scales: Sequence[Matrix | None]) -> Fit:
+def as_fitted(fit: Fit, scales: Sequence[Matrix]) -> Fit:
     """Undo `normalised` for the factors of a fit."""
-    A: list[Matrix] = []
-    below: Matrix | float = 1.0
-    for factor, scale in zip(fit.A, scales, strict=True):
-        if scale is None:
-            return fit
-        A.append(factor * scale / below)
-        below = scale[:, None]
-    return replace(fit, A=A)
+    below: list[Any] = [1.0, *scales[:-1]]
+    return replace(fit, A=[A * scale.T / under for A, scale, under in zip(fit.A, scales, below, strict=True)])
 
 
 def normalised(fit: Fit) -> Fit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Any
 
 from numpy.typing import NDArray
@@ -61,10 +62,7 @@ def named_arrays(fit: Fit) -> dict[str, NDArray[Any]]:
 def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: Stop) -> Fit:
     """The fit with these arrays, the inverse of `named_arrays`.
 
-    Raises
-    ------
-    ValueError
-        If their names or shapes are not those of a fit; the message says why.
+    Raise a `ValueError` that says why if their names or shapes are not those of a fit.
     """
     A, S, B = numbered(arrays, "A"), numbered(arrays, "S"), arrays.get("B")
     parameters = {name.removeprefix(_PARAMETER): value for name, value in arrays.items() if name.startswith(_PARAMETER)}
@@ -90,7 +88,5 @@ def fit_from_arrays(arrays: Mapping[str, NDArray[Any]], history: History, stop: 
 
 def numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
     """The arrays named ``A0, A1, ...`` if `kind` is ``A``, up to the first number that is absent."""
-    found: list[NDArray[Any]] = []
-    while (name := f"{kind}{len(found)}") in arrays:
-        found.append(arrays[name])
-    return found
+    names = takewhile(arrays.__contains__, (f"{kind}{i}" for i in count()))
+    return [arrays[name] for name in names]

@@ -35,6 +35,15 @@ class Hierarchical(Method):
     ----------
     A. Cichocki and R. Zdunek, "Multilayer nonnegative matrix factorisation", Electron. Lett. 42(16), 2006;
     H. Lee, J. Yoo and S. Choi, IEEE Signal Process. Lett. 17(1), 2010, for the labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import HierarchicalNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = HierarchicalNMF(layers=(4, 2), random_state=0).fit(X)
+    >>> model.stop_, [codes.shape for codes in model.codes_]
+    ('converged', [(20, 4), (20, 2)])
     """
 
     name: ClassVar[str] = "hier"
@@ -99,20 +108,10 @@ class Hierarchical(Method):
 def factorise(
     problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor
 ) -> tuple[Matrix, Matrix, Matrix | None]:
-    """Fit one layer ``X ~ A S`` by alternating updates.
+    """Fit one layer ``X ~ A S`` by alternating updates; return A (m, k), S (k, n) and B (c, k) or None.
 
-    Parameters
-    ----------
-    problem : Problem
-    A : ndarray of shape (m, k)
-        Initial factor; the initial codes are ``q(A, X)``.
-    new_update : type of Update
-        It must be multiplicative if entries are missing or the cost is not the squared residual.
-    monitor : Monitor
-
-    Returns
-    -------
-    A, S, B : ndarray of shape (m, k), (k, n) and (c, k) or None
+    From the initial factor A the initial codes are ``q(A, X)``.  The updates must be multiplicative if entries are
+    missing or the cost is not the squared residual.
     """
     X, norm = problem.X, problem.cost.unit(problem.X)
     unit = factor_unit(squared_norm(X), 2)

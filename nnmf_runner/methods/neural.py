@@ -75,7 +75,9 @@ class Neural(Method):
         network = Network(
             problem.X, problem.cost, problem.labels, mask=problem.mask, terms=terms, lower_labels=problem.lower_labels
         )
-        variables = [*start, *self.first_l1(terms, start)]
+        variables = list(start)
+        if terms.learn_l1:  # one value per row of the codes
+            variables += [np.full((A.shape[1], 1), term.l1) for A, term in zip(start, terms.on_S, strict=True)]
         if network.learnt:
             S = network.codes(start, terms.on_S)
             variables += [network.labels[layer].best_map(S[layer]) for layer in network.learnt]
@@ -105,7 +107,3 @@ class Neural(Method):
         counted = share * problem.cost.unit(problem.X) / norm  # in units of the cost, rather than of squared residuals
         shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, counted)
         return Terms(on_A, [NO_SHRINKAGE] * last + [shrinkage])
-
-    def first_l1(self, terms: Terms, start: Sequence[Matrix]) -> list[Matrix]:
-        """Initial values of learnt penalties; Neural NMF has none."""
-        return []

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nnmf_runner.core.checks import check_number
 from nnmf_runner.core.divergence import SMALLEST
-from nnmf_runner.core.label_costs import Labels, label_map
+from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import forward
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Method, Plan, Problem
@@ -60,12 +61,19 @@ class Semi(Method):
     representations", ICML 2014, and "A deep matrix factorization method for learning attribute representations",
     IEEE TPAMI 39(3), 2017; C. Ding, T. Li and M. I. Jordan, "Convex and semi-nonnegative matrix factorizations",
     IEEE TPAMI 32(1), 2010, for the updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import SemiNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = SemiNMF(layers=(4, 2), random_state=0).fit(X - 1.0)
+    >>> [bool((array < 0).any()) for array in (model.factors_[0], model.codes_[0])]
+    [True, False]
     """
 
     name: ClassVar[str] = "semi"
     bends_codes: ClassVar[bool] = True
-    costs: ClassVar[tuple[str, ...]] = ("reconstruction",)
-    losses: ClassVar[tuple[str, ...]] = ("squared",)
     pretrain: int = 100
     weakly_supervised: bool = True
     nonnegative: bool = False
@@ -82,15 +90,13 @@ class Semi(Method):
         """Pretrain layer by layer, then fit all factors together, see `Method.fit`."""
         X, labels, history = problem.X, problem.labels, History()
         Z, H, stops = self._pretrained(X, plan, history)
-        graph = None
-        if labels is not None and labels.weight > 0 and self.weakly_supervised:
-            graph = ClassGraph(labels)
+        graph = ClassGraph(labels) if labels and labels.weight > 0 and self.weakly_supervised else None
         monitor = Monitor(plan.rule, history)
         Z, H = fine_tune(X, Z, H, monitor, graph=graph, nonnegative=self.nonnegative)
         S = encode_levels(Z, X)
         if graph is not None:
             S[-1][:, graph.known] = H[:, graph.known]
-        B = None if labels is None else label_map(S[-1][:, labels.known], labels.Y[:, labels.known])
+        B = None if labels is None else labels.best_map(S[-1])
         return Fit(Z, S, B, history, worst([*stops, monitor.stop]))
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
@@ -115,11 +121,7 @@ class Semi(Method):
 
 def encode_levels(Z: Sequence[Matrix], X: Any, mask: Mask | None = None) -> list[Matrix]:
     """Codes ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||`` of every layer l, shapes (k_l, n)."""
-    codes, product = [], Z[0]
-    for i, factor in enumerate(Z):
-        product = product @ factor if i else product  # (m, k_l)
-        codes.append(forward(product, X, mask=mask).S)
-    return codes
+    return [forward(product, X, mask=mask).S for product in accumulate(Z, np.matmul)]  # of shapes (m, k_l)
 
 
 class ClassGraph:
@@ -132,14 +134,6 @@ class ClassGraph:
         weight / k sum_r ||h_r - mean_r||^2 / ||h_r||^2,
 
     which lies between zero, if all codes of a class are equal, and the weight.
-
-    Parameters
-    ----------
-    labels : Labels
-
-    Attributes
-    ----------
-    known : ndarray of bool, shape (n,)
 
     References
     ----------
@@ -281,22 +275,8 @@ def fine_tune(
 ) -> tuple[list[Matrix], Matrix]:
     """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2`` plus the graph's cost by updates of every Z, then of H.
 
-    With one factor this is semi-NMF.  An iteration reads X twice.
-
-    Parameters
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-    Z : list of ndarray of shape (k_{l-1}, k_l)
-    H : ndarray of shape (k_L, n)
-        Strictly positive.
-    monitor : Monitor
-    graph : ClassGraph, optional
-    nonnegative : bool
-        Whether the Z's stay nonnegative; they must be strictly positive at first.
-
-    Returns
-    -------
-    Z, H
+    With one factor this is semi-NMF.  An iteration reads X twice.  The codes H of shape (k_L, n) must be strictly
+    positive at first, and so must the Z's of shapes (k_{l-1}, k_l) if they are to stay nonnegative.  Return Z and H.
     """
     norm, update = squared_norm(X), multiplicative if nonnegative else least_squares
     while True:
@@ -342,16 +322,11 @@ class FactorsStep:
 
 def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate) -> FactorsStep:
     """Update every factor once, with the newest values of the factors below."""
-    upper = [H]
-    for factor in reversed(Z[1:]):
-        upper.append(factor @ upper[-1])
-    upper.reverse()  # each factor is multiplied by its entry
-
     new: list[Matrix] = []
     half_gradients: list[Matrix] = []
     data, inputs = 0.0, X  # inputs are P^T X for the product P of the new factors so far
     gram: Matrix | None = None
-    for factor, above in zip(Z, upper, strict=True):
+    for factor, above in zip(Z, right_factors(Z, H), strict=True):
         right, target = above @ above.T, cross_product(above.T, inputs.T).T
         product = (factor if gram is None else gram @ factor) @ right
         if gram is None:

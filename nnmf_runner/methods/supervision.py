@@ -71,25 +71,18 @@ class Supervision:
         last: int | None = None,
         labelled: Sequence[int] | None = None,
     ) -> dict[int, int]:
-        """The level of labels that supervises each supervised layer, by layer.
+        """The level of labels that supervises each supervised layer, by layer; an `InputError` if it does not exist.
 
         Parameters
         ----------
-        layers : sequence of int
-            Ranks.
-        classes : sequence of int
-            Number of classes of every level.
+        layers, classes : sequence of int
+            Ranks, and the number of classes of every level.
         supervises_layers : bool
             Whether the method can supervise layers below the last one.
         last : int, optional
             The level of the last layer, if it was chosen; the last layer keeps it even if a lower layer is nearer.
         labelled : sequence of int, optional
             Number of labelled samples of every level; by default, enough.
-
-        Raises
-        ------
-        InputError
-            If the data do not have one of the levels.
         """
         if isinstance(self.levels, list):
             for i, level in enumerate(self.levels):
@@ -131,14 +124,10 @@ class Supervision:
         ----------
         levels : mapping of int to int
             From `assign`.
-        indices : sequence of ndarray of int, shape (n,)
-            Class of every sample, by level; -1 for unlabelled samples.
-        counts : sequence of int
-            Number of classes, by level.
+        indices, counts : sequence of ndarray of int, shape (n,), and of int
+            Class of every sample, -1 for unlabelled samples, and the number of classes, by level.
         X : ndarray or sparse matrix of shape (m, n)
             Missing entries filled in.
-        layers : sequence of int
-            Ranks.
         """
         known = {layer: level for layer, level in levels.items() if (indices[level] >= 0).any()}
         units = label_units(X, [layers[layer] for layer in known]) if known else []
@@ -168,14 +157,7 @@ def label_units(X: Any, ranks: Sequence[int]) -> list[float]:
 
     With the labels of a layer weighted in this unit, both parts of the cost are relative to the smallest residual of
     the data, like two sums of squares in a likelihood whose noise is estimated.  Relative errors below `SMALL_ERROR`
-    are replaced by it.
-
-    Parameters
-    ----------
-    X : ndarray or sparse matrix of shape (m, n)
-        Missing entries filled in.
-    ranks : sequence of int
-        Ranks of the supervised layers.
+    are replaced by it.  Missing entries of X are filled in, and the ranks are those of the supervised layers.
     """
     shares = tail_shares(X, [min(rank, *X.shape) for rank in ranks])
     return [max(share, SMALL_ERROR**2) for share in shares]

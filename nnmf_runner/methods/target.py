@@ -49,20 +49,9 @@ class Target:
         """The layer that every level is predicted from, and its map; None where no label of the level is known.
 
         That is the last layer which the level supervises, and the map of the fit; or else the last one of those whose
-        rank is nearest to its number of classes, and the best map in the sense of least squares.
-
-        Parameters
-        ----------
-        levels : dict of int to int
-            The level that supervises a layer, by the layer.
-        fit : Fit
-        encode : callable
-            Gives the codes of every layer as new data get them, shapes (k_l, n_samples), where they are needed.
-
-        Returns
-        -------
-        layers : list of int or None
-        maps : list of ndarray of shape (c_j, k_l) or None
+        rank is nearest to its number of classes, and the best map in the sense of least squares, shape (c_j, k_l).
+        `levels` has the level that supervises a layer, by the layer.  Where the codes of every layer are needed as new
+        data get them, shapes (k_l, n_samples), `encode` is called for them.
         """
         supervised = {level: layer for layer, level in sorted(levels.items())}
         ranks = [factor.shape[1] for factor in fit.A]
@@ -86,19 +75,10 @@ class Target:
 
 
 def read_target(y: Any, n: int) -> Target:
-    """The labels that are to be learnt.
+    """The labels y of n samples that are to be learnt, array_like or a data frame of shape (n,) or (n, n_levels).
 
-    Parameters
-    ----------
-    y : array_like or data frame of shape (n,) or (n, n_levels)
-        Integers or strings, every column of its own kind; -1 where unknown.
-    n : int
-        Number of samples.
-
-    Raises
-    ------
-    InputError
-        If y has another shape, is not of class labels, or knows one class only of a level.
+    They are integers or strings, every column of its own kind; -1 where unknown.  Raise an `InputError` if y has
+    another shape, is not of class labels, or knows one class only of a level.
     """
     columns, shape = _columns(y)
     if not columns or shape[0] != n:
@@ -119,21 +99,10 @@ def read_target(y: Any, n: int) -> Target:
 
 
 def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> float:
-    """The share of known labels that were found, over all levels.
+    """The share of known labels that were found, by level and each of shape (n_samples,), over all levels.
 
-    Parameters
-    ----------
-    found : sequence of ndarray of shape (n_samples,)
-        Labels by level.
-    y : array_like of shape (n_samples,) or (n_samples, n_levels)
-        The true ones, -1 where unknown.
-    has_columns : bool
-        Which of the two shapes y is to have.
-
-    Raises
-    ------
-    InputError
-        If y has the other shape, is not of class labels or knows none.
+    The true ones, y, are -1 where unknown; their shape is (n_samples,) or, with columns, (n_samples, n_levels).  Raise
+    an `InputError` if y has the other shape, is not of class labels or knows none.
     """
     columns, shape = _columns(y)
     expected = (len(found[0]), len(found)) if has_columns else found[0].shape
@@ -151,10 +120,7 @@ def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> flo
 def as_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Class labels of one level, and which of them are known, both of shape (n,).
 
-    Raises
-    ------
-    InputError
-        If they are neither integers nor strings.
+    Raise an `InputError` if they are neither integers nor strings.
     """
     if column.dtype == object:
         plain = np.asarray(column.tolist()) if all(isinstance(label, (int, np.integer)) for label in column) else column

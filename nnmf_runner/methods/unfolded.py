@@ -41,6 +41,15 @@ class Unfolded(Method):
     References
     ----------
     J. Le Roux, J. R. Hershey and F. Weninger, "Deep NMF for speech separation", ICASSP 2015, arXiv:1409.2574.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import UnfoldedNMF
+    >>> X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
+    >>> model = UnfoldedNMF(layers=4, unfold=2, random_state=0).fit(X)
+    >>> model.score(X) > -0.01  # minus the relative error
+    True
     """
 
     name: ClassVar[str] = "unfolded"
@@ -66,13 +75,7 @@ class Unfolded(Method):
         return Fit([W[-1]], [done.S], done.B, monitor.history, monitor.stop, parameters)
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data, one forward pass, see `Method.encode`.
-
-        Raises
-        ------
-        InputError
-            If X is sparse or entries are missing.
-        """
+        """Codes of new data, one forward pass, see `Method.encode`; refuse sparse X and missing entries."""
         self.check_data(X, mask)
         bases = [fit.parameters[f"W{i}"] for i in range(self.unfold)]
         return [UnfoldedNetwork(X, self._divergence, self.sparsity).encode(bases)[1]]
