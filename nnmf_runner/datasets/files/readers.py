@@ -243,14 +243,7 @@ READERS: dict[str, Callable[[Path], Contents]] = {
 
 
 def read(path: Path) -> Contents:
-    """Read a file by its suffix.
-
-    Raises
-    ------
-    ContentError
-        If it cannot be, with the reason.
-    MemoryError
-    """
+    """Read a file by its suffix, or raise ContentError with the reason, or MemoryError."""
     suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ContentError(f"its suffix is not known. Expected one of: {', '.join(READERS)}")
