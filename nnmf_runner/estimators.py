@@ -113,7 +113,7 @@ class Factorisation:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
-        return {name: getattr(self, name) for name in self._names()}
+        return {name: getattr(self, name) for name in _fields(self)}
 
     def set_params(self, **params: Any) -> Factorisation:
         """Set parameters by name.
@@ -124,12 +124,8 @@ class Factorisation:
             If there is no parameter of that name.
         """
         for name, value in params.items():
-            setattr(self, check_choice(name, self._names(), "parameter"), value)
+            setattr(self, check_choice(name, _fields(self), "parameter"), value)
         return self
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return _fields(cls)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools may expect; they alone ask for it."""
@@ -388,7 +384,7 @@ class Factorisation:
 
     def _given(self, kind: Any) -> dict[str, Any]:
         """The parameters that are fields of a dataclass."""
-        return {name: getattr(self, name) for name in _fields(kind) if name in self._names()}
+        return {name: getattr(self, name) for name in _fields(kind) if name in _fields(self)}
 
     def _store(self, model: SavedModel) -> None:
         """Keep what was fitted or read."""
@@ -492,7 +488,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         if type(model.method) is not kind._method:
             raise InputError(f"method={model.method.name} is not that of {name}")
         if model.estimator is None:  # a run has more of them
-            parameters = {name: value for name, value in parameters.items() if name in kind._names()}
+            parameters = {name: value for name, value in parameters.items() if name in _fields(kind)}
         estimator = kind().set_params(**parameters)
         estimator._store(model)
         return estimator

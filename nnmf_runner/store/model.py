@@ -157,13 +157,7 @@ def _own_maps(model: SavedModel) -> dict[str, Matrix]:
 
 
 def read_model(folder: Path) -> SavedModel:
-    """Read the folder of a saved model or of a run.
-
-    Raises
-    ------
-    ValueError
-        If it is neither or damaged, with the reason.
-    """
+    """Read the folder of a saved model or of a run; a ValueError says why if it is neither, or damaged."""
     if (folder / MODEL).exists():
         model = _saved(folder)
     elif (folder / RECORD).exists():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,10 +75,14 @@ class File:
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read what the options say of the file, see `Source.load`."""
-        with self._refusals():
+        try:
             dataset = self._dataset(read(self._file()))
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
             _log_zeros(dataset)
+        except ContentError as error:
+            raise InputError(f"dataset.path={self.path}: {error}.") from None
+        except MemoryError:
+            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
         return dataset
 
     def _dataset(self, contents: Contents) -> Dataset:
@@ -102,16 +104,6 @@ class File:
 
     def _file(self) -> Path:
         return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Name the file in what is said of its contents."""
-        try:
-            yield
-        except ContentError as error:
-            raise InputError(f"dataset.path={self.path}: {error}.") from None
-        except MemoryError:
-            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
 
     def _names(self, contents: Contents, m: int) -> list[str] | None:
         if self.names is not None:
