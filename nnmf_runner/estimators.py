@@ -8,11 +8,10 @@ scikit-learn itself is not needed; where it is there, its tools take these estim
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,15 +25,16 @@ from nnmf_runner.core.checks import InputError, check_choice, check_finite, spli
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers, in_parameters
+from nnmf_runner.methods import METHODS, Method, Supervision, check_layers, in_parameters
+from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
-from nnmf_runner.methods.target import as_labels, predicted, read_target, share_right, side_by_side
+from nnmf_runner.methods.target import predicted, read_target, share_right, side_by_side
 from nnmf_runner.metrics.errors import relative_error
-from nnmf_runner.store.model import SavedModel, read_model, write_model
+from nnmf_runner.store.model import SavedModel, in_order, read_model, write_model
 from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
-REGISTRIES = {name: GROUPS[name] for name in ("cost", "optimizer", "init")}
+OBJECTS = ("cost", "optimizer", "init")
 
 
 class ConvergenceWarning(UserWarning):
@@ -106,10 +106,14 @@ class Factorisation:
     """
 
     _method: ClassVar[type[Method]]
+    classes_: Any
+    label_weight: float | None
+    max_iter: int
+    random_state: Any
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
-        return {name: getattr(self, name) for name in self._names()}
+        return {name: getattr(self, name) for name in _fields(self)}
 
     def set_params(self, **params: Any) -> Factorisation:
         """Set parameters by name.
@@ -120,12 +124,8 @@ class Factorisation:
             If there is no parameter of that name.
         """
         for name, value in params.items():
-            setattr(self, check_choice(name, self._names(), "parameter"), value)
+            setattr(self, check_choice(name, _fields(self), "parameter"), value)
         return self
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [each.name for each in dataclasses.fields(cls)]  # type: ignore[arg-type]
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools may expect; they alone ask for it."""
@@ -179,16 +179,14 @@ class Factorisation:
             labels = ([], []) if target is None else (target.indices, target.counts)
             task = Task(model, columns, known, *labels)
             levels = task.levels
-        self._store(model.method, task.fit(self._seed()))
-        for name in ("classes_", "feature_names_in_"):  # of an earlier fit
-            vars(self).pop(name, None)
+        fit = task.fit(self._seed())
+        fit = fit_from_arrays(in_order(named_arrays(fit)), fit.history, fit.stop)
+        saved = SavedModel(None, {}, model.method, fit, feature_names=_feature_names(X))
         if target is not None:
-            self.classes_ = target.classes if target.has_columns else target.classes[0]
-            self.label_layers_, self.label_maps_ = target.predictors(
-                levels, self._fit, lambda: model.method.transform(self._fit, columns, known)
-            )
-        if (names := _feature_names(X)) is not None:
-            self.feature_names_in_ = names
+            classes = target.classes if target.has_columns else target.classes[0]
+            layers, maps = target.predictors(levels, fit, lambda: model.method.transform(fit, columns, known))
+            saved = dataclasses.replace(saved, classes=classes, label_layers=layers, label_maps=maps)
+        self._store(saved)
         if self._fit.stop is Stop.MAX_ITER:
             message = f"{type(self).__name__} did not converge in max_iter={self.max_iter} iterations."
             warnings.warn(f"{message} Raise max_iter or tol.", _kind(ConvergenceWarning), stacklevel=2)
@@ -319,24 +317,13 @@ class Factorisation:
             If the folder cannot be written.
         """
         self._check_fitted()
-        classes, names = getattr(self, "classes_", None), getattr(self, "feature_names_in_", None)
-        model = SavedModel(
-            type(self).__name__,
-            {name: _description(name, value) for name, value in self.get_params().items()},
-            {"name": self._method.name, "options": dataclasses.asdict(self._fitted_method)},  # type: ignore[call-overload]
-            _classes_description(classes),
-            self.label_layers_,
-            self.label_maps_,
-            self.n_features_in_,
-            None if names is None else names.tolist(),
-            self._fit,
-        )
+        model = dataclasses.replace(self._fitted, estimator=type(self).__name__, parameters=self.get_params())
         write_model(Path(path).expanduser().resolve(), model)
 
     def _encoded(self, X: ArrayLike, mask: ArrayLike | None) -> tuple[Any, NDArray[np.bool_] | None, list[Matrix]]:
         """New data as columns, their mask, and their codes in every layer."""
         self._check_fitted()
-        method, names = self._fitted_method, _feature_names(X)
+        method, names = self._fitted.method, _feature_names(X)
         columns, known = _columns(X, mask, method)
         if columns.shape[0] != self.n_features_in_:
             raise InputError(
@@ -366,7 +353,7 @@ class Factorisation:
 
     def _decoded(self, codes: list[Matrix]) -> Matrix:
         """What the first factor is to be multiplied by, from the last of the codes, shape (k_0, n_samples)."""
-        return self._fitted_method.decode(self._fit.A, codes, len(codes) - 1)
+        return self._fitted.method.decode(self._fit.A, codes, len(codes) - 1)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "factors_"):
@@ -387,7 +374,7 @@ class Factorisation:
         """The parameters as a checked `Model`, with the method's default for what is no parameter here."""
         chosen = {"cost": self._method.costs[0], "optimizer": "auto"} | self.get_params()
         labels = {name: chosen[own] for name, own in PARAMETERS.items() if chosen.get(own) is not None}
-        given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in REGISTRIES}
+        given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in OBJECTS}
         given["method"] = self._method(**self._given(self._method))
         given["regularisation"] = Regularisation(**self._given(Regularisation))
         given["supervision"] = Supervision(
@@ -397,28 +384,24 @@ class Factorisation:
 
     def _given(self, kind: Any) -> dict[str, Any]:
         """The parameters that are fields of a dataclass."""
-        return {each.name: getattr(self, each.name) for each in dataclasses.fields(kind) if each.name in self._names()}
+        return {name: getattr(self, name) for name in _fields(kind) if name in _fields(self)}
 
-    def _store(self, method: Method, fit: Fit) -> None:
-        # One order in memory, that of a file: products of arrays in another may differ in the last bits.
-        fit = dataclasses.replace(
-            fit,
-            A=_in_order(fit.A),
-            S=_in_order(fit.S),
-            B=None if fit.B is None else np.asarray(fit.B, order="C"),
-            parameters=dict(zip(fit.parameters, _in_order(fit.parameters.values()), strict=True)),
-            lower_maps=dict(zip(fit.lower_maps, _in_order(fit.lower_maps.values()), strict=True)),
-        )
-        self._fitted_method, self._fit = method, fit
+    def _store(self, model: SavedModel) -> None:
+        """Keep what was fitted or read."""
+        self._fitted, self._fit, method, fit = model, model.fit, model.method, model.fit
         self.factors_ = fit.A
         self.codes_ = [S.T for S in fit.S]
         self.label_map_ = fit.B
-        self.label_layers_, self.label_maps_ = [], []
+        self.label_layers_, self.label_maps_ = list(model.label_layers), list(model.label_maps)
         self.components_ = method.topics(fit.A, len(fit.A) - 1).T
         self.n_features_in_ = fit.A[0].shape[0]
         self.history_ = {name: np.asarray(column) for name, column in fit.history.columns().items()}
         self.n_iter_ = len(fit.history) - 1
         self.stop_ = fit.stop.value
+        for name, value in (("classes_", model.classes), ("feature_names_in_", model.feature_names)):
+            vars(self).pop(name, None)  # of an earlier fit
+            if value is not None:
+                setattr(self, name, value)
 
 
 class NotFittedError(InputError):
@@ -440,13 +423,14 @@ def _python_names() -> Iterator[None]:
         raise type(error)(in_parameters(str(error))) from None
 
 
-def _in_order(arrays: Any) -> list[NDArray[Any]]:
-    return [np.asarray(array, order="C") for array in arrays]
+def _fields(kind: Any) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [each.name for each in dataclasses.fields(kind)]
 
 
 def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] | None]:
     """Data with samples as columns, zero where they are missing, and which entries are known."""
-    shape = getattr(X, "shape", ())
+    shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 1:
         raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row a sample. Reshape your data.")
     if len(shape) == 2 and shape[1] == 0:
@@ -463,41 +447,8 @@ def _feature_names(X: Any) -> NDArray[Any] | None:
 
 def _chosen(name: str, value: Any) -> Any:
     """An object of a registry, by its name or as it is."""
-    registry = REGISTRIES[name]
+    registry = GROUPS[name]
     return value if isinstance(value, tuple(registry.values())) else registry[check_choice(value, registry, name)]()
-
-
-def _description(name: str, value: Any) -> Any:
-    """A parameter as JSON: numbers, names, sequences of them, or an object by its name and options."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (Sequence, np.ndarray)):
-        return [_description(name, entry) for entry in value]
-    if type(value) in REGISTRIES.get(name, {}).values():
-        return {"name": value.name, "options": dataclasses.asdict(value)}
-    raise InputError(
-        f"{name} is of type {type(value).__name__}, which cannot be saved. Expected numbers, names or an object of "
-        f"nnmf_runner; set_params({name}=...) changes it without another fit."
-    )
-
-
-def _described(name: str, description: Any) -> Any:
-    """The parameter of a `_description`."""
-    if isinstance(description, list):
-        return tuple(description)
-    return description if not isinstance(description, dict) else _part(REGISTRIES.get(name, {}), description, name)
-
-
-def _part(registry: Mapping[str, type], description: Mapping[str, Any], name: str) -> Any:
-    """An object of a registry by its name and options."""
-    kind = registry[check_choice(description.get("name"), registry, name)]
-    legal = [field.name for field in dataclasses.fields(kind)]
-    options = description.get("options")
-    if not isinstance(options, dict):
-        raise InputError(f"{name}={description} is not valid. Expected a name and options.")
-    return kind(**{check_choice(option, legal, f"option of {name}"): value for option, value in options.items()})
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -531,75 +482,20 @@ def load(path: str | os.PathLike[str]) -> Any:
     True
     """
     try:
-        return _revived(read_model(Path(path).expanduser()))
+        model = read_model(Path(path).expanduser())
+        name, parameters = model.estimator or model.method.estimator, model.parameters
+        kind = ESTIMATORS[check_choice(name, ESTIMATORS, "estimator")]
+        if type(model.method) is not kind._method:
+            raise InputError(f"method={model.method.name} is not that of {name}")
+        if model.estimator is None:  # a run has more of them
+            parameters = {name: value for name, value in parameters.items() if name in _fields(kind)}
+        estimator = kind().set_params(**parameters)
+        estimator._store(model)
+        return estimator
     except ValueError as error:
         raise InputError(f"path={path} is not usable as a model: {str(error).rstrip('.')}.") from None
 
 
-def _revived(model: SavedModel) -> Factorisation:
-    method, fit = _part(METHODS, model.method, "method"), model.fit
-    kind, parameters = estimator_of(type(method)), model.parameters
-    if model.estimator is None:
-        parameters = {name: value for name, value in parameters.items() if name in kind._names()}
-    else:
-        check_choice(model.estimator, [each.__name__ for each in map(estimator_of, METHODS.values())], "estimator")
-    estimator = kind().set_params(**{name: _described(name, value) for name, value in parameters.items()})
-    if model.estimator not in (None, kind.__name__):
-        raise InputError(f"method={method.name} is not that of {model.estimator}")
-    if model.n_features != fit.A[0].shape[0]:
-        raise InputError(f"A0 has {fit.A[0].shape[0]} rows, expected {model.n_features}, the number of features")
-    _try_out(method, fit)
-    estimator._store(method, fit)
-    described = model.classes if isinstance(model.classes, list) else [model.classes] if model.classes else []
-    if len(described) != len(model.label_maps) or (fit.maps and not described):
-        n_maps = max(len(model.label_maps), len(fit.maps))
-        raise InputError(f"there are classes of {len(described)} levels, but label maps of {n_maps}")
-    classes = [_classes(*level) for level in zip(described, model.label_maps, strict=True)]
-    if classes:
-        estimator.classes_ = classes if isinstance(model.classes, list) else classes[0]
-        estimator.label_layers_, estimator.label_maps_ = model.label_layers, model.label_maps
-    if model.feature_names is not None:
-        estimator.feature_names_in_ = np.array(model.feature_names, dtype=object)
-        if len(model.feature_names) != model.n_features:
-            raise InputError(f"there are {len(model.feature_names)} feature names for {model.n_features} features")
-    return estimator
-
-
-def _try_out(method: Method, fit: Fit) -> None:
-    """Refuse factors and parameters with which one sample cannot be encoded."""
-    if not method.sign_free and any((factor < 0).any() for factor in fit.A):
-        raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
-    try:
-        shapes = [codes.shape for codes in method.transform(fit, np.ones((fit.A[0].shape[0], 1)))]
-        method.topics(fit.A, len(fit.A) - 1)
-    except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
-    if shapes != [(S.shape[0], 1) for S in fit.S]:
-        raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
-
-
-def _classes_description(classes: Any) -> Any:
-    """Class labels as JSON, a list where they are of several levels."""
-    if classes is None or isinstance(classes, list):
-        return classes and [_classes_description(level) for level in classes]
-    return {"dtype": str(classes.dtype), "values": classes.tolist()}
-
-
-def _classes(described: Mapping[str, Any], B: Matrix | None) -> NDArray[Any]:
-    """Class labels from a saved model."""
-    try:
-        classes = np.array(described["values"], dtype=described["dtype"])
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"classes={described} are no class labels") from None
-    as_labels(np.atleast_1d(classes), "classes")
-    if B is None and len(classes):
-        raise InputError(f"there are {len(classes)} classes, but no label map")
-    if B is not None and len(classes) != len(B):
-        raise InputError(f"there are {len(classes)} classes, but their label map has {len(B)} rows")
-    return classes
-
-
-@functools.cache
 def estimator_of(method: type[Method]) -> type[Factorisation]:
     """The estimator of a method, a dataclass: ranks, then by keyword the method's options and what else it has."""
     shown = method()
@@ -609,7 +505,7 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
         "label_loss": len(method.losses) > 1,
         "label_levels": method.supervises_layers,
         "learn_map": method.uses_optimizer,
-        **dict.fromkeys((each.name for each in dataclasses.fields(Regularisation)), shown.regularises),
+        **dict.fromkeys(_fields(Regularisation), shown.regularises),
         "allow_growing_ranks": method.most_layers != 1,
         "normalise": shown.rescales,
     }
@@ -618,15 +514,17 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
     for kind in (Regularisation, Model):
         own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]
         defaults |= {each.name: each.default for each in own}
-    options = {each.name: getattr(shown, each.name) for each in dataclasses.fields(method)}  # type: ignore[arg-type]
-    found = options | {name: default for name, default in defaults.items() if optional.get(name, True)}
+    found = {name: getattr(shown, name) for name in _fields(method)}
+    found |= {name: default for name, default in defaults.items() if optional.get(name, True)}
     layers = check_layers(Model.layers)[: method.most_layers]
-    fields = [("layers", Any, layers), ("_", dataclasses.KW_ONLY), *((name, Any, found[name]) for name in found)]
-    fields.append(("random_state", Any, None))
-    namespace = {"_method": method, "__doc__": _documentation(method, ["layers", *found, "random_state"])}
-    kind = dataclasses.make_dataclass(method.estimator, fields, bases=(Factorisation,), namespace=namespace, eq=False)
-    kind.__module__ = __name__  # where pickle finds it
-    return kind
+    found["random_state"] = None
+    keyword = [(name, Any, default) for name, default in found.items()]
+    fields: list[Any] = [("layers", Any, layers), ("_", dataclasses.KW_ONLY), *keyword]
+    namespace = {"_method": method, "__doc__": _documentation(method, ["layers", *found])}
+    bases = (Factorisation,)
+    made: type[Any] = dataclasses.make_dataclass(method.estimator, fields, bases=bases, namespace=namespace, eq=False)
+    made.__module__ = __name__  # where pickle finds it
+    return made
 
 
 def _documentation(method: type[Method], names: Sequence[str]) -> str:
@@ -637,10 +535,9 @@ def _documentation(method: type[Method], names: Sequence[str]) -> str:
     losses = ", ".join(f'"{name}"' for name in method.losses)
     entries["label_loss"] = f"label_loss : {{{losses}}}\n    Cost of the labels."
     own = "\n".join(dict.fromkeys(entries[name] for name in names))
+    further = [section(method.__doc__, name) for name in ("Notes", "References", "Examples")]
     parts = [summary(method.__doc__), f"Parameters\n----------\n{own}", section(Factorisation.__doc__, "Attributes")]
-    return "\n\n".join(
-        [*parts, *filter(None, (section(method.__doc__, name) for name in ("Notes", "References", "Examples")))]
-    )
+    return "\n\n".join(filter(None, [*parts, *further]))
 
 
 ESTIMATORS = {kind.__name__: kind for kind in map(estimator_of, METHODS.values())}

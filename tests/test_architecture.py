@@ -206,7 +206,7 @@ def options(part):
 def test_defaults_of_the_schema_and_the_estimators_agree(configure, name):
     parameters = ESTIMATORS[name]().get_params()
     assert parameters.pop("random_state", "absent") is None  # a seed there, of more than the fit
-    config = configure(f"method={ESTIMATORS[name]._method}", *(["layers=9"] if name == "UnfoldedNMF" else []))
+    config = configure(f"method={ESTIMATORS[name]._method.name}", *(["layers=9"] if name == "UnfoldedNMF" else []))
     assert options(config.method).keys() <= parameters.keys()
     found = options(config)
     assert parameters == {name: found[name.removeprefix("label_")] for name in parameters}

@@ -85,10 +85,7 @@ class Dataset:
 def read_mask(path: str) -> NDArray[np.bool_]:
     """Read an array of booleans from a ``.npy`` file; again only if the file has changed since the last time.
 
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is not one of an array of booleans.
+    If there is no such file, or it is not one of an array of booleans, that is an InputError.
     """
     return _read_mask(path, file_state(path))[0]
 
@@ -110,15 +107,16 @@ def file_state(path: str) -> tuple[int, int] | None:
 @functools.lru_cache(maxsize=1)
 def _read_mask(path: str, state: tuple[int, int] | None) -> tuple[NDArray[np.bool_], str]:
     """The mask in a file of this state, and its hash."""
+    expected = "Expected a .npy file of booleans."
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "it is not an array of plain values"
-        raise InputError(f"mask={path} cannot be read: {reason}. Expected a .npy file of booleans.") from None
+        raise InputError(f"mask={path} cannot be read: {reason}. {expected}") from None
     if not isinstance(array, np.ndarray):
-        raise InputError(f"mask={path} holds several arrays. Expected a .npy file of booleans.")
+        raise InputError(f"mask={path} holds several arrays. {expected}")
     if array.dtype != bool:
-        raise InputError(f"mask={path} is of type {array.dtype}. Expected a .npy file of booleans.")
+        raise InputError(f"mask={path} is of type {array.dtype}. {expected}")
     array.flags.writeable = False
     return array, digest([array])
 
@@ -129,12 +127,7 @@ class Source(Protocol):
     name: ClassVar[str]
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read or generate the data.
-
-        Parameters
-        ----------
-        rng : Generator
-            Gives what is random about them; most draw nothing.
+        """Read or generate the data; `rng` gives what is random about them, and most sources draw nothing.
 
         Raises
         ------
@@ -152,15 +145,9 @@ class Loader:
         self._dataset: Dataset | None = None
 
     def load(self, source: Source, identity: Any, seed: int) -> Dataset:
-        """The dataset of a source for a seed.
+        """The dataset of a source for a seed, which does not matter where the source draws nothing.
 
-        Parameters
-        ----------
-        source : Source
-        identity : object
-            Equal for sources that give the same.
-        seed : int
-            Does not matter for a source that draws nothing.
+        The `identity` is equal for sources that give the same.
         """
         if self._dataset is None or self._identity != identity or self._seed not in (None, seed):
             self._dataset = None  # two large ones need not stand side by side

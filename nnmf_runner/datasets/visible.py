@@ -34,16 +34,7 @@ class Entries:
 
 
 def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.random.Generator) -> Entries:
-    """Tell missing entries apart and hold out a share of the known ones.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    mask : str or None
-        A file of booleans, see `read_mask`.
-    holdout : float
-        The share that is held out.
-    rng : Generator
+    """Tell missing entries apart, by a file as `read_mask` reads it as well, and hold out a share of the known ones.
 
     Raises
     ------
@@ -71,20 +62,10 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
 def draw_known(
     labels: NDArray[np.intp], fraction: float, rng: np.random.Generator, finest: NDArray[np.intp] | None = None
 ) -> NDArray[np.bool_]:
-    """Draw `fraction` of the columns, the same share of every class but at least one column each.
+    """Draw `fraction` of the n columns, the same share of every class but at least one column each, shape (n,).
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-    fraction : float
-    rng : Generator
-        One state draws nested sets for rising fractions.
-    finest : ndarray of shape (n,), optional
-        Labels of another level: of those of its classes that share a class, nearly equal shares are drawn.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+    One state of `rng` draws nested sets for rising fractions.  Labels of another level may be given as `finest`: of
+    those of its classes that share a class, nearly equal shares are drawn.
     """
     if fraction == 0.0:
         return np.zeros(len(labels), bool)

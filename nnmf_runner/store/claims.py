@@ -42,18 +42,7 @@ def claimed_run(file_name: str) -> str | None:
 
 @contextmanager
 def claimed(run: Path) -> Iterator[bool]:
-    """Hold a run while the block lasts; the value is False where another process holds it.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run, which need not exist.
-
-    Raises
-    ------
-    OSError
-        If the claim cannot be written.
-    """
+    """Hold a run, whose folder need not exist, while the block lasts; the value is False where another process does."""
     path = claim_path(run)
     holder = json.dumps({"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex})
     absent = [folder for folder in path.parents if not folder.exists()]
@@ -78,18 +67,13 @@ def is_held(run: Path) -> bool:
     return is_alive(claim_path(run))
 
 
-def was_left(run: Path) -> bool:
-    """Whether a process was at work on a run when it was killed."""
-    path = claim_path(run)
-    return path.exists() and not is_alive(path)
-
-
 def clear_left(experiment: Path) -> None:
     """Remove what killed processes left in an experiment's folder: claims, and the scratch folders of their writes.
 
     A folder that was put aside when its successor was about to take its place is put back.
     """
-    for name, path in _hidden(experiment):
+    hidden = [(match[1], Path(entry.path)) for entry in entries(experiment) if (match := _LEFT.match(entry.name))]
+    for name, path in hidden:
         run = path.with_name(name)
         if is_held(run):
             continue
@@ -101,13 +85,14 @@ def clear_left(experiment: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _hidden(experiment: Path) -> list[tuple[str, Path]]:
-    """Names of runs and the hidden paths that belong to them."""
-    if not experiment.is_dir():
-        return []
-    shards = [entry.path for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
-    entries = [Path(entry.path) for shard in shards for entry in os.scandir(shard) if entry.name.startswith(".")]
-    return [(match[1], path) for path in entries if (match := _LEFT.match(path.name))]
+def entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
+    """What stands where the runs of an experiment stand."""
+    try:
+        shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for shard in shards:
+        yield from os.scandir(shard)
 
 
 def _take(path: Path, holder: str) -> bool:

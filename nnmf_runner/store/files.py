@@ -37,13 +37,7 @@ def named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A scratch folder to fill, which takes the place of `folder` if the block ends without an error.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written.
-    """
+    """A scratch folder to fill, which takes the place of `folder` if the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Hidden names are passed over by what looks for folders.
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -58,13 +52,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A scratch file to fill, which takes the place of `path` if the block ends without an error.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
+    """A scratch file to fill, which takes the place of `path` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(descriptor)
@@ -80,19 +68,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def _replace(new: Path, folder: Path) -> None:
     """Put `new` where `folder` is or will be."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        try:
-            os.replace(folder, old / folder.name)
-            os.replace(new, folder)
-        except OSError:
-            if not folder.exists():
-                os.rename(old / folder.name, folder)
-            raise
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
-    else:
+    if not folder.exists():
         os.replace(new, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    try:
+        os.replace(folder, old / folder.name)
+        os.replace(new, folder)
+    except OSError:
+        if not folder.exists():
+            os.rename(old / folder.name, folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:
@@ -103,13 +91,7 @@ def _umask() -> int:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Named arrays of numbers from an npz file; nothing in it is executed.
-
-    Raises
-    ------
-    ValueError
-        If they cannot be read, with the reason.
-    """
+    """Named arrays of numbers from an npz file, or a ValueError with the reason; nothing in it is executed."""
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

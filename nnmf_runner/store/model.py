@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,56 +10,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, check_choice
+from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import History, Stop
-from nnmf_runner.methods import Fit
+from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.methods import METHODS, Fit, Method
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
+from nnmf_runner.methods.target import as_labels
 from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
+from nnmf_runner.store.start import INITIALISATIONS
 
 MODEL = "model.json"
 # Goes up when a field changes its meaning; a model of another version is not read.
 MODEL_SCHEMA = 2
 # Before the number of a level among arrays: its label map, where the fit itself has none for it.
 _LABEL_MAP = "label_maps/"
+# What may be an object in a model, described as ``{"name": ..., "options": {...}}``.
+_REGISTRIES: dict[str, Mapping[str, type]] = {
+    "method": METHODS,
+    "cost": COSTS,
+    "optimizer": OPTIMIZERS,
+    "init": INITIALISATIONS,
+}
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A fitted model without its code.
+    """A fitted model.
 
     Attributes
     ----------
     estimator : str or None
         Name of its class; None for a run, whose method says it.
     parameters : dict
-        Parameters by name, objects as ``{"name": ..., "options": {...}}``.
-    method : dict
-        The method that was fitted, in the same form.
-    classes : dict or list of dict or None
-        Class labels as ``{"dtype": ..., "values": [...]}``, where there were any; a list where y had columns.
+        Parameters by name.
+    method : Method
+        The method that was fitted.
+    fit : Fit
+    classes : ndarray, list of ndarray or None
+        Class labels, where there were any; a list where y had columns.
     label_layers : list of int or None
         The layer that every level of labels is predicted from; None for a level of which no label was known.
     label_maps : list of ndarray of shape (c_j, k_l) or None
         The label map of every level.
-    n_features : int
-    feature_names : list of str or None
-    fit : Fit
+    feature_names : ndarray of str, shape (n_features,), or None
     """
 
     estimator: str | None
     parameters: dict[str, Any]
-    method: dict[str, Any]
-    classes: dict[str, Any] | list[dict[str, Any]] | None
-    label_layers: list[int | None]
-    label_maps: list[Matrix | None]
-    n_features: int
-    feature_names: list[str] | None
+    method: Method
     fit: Fit
+    classes: NDArray[Any] | list[NDArray[Any]] | None = None
+    label_layers: Sequence[int | None] = ()
+    label_maps: Sequence[Matrix | None] = ()
+    feature_names: NDArray[Any] | None = None
+
+
+def in_order(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays in one order of memory: products of arrays in another may differ in the last bits."""
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -68,21 +84,19 @@ def write_model(folder: Path, model: SavedModel) -> None:
     ------
     InputError
         If something else stands there, or a parameter is no JSON.
-    OSError
-        If the folder cannot be written.
     """
     if folder.exists() and not _may_be_replaced(folder):
         raise InputError(f"path={folder} exists and is not a saved model. Expected a new folder.")
-    fit = model.fit
+    fit, names = model.fit, model.feature_names
     description = {
         "schema": MODEL_SCHEMA,
         "estimator": model.estimator,
-        "parameters": model.parameters,
-        "method": model.method,
-        "classes": model.classes,
+        "parameters": {name: _parameter_description(name, value) for name, value in model.parameters.items()},
+        "method": _part_description(model.method),
+        "classes": _classes_description(model.classes),
         "label_layers": model.label_layers,
-        "n_features": model.n_features,
-        "feature_names": model.feature_names,
+        "n_features": len(fit.A[0]),
+        "feature_names": None if names is None else names.tolist(),
         "stop": fit.stop.value,
         "n_iter": len(fit.history) - 1,
         "versions": versions(),
@@ -91,10 +105,44 @@ def write_model(folder: Path, model: SavedModel) -> None:
         text = json.dumps(description, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"A parameter of {model.estimator} cannot be saved: {error}.") from None
+    arrays: dict[str, Any] = named_arrays(fit) | _own_maps(model)
     with whole_folder(folder) as scratch:
-        np.savez(scratch / FACTORS, **named_arrays(fit), **_own_maps(model))
+        np.savez(scratch / FACTORS, **arrays)
         write_history(scratch, fit.history.columns())
         (scratch / MODEL).write_text(text + "\n")
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether a folder holds a saved model, or nothing: what else it may hold would be lost."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
+    return names is not None and (not names or (MODEL in names and names <= {MODEL, FACTORS, HISTORY}))
+
+
+def _parameter_description(name: str, value: Any) -> Any:
+    """A parameter as JSON: numbers, names, sequences of them, or an object by its name and options."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (Sequence, np.ndarray)):
+        return [_parameter_description(name, entry) for entry in value]
+    if type(value) in _REGISTRIES.get(name, {}).values():
+        return _part_description(value)
+    raise InputError(
+        f"{name} is of type {type(value).__name__}, which cannot be saved. Expected numbers, names or an object of "
+        f"nnmf_runner; set_params({name}=...) changes it without another fit."
+    )
+
+
+def _part_description(part: Any) -> dict[str, Any]:
+    return {"name": part.name, "options": dataclasses.asdict(part)}
+
+
+def _classes_description(classes: Any) -> Any:
+    """Class labels as JSON, a list where they are of several levels."""
+    if classes is None or isinstance(classes, list):
+        return classes and [_classes_description(level) for level in classes]
+    return {"dtype": str(classes.dtype), "values": classes.tolist()}
 
 
 def _own_maps(model: SavedModel) -> dict[str, Matrix]:
@@ -108,66 +156,50 @@ def _own_maps(model: SavedModel) -> dict[str, Matrix]:
     }
 
 
-def _may_be_replaced(folder: Path) -> bool:
-    """Whether a folder holds a saved model, or nothing: what else it may hold would be lost."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
-    return names is not None and (not names or (MODEL in names and names <= {MODEL, FACTORS, HISTORY}))
-
-
 def read_model(folder: Path) -> SavedModel:
-    """Read the folder of a saved model or of a run.
-
-    Raises
-    ------
-    ValueError
-        If it is neither or damaged, with the reason.
-    """
+    """Read the folder of a saved model or of a run; a ValueError says why if it is neither, or damaged."""
     if (folder / MODEL).exists():
-        return _saved(folder)
-    if (folder / RECORD).exists():
+        model = _saved(folder)
+    elif (folder / RECORD).exists():
         try:
-            return _run(folder)
+            model = _run(folder)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{RECORD} is damaged: {type(error).__name__} {error}") from None
-    raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+    else:
+        raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+    _try_out(model.method, model.fit)
+    return model
 
 
 def _saved(folder: Path) -> SavedModel:
+    description = _description(folder)
+    layers, names, n = (description[name] for name in ("label_layers", "feature_names", "n_features"))
+    method = _part("method", description["method"])
+    own = [f"{_LABEL_MAP}{level}" for level, layer in enumerate(layers) if layer is not None]
+    fit, beside = _read_fit(folder, description["stop"], own)
+    if n != len(fit.A[0]):
+        raise InputError(f"A0 has {len(fit.A[0])} rows, expected {n}, the number of features")
+    if names is not None and len(names) != n:
+        raise InputError(f"there are {len(names)} feature names for {n} features")
+    maps = _label_maps(fit, layers, beside)
+    classes = _classes(description["classes"], fit, maps)
+    parameters = {name: _parameter(name, value) for name, value in description["parameters"].items()}
+    feature_names = None if names is None else np.array(names, dtype=object)
+    return SavedModel(description["estimator"], parameters, method, fit, classes, layers, maps, feature_names)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """The JSON of a saved model, in the form that a model has."""
     try:
-        description = json.loads((folder / MODEL).read_text())
+        found = json.loads((folder / MODEL).read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{MODEL} cannot be read: {error}") from None
-    if not isinstance(description, dict) or description.get("schema") != MODEL_SCHEMA:
-        version = description.get("schema") if isinstance(description, dict) else None
+    version = found.get("schema") if isinstance(found, dict) else None
+    if version != MODEL_SCHEMA:
         raise ValueError(f"{MODEL} has schema version {version}, expected {MODEL_SCHEMA}")
     for name, is_right in _FORM.items():
-        if not is_right(description.get(name)):
-            raise ValueError(f"{MODEL} is damaged: {name}={description.get(name)!r} is not what a model holds there")
-    label_layers = description["label_layers"]
-    names = [f"{_LABEL_MAP}{level}" for level, layer in enumerate(label_layers) if layer is not None]
-    fit, own = _read_fit(folder, description["stop"], names)
-    return SavedModel(
-        *(description[name] for name in ("estimator", "parameters", "method", "classes")),
-        label_layers,
-        _label_maps(fit, label_layers, own),
-        *(description[name] for name in ("n_features", "feature_names")),
-        fit,
-    )
-
-
-def _label_maps(fit: Fit, label_layers: list[int | None], own: Mapping[str, Matrix]) -> list[Matrix | None]:
-    """The map of every level from those of the fit and those beside it."""
-    found: list[Matrix | None] = []
-    for level, layer in enumerate(label_layers):
-        B = None if layer is None else own.get(f"{_LABEL_MAP}{level}", fit.maps.get(layer))
-        if layer is not None and layer >= len(fit.A):
-            raise ValueError(f"label_layers[{level}]={layer} is no layer of {len(fit.A)}")
-        if layer is not None and (B is None or B.ndim != 2 or B.shape[1] != fit.A[layer].shape[1]):
-            shape = "none" if B is None else f"one of shape {B.shape}"
-            raise ValueError(
-                f"level {level} of the labels needs a map of {fit.A[layer].shape[1]} topics, it has {shape}"
-            )
-        found.append(B)
+        if not is_right(found.get(name)):
+            raise ValueError(f"{MODEL} is damaged: {name}={found.get(name)!r} is not what a model holds there")
     return found
 
 
@@ -180,33 +212,26 @@ def _run(folder: Path) -> SavedModel:
     if not (folder / FACTORS).exists():
         raise ValueError(f"it holds no {FACTORS}")
     fit, _ = _read_fit(folder, record["stop"])
-    parts = {group: _part(config[group]) for group in ("method", "cost", "optimizer", "init") if group in config}
-    method, supervision = parts.pop("method"), config.get("supervision", {})
+    given = {group: dict(config[group]) for group in _REGISTRIES if group in config}
+    if given["init"].pop("digest", None):  # of saved factors; the record tells where they were read
+        given["init"]["path"] = record["start"]
+    parts = {group: _part(group, {"name": own.pop("name"), "options": own}) for group, own in given.items()}
+    method, layers = parts.pop("method"), list(fit.maps)
     parameters = {
         **parts,
-        **method["options"],
+        **given["method"],
         **config.get("regularisation", {}),
-        **{PARAMETERS[name]: value for name, value in supervision.items()},
+        **{PARAMETERS[name]: value for name, value in config.get("supervision", {}).items()},
         **{name: config[name] for name in ("layers", "normalise", "tol", "max_iter")},
         "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],
     }
-    if "digest" in parameters["init"]["options"]:  # of saved factors; the record tells where they were read
-        parameters["init"] = {"name": parameters["init"]["name"], "options": {"path": record["start"]}}
-    layers, maps = list(fit.maps), list(fit.maps.values())
     if layers:  # its classes are one level for each of these layers, whichever levels the data had
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
-    classes = [{"dtype": "int64", "values": list(range(len(B)))} for B in maps]
+    parameters = {name: _parameter(name, value) for name, value in parameters.items()}
+    classes = [np.arange(len(B)) for B in fit.maps.values()]
     of_run = classes if len(classes) > 1 else next(iter(classes), None)
-    return SavedModel(None, parameters, method, of_run, layers, maps, len(fit.A[0]), None, fit)
-
-
-def _part(described: Any) -> dict[str, Any]:
-    """From the form of a record to that of a model."""
-    if not isinstance(described, dict):
-        raise ValueError(f"{RECORD} is damaged: {described!r} is no part of a configuration")
-    options = {key: value for key, value in described.items() if key != "name"}
-    return {"name": described.get("name"), "options": options}
+    return SavedModel(None, parameters, method, fit, of_run, layers, list(fit.maps.values()))
 
 
 def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit, dict[str, Matrix]]:
@@ -218,33 +243,95 @@ def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit,
     exact = {name: columns[name].astype(int).tolist() for name in ("layer", "iteration")}
     rest = {name: column.tolist() for name, column in columns.items() if name not in exact}
     try:
-        arrays = read_arrays(folder / FACTORS)
+        arrays = in_order(read_arrays(folder / FACTORS))
         beside = {name: arrays.pop(name) for name in others if name in arrays}
         return fit_from_arrays(arrays, History(**exact, **rest), Stop(stop)), beside
     except ValueError as error:
         raise ValueError(str(error) if FACTORS in str(error) else f"{FACTORS} is damaged: {error}") from None
 
 
-def _is_part(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and set(value) == {"name", "options"}
-        and isinstance(value["name"], str)
-        and isinstance(value["options"], dict)
-    )
+def _parameter(name: str, description: Any) -> Any:
+    """The parameter of a `_parameter_description`."""
+    if isinstance(description, list):
+        return tuple(description)
+    return _part(name, description) if isinstance(description, dict) else description
+
+
+def _part(name: str, description: Mapping[str, Any]) -> Any:
+    """An object of a registry by its name and options."""
+    registry: Mapping[str, Any] = _REGISTRIES.get(name, {})
+    kind = registry[check_choice(description.get("name"), registry, name)]
+    legal = [option.name for option in dataclasses.fields(kind)]
+    options = description.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"{name}={description} is not valid. Expected a name and options.")
+    return kind(**{check_choice(option, legal, f"option of {name}"): value for option, value in options.items()})
+
+
+def _try_out(method: Method, fit: Fit) -> None:
+    """Refuse factors and parameters with which one sample cannot be encoded."""
+    if not method.sign_free and any((factor < 0).any() for factor in fit.A):
+        raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
+    try:
+        shapes = [codes.shape for codes in method.transform(fit, np.ones((fit.A[0].shape[0], 1)))]
+        method.topics(fit.A, len(fit.A) - 1)
+    except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
+    if shapes != [(S.shape[0], 1) for S in fit.S]:
+        raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
+
+
+def _label_maps(fit: Fit, label_layers: list[int | None], own: Mapping[str, Matrix]) -> list[Matrix | None]:
+    """The map of every level from those of the fit and those beside it."""
+    found: list[Matrix | None] = []
+    for level, layer in enumerate(label_layers):
+        if layer is None:
+            found.append(None)
+            continue
+        if layer >= len(fit.A):
+            raise ValueError(f"label_layers[{level}]={layer} is no layer of {len(fit.A)}")
+        B, rank = own.get(f"{_LABEL_MAP}{level}", fit.maps.get(layer)), fit.A[layer].shape[1]
+        if B is None or B.ndim != 2 or B.shape[1] != rank:
+            shape = "none" if B is None else f"one of shape {B.shape}"
+            raise ValueError(f"level {level} of the labels needs a map of {rank} topics, it has {shape}")
+        found.append(B)
+    return found
+
+
+def _classes(description: Any, fit: Fit, maps: Sequence[Matrix | None]) -> NDArray[Any] | list[NDArray[Any]] | None:
+    """The class labels of a `_classes_description`, for the label map of every level."""
+    levels = description if isinstance(description, list) else [description] if description else []
+    if len(levels) != len(maps) or (fit.maps and not levels):
+        raise InputError(
+            f"there are classes of {len(levels)} levels, but label maps of {max(len(maps), len(fit.maps))}"
+        )
+    classes = [_classes_of_level(*level) for level in zip(levels, maps, strict=True)]
+    return classes if isinstance(description, list) else next(iter(classes), None)
+
+
+def _classes_of_level(described: Mapping[str, Any], B: Matrix | None) -> NDArray[Any]:
+    try:
+        classes = np.array(described["values"], dtype=described["dtype"])
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"classes={described} are no class labels") from None
+    as_labels(np.atleast_1d(classes), "classes")
+    if B is None and len(classes):
+        raise InputError(f"there are {len(classes)} classes, but no label map")
+    if B is not None and len(classes) != len(B):
+        raise InputError(f"there are {len(classes)} classes, but their label map has {len(B)} rows")
+    return classes
 
 
 def _is_classes(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(level, dict) and _is_classes(level) for level in value)
-    return value is None or (isinstance(value, dict) and set(value) == {"dtype", "values"})
+    levels = value if isinstance(value, list) and value else [value]
+    return value is None or all(isinstance(level, dict) and set(level) == {"dtype", "values"} for level in levels)
 
 
 def _are_layers(value: Any) -> bool:
     return isinstance(value, list) and all(layer is None or (type(layer) is int and layer >= 0) for layer in value)
 
 
-def _is_names(value: Any) -> bool:
+def _are_names(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
@@ -252,10 +339,10 @@ def _is_names(value: Any) -> bool:
 _FORM: dict[str, Callable[[Any], bool]] = {
     "estimator": lambda value: isinstance(value, str),
     "parameters": lambda value: isinstance(value, dict),
-    "method": _is_part,
+    "method": lambda value: isinstance(value, dict),
     "classes": _is_classes,
     "label_layers": _are_layers,
-    "n_features": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "feature_names": _is_names,
+    "n_features": lambda value: type(value) is int,
+    "feature_names": _are_names,
     "stop": lambda value: value in [stop.value for stop in Stop],
 }

@@ -29,13 +29,7 @@ def plan_folder(experiment: Path) -> Path:
 
 
 def write_plan(experiment: Path, wanted: Sequence[Wanted]) -> Path:
-    """Write the plan of a sweep whole; the same sweep has the same file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+    """Write the plan of a sweep whole; the same sweep has the same file."""
     names = "".join(sorted(run.name for run in wanted))
     path = plan_folder(experiment) / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.json"
     with whole_file(path) as scratch:
@@ -44,13 +38,7 @@ def write_plan(experiment: Path, wanted: Sequence[Wanted]) -> Path:
 
 
 def read_plans(experiment: Path) -> list[Wanted]:
-    """The runs that any sweep into this folder wants; damaged plans are ignored.
-
-    Raises
-    ------
-    OSError
-        If a plan cannot be read.
-    """
+    """The runs that any sweep into this folder wants; damaged plans are ignored."""
     labels: dict[str, str] = {}
     for path in sorted(plan_folder(experiment).glob("*.json")):
         try:

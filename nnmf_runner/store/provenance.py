@@ -51,24 +51,19 @@ def same_code(record: dict[str, Any]) -> bool:
     return method in METHODS and record["code"] == code(method)
 
 
+@functools.cache
 def code(method: str) -> str:
     """The name of a method and a short hash of the source that computes its runs.
 
     It takes in the method's own module and those of other methods that it is built on, but no other method, nor the
     tables, figures and sweeps: a change there leaves the result of a run as it is.
     """
-    return f"{method}-{source_hash(METHODS[method])}"
-
-
-@functools.cache
-def source_hash(method: type) -> str:
-    """A short hash of the source that computes the runs of a method."""
     paths = [path for part in _COMPUTING for path in (_ROOT / part, *(_ROOT / part).rglob("*.py")) if path.is_file()]
     found = hashlib.sha256()
-    for path in sorted({*paths, *_modules_of(method)}):
+    for path in sorted({*paths, *_modules_of(METHODS[method])}):
         found.update(f"{path.relative_to(_ROOT) if path.is_relative_to(_ROOT) else path.name} ".encode())
         found.update(hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()[:16]
+    return f"{method}-{found.hexdigest()[:16]}"
 
 
 def _modules_of(method: type) -> set[Path]:
@@ -133,16 +128,11 @@ def blas_threads() -> int:
 
 def asked_threads() -> int:
     """Threads that the environment asked BLAS for when it was loaded, or one a core; it may have fewer cores."""
-    return _ASKED_THREADS
-
-
-def _threads_of_environment() -> int:
-    values = (os.environ.get(name, "") for name in THREAD_VARIABLES)
-    return next((int(value) for value in values if value.isdigit()), os.cpu_count() or 1)
+    return next((int(value) for value in _ASKED if value.isdigit()), os.cpu_count() or 1)
 
 
 # A BLAS library reads its variables when numpy loads it, and what they are set to later changes nothing.
-_ASKED_THREADS = _threads_of_environment()
+_ASKED = [os.environ.get(name, "") for name in THREAD_VARIABLES]
 
 
 def peak_memory_mb() -> float:

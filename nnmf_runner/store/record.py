@@ -63,26 +63,10 @@ def experiment_folder(run: Path) -> Path:
 def write_record(
     folder: Path,
     record: dict[str, Any],
-    factors: dict[str, np.ndarray] | None = None,
+    factors: dict[str, Any] | None = None,
     history: dict[str, list[Any]] | None = None,
 ) -> None:
-    """Write a run's folder whole or not at all, in place of an earlier one.
-
-    Parameters
-    ----------
-    folder : Path
-    record : dict
-        Becomes `RECORD`, JSON.
-    factors : dict of ndarray, optional
-        Becomes `FACTORS`.
-    history : dict of list, optional
-        Columns of equal length; becomes `HISTORY`.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written.
-    """
+    """Write a run's folder whole or not at all, in place of an earlier one: `RECORD`, `FACTORS` and `HISTORY`."""
     with whole_folder(folder) as scratch:
         if factors is not None:
             np.savez(scratch / FACTORS, **factors)
@@ -101,11 +85,6 @@ def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read and check one `RECORD` file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
 
     Raises
     ------
@@ -152,17 +131,8 @@ def _refuse_newer(path: Path, record: dict[str, Any]) -> None:
 def read_head(path: Path) -> dict[str, Any] | None:
     """The fields of a record before its configuration, which say how the run ended and what code made it.
 
-    Reads a few lines where `read_record` reads and checks the whole file.
-
-    Returns
-    -------
-    dict or None
-        With `status`, `message`, `code` and `commit`; None if there is no whole record.
-
-    Raises
-    ------
-    InputError
-        If it is a record of a later version of this program.
+    They are `status`, `message`, `code` and `commit`; None stands for no whole record.  Reads a few lines where
+    `read_record` reads and checks the whole file, and raises InputError as it does.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -228,24 +198,12 @@ _OPTIONAL = {"published", "topics", "dataset", "dataset.classes", "tree_agreemen
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
-    """Arrays of a run's folder by the names of `nnmf_runner.methods.base.named_arrays`.
-
-    Raises
-    ------
-    ValueError
-        If they cannot be read, with the reason.
-    """
+    """Arrays of a run's folder by the names of `nnmf_runner.methods.fit.named_arrays`, see `read_arrays`."""
     return read_arrays(folder / FACTORS)
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:
-    """Columns of a run's history.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read, with the reason.
-    """
+    """Columns of a run's history, or a ValueError with the reason."""
     try:
         with (folder / HISTORY).open(newline="") as file:
             header, *rows = list(csv.reader(file))
@@ -258,10 +216,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
 def find_records(folder: Path) -> list[Path]:
     """Paths of all records at or below a folder, sorted; hidden folders are unfinished and passed over.
 
-    Raises
-    ------
-    OSError
-        If a folder cannot be read: its records would be missing without a word.
+    A folder that cannot be read is an OSError: its records would be missing without a word.
     """
     found = []
     for root, names, files in os.walk(folder, onerror=_unless_gone):

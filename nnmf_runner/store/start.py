@@ -36,13 +36,7 @@ class Saved(Initialisation):
         return factors
 
     def factors(self) -> list[Matrix]:
-        """The saved ``A_0, ..., A_L``.
-
-        Raises
-        ------
-        InputError
-            If there are no saved factors.
-        """
+        """The saved ``A_0, ..., A_L``; InputError if there are none."""
         if not self.path:
             raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
         folder = Path(self.path).expanduser()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.store.claims import claimed_run, is_alive
+from nnmf_runner.store.claims import claimed_run, entries, is_alive
 from nnmf_runner.store.plan import Wanted, read_plans
 from nnmf_runner.store.provenance import same_code
 from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, read_head
@@ -23,10 +23,6 @@ class Ledger:
 
     A look lists folders and opens only the records that are new or another than before, so that looking again costs
     little where there are 100,000 of them.
-
-    Parameters
-    ----------
-    experiment : Path
     """
 
     def __init__(self, experiment: Path) -> None:
@@ -36,16 +32,10 @@ class Ledger:
         self._folders: dict[str, os.DirEntry[str]] = {}
 
     def look(self) -> set[str]:
-        """Names of the runs whose record is new since the last look.
-
-        Raises
-        ------
-        InputError
-            At a record of a later version of this program.
-        """
+        """Names of the runs whose record is new since the last look; InputError at one of a later version."""
         before, changed = self._folders, set()
         self._folders, self.claims = {}, {}
-        for entry in _entries(self.experiment):
+        for entry in entries(self.experiment):
             if (claimed := claimed_run(entry.name)) is not None:
                 self.claims[claimed] = Path(entry.path)
             elif not entry.name.startswith("."):
@@ -67,16 +57,6 @@ class Ledger:
     def folder(self, name: str) -> Path:
         """Folder of a run that was there at the last look."""
         return Path(self._folders[name].path)
-
-
-def _entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
-    """What stands where the runs of an experiment stand."""
-    try:
-        shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
-    except FileNotFoundError:
-        return
-    for shard in shards:
-        yield from os.scandir(shard)
 
 
 @dataclass(frozen=True)
@@ -109,12 +89,8 @@ class Status:
 
     def add(self, other: Status) -> None:
         """Take another experiment's runs in."""
-        self.done += other.done
-        self.other_code += other.other_code
-        self.running += other.running
-        self.failed += other.failed
-        self.missing += other.missing
-        self.folders += other.folders
+        for name, own in vars(self).items():
+            setattr(self, name, own + getattr(other, name))
 
     def headline(self) -> str:
         """Counts, and the folder."""
@@ -162,14 +138,13 @@ def folder_status(experiment: Path) -> Status:
     InputError
         If the folder does not exist, holds no runs, or has a record of a later version of this program.
     """
+    expected = "Expected the folder of an experiment, such as outputs/table1."
     if not experiment.is_dir():
-        raise InputError(f"folder={experiment} does not exist. Expected that of an experiment, such as outputs/table1.")
+        raise InputError(f"folder={experiment} does not exist. {expected}")
     wanted, ledger = read_plans(experiment), Ledger(experiment)
     ledger.look()
     planned = {run.name for run in wanted}
     wanted += [Wanted(name, name) for name in ledger.heads if name not in planned]
     if not wanted:
-        raise InputError(
-            f"folder={experiment} holds no runs. Expected the folder of an experiment, such as outputs/table1."
-        )
+        raise InputError(f"folder={experiment} holds no runs. {expected}")
     return status_of(ledger, wanted)

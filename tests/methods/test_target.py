@@ -64,7 +64,7 @@ def test_predictions_are_the_largest_of_map_times_codes(kind, columns, X, half):
     model = fitted(kind, X, half[:, columns])
     found = model.predict(X)
     assert found.shape == (96, len(columns))
-    codes = [S.T for S in model._fitted_method.transform(model._fit, X.T)]
+    codes = [S.T for S in model._fitted.method.transform(model._fit, X.T)]
     for ours, theirs in zip(found.T, by_hand(model, codes), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for column, classes, layer, B in zip(columns, model.classes_, model.label_layers_, model.label_maps_, strict=True):
@@ -80,7 +80,7 @@ def test_predictions_are_the_largest_of_map_times_codes(kind, columns, X, half):
 @pytest.mark.parametrize("kind", [HierarchicalNMF, DeepNMF, SemiNMF])
 def test_a_level_that_supervises_no_layer_has_the_map_of_least_squares(kind, X, half):
     model, known = fitted(kind, X, half), half[:, 0] >= 0
-    codes = model._fitted_method.transform(model._fit, X.T)[0].T
+    codes = model._fitted.method.transform(model._fit, X.T)[0].T
     assert model.label_layers_ == [0, 1]
     between = fitted(kind, X, np.column_stack([np.arange(96) // 32, half[:, 1]]))
     assert between.label_layers_ == [1, 1]  # three classes are as near to four topics as to two

@@ -25,7 +25,7 @@ def test_facts_of_the_machine_are_complete():
 
 
 def code_of(method):
-    return provenance.source_hash.__wrapped__(METHODS[method])
+    return provenance.code.__wrapped__(method)
 
 
 @pytest.fixture

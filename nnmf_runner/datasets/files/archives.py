@@ -14,13 +14,7 @@ LARGEST = 2**24  # bytes of one text; a header can say anything
 
 
 def read_texts(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """Contents of the regular files of a tar archive, compressed or not, by their names.
-
-    Parameters
-    ----------
-    path : Path
-    wanted : callable
-        Whether the file of a name is to be read.
+    """Contents of the regular files of `wanted` names in a tar archive, compressed or not, by their names.
 
     Raises
     ------

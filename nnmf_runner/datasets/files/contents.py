@@ -64,13 +64,7 @@ class Contents:
     columns: list[str] | None = None
 
     def vector(self, key: str) -> NDArray[Any]:
-        """The array of this key in one dimension: numbers, booleans or strings.
-
-        Raises
-        ------
-        ContentError
-            If there is none, or it is a matrix.
-        """
+        """The array of this key in one dimension: numbers, booleans or strings, or else a ContentError."""
         found = self._found(key)
         if sparse.issparse(found):
             found = found.toarray() if min(found.shape) == 1 else found
@@ -85,19 +79,8 @@ class Contents:
         return [str(value) for value in self.vector(key)]
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
-        """The matrix of this key; without one, ``X`` or the only matrix there.
-
-        Parameters
-        ----------
-        key : str or None
-        taken : iterable of str
-            Keys that something else is read from.
-
-        Raises
-        ------
-        ContentError
-        """
-        key = self._only_matrix(taken) if key is None else key
+        """The matrix of this key; without one, ``X`` or the only matrix whose key is not taken by something else."""
+        key = self._only_matrix(set(taken)) if key is None else key
         found = self._found(key)
         if found.ndim != 2:
             raise ContentError(f"{key} has {found.ndim} dimensions with shape {found.shape}, expected 2")
@@ -105,10 +88,9 @@ class Contents:
             raise ContentError(f"{key} is not numeric: expected real numbers, got entries of type {found.dtype}")
         return Grid(found, self.rows, self.columns)
 
-    def _only_matrix(self, taken: Iterable[str]) -> str:
+    def _only_matrix(self, taken: set[str]) -> str:
         if DATA in self.arrays:
             return DATA
-        taken = set(taken)
         found = [key for key, array in self.arrays.items() if key not in taken and _is_matrix(array)]
         if len(found) != 1:
             raise ContentError(f"it has {len(found)} matrices, so dataset.x has to say which. {self._keys()}")
@@ -146,13 +128,7 @@ class Table(Contents):
     index: tuple[str, ...] = ()
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
-        """All columns that are not taken; the first of them names the rows if none of its entries is a number.
-
-        Raises
-        ------
-        ContentError
-            If a column holds text.
-        """
+        """All columns that are not taken; the first of them names the rows if none of its entries is a number."""
         if key is not None:
             raise ContentError(f"it is a table, of which all columns are data, so dataset.x={key} means nothing")
         taken = {*taken, *self.index}

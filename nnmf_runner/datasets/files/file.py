@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +16,7 @@ from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.files.contents import NAMES, NUMERIC, ContentError, Contents
 from nnmf_runner.datasets.files.readers import READERS, read
-from nnmf_runner.datasets.files.reading import content_digest, existing
+from nnmf_runner.datasets.files.reading import content_digest, existing_file
 
 log = logging.getLogger(__name__)
 
@@ -77,23 +75,24 @@ class File:
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read what the options say of the file, see `Source.load`."""
-        with self._refusals():
+        try:
             dataset = self._dataset(read(self._file()))
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
             _log_zeros(dataset)
+        except ContentError as error:
+            raise InputError(f"dataset.path={self.path}: {error}.") from None
+        except MemoryError:
+            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
         return dataset
 
     def _dataset(self, contents: Contents) -> Dataset:
         grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
-        values, features = grid.values, grid.columns
-        if self.orientation == "features_by_samples":
-            features = grid.rows
-        else:
-            values = values.T
+        by_samples = self.orientation == "samples_by_features"
+        values, features = (grid.values.T, grid.columns) if by_samples else (grid.values, grid.rows)
         X = _csr(values) if sparse.issparse(values) else _doubles(values)  # (m, n)
         m, n = X.shape
         labels = [_classes(contents.vector(key), key, n) for key in self.labels]
-        known = None if self.known is None else self._known(contents, n)
+        known = None if self.known is None else self._known(contents, self.known, n)
         names = self._names(contents, m) or features
         names = None if names is None else [_printable(name) for name in names]
         return Dataset(self.name, X, labels, feature_names=names, known=known)
@@ -104,21 +103,7 @@ class File:
         return {**asdict(self), "path": content_digest([path], path, f"dataset.path={self.path}")}
 
     def _file(self) -> Path:
-        expected = f"a file of one of: {', '.join(READERS)}"
-        path = existing(self.path, expected)
-        if not path.is_file():
-            raise InputError(f"dataset.path={self.path} is no file. Expected {expected}.")
-        return path
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Name the file in what is said of its contents."""
-        try:
-            yield
-        except ContentError as error:
-            raise InputError(f"dataset.path={self.path}: {error}.") from None
-        except MemoryError:
-            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
+        return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
 
     def _names(self, contents: Contents, m: int) -> list[str] | None:
         if self.names is not None:
@@ -132,23 +117,22 @@ class File:
                 return contents.names(key)
         return None
 
-    def _known(self, contents: Contents, n: int) -> NDArray[np.bool_]:
+    def _known(self, contents: Contents, key: str, n: int) -> NDArray[np.bool_]:
         """Which samples are known, shape (n,)."""
-        assert self.known is not None
-        given = _numeric(contents.vector(self.known))
+        given = _numeric(contents.vector(key))
         expected = f"expected indices of samples, or {n} booleans"
         if given is None or not np.isfinite(given).all() or (given % 1).any():
-            raise ContentError(f"{self.known} holds entries that are no whole numbers, {expected}")
+            raise ContentError(f"{key} holds entries that are no whole numbers, {expected}")
         if given.size == n and np.isin(given, (0, 1)).all():
             flags = given.astype(bool)
         else:
             base = contents.index_base if self.known_base is None else self.known_base
             if (wrong := (given < base) | (given >= n + base)).any():
-                raise ContentError(f"{self.known} holds {given[wrong][0]:g}, {expected}: from {base} to {n - 1 + base}")
+                raise ContentError(f"{key} holds {given[wrong][0]:g}, {expected}: from {base} to {n - 1 + base}")
             flags = np.zeros(n, bool)
             flags[given.astype(np.int64) - base] = True
         if not flags.any():
-            raise ContentError(f"{self.known} names no sample, {expected}")
+            raise ContentError(f"{key} names no sample, {expected}")
         return flags
 
 
@@ -188,10 +172,8 @@ def _classes(given: NDArray[Any], key: str, n: int) -> Labels:
     if given.size != n:
         raise ContentError(f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation)")
     numbers = _numeric(given)
-    if numbers is None:
-        values, missing = given.astype(str), given.astype(str) == ""
-    else:
-        values, missing = numbers, ~np.isfinite(numbers)
+    values = given.astype(str) if numbers is None else numbers
+    missing = values == "" if numbers is None else ~np.isfinite(numbers)
     if missing.any():
         raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one per sample")
     if numbers is not None and (broken := values % 1 != 0).any():

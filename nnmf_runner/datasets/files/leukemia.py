@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.files.reading import class_indices, content_digest, existing, required
+from nnmf_runner.datasets.files.reading import class_indices, content_digest, existing_file, required
 
 EXPECTED = "the file esGolub.rda of the R package NMF (apt install r-cran-nmf)"
 USUAL = "/usr/lib/R/site-library/NMF/data/esGolub.rda"
@@ -41,7 +40,7 @@ class Leukemia:
         X is of shape (5000, 38); two levels of labels have three classes (B, T, AML) and two (ALL, AML).
         """
         rdata = required("rdata", "bio", self.name)
-        path = self._file()
+        path = existing_file(self.path, EXPECTED)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # classes that rdata does not know remain plain attributes
@@ -50,20 +49,14 @@ class Leukemia:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise InputError(f"dataset.path={self.path} cannot be read ({reason}). Expected {EXPECTED}.") from None
         shape, patients = dataset.X.shape, len(dataset.labels[0])
-        if len(shape) != 2 or shape[1] != patients:
+        if shape[1:] != (patients,):
             raise InputError(f"dataset.path={self.path} has expressions of shape {shape} for {patients} patients.")
         return dataset
 
     def identity(self) -> dict[str, Any]:
         """A hash of the file in the place of its path."""
-        path = self._file()
+        path = existing_file(self.path, EXPECTED)
         return {"path": content_digest([path], path, f"dataset.path={self.path}")}
-
-    def _file(self) -> Path:
-        path = existing(self.path, EXPECTED)
-        if not path.is_file():
-            raise InputError(f"dataset.path={self.path} is no file. Expected {EXPECTED}.")
-        return path
 
 
 def _dataset(name: str, found: Any) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import warnings
 import zipfile
@@ -75,9 +76,8 @@ def read_mtx(path: Path) -> Contents:
         if len(banner) != len(legal) or any(word not in words for word, words in zip(banner, legal, strict=True)):
             raise ContentError("its first line is not that of a real general or symmetric Matrix Market file")
         _, _, form, kind, symmetry = banner
-        sizes = [
-            int(word) for word in next((line for line in file if line.strip(" \n\r%") and line[0] != "%"), "").split()
-        ]
+        below = (line for line in file if line.strip(" \n\r%") and line[0] != "%")
+        sizes = [int(word) for word in next(below, "").split()]
         body = [line for line in file if line.strip()]
     if len(sizes) != (3 if form == "coordinate" else 2) or min(sizes) < 0:
         raise ContentError("it does not say the size of its matrix")
@@ -117,8 +117,7 @@ def _sparse_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric:
     values = entries[:, 2] if entries.shape[1] == 3 else np.ones(len(entries))
     if symmetric:
         below = rows != columns
-        mirrored = columns[below], rows[below]
-        rows, columns = np.append(rows, mirrored[0]), np.append(columns, mirrored[1])
+        rows, columns = np.append(rows, columns[below]), np.append(columns, rows[below])
         values = np.append(values, values[below])
     return sparse.coo_array((values, (rows, columns)), shape=shape)
 
@@ -188,11 +187,6 @@ def _check_header(header: Sequence[str], delimiter: str) -> None:
     _check_unique(header)
 
 
-def read_tsv(path: Path) -> Contents:
-    """As `read_csv`, with tabs between cells."""
-    return read_csv(path, "\t")
-
-
 def read_parquet(path: Path) -> Contents:
     """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
     parquet = required("pyarrow.parquet", "parquet", "file")
@@ -236,21 +230,14 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".mtx.gz": read_mtx,
     ".mat": read_mat,
     ".csv": read_csv,
-    ".tsv": read_tsv,
+    ".tsv": functools.partial(read_csv, delimiter="\t"),
     ".parquet": read_parquet,
     ".h5ad": read_h5ad,
 }
 
 
 def read(path: Path) -> Contents:
-    """Read a file by its suffix.
-
-    Raises
-    ------
-    ContentError
-        If it cannot be, with the reason.
-    MemoryError
-    """
+    """Read a file by its suffix, or raise ContentError with the reason, or MemoryError."""
     suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ContentError(f"its suffix is not known. Expected one of: {', '.join(READERS)}")

@@ -17,13 +17,7 @@ from nnmf_runner.datasets.base import Labels
 
 
 def required(module: str, extra: str, dataset: str) -> Any:
-    """Import a module of an optional package.
-
-    Raises
-    ------
-    InputError
-        If it is not there, with the command that installs it.
-    """
+    """Import a module of an optional package, or raise InputError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -39,13 +33,7 @@ def class_indices(names: Sequence[Any]) -> Labels:
 
 
 def existing(path: str | None, expected: str) -> Path:
-    """The path that an option names.
-
-    Raises
-    ------
-    InputError
-        If there is none, or nothing is there.
-    """
+    """The path that an option names; InputError if there is none, or nothing is there."""
     if not path:
         raise InputError(f"dataset.path is missing. Expected {expected}.")
     try:
@@ -59,6 +47,14 @@ def existing(path: str | None, expected: str) -> Path:
     return found
 
 
+def existing_file(path: str | None, expected: str) -> Path:
+    """The file that an option names, see `existing`."""
+    found = existing(path, expected)
+    if not found.is_file():
+        raise InputError(f"dataset.path={path} is no file. Expected {expected}.")
+    return found
+
+
 def files_below(root: Path) -> list[Path]:
     """Files at any depth in the order of their names, without hidden ones."""
     found: list[Path] = []
@@ -69,13 +65,7 @@ def files_below(root: Path) -> list[Path]:
 
 
 def read_bytes(path: Path, option: str) -> bytes:
-    """The content of a file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, with the option that named it.
-    """
+    """The content of a file; InputError with the option that named it if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -83,13 +73,7 @@ def read_bytes(path: Path, option: str) -> bytes:
 
 
 def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises
-    ------
-    InputError
-        If it is not of this encoding.
-    """
+    """The text of a file, without a byte order mark; InputError if it is not of this encoding."""
     try:
         return content.decode(encoding).removeprefix("\ufeff")
     except ValueError as error:
@@ -99,12 +83,8 @@ def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
 def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
     """A short hash of names and contents of files: it matters what they hold, not where they are.
 
-    A process reads a file for it once, and again only if its size or time of change is another.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, with the option that named it.
+    A process reads a file for it once, and again only if its size or time of change is another.  One that cannot be
+    read is an InputError with the option that named it.
     """
     found = hashlib.sha256()
     for path in paths:

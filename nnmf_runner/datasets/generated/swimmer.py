@@ -47,8 +47,7 @@ class Swimmer:
         S[0] = 1.0
         for limb, positions in enumerate(poses.T):
             S[1 + 4 * limb + positions, np.arange(len(poses))] = 1.0
-        background = len(parts)
-        owner = np.where(A.any(axis=1), A.argmax(axis=1), background)
+        owner = np.where(A.any(axis=1), A.argmax(axis=1), len(parts))  # the last one is the background
         return Dataset(self.name, A @ S, truth=Truth([A], [S], [owner]), image_shape=(SIZE, SIZE))
 
 

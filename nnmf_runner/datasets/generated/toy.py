@@ -62,12 +62,11 @@ class Toy:
         """Generate the data with labels and true factors at all three levels, see `Source.load`."""
         topic, supertopic = np.array(self.topics), np.array(self.supertopics)
         values = self._values(topic, supertopic[topic])  # (k, k)
-        features, samples = _members(self.feature_blocks), _members(self.sample_blocks)
+        features, samples = (np.repeat(np.arange(len(topic)), n) for n in (self.feature_blocks, self.sample_blocks))
         clean = values[features][:, samples]
         X = clean + rng.uniform(0.0, self.noise, clean.shape) if self.noise else clean
 
-        subtopic_labels = samples
-        labels = [subtopic_labels, topic[samples], supertopic[topic[samples]]]
+        labels = [samples, topic[samples], supertopic[topic[samples]]]
         truth = Truth(
             A=[values[features], _indicator(topic), _indicator(supertopic)],
             S=[_indicator(level).T for level in labels],
@@ -82,11 +81,6 @@ class Toy:
         values = np.where(topic[:, None] == topic, own, values)
         np.fill_diagonal(values, same)
         return values
-
-
-def _members(blocks: Sequence[int]) -> Labels:
-    """Block of every member, for consecutive blocks of the given sizes."""
-    return np.repeat(np.arange(len(blocks)), blocks)
 
 
 def _indicator(labels: Labels) -> np.ndarray:

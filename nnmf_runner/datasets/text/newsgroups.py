@@ -69,7 +69,6 @@ class Newsgroups(Words):
     """
 
     name: ClassVar[str] = "newsgroups"
-    path: str | None = None
     per_class: int = 100
 
     def __post_init__(self) -> None:

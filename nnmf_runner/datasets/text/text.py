@@ -46,7 +46,6 @@ class Text(Words):
     """
 
     name: ClassVar[str] = "text"
-    path: str | None = None
     separator: str = ""
     text_column: str = "text"
     label_columns: list[str] = field(default_factory=list)
@@ -81,8 +80,7 @@ class Text(Words):
         return existing(self.path, "a folder with one folder of texts per class, or a CSV file")
 
     def _folder(self, root: Path) -> Documents:
-        option = f"dataset.path={self.path}"
-        files = files_below(root)
+        option, files = self._option, files_below(root)
         parts = [path.relative_to(root).parent.parts for path in files]
         if not any(parts):
             raise InputError(f"{option} holds no class folders with files. Expected one folder of texts per class.")
@@ -97,17 +95,15 @@ class Text(Words):
         return Documents([self._text(path) for path in files], classes)
 
     def _text(self, path: Path) -> str:
-        content = read_bytes(path, f"dataset.path={self.path}")
+        content = read_bytes(path, self._option)
         return decoded(content, path, f"dataset.encoding={self.encoding}", self.encoding)
 
     def _table(self, path: Path) -> Documents:
-        option = f"dataset.path={self.path}"
-        content = self._text(path)
+        option, content = self._option, self._text(path)
         csv.field_size_limit(LONGEST)
+        lines = csv.reader(io.StringIO(content, newline=""), delimiter=self.delimiter)
         try:
-            header, *rows = [
-                row for row in csv.reader(io.StringIO(content, newline=""), delimiter=self.delimiter) if row
-            ]
+            header, *rows = [row for row in lines if row]
         except csv.Error as error:
             raise InputError(f"{option} is no CSV file: {error}.") from None
         except ValueError:
@@ -119,18 +115,15 @@ class Text(Words):
                 )
         if not rows:
             raise InputError(f"{option} has a header but no rows. Expected one row per text.")
-        places = {column: self._place(option, header, column) for column in (self.text_column, *self.label_columns)}
+        for column in (self.text_column, *self.label_columns):
+            if column not in header:
+                raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
+        places = {column: header.index(column) for column in header}
         classes = [[row[places[column]] for row in rows] for column in self.label_columns]
         for column, level in zip(self.label_columns, classes, strict=True):
             if len(set(level)) < 2:
                 raise InputError(f"{option} holds one class alone in column {column}. Expected at least two.")
         return Documents([row[places[self.text_column]] for row in rows], classes)
-
-    @staticmethod
-    def _place(option: str, header: Sequence[str], column: str) -> int:
-        if column not in header:
-            raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
-        return list(header).index(column)
 
 
 def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:

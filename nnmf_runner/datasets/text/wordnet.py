@@ -59,17 +59,10 @@ class Wordnet(Words):
 
     def _documents(self) -> Documents:
         required("sklearn.feature_extraction.text", "text", self.name)  # says so before the files are read
-        glosses, numbers, parts = [], [], []
-        for part, path in zip(PARTS_OF_SPEECH, self.sources()[0], strict=True):
-            for number, gloss in self._synsets(path):
-                glosses.append(gloss)
-                numbers.append(number)
-                parts.append(part)
-        return Documents(glosses, [numbers, parts])
-
-    @property
-    def _option(self) -> str:
-        return f"dataset.path={self.path}"
+        files = zip(PARTS_OF_SPEECH, self.sources()[0], strict=True)
+        synsets = [(part, *synset) for part, path in files for synset in self._synsets(path)]
+        classes = [[number for _, number, _ in synsets], [part for part, _, _ in synsets]]
+        return Documents([gloss for _, _, gloss in synsets], classes)
 
     def _synsets(self, path: Path) -> Iterator[tuple[str, str]]:
         """Number of the lexicographer file and gloss of every synset."""

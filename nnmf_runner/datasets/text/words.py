@@ -8,8 +8,7 @@ import inspect
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.datasets.base import Dataset, Labels
+from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import class_indices, content_digest, required
 
@@ -65,6 +64,8 @@ class Words(ABC):
     cache : str
         Folder for what is fetched and for weights that take long to make; a relative one starts at the working
         directory.
+    path : str or None
+        Where the texts come from.
     """
 
     name: ClassVar[str]
@@ -76,20 +77,18 @@ class Words(ABC):
     idf: bool = True
     norm: str | None = "l2"
     cache: str = "data"
+    path: str | None = None
 
     def __post_init__(self) -> None:
         for option in ("min_df", "max_df"):
             value = getattr(self, option)
-            if isinstance(value, float):
-                check_number(value, f"dataset.{option}", low=0.0, high=1.0)
-            else:
-                check_number(value, f"dataset.{option}", low=1, integer=True)
+            low, high, integer = (0.0, 1.0, False) if isinstance(value, float) else (1, np.inf, True)
+            check_number(value, f"dataset.{option}", low=low, high=high, integer=integer)
         if self.max_features is not None:
             check_number(self.max_features, "dataset.max_features", low=1, integer=True)
-        if self.stop_words is not None:
-            check_choice(self.stop_words, ["english"], "dataset.stop_words")
-        if self.norm is not None:
-            check_choice(self.norm, ["l1", "l2"], "dataset.norm")
+        for option, names in (("stop_words", ["english"]), ("norm", ["l1", "l2"])):
+            if getattr(self, option) is not None:
+                check_choice(getattr(self, option), names, f"dataset.{option}")
 
     @abstractmethod
     def sources(self) -> tuple[list[Path], Path]:
@@ -100,7 +99,11 @@ class Words(ABC):
         options = dataclasses.asdict(self)
         del options["cache"]
         files, root = self.sources()
-        return {**options, "path": content_digest(files, root, f"dataset.path={options['path']}") if files else None}
+        return {**options, "path": content_digest(files, root, self._option) if files else None}
+
+    @property
+    def _option(self) -> str:
+        return f"dataset.path={self.path}"
 
     @property
     def data_folder(self) -> Path:
@@ -110,7 +113,8 @@ class Words(ABC):
     def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
 
-        Weights of more than `LARGE` characters are kept in the data folder, and found there by what determines them.
+        X is sparse, of shape (words, documents).  Weights of more than `LARGE` characters are kept in the data folder,
+        and found there by what determines them.
 
         Parameters
         ----------
@@ -118,11 +122,6 @@ class Words(ABC):
             Gives the documents, where they are needed.
         per_class : int, optional
             Documents of every finest class that become samples, the first ones; words and their weights come from all.
-
-        Returns
-        -------
-        Dataset
-            X sparse, of shape (words, documents).
 
         Raises
         ------
@@ -151,9 +150,8 @@ class Words(ABC):
         return key.hexdigest()[:16]
 
     def _weighed(self, documents: Documents, per_class: int | None) -> Dataset:
-        options = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(Words) if field.name != "cache"
-        }
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(Words)}
+        del options["cache"], options["path"]
         options["use_idf"] = options.pop("idf")
         vectorizer = required("sklearn.feature_extraction.text", "text", self.name).TfidfVectorizer(**options)
         try:
@@ -163,14 +161,12 @@ class Words(ABC):
             raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
         filled = np.flatnonzero(np.diff(weights.indptr))
         if empty := weights.shape[0] - len(filled):
-            log.warning(
-                "dataset=%s: %d of %d documents hold no word that counts and are left out.",
-                self.name,
-                empty,
-                weights.shape[0],
-            )
+            share = f"{empty} of {weights.shape[0]}"
+            log.warning("dataset=%s: %s documents hold no word that counts and are left out.", self.name, share)
         if per_class is not None:
-            filled = _first_of_each(filled, [documents.classes[0][i] for i in filled], per_class)
+            names = np.array(documents.classes[0])[filled]
+            first = [np.flatnonzero(names == name)[:per_class] for name in np.unique(names)]
+            filled = filled[np.sort(np.concatenate(first))]
         labels = [class_indices([level[i] for i in filled]) for level in documents.classes]
         if any(level.max(initial=0) == 0 for level in labels):
             raise InputError(
@@ -178,14 +174,3 @@ class Words(ABC):
             )
         X = sparse.csr_array(weights[filled].T)
         return Dataset(self.name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
-
-
-def _first_of_each(members: Labels, classes: Sequence[str], count: int) -> Labels:
-    """The first `count` members of every class, in their order."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for member, name in zip(members, classes, strict=True):
-        seen[name] += 1
-        if seen[name] <= count:
-            kept.append(member)
-    return np.array(kept)
