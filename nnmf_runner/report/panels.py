@@ -115,7 +115,7 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
         tuple(f"{name}={value}" for name, value in zip(others, row, strict=True) if pd.notna(value))
         for row in options[others].to_numpy()
     ]
-    names = variants([runs[0].experiment] * len(tried), list(method), told, settings)
+    names = variants(((run.experiment, run.method) for run in tried), told, settings)
     axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
     frame = options[axes].apply(_numbers).assign(method=names).iloc[[row[run.options] for run in runs]]
     values = pd.DataFrame([run.values for run in runs], columns=[metric.name for metric in mapped()], dtype=float)

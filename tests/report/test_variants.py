@@ -22,8 +22,8 @@ def called(*configs, cells=None, experiments=None):
     """The names of runs with these configurations, in one cell of one experiment where nothing else is said."""
     many = len(configs)
     methods = [config["method"]["name"] for config in configs]
-    names = experiments or ["trial"] * many, methods, [options_of(config) for config in configs], cells or [0] * many
-    return variants(*names)
+    names = zip(experiments or ["trial"] * many, methods, strict=True)
+    return variants(names, [options_of(config) for config in configs], cells or [0] * many)
 
 
 def config(method="neural", cost="reconstruction", **groups):
