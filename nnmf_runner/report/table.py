@@ -94,11 +94,9 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What tables tell of every layer, by `_of_layer`; nothing where there is one alone."""
-    if len(layers) < 2:
-        return {}
-    return {
-        _of_layer(name, i): layer[name] for i, layer in enumerate(layers) for name in _layer_columns() if name in layer
-    }
+    several = layers if len(layers) > 1 else []
+    found = ((i, layer, name) for i, layer in enumerate(several) for name in _layer_columns() if name in layer)
+    return {_of_layer(name, i): layer[name] for i, layer, name in found}
 
 
 def _layer_columns() -> list[str]:
@@ -116,12 +114,10 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
     counts = rows["layers"].str.count("-") + 1
     parts = []
-    for i in range(counts.max() if counts.max() > 1 else 0):
+    for i in range(counts.max()):
         columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
-        part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
+        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", *columns]]
         parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
-    if not parts:
-        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", *_layer_columns()])
     return pd.concat(parts, ignore_index=True).sort_values(
         [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
     )
@@ -139,18 +135,9 @@ def _sort_key(column: pd.Series) -> pd.Series:
 def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        From `rows_of`, or from `layer_rows` with `LAYER_CELL`.
-    cell : sequence of str
-        Columns that make a cell.
-
-    Returns
-    -------
-    DataFrame
-        With the columns of `cell` and `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the
-        best mean of its row of the table as far as the digits shown tell.
+    The rows are from `rows_of`, or from `layer_rows` with `LAYER_CELL`; the table has the columns of `cell` and
+    `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the best mean of its row of the table as
+    far as the digits shown tell.
     """
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
@@ -162,9 +149,9 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
         part["reported"] = groups[reported].first() if reported in values else np.nan
         part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
         parts.append(part.reset_index().assign(metric=metric.name))
-    summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
-    if summary is None:
+    if not any(map(len, parts)):
         return pd.DataFrame(columns=[*cell, *VALUES])
+    summary = pd.concat([part for part in parts if len(part)], ignore_index=True)
     summary["best"] = _best(summary, [name for name in cell if name != "method"])
     return summary[[*cell, *VALUES]]
 
