@@ -123,6 +123,14 @@ def test_what_comes_with_a_cost_is_not_told_unless_runs_of_that_cost_differ_in_i
     assert called(*levels) == ["neural, reconstruction", "neural, multilevel"]
 
 
+def test_what_is_told_by_its_value_alone_is_for_the_caller_to_say():
+    given = [(f"label_fraction={share}",) for share in (0.1, 0.4, 0.4)]
+    names = [("trial", "semisupervised")] * 2 + [("other", "semisupervised")]
+    told = variants(names, given, [0] * 3, choices=["label_fraction"])
+    assert told == ["semisupervised, 0.1", "semisupervised, 0.4", "semisupervised"]
+    assert variants(names[:2], given[:2], [0] * 2)[0] == "semisupervised, label fraction 0.1"
+
+
 def test_optimizer_and_start_are_told_like_a_cost():
     given = [
         config(optimizer={"name": optimizer}, init={"name": name})
