@@ -11,6 +11,7 @@ from scipy.cluster.vq import kmeans2, vq
 from scipy.spatial.distance import cdist
 
 from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.metrics.topics import or_one
 
 Labels = NDArray[np.intp]
 
@@ -37,11 +38,7 @@ class Agreement:
 
 
 def agreement(clusters: Labels, labels: Labels) -> Agreement:
-    """Compare a clustering with labels.
-
-    Parameters
-    ----------
-    clusters, labels : ndarray of int, shape (n,)
+    """Compare a clustering with labels, both of shape (n,).
 
     References
     ----------
@@ -56,11 +53,7 @@ def agreement(clusters: Labels, labels: Labels) -> Agreement:
 def in_unit_topics(S: Matrix, topics: Matrix) -> Matrix:
     """Codes of topics of unit length, shape (k, n): they do not depend on how factors and codes share scale.
 
-    Parameters
-    ----------
-    S : ndarray of shape (k, n)
-    topics : ndarray of shape (m, k)
-        What each code stands for in the data.
+    The topics, of shape (m, k), are what each code stands for in the data.
     """
     return S * np.linalg.norm(topics, axis=0)[:, None]
 
@@ -69,14 +62,8 @@ def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
     """Clusters of the columns by k-means on their directions, shape (n,).
 
     The best of `RESTARTS` starts counts (of fewer for large problems), on at most `MOST_SAMPLES` columns drawn by a
-    fixed seed; then every column joins the nearest centroid.  Columns are scaled to unit length, zeros stay.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (k, n)
-        See `in_unit_topics`.
-    n_clusters : int
-        There are fewer where fewer columns differ.
+    fixed seed; then every column joins the nearest centroid.  Columns are scaled to unit length, zeros stay.  There
+    are fewer clusters where fewer columns differ.  The codes, of shape (k, n), are those of `in_unit_topics`.
 
     References
     ----------
@@ -99,18 +86,14 @@ def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
 def _directions(codes: Matrix) -> Matrix:
     """Columns as rows of unit length, shape (n, k); zeros stay."""
     points = np.array(codes.T, dtype=float, order="C")
-    points /= _or_one(np.abs(points).max(axis=1, keepdims=True))  # so that no square overflows or vanishes
-    points /= _or_one(np.linalg.norm(points, axis=1, keepdims=True))
+    points /= or_one(np.abs(points).max(axis=1, keepdims=True))  # so that no square overflows or vanishes
+    points /= or_one(np.linalg.norm(points, axis=1, keepdims=True))
     return np.round(points, DECIMALS)
-
-
-def _or_one(scale: Matrix) -> Matrix:
-    return np.where(scale > 0, scale, 1.0)
 
 
 def _centroids(points: Matrix, n_clusters: int, rng: np.random.Generator) -> Matrix:
     """Centroids of one run of k-means, until no point changes its cluster."""
-    centroids, clusters = _seeds(points, n_clusters, rng), None
+    centroids, clusters = _seeds(points, n_clusters, rng), np.full(len(points), -1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its centroid, another start may be better
         for _ in range(MOST_ITERATIONS):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from nnmf_runner.core.linalg import Matrix, nearest
+from nnmf_runner.metrics.topics import or_one
 
 
 def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float]:
@@ -41,12 +42,7 @@ def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float
 def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
     """Mean cosine of the planted topics with those found, see `match_topics`; of the level with most nearly as many.
 
-    Parameters
-    ----------
-    topics : ndarray of shape (m, k)
-        Found topics as columns.
-    truth : sequence of ndarray of shape (k_{l-1}, k_l)
-        True factors.
+    Found topics have shape (m, k), the true factors shape (k_{l-1}, k_l).
 
     Examples
     --------
@@ -91,7 +87,8 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     match, _ = match_topics(topics, true_topics)
     for found, planted in zip(A[1:], truth[1:], strict=False):
         below, above, true_topics = topics, topics @ found, true_topics @ planted
-        weights = unit_weights(below, found)
+        # Between topics of unit length: what a topic weighs must not depend on how factors share scale.
+        weights = found * _length(below)[:, None] / _length(above)
         parents, _ = match_topics(above, true_topics)
         matched = match >= 0
         right.extend(parents[weights[matched].argmax(axis=1)] == planted[match[matched]].argmax(axis=1))
@@ -100,26 +97,10 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     return float(np.mean(right))
 
 
-def unit_weights(topics_below: Matrix, A: Matrix) -> Matrix:
-    """Weights of A between topics of unit length: what a topic weighs must not depend on how factors share scale.
-
-    Parameters
-    ----------
-    topics_below : ndarray of shape (m, k_{l-1})
-    A : ndarray of shape (k_{l-1}, k_l)
-
-    Returns
-    -------
-    ndarray of shape (k_{l-1}, k_l)
-    """
-    return A * _length(topics_below)[:, None] / _length(topics_below @ A)
-
-
 def _unit(M: Matrix) -> Matrix:
     return M / _length(M)
 
 
 def _length(M: Matrix) -> Matrix:
     """Norms of the columns, one for a column of zeros."""
-    length = np.linalg.norm(M, axis=0)
-    return np.where(length > 0, length, 1.0)
+    return or_one(np.linalg.norm(M, axis=0))

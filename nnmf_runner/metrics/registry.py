@@ -1,7 +1,9 @@
-"""All metrics, in the order of their columns.  A new one is a class and a line of `METRICS`."""
+"""All metrics, in the order of their columns.  A new one is an entry of `METRICS`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
@@ -13,9 +15,12 @@ from nnmf_runner.metrics.recovery import topic_recovery
 from nnmf_runner.metrics.topics import npmi_coherence, topic_diversity, unlinked_topics
 from nnmf_runner.metrics.view import LayerView
 
+Record = dict[str, Any]
 
+
+@dataclass(frozen=True)
 class Metric:
-    """A number that says how good a fit is.  Subclasses compute it from a layer in `_value`, and never fit a model.
+    """A number that says how good a fit is.  Metrics are computed from a layer, and never fit a model.
 
     A metric of the whole fit has the value None for all layers but the last.
     """
@@ -23,230 +28,168 @@ class Metric:
     name: str  # in records and files
     title: str  # of its tables and maps
     heading: str  # in the terminal
+    # The value for a layer, None where there is nothing to measure; no function for what a run alone has.
+    of_layer: Callable[[LayerView], float | None] | None = None
+    # The value for a run by its record, where it is neither that of the last layer nor measured beside the fit.
+    of_record: Callable[[Record], float | None] | None = None
+    # Whether the record of a layer has the metric at all, be it without a value.
+    applies: Callable[[LayerView], bool] = lambda layer: True
     better: Literal["lower", "higher"] = "higher"
     digits: int = 3  # that tables show; means that are equal at them are equally good
-    scope: Literal["layer", "run"] = "layer"  # "run" is measured beside the fit, or derived from the record in `of_run`
     in_tables: bool = False
     by_layer: bool = False  # whether a table with one row per layer follows that of the runs
     has_floor: bool = False  # whether the Eckart-Young floor bounds it and stands beside it
     terminal: Literal["always", "if any", "never"] = "never"  # "if any" is where the first layer has a value
     in_map: bool = False  # whether the map of a sweep compares methods by it, which has to be a share
 
-    def _value(self, layer: LayerView) -> float | None:
-        raise NotImplementedError
-
-    def __call__(self, layer: LayerView) -> float | None:
-        """The value for a layer; None where there is nothing to measure."""
-        return self._value(layer)
-
-    def applies(self, layer: LayerView) -> bool:
-        """Whether the record of a layer has the metric at all, be it without a value."""
-        return True
-
-    def of_run(self, record: dict[str, Any]) -> float | None:
-        """The value that stands for a run, from its record: that of the last layer, unless a subclass differs."""
+    def of_run(self, record: Record) -> float | None:
+        """The value that stands for a run, from its record."""
+        if self.of_record is not None:
+            return self.of_record(record)
         last = record["layers"][-1] if record["layers"] else {}
         return (last | record["metrics"]).get(self.name)
 
 
-class RelativeError(Metric):
-    """Relative error of the entries that the method saw."""
-
-    name, title, heading = "relative_error", "Relative error", "relative error"
-    better, digits, has_floor = "lower", 4, True
-    in_tables, by_layer, terminal = True, True, "always"
-
-    def _value(self, layer: LayerView) -> float | None:
-        entries = layer.entries
-        return relative_error(entries.X, *layer.approximation, entries.mask)
+def _heldout_error(layer: LayerView) -> float | None:
+    held = layer.entries.heldout
+    return None if held is None else relative_error(held, *layer.approximation, np.isfinite(held))
 
 
-class Floor(Metric):
-    """Relative error that no factorisation of the layer's rank can beat."""
-
-    name, title, heading = "floor", "Eckart-Young floor", "Eckart-Young floor"
-    better, digits, terminal = "lower", 4, "always"
-
-    def _value(self, layer: LayerView) -> float | None:
-        return layer.floor
+def _excess(record: Record) -> float | None:
+    error, floor = METRICS["relative_error"].of_run(record), METRICS["floor"].of_run(record)
+    return None if error is None or floor is None else error - floor
 
 
-class Excess(Metric):
-    """Relative error of the last layer less its floor."""
-
-    name, title, heading = "excess", "Relative error above the floor", "error above the floor"
-    better, digits, scope, in_map = "lower", 4, "run", True
-
-    def of_run(self, record: dict[str, Any]) -> float | None:
-        """The difference; None where there is no floor."""
-        error, floor = METRICS["relative_error"].of_run(record), METRICS["floor"].of_run(record)
-        return None if error is None or floor is None else error - floor
+def _topic_cosine(layer: LayerView) -> float | None:
+    truth = layer.dataset.truth
+    return topic_recovery(layer.topics, truth.A) if truth else None
 
 
-class HeldoutError(Metric):
-    """Relative error of the entries that were held out."""
-
-    name, title, heading = "heldout_error", "Relative error of the entries held out", "of entries held out"
-    better, digits, in_tables, terminal = "lower", 4, True, "if any"
-
-    def _value(self, layer: LayerView) -> float | None:
-        held = layer.entries.heldout
-        return None if held is None else relative_error(held, *layer.approximation, np.isfinite(held))
+def _mean_cosine(record: Record) -> float | None:
+    """The mean over the layers."""
+    cosines = [layer["topic_cosine"] for layer in record["layers"] if layer.get("topic_cosine") is not None]
+    return fmean(cosines) if cosines else None
 
 
-class AccuracyOfAll(Metric):
-    """Accuracy over all samples of a linear map fitted with the known labels."""
-
-    name, title, heading = "accuracy", "Accuracy over all samples", "accuracy"
-    in_tables, by_layer, terminal = True, True, "always"
-
-    def _value(self, layer: LayerView) -> float | None:
-        return layer.accuracy.all
-
-
-class AccuracyOfUnlabelled(Metric):
-    """Accuracy of the same map on the samples whose label the method was not given."""
-
-    name, title, heading = "accuracy_unknown", "Accuracy on the unlabelled samples", "unlabelled"
-    in_tables, by_layer, terminal, in_map = True, True, "always", True
-
-    def _value(self, layer: LayerView) -> float | None:
-        return layer.accuracy.unknown
+def _coherence(layer: LayerView) -> float | None:
+    """Mean over the topics that have several top words."""
+    if layer.top_words is None:
+        return None
+    coherence = npmi_coherence(layer.dataset.X, layer.top_words)
+    known = coherence[np.isfinite(coherence)]
+    return float(known.mean()) if len(known) else None
 
 
-class AccuracyOfFinest(Metric):
-    """Accuracy on the finest labels where all layers are evaluated on one coarser level."""
-
-    name, heading = "accuracy_unknown_finest", "unlabelled, finest labels"
-    title = "Accuracy on the unlabelled samples, finest labels"
-    in_tables, by_layer = True, True
-
-    def applies(self, layer: LayerView) -> bool:
-        """Whether there is such a level."""
-        return layer.adds_finest
-
-    def _value(self, layer: LayerView) -> float | None:
-        return accuracy(layer.codes, layer.dataset.labels[0], layer.known).unknown
+def _clustering(index: Literal["purity", "nmi", "ari"], way: Literal["by_largest_code", "by_kmeans"]) -> Metric:
+    """Agreement of the labels with clusters of the samples, by one index and one way to cluster."""
+    name, title = index if way == "by_largest_code" else f"{index}_kmeans", f"{index} {way.replace('_', ' ')}"
+    return Metric(
+        name,
+        title,
+        title,
+        lambda layer: getattr(getattr(layer, way), index, None),
+        applies=lambda layer: layer.labels is not None,
+    )
 
 
-class LinearProbe(Metric):
-    """Accuracy of a linear map fitted with all labels, where the method was given none."""
-
-    name, heading = "accuracy_fit", "linear probe (all labels)"
-    title = "Accuracy of a linear probe fitted with all labels"
-    in_tables, terminal = True, "always"
-
-    def _value(self, layer: LayerView) -> float | None:
-        return layer.accuracy.fit
-
-
-class Clustering(Metric):
-    """Agreement of the labels with clusters of the samples, by one index and one way to cluster.
-
-    Parameters
-    ----------
-    index : {"purity", "nmi", "ari"}
-    way : {"by_largest_code", "by_kmeans"}
-    """
-
-    def __init__(self, index: str, way: str) -> None:
-        self.index, self.way = index, way
-        self.name = index if way == "by_largest_code" else f"{index}_kmeans"
-        self.title = self.heading = f"{index} {way.replace('_', ' ')}"
-
-    def applies(self, layer: LayerView) -> bool:
-        """Whether there are labels."""
-        return layer.labels is not None
-
-    def _value(self, layer: LayerView) -> float | None:
-        return getattr(getattr(layer, self.way), self.index, None)
-
-
-class UnlinkedTopics(Metric):
-    """Number of topics that are empty, or that no topic of the next layer is made of."""
-
-    name, title, heading, better, digits = "unlinked_topics", "Topics that take no part", "unlinked topics", "lower", 0
-
-    def _value(self, layer: LayerView) -> float | None:
-        return unlinked_topics(layer.fit.A)[layer.index]
-
-
-class TopicCosine(Metric):
-    """Mean cosine of the planted topics with those found."""
-
-    name, title, heading = "topic_cosine", "Recovery of the planted topics", "planted topics"
-    in_map = True
-
-    def _value(self, layer: LayerView) -> float | None:
-        truth = layer.dataset.truth
-        return topic_recovery(layer.topics, truth.A) if truth else None
-
-    def of_run(self, record: dict[str, Any]) -> float | None:
-        """The mean over the layers."""
-        cosines = [layer[self.name] for layer in record["layers"] if layer.get(self.name) is not None]
-        return fmean(cosines) if cosines else None
-
-
-class Coherence(Metric):
-    """Mean NPMI of the top words over the topics that have several."""
-
-    name, title, heading = "npmi", "Coherence (NPMI) of the top words", "NPMI"
-    in_tables, by_layer, terminal = True, True, "if any"
-
-    def _value(self, layer: LayerView) -> float | None:
-        if layer.top_words is None:
-            return None
-        coherence = npmi_coherence(layer.dataset.X, layer.top_words)
-        known = coherence[np.isfinite(coherence)]
-        return float(known.mean()) if len(known) else None
-
-
-class Diversity(Metric):
-    """Share of distinct words among the top words of all topics."""
-
-    name, title, heading = "diversity", "Share of distinct words among the top words", "diversity"
-    in_tables, terminal = True, "if any"
-
-    def _value(self, layer: LayerView) -> float | None:
-        return None if layer.top_words is None else topic_diversity(layer.top_words)
-
-
-class TreeAgreement(Metric):
-    """Share of the planted topics that are found below their planted parent."""
-
-    name, title, heading = "tree_agreement", "Recovery of the planted tree", "planted tree"
-    scope, in_map = "run", True
-
-    def of_run(self, record: dict[str, Any]) -> float | None:
-        """The value beside the metrics of the record."""
-        return record.get(self.name)
-
-
-class FitTime(Metric):
-    """Wall time of the fit, without loading and scoring."""
-
-    name, title, heading = "seconds", "Fit time (s)", "fit time (s)"
-    better, digits, scope, in_tables = "lower", 2, "run", True
-
+# What several of them share: how errors are shown, and the places of what readers look at first.
+ERROR: dict[str, Any] = {"better": "lower", "digits": 4}
+FIRST: dict[str, Any] = {"in_tables": True, "by_layer": True, "terminal": "always"}
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        RelativeError(),
-        Floor(),
-        Excess(),
-        HeldoutError(),
-        AccuracyOfAll(),
-        AccuracyOfUnlabelled(),
-        AccuracyOfFinest(),
-        LinearProbe(),
-        *(Clustering(index, way) for way in ("by_largest_code", "by_kmeans") for index in ("purity", "nmi", "ari")),
-        UnlinkedTopics(),
-        TopicCosine(),
-        Coherence(),
-        Diversity(),
-        TreeAgreement(),
-        FitTime(),
+        Metric(
+            "relative_error",
+            "Relative error",
+            "relative error",
+            lambda layer: relative_error(layer.entries.X, *layer.approximation, layer.entries.mask),
+            has_floor=True,
+            **ERROR | FIRST,
+        ),
+        Metric(
+            "floor", "Eckart-Young floor", "Eckart-Young floor", lambda layer: layer.floor, terminal="always", **ERROR
+        ),
+        Metric(
+            "excess", "Relative error above the floor", "error above the floor", of_record=_excess, in_map=True, **ERROR
+        ),
+        Metric(
+            "heldout_error",
+            "Relative error of the entries held out",
+            "of entries held out",
+            _heldout_error,
+            in_tables=True,
+            terminal="if any",
+            **ERROR,
+        ),
+        # Of a linear map from the codes that is fitted with the known labels, over all samples and over the others.
+        Metric("accuracy", "Accuracy over all samples", "accuracy", lambda layer: layer.accuracy.all, **FIRST),
+        Metric(
+            "accuracy_unknown",
+            "Accuracy on the unlabelled samples",
+            "unlabelled",
+            lambda layer: layer.accuracy.unknown,
+            in_map=True,
+            **FIRST,
+        ),
+        # Where all layers are evaluated on one coarser level.
+        Metric(
+            "accuracy_unknown_finest",
+            "Accuracy on the unlabelled samples, finest labels",
+            "unlabelled, finest labels",
+            lambda layer: accuracy(layer.codes, layer.dataset.labels[0], layer.known).unknown,
+            applies=lambda layer: layer.adds_finest,
+            in_tables=True,
+            by_layer=True,
+        ),
+        # Where the method was given no labels.
+        Metric(
+            "accuracy_fit",
+            "Accuracy of a linear probe fitted with all labels",
+            "linear probe (all labels)",
+            lambda layer: layer.accuracy.fit,
+            in_tables=True,
+            terminal="always",
+        ),
+        *(_clustering(index, way) for way in ("by_largest_code", "by_kmeans") for index in ("purity", "nmi", "ari")),
+        # Topics that are empty, or that no topic of the next layer is made of.
+        Metric(
+            "unlinked_topics",
+            "Topics that take no part",
+            "unlinked topics",
+            lambda layer: unlinked_topics(layer.fit.A)[layer.index],
+            better="lower",
+            digits=0,
+        ),
+        Metric(
+            "topic_cosine", "Recovery of the planted topics", "planted topics", _topic_cosine, _mean_cosine, in_map=True
+        ),
+        Metric(
+            "npmi",
+            "Coherence (NPMI) of the top words",
+            "NPMI",
+            _coherence,
+            in_tables=True,
+            by_layer=True,
+            terminal="if any",
+        ),
+        Metric(
+            "diversity",
+            "Share of distinct words among the top words",
+            "diversity",
+            lambda layer: None if layer.top_words is None else topic_diversity(layer.top_words),
+            in_tables=True,
+            terminal="if any",
+        ),
+        Metric(
+            "tree_agreement",
+            "Recovery of the planted tree",
+            "planted tree",
+            of_record=lambda record: record.get("tree_agreement"),
+            in_map=True,
+        ),
+        # Wall time, without loading and scoring.
+        Metric("seconds", "Fit time (s)", "fit time (s)", better="lower", digits=2, in_tables=True),
     )
 }
 

@@ -30,8 +30,8 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
         row: dict[str, Any] = {"layer": i, "rank": rank, "label_level": level}
         labels = None if level is None else dataset.labels[level]
         layer = LayerView(method, dataset, entries, known, fit, i, codes[i], floors[i], labels, finest)
-        of_layer = [metric for metric in METRICS.values() if metric.scope == "layer" and metric.applies(layer)]
-        row |= {metric.name: metric(layer) for metric in of_layer}
+        found = [metric for metric in METRICS.values() if metric.applies(layer)]
+        row |= {metric.name: metric.of_layer(layer) for metric in found if metric.of_layer is not None}
         rows.append(row)
     return rows
 
@@ -46,7 +46,8 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
     """The topics of every layer as `TOPIC` says, see `nnmf_runner.store.record`; None without names of features."""
     if dataset.feature_names is None:
         return None
-    names, described = dataset.feature_names, []
+    names = dataset.feature_names
+    described: list[list[dict[str, Any]]] = []
     below: NDArray[Any] | None = None
     for level, factor in enumerate(fit.A):
         topics = config.method.topics(fit.A, level)

@@ -23,17 +23,9 @@ NEGLIGIBLE = 1e-12
 
 
 def top_features(topics: Matrix, n: int) -> Words:
-    """The features of largest weight in every topic.
+    """The features of largest weight in every topic, shape (k, n); only those of positive weight, then -1.
 
-    Parameters
-    ----------
-    topics : ndarray of shape (m, k)
-    n : int
-
-    Returns
-    -------
-    ndarray of int, shape (k, n)
-        Only features of positive weight; -1 where there are no more.
+    Topics have shape (m, k).
     """
     return _best(topics.T, n)
 
@@ -41,15 +33,8 @@ def top_features(topics: Matrix, n: int) -> Words:
 def distinctive_features(topics: Matrix, n: int) -> Words:
     """The features that set every topic apart: ``p log(p / mean p)``, p the feature's share of the topic.
 
-    Parameters
-    ----------
-    topics : ndarray of shape (m, k)
-    n : int
-
-    Returns
-    -------
-    ndarray of int, shape (k, n)
-        Only features of more than the mean share over the topics; -1 where there are no more.
+    Topics have shape (m, k), the features shape (k, n): only those of more than their mean share over the topics, then
+    -1.
 
     Notes
     -----
@@ -133,11 +118,6 @@ def _npmi(joint: Matrix) -> Matrix:
 def topic_diversity(top: Words) -> float | None:
     """Share of distinct features among the top features of all topics; None if there are no features.
 
-    Parameters
-    ----------
-    top : ndarray of int, shape (k, n_top)
-        See `top_features`.
-
     References
     ----------
     A. B. Dieng, F. J. R. Ruiz and D. M. Blei, "Topic modeling in embedding spaces", Trans. ACL 8, 2020,
@@ -152,12 +132,7 @@ def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
 
     With them the words of a topic are a mixture of those of the topics below: of nonnegative factors,
     ``feature_shares(topics_below @ A) = feature_shares(topics_below) @ tree_weights(topics_below, A)``.
-    Negative weights count nothing; a column without positive ones stays zero.
-
-    Parameters
-    ----------
-    topics_below : ndarray of shape (m, k_{l-1})
-    A : ndarray of shape (k_{l-1}, k_l)
+    Topics below have shape (m, k_{l-1}).  Negative weights count nothing; a column without positive ones stays zero.
     """
     return feature_shares(A * np.maximum(topics_below, 0.0).sum(axis=0)[:, None])
 
@@ -165,16 +140,8 @@ def tree_weights(topics_below: Matrix, A: Matrix) -> Matrix:
 def unlinked_topics(A: Sequence[Matrix]) -> list[int | None]:
     """Number of topics in every layer that take no part: empty ones, and those that no topic above is made of.
 
-    An empty topic has a column of zeros in its layer's factor; one without a link has a row of zeros in the next.
-
-    Parameters
-    ----------
-    A : sequence of ndarray of shape (k_{l-1}, k_l)
-
-    Returns
-    -------
-    list of int or None
-        None where the rows of the next factor are not the topics of the layer, as with pooling.
+    An empty topic has a column of zeros in its layer's factor; one without a link has a row of zeros in the next.  The
+    number is None where the rows of the next factor are not the topics of the layer, as with pooling.
     """
     counts: list[int | None] = []
     for factor, above in zip(A, [*A[1:], None], strict=True):
@@ -193,13 +160,7 @@ def _vanish(A: Matrix, axis: int) -> NDArray[np.bool_]:
 
 
 def topic_shares(topics: Matrix, S: Matrix) -> Matrix:
-    """What share of the approximation ``topics @ S`` every topic has, by the sums of entries, shape (k,).
-
-    Parameters
-    ----------
-    topics : ndarray of shape (m, k)
-    S : ndarray of shape (k, n)
-    """
+    """What share of the approximation ``topics @ S`` every topic has, by the sums of entries, shape (k,)."""
     return _shares(np.abs(topics).sum(axis=0) * np.abs(S).sum(axis=1))
 
 
@@ -214,5 +175,9 @@ def _best(scores: Iterable[NDArray[np.floating]], n: int) -> Words:
 
 
 def _shares(M: Matrix) -> Matrix:
-    total = M.sum(axis=0)
-    return M / np.where(total > 0, total, 1.0)
+    return M / or_one(M.sum(axis=0))
+
+
+def or_one(scale: Matrix) -> Matrix:
+    """What to divide by: scales, and one in the place of zeros."""
+    return np.where(scale > 0, scale, 1.0)

@@ -27,13 +27,6 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     record is read once and reduced to its row of the table; the few runs that figures show are read again, and no run
     is repeated.
 
-    Parameters
-    ----------
-    folder : Path
-        The files are written into it.
-    figures : bool
-        Whether to draw figures too.
-
     Returns
     -------
     str
@@ -99,13 +92,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield folders and records of those record files that are whole; the log names the others.
-
-    Raises
-    ------
-    InputError
-        At a record of a later version of this program.
-    """
+    """Yield folders and records of those record files that are whole; the log names the others."""
     outdated = []
     for path in paths:
         try:
@@ -125,11 +112,7 @@ def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Choose the runs that stand for an experiment in figures: their folders by experiment and variant.
 
     Of every variant of a method it is the run with most layers, semisupervised if there is any, of the lowest seed.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        From `nnmf_runner.report.table.rows_of`.
+    The rows are from `nnmf_runner.report.table.rows_of`.
     """
     counted = rows[rows["status"].isin(COUNTED)]
     depth = -counted["layers"].str.count("-")

@@ -39,11 +39,7 @@ class Observation(NamedTuple):
 class Panel:
     """Two options that were varied against each other, or one alone, and the runs in which they were.
 
-    Attributes
-    ----------
-    axes : tuple of str
-    rows : DataFrame
-        One row per setting and seed: the axes, the seed, and a column for every pair ``(metric, method)``.
+    `rows` has one row per setting and seed: the axes, the seed, and a column for every pair ``(metric, method)``.
     """
 
     axes: tuple[str, ...]
@@ -52,26 +48,23 @@ class Panel:
 
 def observed(records: Iterable[tuple[Path, dict[str, Any]]], into: list[Observation]) -> Iterator[Any]:
     """Hand records on as they are, noting what the map needs of those that ended with numbers."""
-    known: dict[Any, Any] = {}  # most options recur: one copy for all
+    known: dict[Options, Options] = {}  # most options recur: one copy for all
     for folder, record in records:
         if record["status"] in COUNTED:
-            noted = _observation(record)
-            into.append(noted._replace(options=known.setdefault(noted.options, noted.options)))
+            config = record["config"]
+            options = options_of(config)
+            noted = Observation(
+                sys.intern(record["experiment"]),
+                sys.intern(config["method"]["name"]),
+                config["seed"],
+                str(record.get("finished")),
+                known.setdefault(options, options),
+                tuple(config["layers"]),
+                tuple(record.get("dataset", {}).get("classes", ())),
+                tuple(metric.of_run(record) for metric in mapped()),
+            )
+            into.append(noted)
         yield folder, record
-
-
-def _observation(record: dict[str, Any]) -> Observation:
-    config = record["config"]
-    return Observation(
-        sys.intern(record["experiment"]),
-        sys.intern(config["method"]["name"]),
-        config["seed"],
-        str(record.get("finished")),
-        options_of(config),
-        tuple(config["layers"]),
-        tuple(record.get("dataset", {}).get("classes", ())),
-        tuple(metric.of_run(record) for metric in mapped()),
-    )
 
 
 def panels(observations: Sequence[Observation]) -> list[Panel]:
@@ -89,16 +82,11 @@ def panels(observations: Sequence[Observation]) -> list[Panel]:
 
 
 def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]]:
-    """Runs of one experiment by the options that were varied.
+    """Runs of one experiment, and the axes: the options that were varied for every method.
 
-    Returns
-    -------
-    frame : DataFrame
-        One row per run: its method, seed, axes and metrics.  A method of which several variants were run goes by
-        their names, see `variants`.
-    axes : list of str
-        Options that were varied for every method, other than its own and its cost; of those that vary together the
-        first.
+    There is one row per run: its method, seed, axes and metrics.  A method of which several variants were run goes by
+    their names, see `variants`.  No option of a method or its cost is an axis, and of those that vary together the
+    first one is.
     """
     latest = {(run.options, run.seed): run for run in sorted(observations, key=lambda run: run.finished)}
     runs = list(latest.values())
@@ -115,7 +103,7 @@ def varied(observations: Sequence[Observation]) -> tuple[pd.DataFrame, list[str]
         tuple(f"{name}={value}" for name, value in zip(others, row, strict=True) if pd.notna(value))
         for row in options[others].to_numpy()
     ]
-    names = variants([runs[0].experiment] * len(tried), list(method), told, settings)
+    names = variants(((run.experiment, run.method) for run in tried), told, settings)
     axes = [name for i, name in enumerate(axes) if not any(_together(options, name, other) for other in axes[:i])]
     frame = options[axes].apply(_numbers).assign(method=names).iloc[[row[run.options] for run in runs]]
     values = pd.DataFrame([run.values for run in runs], columns=[metric.name for metric in mapped()], dtype=float)

@@ -30,10 +30,6 @@ def compare(observations: Sequence[Observation]) -> pd.DataFrame:
     options that were varied against each other, and the options that were varied alone.  At a setting of a panel a
     seed counts with its mean over the values of all other options at which the panel is whole.
 
-    Parameters
-    ----------
-    observations : sequence of Observation
-
     Returns
     -------
     DataFrame
@@ -106,12 +102,7 @@ def _paired(better: NDArray[np.floating], worse: NDArray[np.floating]) -> dict[s
 
 
 def verdicts(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """The best methods at every setting of the map, and their margins.
-
-    Parameters
-    ----------
-    comparisons : DataFrame
-        From `compare`.
+    """The best methods at every setting of the map, and their margins, from `compare`.
 
     Returns
     -------

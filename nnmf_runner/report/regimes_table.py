@@ -13,13 +13,7 @@ from nnmf_runner.report.table import markdown_table
 
 
 def to_markdown(comparisons: pd.DataFrame) -> str:
-    """The map of every experiment: a summary of every two methods, then the settings of every panel.
-
-    Parameters
-    ----------
-    comparisons : DataFrame
-        From `nnmf_runner.report.regimes.compare`.
-    """
+    """The map of every experiment, from `compare`: a summary of every two methods, then the settings of every panel."""
     parts = []
     for experiment, part in comparisons.groupby("experiment", sort=False):
         tested, seeds = part["p"].notna().sum(), part["n"].max()
@@ -42,11 +36,8 @@ def _summary(comparisons: pd.DataFrame) -> str:
     rows = []
     pairs = itertools.combinations(reversed(methods_of(comparisons)), 2)
     for metric, (first, second) in itertools.product(mapped(), pairs):
-        pair = comparisons[
-            (comparisons["measure"] == metric.name)
-            & comparisons["better"].isin((first, second))
-            & comparisons["worse"].isin((first, second))
-        ]
+        among = comparisons[["better", "worse"]].isin((first, second)).all(axis=1)
+        pair = comparisons[among & (comparisons["measure"] == metric.name)]
         if pair.empty:
             continue
         ahead, significant = pair["better"] == first, pair["significant"]

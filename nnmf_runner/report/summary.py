@@ -10,18 +10,7 @@ from nnmf_runner.metrics.registry import METRICS
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
-    """Errors and accuracies of every layer, the mean over the runs that have them.
-
-    Parameters
-    ----------
-    records : sequence of dict
-        Of one configuration and several seeds.
-
-    Returns
-    -------
-    str
-        Lines of aligned columns.
-    """
+    """Errors and accuracies of every layer in aligned columns: means over runs of one configuration that have them."""
     runs = [record["layers"] for record in records if record["layers"]]
     if not runs:
         return "no layers to show"

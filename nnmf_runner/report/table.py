@@ -15,7 +15,7 @@ import pandas as pd
 from nnmf_runner.config.published import published
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
-from nnmf_runner.report.variants import Options, method_order, options_of, variants
+from nnmf_runner.report.variants import Options, method_of, method_order, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
@@ -28,36 +28,35 @@ VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row per run: its cell, seed, status, metrics, floor and published values.
 
-    Runs of one cell whose configurations differ in more than the seed get names of their own: options of the data go
-    to the name of the dataset, the share of labels to the regime, and all others to the method, as `variants` has it.
-    Of a run that is recorded more than once the latest record counts.
-
-    Parameters
-    ----------
-    records : iterable of (Path, dict)
-        Folders and their records.  They are read once and none is kept, so that they may be more than fit in memory.
+    Runs of one cell whose configurations differ in more than the seed get names of their own, as `variants` has it:
+    options of the data go to the name of the dataset, the share of labels to the regime, and all others to the method.
+    Of a run that is recorded more than once the latest record counts.  Records are read once and none is kept, so that
+    they may be more than fit in memory.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    options: dict[tuple[str, str], Options] = {}
-    finished: dict[tuple[str, str], str] = {}
+    latest: dict[tuple[str, str], tuple[str, dict[str, Any], Options]] = {}
     repeated = []
     for folder, record in records:
-        run, when = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
-        if run in rows:
+        run, finished = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
+        if run in latest:
             repeated.append(folder)
-            if when < finished[run]:
+            if finished < latest[run][0]:
                 continue
-        rows[run], options[run], finished[run] = _row(folder, record), options_of(record["config"]), when
+        latest[run] = finished, _row(folder, record), options_of(record["config"])
     if repeated:
         log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
-    frame = pd.DataFrame(list(rows.values())).astype({"floor": float})
-    texts = list(options.values())
-    labels = _told(frame, ["experiment", "dataset", "regime"], texts, "label_fraction=")
-    frame["dataset"] += _told(frame, ["experiment", "dataset"], texts, "dataset.")
-    frame["regime"] += labels
-    cells = list(zip(frame["dataset"], frame["regime"], frame["layers"], strict=True))
-    frame["method"] = variants(list(frame["experiment"]), list(frame["method"]), texts, cells)
-    regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(label.split()[0]), label))
+    _, rows, options = zip(*latest.values(), strict=True)
+    frame = pd.DataFrame(rows).astype({"floor": float})
+    experiments, data = frame["experiment"], frame["dataset"]
+    of_data, labels = (
+        [tuple(option for option in each if option.startswith(start)) for each in options]
+        for start in ("dataset.", "label_fraction=")
+    )
+    frame["dataset"] = variants(zip(experiments, data, strict=True), of_data, experiments)
+    scopes = zip(experiments, data, strict=True)
+    frame["regime"] = variants(zip(scopes, frame["regime"], strict=True), labels, experiments, ["label_fraction"])
+    cells = zip(frame["dataset"], frame["regime"], frame["layers"], strict=True)
+    frame["method"] = variants(zip(experiments, frame["method"], strict=True), options, cells)
+    regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(method_of(label)), label))
     frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
     return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
 
@@ -86,12 +85,8 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     values = published(record.get("published"))
     cell = row["regime"], row["layers"], row["method"]
     row |= {f"reported_{name}": value for name, value in values.values(*cell).items()}
-    row |= {
-        _of_layer(f"reported_{name}", i): value
-        for i in range(len(record["layers"]))
-        if len(record["layers"]) > 1
-        for name, value in values.values(*cell, i).items()
-    }
+    for i in range(len(record["layers"]) if len(record["layers"]) > 1 else 0):
+        row |= {_of_layer(f"reported_{name}", i): value for name, value in values.values(*cell, i).items()}
     row["reported_on"] = values.dataset
     # Most texts recur: one copy of each for all rows.
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
@@ -99,11 +94,9 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What tables tell of every layer, by `_of_layer`; nothing where there is one alone."""
-    if len(layers) < 2:
-        return {}
-    return {
-        _of_layer(name, i): layer[name] for i, layer in enumerate(layers) for name in _layer_columns() if name in layer
-    }
+    several = layers if len(layers) > 1 else []
+    found = ((i, layer, name) for i, layer in enumerate(several) for name in _layer_columns() if name in layer)
+    return {_of_layer(name, i): layer[name] for i, layer, name in found}
 
 
 def _layer_columns() -> list[str]:
@@ -121,12 +114,10 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per layer of every run that has several, from `rows_of`: its cell, seed, status, metrics and floor."""
     counts = rows["layers"].str.count("-") + 1
     parts = []
-    for i in range(counts.max() if counts.max() > 1 else 0):
+    for i in range(counts.max()):
         columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
-        part = rows.loc[(counts > 1) & (counts > i), [*CELL, "seed", "status", *columns]]
+        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", *columns]]
         parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
-    if not parts:
-        return pd.DataFrame(columns=[*LAYER_CELL, "seed", "status", *_layer_columns()])
     return pd.concat(parts, ignore_index=True).sort_values(
         [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
     )
@@ -141,41 +132,12 @@ def _sort_key(column: pd.Series) -> pd.Series:
     return column
 
 
-def _told(frame: pd.DataFrame, by: list[str], options: Sequence[Options], only: str) -> list[str]:
-    """The options that begin with `only` and differ within a group of runs, as ``[option=value, ...]``.
-
-    `only` is left out; the text is empty where no such option differs.
-    """
-    labels = [""] * len(frame)
-    for group in frame.groupby(by, sort=False).indices.values():
-        distinct = {options[i] for i in group}
-        shared = functools.reduce(set.intersection, map(set, distinct))
-        own = {
-            each: ", ".join(
-                option.removeprefix(only) for option in each if option not in shared and option.startswith(only)
-            )
-            for each in distinct
-        }
-        for i in group:
-            labels[i] = f" [{own[options[i]]}]" if own[options[i]] else ""
-    return labels
-
-
 def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        From `rows_of`, or from `layer_rows` with `LAYER_CELL`.
-    cell : sequence of str
-        Columns that make a cell.
-
-    Returns
-    -------
-    DataFrame
-        With the columns of `cell` and `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the
-        best mean of its row of the table as far as the digits shown tell.
+    The rows are from `rows_of`, or from `layer_rows` with `LAYER_CELL`; the table has the columns of `cell` and
+    `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the best mean of its row of the table as
+    far as the digits shown tell.
     """
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
@@ -187,9 +149,9 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
         part["reported"] = groups[reported].first() if reported in values else np.nan
         part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
         parts.append(part.reset_index().assign(metric=metric.name))
-    summary = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
-    if summary is None:
+    if not any(map(len, parts)):
         return pd.DataFrame(columns=[*cell, *VALUES])
+    summary = pd.concat([part for part in parts if len(part)], ignore_index=True)
     summary["best"] = _best(summary, [name for name in cell if name != "method"])
     return summary[[*cell, *VALUES]]
 
@@ -223,12 +185,8 @@ def footnotes(rows: pd.DataFrame) -> list[str]:
 def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
     """One table per metric: a row for every regime and depth, a column for every method.
 
-    Parameters
-    ----------
-    summary, rows : DataFrame
-        From `summarise` and `rows_of`.
-    layers : DataFrame, optional
-        From `summarise` with `LAYER_CELL`: tables with a row for every layer follow.
+    `summary` and `rows` are from `summarise` and `rows_of`; `layers`, from `summarise` with `LAYER_CELL`, gives tables
+    with a row for every layer, which follow.
     """
     parts = []
     for title, metric, table in _tables(summary, layers):
@@ -271,14 +229,13 @@ def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[st
 
 
 def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, Metric, pd.DataFrame]]:
-    dataset = summary["dataset"].str.split(" [", regex=False).str[0]  # variants of one stand in one table
-    groups = sorted(
-        summary.groupby(["experiment", dataset, "metric"], sort=False),
-        key=lambda item: (item[0][0], item[0][1], list(METRICS).index(item[0][2])),
-    )
+    dataset = summary["dataset"].map(method_of)  # variants of one stand in one table
+    groups = summary.groupby(["experiment", dataset, "metric"], sort=False)
     return [
         (f"{METRICS[metric].title}{suffix} ({experiment}, {name})", METRICS[metric], table)
-        for (experiment, name, metric), table in groups
+        for (experiment, name, metric), table in sorted(
+            groups, key=lambda item: (*item[0][:2], list(METRICS).index(item[0][2]))
+        )
     ]
 
 
@@ -293,13 +250,10 @@ def _layout(
     body = []
     for key, row in table.groupby(leading, sort=False, observed=True):
         cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
-        floor = [_number(row["floor"].iloc[0], metric.digits)] if metric.has_floor else []
+        value = row["floor"].iloc[0]
+        floor = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}"] if metric.has_floor else []
         body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
     return leading, header, body
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:

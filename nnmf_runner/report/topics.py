@@ -23,18 +23,7 @@ LEGEND = (
 
 
 def tree_text(topics: Topics) -> str:
-    """Every topic once, with its words, indented below its parent.
-
-    Parameters
-    ----------
-    topics : list of list of dict
-        From a record.
-
-    Returns
-    -------
-    str
-        Lines; the topics of the last layer first, children by their share.
-    """
+    """Every topic once, with its words, indented below its parent: those of the last layer first, children by share."""
     return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, level, j, ""))
 
 
@@ -92,13 +81,7 @@ def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> It
 
 
 def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
-    """The trees of some runs as Markdown; None if none of them has topics.
-
-    Parameters
-    ----------
-    chosen : mapping
-        The runs of every experiment.
-    """
+    """The trees of the runs chosen for every experiment, as Markdown; None if none of them has topics."""
     parts = []
     for experiment, runs in chosen.items():
         for label, path, record in runs:

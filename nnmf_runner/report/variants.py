@@ -1,4 +1,4 @@
-"""Variants of methods: what each is called, in which order they stand, and which run shows it."""
+"""Variants of methods, data and regimes: what each is called, in which order they stand, and which run shows it."""
 
 from __future__ import annotations
 
@@ -49,40 +49,45 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def variants(
-    experiments: Sequence[str], methods: Sequence[str], options: Sequence[Options], cells: Sequence[Hashable]
+    names: Iterable[tuple[Hashable, str]],
+    options: Sequence[Options],
+    cells: Iterable[Hashable],
+    choices: Iterable[str] = CHOICES,
 ) -> list[str]:
     """Name the method of every run, with what tells it apart from others of its experiment, in plain words.
 
-    `CHOICES`, such as the cost, are told by their values where runs of the method differ in them, as in
+    `choices`, such as the cost, are told by their values where runs of the method differ in them, as in
     ``neural, energy``.  Any other option is told with its name, as in ``neural, weights 1.0 / 0.5``, where runs that
     are called the same so far differ in it within one cell, unless it is not set: what comes with a cost is not told
-    where the cost tells enough.
+    where the cost tells enough.  Data and regimes are named alike, as in ``toy, noise 1`` and ``semisupervised, 0.4``.
 
     Parameters
     ----------
-    experiments, methods : sequence of str
+    names : iterable of tuple
+        The experiment of every run and its method.
     options : sequence of tuple of str
         From `options_of`, without those that are told elsewhere.
-    cells : sequence of hashable
+    cells : iterable of hashable
         Runs of one cell are compared with each other, so that nothing but their method may tell them apart.
+    choices : iterable of str
+        Options whose value alone says what was chosen.
     """
-    scopes = list(zip(experiments, methods, strict=True))
-    choices = {scope: _differing(given) & set(CHOICES) for scope, given in _grouped(scopes, options).items()}
+    scopes = list(names)
+    telling = {scope: _differing(given) & set(choices) for scope, given in _grouped(scopes, options).items()}
     plain = [
-        (scope, tuple(_value(option) for option in given if _name(option) in choices[scope]))
+        (scope, tuple(_value(option) for option in given if _name(option) in telling[scope]))
         for scope, given in zip(scopes, options, strict=True)
     ]
     told: dict[Hashable, set[str]] = {}
-    for (name, _), found in _grouped(list(zip(plain, cells, strict=True)), options).items():
+    for (name, _), found in _grouped(zip(plain, cells, strict=True), options).items():
         told.setdefault(name, set()).update(_differing(found))
-    labels = []
-    for name, given in zip(plain, options, strict=True):
-        (_, method), words = name
-        labels.append(SEPARATOR.join([method, *words, *_details(given, told[name])]))
-    return labels
+    return [
+        SEPARATOR.join([method, *words, *_details(given, told[(experiment, method), words])])
+        for ((experiment, method), words), given in zip(plain, options, strict=True)
+    ]
 
 
-def _grouped(keys: Sequence[Any], options: Sequence[Options]) -> dict[Any, set[Options]]:
+def _grouped(keys: Iterable[Any], options: Sequence[Options]) -> dict[Any, set[Options]]:
     """The different configurations of every key."""
     groups: dict[Any, set[Options]] = {}
     for key, given in zip(keys, options, strict=True):
@@ -119,7 +124,7 @@ def _value(option: str) -> str:
 
 
 def method_of(label: str) -> str:
-    """The method that a name of `variants` is of."""
+    """The method that a name of `variants` is of, or the data, or the regime."""
     return label.partition(SEPARATOR)[0]
 
 

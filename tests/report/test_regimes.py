@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -12,60 +11,12 @@ import pytest
 from scipy import stats
 
 from nnmf_runner.metrics import registry
-from nnmf_runner.report import panels, regimes, regimes_table
+from nnmf_runner.report import panels, regimes
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.figures.regimes_map import NOT_SIGNIFICANT, regime_map
 from nnmf_runner.report.figures.style import looks_of
 from nnmf_runner.store.record import write_record
-
-ERRORS = {"hier": 0.5, "deep": 0.4, "neural": 0.3}
-
-
-@pytest.fixture
-def run(record_of):
-    """A record of a method at options of the data, whose values differ by the seed but for their mean alone."""
-
-    def make(method, seed, *, error=None, accuracy=0.5, cosine=None, tree=None, label_fraction=0.4, **options):
-        wobble = 0.001 * np.sin(7.0 * seed + ord(method[0]))
-        error = (ERRORS[method] if error is None else error) + wobble
-        record = record_of(method, seed=seed, error=error, layers=options.pop("layers", (9, 4)))
-        record["metrics"]["accuracy_unknown"] = None if accuracy is None else accuracy + wobble
-        record["layers"][0]["topic_cosine"] = cosine
-        record["tree_agreement"] = tree
-        record["config"]["label_fraction"] = label_fraction
-        for name, value in options.items():
-            record["config"]["method" if name == "solver" else "dataset"][name] = value
-        return record
-
-    return make
-
-
-def noted(records):
-    into = []
-    assert list(panels.observed(((None, record) for record in records), into)) == [(None, r) for r in records]
-    return into
-
-
-def mapped(records):
-    return regimes.compare(noted(records))
-
-
-def grid(run, methods=tuple(ERRORS), seeds=range(6), **axes):
-    return [
-        run(method, seed, **dict(zip(axes, setting, strict=True)))
-        for method in methods
-        for seed in seeds
-        for setting in itertools.product(*axes.values())
-    ]
-
-
-def at(settings, measure="excess", **where):
-    found = settings[settings["measure"] == measure]
-    for name, value in where.items():
-        found = found[found[name] == value]
-    assert len(found) == 1
-    return found.iloc[0]
-
+from tests.fixtures.sweeps import ERRORS, at, grid, mapped
 
 # --- tests over seeds ------------------------------------------------------------------------------------------------
 
@@ -144,128 +95,6 @@ def test_with_one_seed_nothing_is_significant_and_nothing_warned_of(run):
     assert not found["significant"].any()
 
 
-# --- axes and panels -------------------------------------------------------------------------------------------------
-
-
-def axes_of(records):
-    return [panel.axes for panel in panels.panels(noted(records))]
-
-
-def test_planes_through_one_setting_are_panels_and_what_meets_in_one_line_is_not(run):
-    base = {"noise": 1, "overlap": 0, "imbalance": 0, "label_fraction": 0.4}
-    first = [
-        run(m, s, **base | {"noise": a, "overlap": b})
-        for m in ERRORS
-        for s in (0, 1)
-        for a in (1, 2, 3)
-        for b in (0, 1)
-    ]
-    second = [
-        run(m, s, **base | {"imbalance": a, "label_fraction": b})
-        for m in ERRORS
-        for s in (0, 1)
-        for a in (0, 4)
-        for b in (0.1, 0.4)
-    ]
-    assert axes_of(first + second) == [("dataset.noise", "dataset.overlap"), ("dataset.imbalance", "label_fraction")]
-    found = mapped(first + second)
-    counts = found[found["measure"] == "excess"].groupby(["axis"])[["at", "other_at"]].nunique()
-    assert counts.loc["dataset.noise"].tolist() == [3, 2]
-    assert counts.loc["dataset.imbalance"].tolist() == [2, 2]
-
-
-def test_an_option_varied_alone_is_a_panel_of_one_axis(run):
-    assert axes_of(grid(run, noise=[1, 2, 3])) == [("dataset.noise",)]
-    settings = regimes.verdicts(mapped(grid(run, noise=[1, 2, 3])))
-    assert settings["other_axis"].isna().all()
-    assert settings["at"].nunique() == 3
-
-
-def test_a_setting_of_a_full_grid_is_the_mean_over_all_other_options(run):
-    records = grid(run, methods=("hier", "neural"), noise=[1, 2], overlap=[0, 1], imbalance=[0, 4])
-    for record in records:
-        options = record["config"]["dataset"]
-        shift = 0.1 * options["imbalance"] / 4 + 0.01 * options["noise"]
-        record["metrics"]["relative_error"] += shift * (record["config"]["method"]["name"] == "hier")
-    found = mapped(records)
-    assert found.groupby(["axis", "other_axis"]).ngroups == 3
-    setting = at(found, axis="dataset.noise", at=2, other_axis="dataset.overlap", other_at=0)
-    chosen = [r for r in records if r["config"]["dataset"]["noise"] == 2 and r["config"]["dataset"]["overlap"] == 0]
-    by_method = {
-        m: np.mean([r["metrics"]["relative_error"] for r in chosen if r["config"]["method"]["name"] == m])
-        for m in ("hier", "neural")
-    }
-    assert setting["difference"] == pytest.approx(by_method["hier"] - by_method["neural"])
-    assert setting["n"] == 6  # seeds, not runs
-
-
-def test_settings_at_which_only_a_part_of_a_plane_was_run_do_not_enter_it(run):
-    whole = grid(run, noise=[1, 2, 3], overlap=[0, 1], imbalance=[0])
-    part = grid(run, noise=[1, 2], overlap=[0, 1], imbalance=[4], error=[0.9])
-    found = mapped(whole + part)
-    plane = found[(found["axis"] == "dataset.noise") & (found["other_axis"] == "dataset.overlap")]
-    # the errors of the three methods there, less the floor of 0.2; that of the part is 0.9
-    assert plane.loc[plane["measure"] == "excess", "worse_mean"].max() == pytest.approx(0.3, abs=0.002)
-
-
-def test_a_hole_in_a_plane_leaves_the_rest_of_it(run):
-    records = [
-        record
-        for record in grid(run, noise=[1, 2, 3], overlap=[0, 1, 2])
-        if (record["config"]["dataset"]["noise"], record["config"]["dataset"]["overlap"]) != (2, 2)
-    ]
-    settings = regimes.verdicts(mapped(records))
-    assert (settings["measure"] == "excess").sum() == 8
-
-
-def test_ranks_beside_the_planted_ones_are_axes_of_depth_and_surplus(run):
-    layers = [tuple(rank + more for rank in (9, 4, 2)[:depth]) for depth in (1, 2) for more in (-1, 0, 1)]
-    records = grid(run, noise=[1, 2], layers=layers)
-    for record in records:
-        record["dataset"] = {"classes": [9, 4, 2]}
-    axes = axes_of(records)
-    assert ("layers", "ranks beyond the planted") in axes
-    assert ("dataset.noise", "layers") in axes
-    for record in records:
-        record["dataset"] = {"classes": [9, 5]}  # no surplus that all layers have
-    assert axes_of(records) == [("dataset.noise", "layers")]
-
-
-def test_options_that_vary_together_are_one_axis(run):
-    records = [record for n in (1, 2) for record in grid(run, noise=[n], samples=[10 * n])]
-    assert axes_of(records) == [("dataset.noise",)]
-
-
-def test_an_option_of_one_method_is_told_in_its_name(run):
-    records = grid(run, noise=[1, 2])
-    records += grid(run, methods=["hier"], noise=[1, 2], solver=["mu"])
-    methods = regimes.methods_of(mapped(records))
-    assert methods == ["hier, hals", "hier, mu", "deep", "neural"]
-
-
-@pytest.mark.parametrize("sweep", ["options of no data", "one method", "one setting"])
-def test_there_is_no_map_where_no_option_of_the_data_was_varied_for_several_methods(run, sweep):
-    records = {
-        "options of no data": grid(run, label_fraction=[0.1, 0.4], layers=[(9,), (9, 4)]),
-        "one method": grid(run, methods=["neural"], noise=[1, 2]),
-        "one setting": grid(run, noise=[1]),
-    }[sweep]
-    assert mapped(records).empty
-
-
-def test_an_option_that_not_every_run_has_is_an_axis_among_those_that_do(run):
-    """As the weight of labels, which runs without labels do not have."""
-    records = grid(run, noise=[1, 2], label_fraction=[0.0])
-    for weight in (1.0, 2.0):
-        labelled = grid(run, noise=[1, 2], label_fraction=[0.4])
-        for record in labelled:
-            record["config"]["supervision"] = {"weight": weight}
-        records += labelled
-    found = mapped(records)
-    assert set(zip(found["axis"], found["other_axis"], strict=True)) == {("dataset.noise", "supervision.weight")}
-    assert set(found["other_at"]) == {1.0, 2.0}
-
-
 def test_experiments_have_maps_of_their_own(run):
     records = grid(run, noise=[1, 2])
     others = grid(run, noise=[3, 4])
@@ -332,49 +161,6 @@ def test_differences_within_chance_are_not_significant(run):
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def records(run):
-    """Neural is best at little noise, deep and neural are where there is more, and all methods are equal at most."""
-    errors = {
-        1: ERRORS,
-        2: {"hier": 0.5, "deep": 0.4, "neural": 0.4},
-        3: dict.fromkeys(ERRORS, 0.4),
-    }
-    return [
-        run(m, s, noise=n, overlap=o, error=errors[n][m], accuracy=None)
-        for m in ERRORS
-        for s in range(6)
-        for n in errors
-        for o in (0.0, 0.5)
-    ]
-
-
-def test_markdown_shows_best_methods_and_margins_and_says_what_is_not_significant(records):
-    text = regimes_table.to_markdown(mapped(records))
-    grid = text[text.index("### Relative error above the floor: noise (across) and overlap (down)") :]
-    rows = [line.strip("| ").split(" | ") for line in grid.splitlines() if line.startswith("|")]
-    assert rows[0] == ["overlap", "1", "2", "3"]
-    assert [row[0] for row in rows[2:]] == ["0", "0.5"]
-    for row in rows[2:]:
-        assert re.fullmatch(r"neural \+(9\.9|10\.\d)", row[1])
-        assert re.fullmatch(r"(neural / deep|deep / neural) \+(9\.\d|10\.\d)", row[2])
-        assert row[3] == "not significant"
-    assert "6 seeds, 18 comparisons" in text
-    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
-        assert len({line.count("|") for line in block.splitlines()}) == 1
-
-
-def test_the_summary_counts_significant_differences_of_every_two_methods(records):
-    text = regimes_table.to_markdown(mapped(records))
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| Relative")]
-    counts = {row[1]: list(map(int, row[2:6])) for row in rows}
-    assert counts == {"neural vs deep": [6, 2, 0, 4], "neural vs hier": [6, 4, 0, 2], "deep vs hier": [6, 4, 0, 2]}
-    differences = {row[1]: list(map(float, row[6:])) for row in rows}
-    for mean, lowest, highest in differences.values():
-        assert lowest <= mean <= highest
-    assert differences["neural vs hier"] == pytest.approx([10, 0, 20], abs=0.2)
 
 
 def test_every_setting_has_the_colours_of_its_best_methods_and_is_hatched_where_nothing_is_significant(records):

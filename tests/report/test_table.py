@@ -155,6 +155,27 @@ def test_variants_of_one_method_are_told_apart(record_of, records_of):
     assert (errors["n"] == 2).all()
 
 
+def test_data_and_regimes_are_told_apart_in_the_words_of_variants(record_of, records_of):
+    settings = [(noise, share) for noise in (1, 2) for share in (0.2, 0.4)]
+    made_of = [{"dataset.noise": noise} for noise, _ in settings]
+    records = [record_of(seed=s, **options) for options in made_of for s in range(2)]
+    for record, (_, share) in zip(records, [setting for setting in settings for _ in range(2)], strict=True):
+        record["config"]["label_fraction"] = share
+    rows, summary = made(records_of(*records))
+    assert set(rows["dataset"]) == {"toy, noise 1", "toy, noise 2"}
+    assert list(rows["regime"].cat.categories) == ["semisupervised, 0.2", "semisupervised, 0.4"]
+    assert set(rows["method"]) == {"hier"}
+    assert (summary["n"] == 2).all()
+    text = table.to_markdown(summary, rows)
+    assert "### Relative error (trial, toy)\n" in text
+    assert "| toy, noise 2 | semisupervised, 0.4 | 9-4 |" in text
+
+
+def test_an_option_of_the_data_that_is_not_set_is_not_told(record_of, records_of):
+    rows, _ = made(records_of(*(record_of(**{"dataset.per_class": n}) for n in (None, 5, 7))))
+    assert set(rows["dataset"]) == {"toy", "toy, per class 5", "toy, per class 7"}
+
+
 def test_seeds_alone_make_no_variants(record_of, records_of):
     assert set(made(records_of(*(record_of(seed=s) for s in range(5))))[0]["method"]) == {"hier"}
 

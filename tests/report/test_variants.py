@@ -22,8 +22,8 @@ def called(*configs, cells=None, experiments=None):
     """The names of runs with these configurations, in one cell of one experiment where nothing else is said."""
     many = len(configs)
     methods = [config["method"]["name"] for config in configs]
-    names = experiments or ["trial"] * many, methods, [options_of(config) for config in configs], cells or [0] * many
-    return variants(*names)
+    names = zip(experiments or ["trial"] * many, methods, strict=True)
+    return variants(names, [options_of(config) for config in configs], cells or [0] * many)
 
 
 def config(method="neural", cost="reconstruction", **groups):
@@ -121,6 +121,14 @@ def test_what_comes_with_a_cost_is_not_told_unless_runs_of_that_cost_differ_in_i
     ]
     levels = [config(supervision={"levels": "last"}), config(cost="multilevel", supervision={"levels": "all"})]
     assert called(*levels) == ["neural, reconstruction", "neural, multilevel"]
+
+
+def test_what_is_told_by_its_value_alone_is_for_the_caller_to_say():
+    given = [(f"label_fraction={share}",) for share in (0.1, 0.4, 0.4)]
+    names = [("trial", "semisupervised")] * 2 + [("other", "semisupervised")]
+    told = variants(names, given, [0] * 3, choices=["label_fraction"])
+    assert told == ["semisupervised, 0.1", "semisupervised, 0.4", "semisupervised"]
+    assert variants(names[:2], given[:2], [0] * 2)[0] == "semisupervised, label fraction 0.1"
 
 
 def test_optimizer_and_start_are_told_like_a_cost():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +22,7 @@ ACCURACY = METRICS["accuracy"].title.lower()
 def comparison(summary: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Draw relative error, its excess over the floor, and accuracy by layers, with a column for every regime.
 
-    Parameters
-    ----------
-    summary : DataFrame
-        Of one experiment, from `nnmf_runner.report.table.summarise`.
-    looks : mapping
-        Of all variants of the experiment.
+    The summary is that of one experiment, from `nnmf_runner.report.table.summarise`; looks are by its variants.
     """
     errors = summary[summary["metric"] == "relative_error"]
     excess = 100.0 * (errors["mean"] / errors["floor"] - 1.0)
@@ -66,7 +62,7 @@ def _dots(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     for i, (method, look) in enumerate(looks.items()):
         own = part[part["method"] == method]
         place = own["layers"].map(layers.index) + min(0.11, 0.8 / len(looks)) * (i - (len(looks) - 1) / 2)
-        style = {"fmt": look.marker, "markersize": 4.0, "elinewidth": 0.8, "color": look.colour}
+        style: dict[str, Any] = {"fmt": look.marker, "markersize": 4.0, "elinewidth": 0.8, "color": look.colour}
         ax.errorbar(place, own["mean"], own["std"].fillna(0.0), label=method, **style)
     if part["floor"].notna().any():
         floors = part.groupby("layers", sort=False)["floor"].mean().reindex(layers)

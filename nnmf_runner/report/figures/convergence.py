@@ -21,13 +21,8 @@ MARKED = 9
 def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     """Draw the excess of the relative cost over the lowest reached, and the projected gradient, by iteration.
 
-    Every variant has one look; the layers of a hierarchical fit, which follow each other, go from pale to dark.
-
-    Parameters
-    ----------
-    runs : sequence of Shown
-    looks : mapping
-        By the labels of the runs.
+    Every variant has one look, by its label; the layers of a hierarchical fit, which follow each other, go from pale
+    to dark.
     """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)

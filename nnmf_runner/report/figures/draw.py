@@ -41,23 +41,11 @@ EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
 def draw_all(
     shown: Mapping[str, Sequence[Shown]], summary: pd.DataFrame, comparisons: pd.DataFrame, folder: Path
 ) -> Iterator[Path]:
-    """Draw what there is to draw of every experiment and of the runs that stand for its variants.
+    """Draw what there is to draw of every experiment and of the runs that stand for its variants; yield each file.
 
-    Parameters
-    ----------
-    shown : mapping
-        By experiment the runs that stand for the variants of its methods.
-    summary : DataFrame
-        Of all runs, from `nnmf_runner.report.table.summarise`.
-    comparisons : DataFrame
-        Of all sweeps, from `nnmf_runner.report.regimes.compare`.
-    folder : Path
-        Where to write; made if it does not exist.
-
-    Yields
-    ------
-    Path
-        Each file written.
+    `shown` has those runs by experiment; `summary` and `comparisons` are of all experiments, from
+    `nnmf_runner.report.table.summarise` and `nnmf_runner.report.regimes.compare`.  The folder is made if it does not
+    exist.
     """
     with mpl.rc_context(STYLE):
         for name, runs in shown.items():
@@ -68,8 +56,8 @@ def draw_all(
                     yield from save(draw(run, view), folder / f"{name}_{file_part(run.label)}_{end}")
             compared = methods_of(tables[1]) if len(tables[1]) else []
             looks = looks_of([*(run.label for run in runs), *tables[0]["method"], *compared])
-            for end, draw in EXPERIMENT_FIGURES.items():
-                yield from save(draw(runs, *tables, looks), folder / f"{name}_{end}")
+            for end, draw_whole in EXPERIMENT_FIGURES.items():
+                yield from save(draw_whole(runs, *tables, looks), folder / f"{name}_{end}")
 
 
 def _view(run: Shown) -> View | None:

@@ -25,7 +25,7 @@ def heatmaps(view: View) -> Figure:
 
     figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
     figure.suptitle(view.title, fontsize=title_size(figure, view.title))
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1.0, 0.9, 0.55])
+    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.0, 0.9, 0.55])[:, 0]
     names = ["data", *(f"after layer {i}" for i in range(depth))]
     pictures = _row(top, [X, *view.approximations], names, "features", "samples")
     factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")

@@ -11,7 +11,7 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 from nnmf_runner.methods import METHODS
-from nnmf_runner.metrics.topics import topic_shares
+from nnmf_runner.metrics.topics import or_one, topic_shares
 from nnmf_runner.report.figures.style import title_of
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
@@ -24,37 +24,21 @@ LARGEST_PICTURE = 4_000_000
 class View:
     """The data and the factors of a run.
 
-    Attributes
-    ----------
-    title : str
-    dataset : Dataset
-    approximations : list of ndarray of shape (m, n)
-        Of the data, from the codes of every layer.
-    A, S : list of ndarray
-        Factors with topics in the order of their samples, each column of A scaled to a largest entry of one.
-    topics : list of ndarray of shape (m, k_l)
-        What the topics of every layer stand for in the data, in the order of the saved factors.
-    shares : list of ndarray of shape (k_l,)
-        Of the approximation after every layer that each of its topics has.
+    A and S have their topics in the order of their samples, each column of A scaled to a largest entry of one.  Topics
+    and shares are in the order of the saved factors.
     """
 
     title: str
     dataset: Dataset
-    approximations: list[Matrix]
+    approximations: list[Matrix]  # of the data, from the codes of every layer, (m, n)
     A: list[Matrix]
     S: list[Matrix]
-    topics: list[Matrix]
-    shares: list[Matrix]
+    topics: list[Matrix]  # what the topics of every layer stand for in the data, (m, k_l)
+    shares: list[Matrix]  # of the approximation after every layer that each of its topics has, (k_l,)
 
 
 def load_view(run: Shown) -> View:
-    """Load the factors of a run and its data.
-
-    Raises
-    ------
-    ValueError
-        If the factors cannot be read or the data cannot be shown, with the reason.
-    """
+    """Load the factors of a run and its data; ValueError says why they cannot be read or shown."""
     record, config = run.record, run.record["config"]
     shape = record["dataset"]["n_features"], record["dataset"]["n_samples"]
     if np.prod(shape) > LARGEST_PICTURE:
@@ -78,23 +62,17 @@ def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], li
     """Order the topics of every layer by where their samples stand and scale them to a largest weight of one.
 
     Neither changes a product of factors: what a column of ``A_l`` loses, its row of ``A_{l+1}`` and ``S_l`` gains.
-
-    Parameters
-    ----------
-    A, S : sequence of ndarray of shape (k_{l-1}, k_l) and (k_l, n)
-
-    Returns
-    -------
-    A, S : list of ndarray
+    A and S have shapes (k_{l-1}, k_l) and (k_l, n), before and after.
     """
-    shown_A, shown_S = [], []
-    order, scale = np.arange(A[0].shape[0]), np.ones(A[0].shape[0])
+    shown_A: list[Matrix] = []
+    shown_S: list[Matrix] = []
+    order = np.arange(len(A[0]))
+    scale: Matrix = np.ones(len(A[0]))
     for factor, codes in zip(A, S, strict=True):
         if len(factor) == len(order):  # with pooling the rows of a layer are no longer the topics below
             factor = scale[order, None] * factor[order]
         position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
-        largest = np.abs(factor).max(axis=0)
-        scale = np.where(largest > 0, largest, 1.0)
+        scale = or_one(np.abs(factor).max(axis=0))
         order = np.argsort(position, kind="stable")
         shown_A.append((factor / scale)[:, order])
         shown_S.append((scale[:, None] * codes)[order])

@@ -22,7 +22,7 @@ from nnmf_runner.report.variants import words_of
 
 # How much of its colour the least and the largest lead have.
 PALEST, DARKEST = 0.2, 0.85
-NOT_SIGNIFICANT = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
+NOT_SIGNIFICANT: dict[str, Any] = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
 # Of red, green and blue.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 # Of a setting, and of a panel, in inches.
@@ -34,12 +34,8 @@ SMALLEST = 5.0
 def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = None) -> Figure:
     """Draw a row for every panel of the map and a column for every measure.
 
-    Parameters
-    ----------
-    comparisons : DataFrame
-        Of one experiment, from `nnmf_runner.report.regimes.compare`.
-    looks : mapping, optional
-        Of all variants of the experiment; by default of those that are compared.
+    Comparisons are those of one experiment, from `nnmf_runner.report.regimes.compare`; looks are of all its variants,
+    by default of those that are compared.
     """
     places, methods = verdicts(comparisons), methods_of(comparisons)
     looks = {method: (looks or looks_of(methods))[method] for method in methods}
@@ -96,7 +92,7 @@ def _setting(ax: Axes, x: int, y: int, place: Any, looks: Mapping[str, Look], la
     ink = "white" if np.max(tints @ LUMINANCE) < 0.45 else "black"
     names = "\n".join(_short(method, looks) for method in best)
     halo = withStroke(linewidth=1.6, foreground="black" if ink == "white" else "white", alpha=0.7)  # over the hatching
-    style = {"ha": "center", "va": "center", "color": ink, "linespacing": 1.1, "path_effects": [halo]}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "linespacing": 1.1, "path_effects": [halo]}
     ax.text(x, y, f"{names}\n{100 * place.margin:+.1f}", fontsize=SMALL if len(best) < 3 else SMALLEST, **style)
 
 

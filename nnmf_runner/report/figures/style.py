@@ -19,7 +19,7 @@ from nnmf_runner.report.variants import method_of, method_order
 from nnmf_runner.store.files import whole_file
 
 FORMATS = ("png", "pdf")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -44,7 +44,7 @@ HATCHES = ("", "....", r"\\\\", "++++")
 MARKERS = ("o8hp", "sXP*", "^v<>", "DdH|", "phoH", "*P1x")
 
 COLOUR_MAP, SIGNED_COLOUR_MAP, PICTURE_COLOUR_MAP = "YlGnBu", "PuOr_r", "Greys"
-BOUNDARY = {"color": HUES[4], "linewidth": 0.5, "alpha": 0.8}
+BOUNDARY: dict[str, Any] = {"color": HUES[4], "linewidth": 0.5, "alpha": 0.8}
 # Negative entries of a smaller share of the largest one are rounding, or of no weight in a picture.
 NEGLIGIBLE = 0.02
 
@@ -62,10 +62,7 @@ class Look:
 def looks_of(labels: Iterable[str]) -> dict[str, Look]:
     """Give every variant of an experiment its look, in their order: a hue for each method, a shade for each variant.
 
-    Parameters
-    ----------
-    labels : iterable of str
-        All names of the experiment, from `nnmf_runner.report.variants.variants`.
+    The labels are all names of the experiment, from `nnmf_runner.report.variants.variants`.
     """
     looks: dict[str, Look] = {}
     for label in sorted(set(labels), key=method_order):
@@ -81,7 +78,8 @@ def looks_of(labels: Iterable[str]) -> dict[str, Look]:
 def shaded(colour: str, share: float) -> str:
     """Mix a colour with this share of white, or of black where it is below zero."""
     rgb = np.array(to_rgb(colour))
-    return to_hex(rgb + share * (1.0 - rgb) if share > 0 else (1.0 + share) * rgb)
+    red, green, blue = rgb + share * (1.0 - rgb) if share > 0 else (1.0 + share) * rgb
+    return to_hex((red, green, blue))
 
 
 # Dark enough for small letters.
@@ -91,11 +89,7 @@ TOPIC_COLOURS = tuple(shaded(hue, -0.3) for hue in HUES[:-1])
 def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, Any]:
     """Options of `imshow` for one colour scale from zero, or one that diverges about zero where entries are negative.
 
-    Parameters
-    ----------
-    *matrices : ndarray
-    positive : str
-        The colour map where there are no negative entries.
+    `positive` is the colour map where there are no negative entries.
     """
     highest = max(float(np.abs(matrix).max()) for matrix in matrices) or 1.0
     if min(float(matrix.min()) for matrix in matrices) < -NEGLIGIBLE * highest:
@@ -130,14 +124,16 @@ def legend_below(
     lines = [] if title is None else textwrap.wrap(title, int(width / (0.6 * size)))
     figure.set_figwidth((width + 2.0 * size) / 72.0)
     figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + rows) / 72.0)
-    style = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
+    style: dict[str, Any] = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
     columns = -(-len(labels) // rows)  # as full as each other
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title="\n".join(lines), **style)
 
 
 def save(figure: Figure | None, stem: Path) -> Iterator[Path]:
     """Write a figure, if there is one, in every format, each file whole or not at all."""
-    for suffix in FORMATS if figure else ():
+    if figure is None:
+        return
+    for suffix in FORMATS:
         path = stem.with_name(f"{stem.name}.{suffix}")
         with whole_file(path) as scratch:
             figure.savefig(scratch, format=suffix)

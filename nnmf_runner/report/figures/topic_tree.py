@@ -22,14 +22,9 @@ WORD_FONT = FontProperties(size=SMALL)
 
 
 def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
-    """Draw the topics of a run with their top words, a column for every layer, and what each gives to those above.
+    """Draw the topics of a record with their top words, a column for every layer, and what each gives to those above.
 
-    Parameters
-    ----------
-    record : dict
-        With topics, see `nnmf_runner.report.topics`.
-    label : str, optional
-        What the run goes by.
+    The label is what the run goes by.
     """
     topics: Topics = record["topics"]
     rows = tree_rows(topics)
@@ -38,14 +33,15 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     figure = Figure(figsize=size)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
     ax.set_axis_off()
-    title, middle = title_of(record, label), {"ha": "center", "va": "center"}
+    title = title_of(record, label)
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
     ax.text(size[0] / 2, 0.18, title, fontsize=title_size(figure, title), **middle)
     places = []
-    for level, layer in enumerate(rows):
+    for level, column in enumerate(rows):
         left = 0.15 + level * (BOX[0] + BETWEEN)
-        heading = f"layer {level}, {len(layer)} topic{'s' if len(layer) > 1 else ''}"
+        heading = f"layer {level}, {len(column)} topic{'s' if len(column) > 1 else ''}"
         ax.text(left + BOX[0] / 2, 0.45, heading, fontsize=8, color="0.3", **middle)
-        places.append({j: (left, 0.6 + ROW * (row + 0.5)) for j, row in layer.items()})
+        places.append({j: (left, 0.6 + ROW * (row + 0.5)) for j, row in column.items()})
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = TOPIC_COLOURS[j % len(TOPIC_COLOURS)] if level else "0.45"
@@ -62,8 +58,8 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
 def _box(ax: Axes, left: float, middle: float, name: str, topic: dict[str, Any], colour: str) -> None:
     """Draw a topic's name, a line of its top words, and one of those that set it apart or else of more top words."""
     corner = (left, middle - BOX[1] / 2)
-    style = {"boxstyle": "round,pad=0,rounding_size=0.05", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8}
-    ax.add_patch(FancyBboxPatch(corner, *BOX, **style, zorder=3))
+    style: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 3}
+    ax.add_patch(FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.05", **style))
     ax.text(left + 0.06, middle, name, va="center", fontsize=SMALL, color=colour, fontweight="bold", zorder=4)
     words, width = topic["words"], 72.0 * (BOX[0] - 0.6)  # with some space, for hinted letters can be wider
     first = _fitted(words, width)
