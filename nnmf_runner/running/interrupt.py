@@ -6,28 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
-
-
-class StopEvent(Protocol):
-    """What the event of a thread and a file have in common."""
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-
-    def set(self) -> None:
-        """Ask to stop."""
+from typing import Any
 
 
 class StopFile:
-    """An event for every process that sees a file system: whether a file is there.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """An event for every process that sees a file system: whether a file is there."""
 
     # Seconds between two looks: iterations may take microseconds, and a look at a network file system milliseconds.
     PERIOD = 0.5
@@ -51,13 +36,9 @@ class StopFile:
         self._found = True
 
 
+StopEvent = threading.Event | StopFile
 # Those that what runs in this process obeys beside Ctrl-C.
 _events: list[StopEvent] = []
-
-
-def obey(event: StopEvent) -> None:
-    """Obey an event as long as this process lives."""
-    _events.append(event)
 
 
 @contextmanager
@@ -88,35 +69,30 @@ def interruptible() -> Iterator[threading.Event]:
     Where Ctrl-C is ignored it stays so: in worker processes, which their parent stops.
     """
     event = threading.Event()
-    if not _is_main() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield event
-        return
 
     def on_signal(number: int, frame: Any) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    previous = signal.signal(signal.SIGINT, on_signal)
-    try:
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    with nullcontext() if ignored else _handled_by(on_signal):
         yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)
+
+
+def undisturbed() -> AbstractContextManager[None]:
+    """Ignore Ctrl-C, as the processes do that are started meanwhile: their parent alone decides when to stop."""
+    return _handled_by(signal.SIG_IGN)
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C, as the processes do that are started meanwhile: their parent alone decides when to stop."""
-    if not _is_main():
+def _handled_by(handler: Any) -> Iterator[None]:
+    """Let a handler have Ctrl-C while the block lasts, if this is the thread that gets signals."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _is_main() -> bool:
-    """Whether this is the thread that gets signals."""
-    return threading.current_thread() is threading.main_thread()

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from nnmf_runner.running import interrupt
-from nnmf_runner.running.interrupt import StopFile, interruptible, is_stopped, obey, stop_all, stopped_by, undisturbed
+from nnmf_runner.running.interrupt import StopFile, interruptible, is_stopped, stop_all, stopped_by, undisturbed
 
 
 def press():
@@ -29,13 +28,13 @@ def test_an_event_is_obeyed_while_the_block_lasts():
     assert not is_stopped()
 
 
-def test_an_event_is_obeyed_as_long_as_the_process_lives(monkeypatch):
-    monkeypatch.setattr(interrupt, "_events", [])
-    obey(event := threading.Event())
-    with stopped_by(threading.Event()):
-        assert not is_stopped()
-    event.set()
-    assert is_stopped()
+def test_one_of_several_events_is_enough_and_is_obeyed_after_the_others_blocks():
+    with stopped_by(event := threading.Event()):
+        with stopped_by(threading.Event()):
+            assert not is_stopped()
+        event.set()
+        assert is_stopped()
+    assert not is_stopped()
 
 
 def test_a_file_stops_all_that_look_at_it(tmp_path, monkeypatch):
