@@ -103,15 +103,11 @@ def _report(outcomes: Outcomes) -> int:
         if len(outcomes) == 1 and (topics := found[0].record.get("topics")):
             print(f"\n{tree_text(topics)}\n\n{LEGEND}\n")
         print(found[0].folder if len(outcomes) == 1 else experiment_folder(found[0].folder))
-    failed = [outcome for outcome in found if outcome.record["status"] not in COUNTED]
-    for outcome in failed:
-        print(
-            f"{outcome.record['status']}: {outcome.folder} {outcome.record['message'] or ''}".rstrip(), file=sys.stderr
-        )
-    missing = [seed for seed, outcome in outcomes.items() if outcome is None]
-    for seed in missing:
-        print(f"missing: seed {seed}", file=sys.stderr)
-    return FAILED if failed or missing else OK
+    failed = [(outcome.folder, outcome.record) for outcome in found if outcome.record["status"] not in COUNTED]
+    faults = [f"{record['status']}: {folder} {record['message'] or ''}".rstrip() for folder, record in failed]
+    faults += [f"missing: seed {seed}" for seed, outcome in outcomes.items() if outcome is None]
+    print(*faults, sep="\n", end="\n" if faults else "", file=sys.stderr)
+    return FAILED if faults else OK
 
 
 def _print_status(status: Status) -> int:

@@ -30,7 +30,7 @@ from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import predicted, read_target, share_right, side_by_side
 from nnmf_runner.metrics.errors import relative_error
-from nnmf_runner.store.model import SavedModel, in_order, read_model, write_model
+from nnmf_runner.store.model import SavedModel, read_model, write_model
 from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
@@ -180,7 +180,9 @@ class Factorisation:
             task = Task(model, columns, known, *labels)
             levels = task.levels
         fit = task.fit(self._seed())
-        fit = fit_from_arrays(in_order(named_arrays(fit)), fit.history, fit.stop)
+        fit = fit_from_arrays(
+            {name: in_order(array) for name, array in named_arrays(fit).items()}, fit.history, fit.stop
+        )
         saved = SavedModel(None, {}, model.method, fit, feature_names=_feature_names(X))
         if target is not None:
             classes = target.classes if target.has_columns else target.classes[0]

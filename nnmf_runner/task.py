@@ -90,15 +90,7 @@ class Task:
         return Plan(start, StoppingRule(model.tol, model.max_iter, progress), model.optimizer, stream(seed, "fit"))
 
     def fit(self, seed: int, progress: Progress | None = None) -> Fit:
-        """Fit the model.
-
-        Parameters
-        ----------
-        seed : int
-            Fixes what is random about the start and the fit.
-        progress : callable, optional
-            See `StoppingRule`.
-        """
+        """Fit the model; the seed fixes what is random about the start and the fit."""
         X = filled(self.X, self.mask)
         plan = self.plan(X, seed, progress)
         return self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
@@ -129,12 +121,7 @@ def prepare(config: RunConfig, seed: int) -> Material:
 
 
 def check_sweep(configs: Iterable[RunConfig]) -> None:
-    """Refuse a sweep of which any configuration does not fit its data, before the first of them runs.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
         key = repr((config.dataset, config.mask, config.holdout))
@@ -164,26 +151,21 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
 
 def _check_labels(config: RunConfig, dataset: Dataset) -> None:
     """Refuse options that ask for labels which the data do not have."""
-    given: dict[str, Any] = {name: getattr(config, name) for name in ("label_level", "eval_label_level")}
-    wanted = {name: f"{name}=null" for name, level in given.items() if level is not None}
-    if config.label_fraction:
-        given["label_fraction"], wanted["label_fraction"] = f"{config.label_fraction:g}", "label_fraction=0"
-    if isinstance(config.supervision.levels, list):
-        given["supervision.levels"] = config.supervision.levels
-        wanted["supervision.levels"] = "supervision.levels=auto"
-    for name, instead in wanted.items():
-        if not dataset.labels:
-            raise InputError(
-                f"{name}={given[name]} asks for labels, but dataset={dataset.name} has none. Expected {instead}."
-            )
-    if isinstance(config.supervision.levels, list):
+    levels, count = config.supervision.levels, len(dataset.labels)
+    asked = {name: getattr(config, name) for name in ("label_level", "eval_label_level")}
+    if not count:
+        options = [(name, level, "null") for name, level in asked.items() if level is not None]
+        options += [("label_fraction", f"{config.label_fraction:g}", "0")] if config.label_fraction else []
+        options += [("supervision.levels", levels, "auto")] if isinstance(levels, list) else []
+        for name, given, instead in options[:1]:
+            lacks = f"asks for labels, but dataset={dataset.name} has none"
+            raise InputError(f"{name}={given} {lacks}. Expected {name}={instead}.")
+    if isinstance(levels, list):
         config.supervision.assign(config.layers, dataset.classes, config.method.supervises_layers)
-    for name in ("label_level", "eval_label_level"):
-        if name in wanted and given[name] >= len(dataset.labels):
-            raise InputError(
-                f"{name}={given[name]} does not exist. Expected at most {len(dataset.labels) - 1}: "
-                f"dataset={dataset.name} has {len(dataset.labels)} levels of labels."
-            )
+    for name, level in asked.items():
+        if level is not None and level >= count:
+            there_are = f"dataset={dataset.name} has {count} levels of labels"
+            raise InputError(f"{name}={level} does not exist. Expected at most {count - 1}: {there_are}.")
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pty
 import re
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import nnmf_runner
 from nnmf_runner.store.record import find_records, read_factors, read_record
@@ -97,44 +95,6 @@ def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
     assert sorted(record["regime"] for record in records) == ["semisupervised", "supervised", "unsupervised"]
 
 
-def test_showing_the_configuration_runs_and_writes_nothing(command):
-    result = command("--cfg", "job", "method=hier", "label_fraction=0.4")
-    assert (result.status, result.err, result.files) == (0, "", [])
-    shown = yaml.safe_load(result.out)
-    assert (shown["method"]["solver"], shown["label_fraction"], shown["layers"]) == ("hals", 0.4, "9-4-2")
-    names = [shown[group]["name"] for group in ("dataset", "method", "cost", "optimizer", "init")]
-    assert names == ["toy", "hier", "reconstruction", "auto", "nndsvd"]
-
-
-def test_a_shown_configuration_begins_with_what_is_chosen_and_what_is_swept_over(command):
-    result = command("method=hier_mu", "--cfg", "job", "experiment=table1")
-    chosen, swept, *_ = result.out.splitlines()
-    assert chosen == "# experiment=table1 dataset=toy method=hier_mu cost=reconstruction optimizer=auto init=nndsvd"
-    assert swept == "# sweep over layers=[9],[9,4],[9,4,2] label_fraction=0,0.4,1"
-    assert yaml.safe_load(result.out)["method"] == {"name": "hier", "solver": "mu"}
-    assert "# sweep over seed=0,1\n" in command("method=hier", "-m", "seed=0,1", "--cfg", "job").out
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("--cfg all", {"hydra", "method", "seed"}),
-        ("--cfg hydra --resolve", {"hydra"}),
-        ("--cfg job -p method method=deep", {"name", "pooling", "pool_size", "activation", "exponent"}),
-        ("threads=3 --cfg all --resolve -p hydra.sweep", {"dir", "subdir"}),
-    ],
-)
-def test_parts_of_the_configuration_are_shown(command, line, expected):
-    result = command(*line.split())
-    assert (result.status, result.err, result.files) == (0, "", [])
-    assert expected <= set(yaml.safe_load(result.out))
-
-
-def test_one_value_of_the_configuration_is_shown(command):
-    assert command("--cfg", "job", "-p", "mask").out == "null\n"
-    assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"
-
-
 @pytest.mark.parametrize(
     ("line", "part"),
     [
@@ -150,14 +110,6 @@ def test_questions_without_an_answer_are_refused_in_one_line(command, line, part
     assert (result.status, result.out, result.files, result.err.count("\n")) == (2, "", [], 1)
     assert result.err.startswith("nnmf-run: ")
     assert part in result.err
-
-
-@pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])
-def test_hydras_own_answers_run_nothing(command, flag, part):
-    logging.getLogger("hydra").setLevel(logging.NOTSET)  # which a sweep in this process has raised
-    result = command("method=hier", flag)
-    assert (result.status, result.files) == (0, [])
-    assert part in result.out
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

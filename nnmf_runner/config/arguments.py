@@ -49,18 +49,13 @@ def run_parser() -> Parser:
 
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the arguments of `nnmf-run`.
-
-    Raises
-    ------
-    InputError
-        If there is no such flag, or flags do not go together.
-    """
-    parser = run_parser()
-    after = [*arguments, ""][1:]
-    bare = [flag in ("-i", "--info") and value not in INFO for flag, value in zip(arguments, after, strict=True)]
+    """Read the arguments of `nnmf-run`; raise an `InputError` at a flag that does not exist, or not beside another."""
+    parser, following = run_parser(), [*arguments, ""][1:]
     known = parser.parse_intermixed_args(
-        ["--info=all" if is_bare else argument for argument, is_bare in zip(arguments, bare, strict=True)]
+        [
+            "--info=all" if argument in ("-i", "--info") and value not in INFO else argument
+            for argument, value in zip(arguments, following, strict=True)
+        ]
     )
     for name in ("package", "resolve"):
         if getattr(known, name) and not known.cfg:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from nnmf_runner.config.arguments import read_arguments
-from nnmf_runner.config.engine import ask_hydra, compose, parse, part_of, plain_errors, register_schema, with_values
+from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, register_schema, with_values
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
-from nnmf_runner.config.messages import first_line, no_option, refuse_unknown_keys
+from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.start import INITIALISATIONS, Saved
@@ -40,37 +38,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a command line asks for that has several configurations.
+    """What a command line asks for that has several configurations."""
 
-    Attributes
-    ----------
-    fixed : list of str
-        Overrides that all cells share, those of Hydra's own options among them.
-    over : list of str
-        Overrides that are swept over, such as ``seed=0,1``.
-    launcher : str
-        The option of `hydra/launcher`.
-    target : str
-        The class that the launcher's configuration names.
-    threads : int
-        BLAS threads of every process.
-    cells : iterator of Cell
-    """
-
-    fixed: list[str]
-    over: list[str]
-    launcher: str
-    target: str
-    threads: int
+    fixed: list[str]  # overrides that all cells share, those of Hydra's own options among them
+    over: list[str]  # overrides that are swept over, such as `seed=0,1`
+    launcher: str  # the option of `hydra/launcher`
+    target: str  # the class that the launcher's configuration names
+    threads: int  # BLAS threads of every process
     cells: Iterator[Cell]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process runs that a launcher has started: its name, and the configuration that it begins with."""
-
-    name: str
-    config: RunConfig
 
 
 def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
@@ -90,7 +65,7 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
     if known.info or known.shell_completion:
         return ask_hydra([*(["--info", known.info] if known.info else ["-sc"]), *known.overrides])
     overrides = expanded(known.overrides)
-    sweep = read_sweep(["-m", *overrides] if known.multirun else overrides)
+    sweep = read_sweep(overrides, multirun=known.multirun)
     if known.cfg:
         return _shown(sweep, overrides, known.cfg, known.package, resolve_values=known.resolve)
     return sweep or resolve(compose(overrides))
@@ -104,9 +79,9 @@ def _shown(
     composed = compose(sweep.fixed if sweep else overrides, with_hydra=True)
     HydraConfig.instance().set_config(composed)  # which values may refer to
     choices = composed.hydra.runtime.choices
-    named = {group: {"name": part_of(composed, group).name} for group in GROUPS if choices.get(group)}
+    parts: dict[str, Any] = {group: OmegaConf.get_type(composed, group) for group in GROUPS if choices.get(group)}
     shown: Any = OmegaConf.to_container(composed, resolve=resolve_values, enum_to_str=True)
-    shown = {key: named.get(key, {}) | value if key in named else value for key, value in shown.items()}
+    shown |= {group: {"name": part.name, **shown[group]} for group, part in parts.items()}
     engine = {key: value for key, value in shown.pop("hydra").items() if key not in ("help", "hydra_help")}
     shown = {"job": shown, "hydra": {"hydra": engine}, "all": {"hydra": engine, **shown}}[kind]
     lines = ["# " + " ".join(f"{group}={choices[group]}" for group in ("experiment", *GROUPS) if choices.get(group))]
@@ -122,24 +97,16 @@ def _shown(
     return "\n".join([*lines, OmegaConf.to_yaml(shown)]).rstrip("\n")
 
 
+@plain_errors()
 def resolve(config: DictConfig) -> RunConfig:
-    """Turn a composed configuration into a checked `RunConfig`.
-
-    Raises
-    ------
-    InputError
-        If a value or a combination of values is not acceptable.
-    """
-    refuse_unknown_keys(config, "", [f.name for f in dataclasses.fields(RunConfig)])
+    """Turn a composed configuration into a checked `RunConfig`; raise an `InputError` if that cannot be done."""
+    refuse_unknown_keys(config, RunConfig)
     for group in GROUPS:
-        if part_of(config, group) is None:
+        part = OmegaConf.get_type(config, group)
+        if part is None:
             raise InputError(no_option(group))
-        fields = [f.name for f in dataclasses.fields(part_of(config, group))]
-        refuse_unknown_keys(config[group], f"{group}.", fields)
-    try:
-        return OmegaConf.to_object(config)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise InputError(first_line(error)) from None
+        refuse_unknown_keys(config[group], part, f"{group}.")
+    return cast(RunConfig, OmegaConf.to_object(config))
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
@@ -190,94 +157,66 @@ def _is_path(value: str) -> bool:
     return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
 
 
-def read_sweep(arguments: Sequence[str]) -> Sweep | None:
-    """The sweep that ``-m`` or an experiment asks for; None for a single run.
+@plain_errors()
+def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
+    """The sweep that `multirun` or an experiment asks for; None for a single run.
 
     All of it is composed before any of it runs, which finds what is wrong in the last configuration before the first
-    one has run.
-
-    Raises
-    ------
-    InputError
-        Also while the cells are iterated over.
+    one has run.  An `InputError` is raised also while the cells are iterated over.
     """
-    known = read_arguments(arguments)
-    given = parse(known.overrides)
-    for override in given:
-        if override.key_or_group in GROUPS and override.value() is None:
-            raise InputError(no_option(override.key_or_group))
+    overrides = parse(given)
     # Composing takes a tenth of a second: not for what cannot be a sweep.
-    if not known.multirun and not any(override.key_or_group.startswith(("experiment", "hydra")) for override in given):
+    if not multirun and not any(override.key_or_group.startswith(("experiment", "hydra")) for override in overrides):
         return None
-    fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
     composed = compose(fixed, with_hydra=True)
     hydra = composed.hydra
     launcher = hydra.runtime.choices["hydra/launcher"]
-    if not (known.multirun or hydra.mode == RunMode.MULTIRUN):
+    if not (multirun or hydra.mode == RunMode.MULTIRUN):
         if launcher != BASIC:
             raise InputError(f"hydra/launcher={launcher} is for sweeps, and this is a single run. Add -m to sweep.")
         return None
     params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-    overrides = parse([*params, *known.overrides])
+    overrides = parse([*params, *given])
     for override in filter(Override.is_sweep_override, overrides):
         if override.is_hydra_override():
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
-        if not override.is_discrete_sweep():
+        if not override.is_discrete_sweep() or isinstance(override.value(), Glob):
             raise InputError(f"{override.input_line} is not a list of values. Expected some, such as seed=0,1,2.")
         if not list(override.sweep_string_iterator()):
             raise InputError(f"{override.input_line} has no values. Expected at least one to sweep over.")
-    values = _values([each for each in overrides if not each.is_hydra_override()])
+    values = {  # of every key, of which the last override counts
+        each.get_key_element(): [*each.sweep_string_iterator()]
+        if each.is_sweep_override()
+        else [each.get_value_element_as_str()]
+        for each in overrides
+        if not each.is_hydra_override()
+    }
     over = [f"{key}={','.join(some)}" for key, some in values.items() if len(some) > 1]
     jobs = itertools.product(*([f"{key}={value}" for value in some] for key, some in values.items()))
     target = str(hydra.launcher.get("_target_"))
     return Sweep(fixed, over, launcher, target, composed.threads, compose_cells(map(list, jobs)))
 
 
-def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
-    """The values of every key, of which the last override counts."""
-    return {
-        override.get_key_element(): list(override.sweep_string_iterator())
-        if override.is_sweep_override()
-        else [override.get_value_element_as_str()]
-        for override in overrides
-    }
-
-
 def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:
     """Compose and check configurations from their overrides.
 
     Composing reads a dozen files, so it is done once for all that choose the same parts and differ in values alone.
-
-    Raises
-    ------
-    InputError
     """
     composed: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
         overrides = parse(job)
-        values = [override for override in overrides if _is_value(override)]
-        parts = tuple(line for line, override in zip(job, overrides, strict=True) if not _is_value(override))
+        # Those that neither choose a part nor add or remove a key.
+        values = [each for each in overrides if each.type is OverrideType.CHANGE and not is_choice(each)]
+        parts = tuple(str(each.input_line) for each in overrides if each not in values)
         if parts not in composed:
             composed[parts] = compose(parts)
         yield Cell(job, resolve(with_values(composed[parts], values, job)))
 
 
-def begin_job(composed: DictConfig) -> Job:
-    """Read what a launcher hands to a job, and go where the sweep was started.
-
-    Raises
-    ------
-    InputError
-        If the configuration is not acceptable here.
-    """
+def begin_job(composed: DictConfig) -> tuple[str, RunConfig]:
+    """Go where the sweep was started; return the name of the job, and the configuration that it begins with."""
     here = HydraConfig.get()
     os.chdir(here.runtime.cwd)
     register_schema()
-    return Job(here.job.name, resolve(composed))
-
-
-def _is_value(override: Override) -> bool:
-    """Whether an override sets a value, and neither chooses a part nor adds or removes a key."""
-    key = override.key_or_group
-    is_part = key in GROUPS or key == "experiment" or "/" in key or override.package is not None
-    return override.type is OverrideType.CHANGE and not is_part
+    return here.job.name, resolve(composed)

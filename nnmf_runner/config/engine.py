@@ -12,8 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
-from typing import Any
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 
 import hydra
 from hydra._internal.callbacks import Callbacks
@@ -28,10 +27,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnmf_runner.config.messages import explain, first_line
+from nnmf_runner.config.messages import explain, first_line, refuse_unnamed
 from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.methods import METHODS
 
 
 def register_schema() -> None:
@@ -43,23 +43,19 @@ def register_schema() -> None:
     store.store(name="schema", node=RunConfig)
     for group, registry in GROUPS.items():
         for name, part in registry.items():
-            if group != "method":
-                store.store(group=group, name=name, node=part)
-                continue
-            store.store(group="method/alone", name=name, node=part)
-            defaults = [f"alone/{name}@_here_", {"override /cost@_global_.cost": part.costs[0]}]  # type: ignore[attr-defined]
-            store.store(group="method", name=name, node={"defaults": defaults})
+            store.store(group="method/alone" if group == "method" else group, name=name, node=part)
+    for name, method in METHODS.items():
+        defaults = [f"alone/{name}@_here_", {"override /cost@_global_.cost": method.costs[0]}]
+        store.store(group="method", name=name, node={"defaults": defaults})
 
 
 @contextmanager
 def hydra_ready() -> Iterator[None]:
     """Initialise Hydra with the configuration files of this package, unless a job has done so already."""
     _keep_presets()
-    if GlobalHydra.instance().is_initialized():
+    ready = GlobalHydra.instance().is_initialized()
+    with nullcontext() if ready else hydra.initialize_config_dir(conf_dir(), job_name="nnmf-run", version_base="1.3"):
         yield
-    else:
-        with hydra.initialize_config_dir(conf_dir(), job_name="nnmf-run", version_base="1.3"):
-            yield
 
 
 def _keep_presets() -> None:
@@ -88,13 +84,9 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 @plain_errors()
 def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     """Compose a configuration, on demand with Hydra's own below the key `hydra`."""
+    refuse_unnamed(parse(overrides))
     with hydra_ready():
         return hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
-
-
-def part_of(config: DictConfig, group: str) -> Any:
-    """Return the class of the part that a composed configuration has in a group; None if there is none."""
-    return OmegaConf.get_type(config, group)
 
 
 def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence[str]) -> DictConfig:
@@ -111,18 +103,10 @@ def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence
 def launch(
     fixed: Sequence[str], name: str, jobs: Sequence[list[str]], task: Callable[[DictConfig], None]
 ) -> list[Exception]:
-    """Hand jobs to the launcher that the overrides name, and return the errors of those that failed.
+    """Hand jobs to the launcher that the fixed overrides name, and return the errors of those that failed.
 
-    Parameters
-    ----------
-    fixed : sequence of str
-        Overrides that all jobs share, those of Hydra's own options among them.
-    name : str
-        Of all jobs.
-    jobs : sequence of list of str
-        The overrides of each.
-    task : callable
-        Is called with the composed configuration of a job, in whatever process.
+    All jobs have the fixed overrides, those of Hydra's own options among them, and one name.  The task is called with
+    the composed configuration of a job, in whatever process.
     """
     with hydra_ready():
         engine = GlobalHydra.instance().hydra
@@ -143,11 +127,7 @@ def ask_hydra(arguments: Sequence[str]) -> str:
     sys.argv[1:] = arguments  # which Hydra reads
     with redirect_stdout(io.StringIO()) as answer, suppress(SystemExit):
         try:
-            hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run_nothing)()
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(lambda config: None)()
         except (KeyError, ValueError) as error:  # of its completion for shells
             raise InputError(f"{' '.join(arguments)} cannot be answered: {first_line(error)}.") from None
     return answer.getvalue().rstrip("\n")
-
-
-def _run_nothing(config: Any) -> None:
-    """Stand for the task where Hydra only answers."""

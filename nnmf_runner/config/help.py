@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnmf_runner.config import numpydoc
 from nnmf_runner.config.arguments import WIDTH, run_parser
-from nnmf_runner.config.engine import compose, conf_dir, part_of
+from nnmf_runner.config.engine import compose
 from nnmf_runner.config.launchers import BASIC, LAUNCHERS
+from nnmf_runner.config.messages import VALUES, as_options
+from nnmf_runner.config.published import conf_dir, conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
@@ -62,13 +64,7 @@ def parameters_of(part: type) -> dict[str, Parameter]:
 
 
 def help_text(overrides: Sequence[str]) -> str:
-    """Describe the parts that the overrides choose with all of their options; the whole program if there are none.
-
-    Raises
-    ------
-    InputError
-        If a part is chosen that does not exist.
-    """
+    """Describe the parts that the overrides choose with all of their options; the whole program if there are none."""
     pairs = [override.partition("=")[::2] for override in overrides]
     chosen = [(group, name) for group, names in pairs if group in GROUPS for name in names.split(",")]
     return "\n\n".join(_part(group, name) for group, name in chosen) or _overview()
@@ -77,7 +73,7 @@ def help_text(overrides: Sequence[str]) -> str:
 def options_of(group: str) -> dict[str, str]:
     """What each option of a group is, by its name: the parts, and the presets in `conf/`."""
     parts = {name: _paragraphs(part)[0] for name, part in GROUPS.get(group, {}).items()}
-    return parts | {path.stem: _comment(path) for path in sorted(Path(conf_dir(), group).glob("*.yaml"))}
+    return parts | {name: _comment(path) for name, path in conf_files(group).items()}
 
 
 def default_parts() -> dict[str, str]:
@@ -88,26 +84,31 @@ def default_parts() -> dict[str, str]:
 
 def _overview() -> str:
     parser = run_parser()
+    launchers = f"hydra/launcher: What runs the jobs of a sweep: {', '.join(LAUNCHERS)}. By default it is {BASIC}."
     commands = [_row(command, meaning, 64) for command, meaning in EXAMPLES.items()]
     parser.description = "\n".join([textwrap.fill(ABOUT, WIDTH), "", "examples:", *commands])
-    parser.epilog = "\n\n".join([*_top_options(), *map(_group, GROUPS), _experiments(), _launchers()])
+    parser.epilog = "\n\n".join([*_top_options(), *map(_group, GROUPS), _experiments(), launchers])
     return parser.format_help()
 
 
 def _top_options() -> list[str]:
     """One section for every class that has fields of `RunConfig`, and one for each part of fixed type."""
-    described, sections = parameters_of(RunConfig), []
-    fields = {f.name: _default(f) for f in dataclasses.fields(RunConfig)}
+    sections, defaults = [], _defaults(RunConfig)
     for owner in reversed(RunConfig.__mro__):
-        own = [name for name in inspect.get_annotations(owner) if name in fields and name not in GROUPS]
-        plain = [_entry(name, fields[name], described[name]) for name in own if not _is_part(fields[name])]
-        sections += ["\n".join([f"{_paragraphs(owner)[0].rstrip('.')}:", *plain])] if plain else []
-        for name in filter(lambda name: _is_part(fields[name]), own):
-            part = type(fields[name])
-            meant = parameters_of(part)
-            rows = [_entry(f"{name}.{f.name}", _default(f), meant[f.name]) for f in dataclasses.fields(part)]
-            sections.append("\n".join([f"{name}: {_paragraphs(part)[0]}", *rows]))
-    return sections
+        own = {name: defaults[name] for name in inspect.get_annotations(owner) if name in defaults.keys() - GROUPS}
+        parts = {name: type(value) for name, value in own.items() if dataclasses.is_dataclass(value)}
+        if plain := {name: value for name, value in own.items() if name not in parts}:
+            sections.append([f"{_paragraphs(owner)[0].rstrip('.')}:", *_entries(RunConfig, plain)])
+        for name, part in parts.items():
+            sections.append([f"{name}: {_paragraphs(part)[0]}", *_entries(part, _defaults(part), f"{name}.")])
+    return ["\n".join(lines) for lines in sections]
+
+
+def _defaults(part: type) -> dict[str, Any]:
+    """The defaults of a dataclass by field."""
+    factories = {f.name: f.default_factory for f in dataclasses.fields(part)}
+    defaults = {f.name: f.default for f in dataclasses.fields(part)}
+    return defaults | {name: make() for name, make in factories.items() if make is not dataclasses.MISSING}
 
 
 def _group(group: str) -> str:
@@ -117,32 +118,32 @@ def _group(group: str) -> str:
 
 
 def _experiments() -> str:
-    files = sorted(Path(conf_dir(), "experiment").glob("*.yaml"))
-    rows = [_row(file.stem, _comment(file), NARROW) for file in files if "\n# nnmf-run experiment" in file.read_text()]
+    files = {name: path for name, path in conf_files("experiment").items() if "\n# nnmf-run exp" in path.read_text()}
+    rows = [_row(name, _comment(path), NARROW) for name, path in files.items()]
     return "\n".join(["experiment: A sweep that is kept in a file. By default there is none.", *rows])
-
-
-def _launchers() -> str:
-    return f"hydra/launcher: What runs the jobs of a sweep: {', '.join(LAUNCHERS)}. By default it is {BASIC}."
 
 
 def _part(group: str, name: str) -> str:
     """Describe an option of a group in full, with the defaults that it has when it is chosen."""
     config = compose([f"{group}={name}"])
-    part, values = part_of(config, group), config[group]
-    described = parameters_of(part)
-    rows = [_entry(f"{group}.{key}", values[key], described[key], whole=True) for key in values]
-    preset = Path(conf_dir(), group, f"{name}.yaml")
-    about = [_comment(preset, whole=True)] if preset.exists() else _paragraphs(part)
+    part: Any = OmegaConf.get_type(config, group)
+    rows = _entries(part, config[group], f"{group}.", whole=True)
+    preset = conf_files(group).get(name)
+    about = [_comment(preset, whole=True)] if preset else _paragraphs(part)
     if costs := getattr(part, "costs", ()):
-        about.append(f"Costs: {', '.join(costs)}. By default cost={part_of(config, 'cost').name}.")
+        cost: Any = OmegaConf.get_type(config, "cost")
+        about.append(f"Costs: {', '.join(costs)}. By default cost={cost.name}.")
     return "\n".join([f"{group}={name}", *(_filled(text, "  ") for text in about), *(rows or ["  It has no options."])])
 
 
-def _entry(name: str, value: Any, parameter: Parameter, *, whole: bool = False) -> str:
-    """One option: its name and default, its type, and the first sentence of its meaning or all of it."""
-    meaning = parameter.meaning if whole else _first_sentence(parameter.meaning)
-    return _row(f"{name}={written(value)}", f"{parameter.kind}: {meaning}")
+def _entries(part: type, values: Mapping[Any, Any], prefix: str = "", *, whole: bool = False) -> list[str]:
+    """Options of a part: name and default, type, and the first sentence of the meaning or all of it."""
+    described = parameters_of(part)
+    meanings = {name: each.meaning if whole else _first_sentence(each.meaning) for name, each in described.items()}
+    return [
+        _row(f"{prefix}{name}={written(value)}", f"{described[name].kind}: {meanings[name]}")
+        for name, value in values.items()
+    ]
 
 
 def _row(head: str, text: str, column: int = COLUMN) -> str:
@@ -178,8 +179,8 @@ def _first_sentence(text: str) -> str:
 def _plain(text: str) -> str:
     """Text in one line, without marks of code."""
     text = re.sub(r",? see `[^`]+`", "", text)
-    text = re.sub(r"\b(True|False)\b", lambda found: found[0].lower(), text.replace("`", "").replace("None", "null"))
-    return " ".join(text.split())
+    text = re.sub(r'="(\w+)"', r"=\1", text.replace("`", ""))
+    return as_options(" ".join(text.split()))
 
 
 def _kind(text: str) -> str:
@@ -187,17 +188,9 @@ def _kind(text: str) -> str:
     return _plain(re.sub(r"[{}\"]", "", text)).replace(", optional", " or null")
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _is_part(value: Any) -> bool:
-    return dataclasses.is_dataclass(value)
-
-
 def written(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(written, value))}]"
-    text = {"True": "true", "False": "false", "None": "null"}.get(str(value), str(value))
+    text = VALUES.get(str(value), str(value))
     return text if re.fullmatch(r"[\w./-]+", text) else f"'{text}'"

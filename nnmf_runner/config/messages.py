@@ -7,15 +7,38 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
-from nnmf_runner.config.launchers import unknown_launcher
+from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.schema import GROUPS, RunConfig
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Supervision
 from nnmf_runner.methods.supervision import PARAMETERS
+
+# What is said for messages of Hydra and OmegaConf that do not name the option, or not what to do.
+_INSTEAD = {
+    r"Ambiguous value for argument '(.*)'": r"\1 is several values, and this is a single run. "
+    "Add -m to sweep; a list has brackets, such as 'layers=[9,4,2]'.",
+    r"Multiple values for (\w+)\..*|Could not append to config\. .* already at '(.*)'\.": r"\1\2 has a value already. "
+    r"Expected \1\2=..., without a plus.",
+    r".*missing mandatory value: (\S+)|You must specify '(\S+)'.*": r"\1\2 has to be given a value.",
+    r"Interpolation key '(.*)' not found": r"${\1} is not known. Expected the name of an option in it.",
+    r"Could not delete from config\. The value of '(.*)' is (.*) and not .*": r"~\1 needs no value. Its value is \2.",
+}
+# What is said for the reasons why OmegaConf refuses the value of an option.
+_REASONS = {
+    r"is not a ListConfig": "Expected a list, such as 'KEY=[VALUE]'",
+    r"not be converted to Integer": "Expected an integer",
+    r"not be converted to Float": "Expected a number",
+    r"is not a valid bool": "Expected true or false",
+    r"is not Optional": "Expected a value other than null",
+    r"is not a subclass of": "Expected values for its options alone, which nnmf-run --help lists",
+}
+# How the command line writes values that Python writes in another way.
+VALUES = {"True": "true", "False": "false", "None": "null"}
 
 
 def no_option(group: str) -> str:
@@ -23,10 +46,26 @@ def no_option(group: str) -> str:
     return f"{group} has to be chosen. Expected one of: {', '.join(sorted(GROUPS[group]))}."
 
 
-def refuse_unknown_keys(config: DictConfig, prefix: str, legal: list[str]) -> None:
-    """Raise an `InputError` if a key is not legal."""
-    for key in config:
-        if key not in legal:
+def is_choice(override: Override) -> bool:
+    """Whether an override chooses a part, an experiment or a launcher, and sets no value."""
+    key = override.key_or_group
+    return key in (*GROUPS, "experiment", "hydra") or "/" in key or override.package is not None
+
+
+def refuse_unnamed(overrides: Iterable[Override]) -> None:
+    """Raise an `InputError` if an override chooses by anything but names: Hydra does not say by which."""
+    for override in filter(is_choice, overrides):
+        group, value = override.key_or_group, override.value()
+        if value is None and group in GROUPS:
+            raise InputError(no_option(group))
+        if not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
+            raise InputError(f"{override.input_line} is not valid. Expected a name, such as {group}=NAME.")
+
+
+def refuse_unknown_keys(config: DictConfig, part: type, prefix: str = "") -> None:
+    """Raise an `InputError` if a key is no field of a part."""
+    for key in map(str, config):
+        if key not in fields_of(part):
             raise InputError(_unknown_key(f"{prefix}{key}"))
 
 
@@ -35,35 +74,35 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read. Expected name=value, such as method=neural or 'layers=[9,4,2]'."
-    message = str(error)
-    if match := re.match(r"Could not (?:override|append to config|delete from config)\W+([\w./]+)", message):
-        return _unknown_key(match.group(1))
-    if match := re.match(r"Ambiguous value for argument '(.*)'", message):
-        what = f"{match.group(1)} is several values, and this is a single run."
-        return f"{what} Add -m to sweep; a list has brackets, such as 'layers=[9,4,2]'."
+        return f"{error.override!s} cannot be read. Expected name=value, such as method=neural or 'layers=[9,4,2]'."
+    message = first_line(error)
+    if match := re.match(r"Could not (?:override|append to config\.|delete from config\.) '([^']+)'", message):
+        return _unknown_key(match[1])
     if match := re.match(r"Error merging override (\S+)", message):
         reason = first_line(error.__cause__ or error).rstrip(".")
-        if "is not a ListConfig" in reason:
-            key, _, value = match.group(1).partition("=")
-            return f"{match.group(1)} is not valid. Expected a list, such as '{key}=[{value}]'."
-        return f"{match.group(1)} is not valid. {reason}."
-    return first_line(error)
+        reason = next((said for pattern, said in _REASONS.items() if re.search(pattern, reason)), reason)
+        key, _, value = match[1].partition("=")
+        return f"{match[1]} is not valid. {reason.replace('KEY', key).replace('VALUE', value)}."
+    for pattern, said in _INSTEAD.items():
+        message = re.sub(pattern, said, message)
+    return message
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that is not empty."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the options it has and the nearest of them."""
     group, _, value = str(error.missing_cfg_file).rpartition("/")
-    if group == "hydra/launcher":
-        return unknown_launcher(value)
-    options = sorted(set(error.options or []))
-    return f"{group}={value} is not known. Expected one of: {', '.join(options)}.{_hint(value, options)}"
+    try:
+        if group == "hydra/launcher":
+            check_launcher(value)
+        check_choice(value, set(error.options or []), group)
+    except InputError as refused:
+        return str(refused)
+    return first_line(error)
 
 
 def _unknown_key(key: str) -> str:
@@ -71,49 +110,32 @@ def _unknown_key(key: str) -> str:
     group, _, name = key.partition(".")
     if group == "hydra":
         return f"{key} is not an option. `--cfg hydra` in place of -m lists those of Hydra and of the chosen launcher."
-    if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in _fields(part)]:
+    if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in fields_of(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
-    legal = _legal_keys()
-    here = [each for each in legal if each.startswith(f"{group}.")] if name else []
-    expected = here or [each for each in legal if "." not in each]
-    return f"{key} is not an option. Expected one of: {', '.join(expected)}.{_hint(key, legal)}"
+    nested = sorted({f"{owner}.{each}" for owner, part in _parts() for each in fields_of(part)})
+    top = [*fields_of(RunConfig), "experiment"]
+    expected = [each for each in nested if name and each.startswith(f"{group}.")] or top
+    near = [each for each in nested if each.endswith(f".{key}")] or difflib.get_close_matches(key, [*top, *nested], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{key} is not an option. Expected one of: {', '.join(expected)}.{hint}"
 
 
-def _hint(word: str, legal: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, legal, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def fields_of(part: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [each.name for each in dataclasses.fields(part)]
 
 
-def _fields(part: type) -> list[str]:
-    return [f.name for f in dataclasses.fields(part)]
-
-
-def _legal_keys() -> list[str]:
-    """Every key of the command line, those of all parts among them."""
+def _parts() -> list[tuple[str, type]]:
+    """Every part, after the group that its options stand below."""
     parts = [(group, part) for group, registry in GROUPS.items() for part in registry.values()]
-    parts += [("supervision", Supervision), ("regularisation", Regularisation)]
-    nested = sorted({f"{group}.{name}" for group, part in parts for name in _fields(part)})
-    return [*_fields(RunConfig), "experiment", *nested]
-
-
-# How the command line writes values that Python writes in another way.
-_VALUES = {"True": "true", "False": "false", "None": "null"}
+    return [*parts, ("supervision", Supervision), ("regularisation", Regularisation)]
 
 
 def as_options(message: str) -> str:
     """Say a message that names parameters as Python does, such as ``solver=mu``, in options: ``method.solver=mu``."""
-    options = _options_by_parameter()
-    named = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)
-    return re.sub(r"(?<![^\s=\[])(True|False|None)(?![\w'/])", lambda found: _VALUES[found[1]], named)
-
-
-def _options_by_parameter() -> dict[str, str]:
-    """The options of the command line below the top level by their parameters in Python; data sets have none there."""
-    options = {
-        name: f"{group}.{name}"
-        for group in ("method", "cost", "optimizer", "init")
-        for part in GROUPS[group].values()
-        for name in _fields(part)
-    }
-    options |= {name: f"regularisation.{name}" for name in _fields(Regularisation)}
-    return options | {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
+    # Those below the top level; data sets have no parameters in Python, and supervision has them by other names.
+    named = [(group, part) for group, part in _parts() if group not in ("dataset", "supervision")]
+    options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}
+    options |= {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
+    said = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)
+    return re.sub(r"(?<![^\s=(\[])(True|False|None)(?![\w'/])", lambda found: VALUES[found[1]], said)

@@ -13,22 +13,18 @@ from typing import Any
 
 # What an entry of such a file says beside its values.
 CELL = ("regime", "layers", "method")
+_FOLDER = "experiment/published"
 
 
 @dataclass(frozen=True)
 class Published:
     """What one publication reports.
 
-    Attributes
-    ----------
-    dataset : str or None
-        Name of the data that the values are of, where the experiment can run on others.
-    entries : list of dict
-        Values of metrics by their names, with the `CELL` that they are of, and with ``layer`` where they are not those
-        of the last one.
+    An entry holds values of metrics by their names, with the `CELL` that they are of, and with ``layer`` where they are
+    not those of the last one.
     """
 
-    dataset: str | None
+    dataset: str | None  # of which the values are, where the experiment can run on others
     entries: list[dict[str, Any]]
 
     def values(self, regime: str, layers: str, method: str, layer: int | None = None) -> dict[str, float]:
@@ -43,14 +39,14 @@ class Published:
 
 def published_names() -> list[str]:
     """The files of published values that there are."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return list(conf_files(_FOLDER))
 
 
 @functools.cache
 def published(name: str | None) -> Published:
     """The values of a file; none where there is no such file (any more)."""
-    path = _folder() / f"{name}.yaml"
-    if name is None or not path.exists():
+    path = conf_files(_FOLDER).get(str(name))
+    if path is None:
         return Published(None, [])
     from omegaconf import OmegaConf  # the schema is known without it
 
@@ -58,8 +54,9 @@ def published(name: str | None) -> Published:
     return Published(content.get("dataset"), content["values"])
 
 
-def _folder() -> Path:
-    return Path(conf_dir()) / "experiment" / "published"
+def conf_files(folder: str) -> dict[str, Path]:
+    """The files of a folder of the configuration by their names, sorted."""
+    return {path.stem: path for path in sorted(Path(conf_dir(), folder).glob("*.yaml"))}
 
 
 def conf_dir() -> str:

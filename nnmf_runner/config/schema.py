@@ -123,10 +123,7 @@ class Computed(Model):
         super().__post_init__()
         check_number(self.label_fraction, "label_fraction", low=0.0, high=1.0)
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
-        check_number(self.seed, "seed", low=0, integer=True)
-        for name in ("label_level", "eval_label_level"):
-            if getattr(self, name) is not None:
-                check_number(getattr(self, name), name, low=0, integer=True)
+        _check_integers(self, 0, "seed", "label_level", "eval_label_level")
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
@@ -165,6 +162,13 @@ class Computed(Model):
         return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed}
 
 
+def _check_integers(part: Any, low: int, *names: str) -> None:
+    """Refuse options that are neither null, which OmegaConf refuses where it means nothing, nor integers from `low`."""
+    for name in names:
+        if getattr(part, name) is not None:
+            check_number(getattr(part, name), name, low=low, integer=True)
+
+
 def _described(part: Any) -> Any:
     """A value as JSON, a part by its name and options; one that knows better what determines a result says so."""
     if not dataclasses.is_dataclass(part):
@@ -197,7 +201,7 @@ class Execution:
         Seconds after which a fit is stopped at the end of its iteration, and its run counts as failed.
     runs_per_job : int, optional
         Number of runs that share a job on a cluster; None for the trials of one configuration.
-    batch : list
+    cells : list
         Override lists of further configurations that a job runs; written by a sweep, not by hand.
     published : str, optional
         Published values that tables print beside these: a file of `conf/experiment/published`.
@@ -212,15 +216,11 @@ class Execution:
     fail_fast: bool = False
     time_limit: float | None = None
     runs_per_job: int | None = None
-    batch: list[Any] = field(default_factory=list)
+    cells: list[Any] = field(default_factory=list)
     published: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("trials", "threads"):
-            check_number(getattr(self, name), name, low=1, integer=True)
-        for name in ("workers", "runs_per_job"):
-            if getattr(self, name) is not None:
-                check_number(getattr(self, name), name, low=1, integer=True)
+        _check_integers(self, 1, "trials", "threads", "workers", "runs_per_job")
         if self.time_limit is not None:
             check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
         if self.published is not None:

@@ -9,26 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, Protocol
-
-
-class StopEvent(Protocol):
-    """What the event of a thread and a file have in common."""
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-
-    def set(self) -> None:
-        """Ask to stop."""
+from typing import Any
 
 
 class StopFile:
-    """An event for every process that sees a file system: whether a file is there.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """An event for every process that sees a file system: whether a file is there."""
 
     # Seconds between two looks: iterations may take microseconds, and a look at a network file system milliseconds.
     PERIOD = 0.5
@@ -52,6 +37,7 @@ class StopFile:
         self._found = True
 
 
+StopEvent = threading.Event | StopFile
 # Events that the runs in this process obey, beside Ctrl-C.
 _events: list[StopEvent] = []
 

@@ -24,13 +24,13 @@ def make_jobs(runs: Sequence[Run]) -> list[list[str]]:
     """Share runs out among jobs, as the override list of each.
 
     A job composes its first configuration from its overrides as Hydra's jobs do, and finds those of the others in the
-    value of `batch`.
+    value of `cells`.
     """
     jobs = []
     for some in _chunks(runs):
         first, *others = [_overrides(neighbours) for neighbours in _neighbours(some)]
-        batch = ",".join("[" + ",".join(f"'{quote(each, safe=_SAFE)}'" for each in other) + "]" for other in others)
-        jobs.append(first + ([f"batch=[{batch}]"] if batch else []))
+        cells = ",".join("[" + ",".join(f"'{quote(each, safe=_SAFE)}'" for each in other) + "]" for other in others)
+        jobs.append(first + ([f"cells=[{cells}]"] if cells else []))
     return jobs
 
 
@@ -41,11 +41,10 @@ _SAFE = " =[],:/+.-"
 def _chunks(runs: Sequence[Run]) -> Iterator[list[Run]]:
     """Runs that share a job: as many as `runs_per_job` says, or the trials of one configuration."""
     size = runs[0].cell.config.runs_per_job
-    if size is not None:
+    if size is None:
+        yield from (list(some) for _, some in groupby(runs, key=lambda run: id(run.cell)))
+    else:
         yield from (list(runs[i : i + size]) for i in range(0, len(runs), size))
-        return
-    for _, some in groupby(runs, key=lambda run: id(run.cell)):
-        yield list(some)
 
 
 def _neighbours(runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -89,13 +88,12 @@ def run_job(composed: Any) -> None:
     OSError
         If a record cannot be written.
     """
-    job = begin_job(composed)
-    first = job.config
+    name, first = begin_job(composed)
     if first.threads != asked_threads():
         raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
-    batch = [[unquote(override) for override in overrides] for overrides in first.batch]
-    configs = [first, *(cell.config for cell in compose_cells(batch))]
+    others = [[unquote(override) for override in overrides] for overrides in first.cells]
+    configs = [first, *(cell.config for cell in compose_cells(others))]
     tasks = [(config, config.seed + i) for config in configs for i in range(config.trials)]
     # Ctrl-C and the like have reached the launcher, too, which asks all jobs to stop.
-    with suppress(KeyboardInterrupt), quiet(), stopped_by(StopFile(stop_path(first.folder, job.name))):
+    with suppress(KeyboardInterrupt), quiet(), stopped_by(StopFile(stop_path(first.folder, name))):
         deque(run_tasks(tasks, first.workers or 1), maxlen=0)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
-from nnmf_runner.config.messages import as_options
+from nnmf_runner.config.messages import as_options, first_line
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
@@ -185,7 +185,7 @@ class Launch:
             if isinstance(error, OSError):
                 raise error
         for error in filter(None, [self.error, *self.errors]):
-            line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            line = first_line(error)
             if nothing_ran:
                 raise InputError(f"hydra/launcher={self.sweep.launcher} could not run a job: {line}")
             log.warning("%s: %s", type(error).__name__, as_options(line))

@@ -21,6 +21,7 @@ from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all, stopped_by, undisturbed
 from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.running.run import log as runs_log
+from nnmf_runner.store.record import INTERRUPTED
 
 # A configuration and the seed of one trial of it.
 Task = tuple[RunConfig, int]
@@ -28,7 +29,7 @@ Ended = tuple[Task, Outcome | None]
 
 
 def run_tasks(tasks: Sequence[Task], workers: int, *, alone: bool = False) -> Iterator[Ended]:
-    """Run tasks, and yield what came of each as soon as it has ended.
+    """Run tasks, and yield each with what came of it (see `run_one`) as soon as it has ended.
 
     A process that is killed takes the task with it that it was at; another process takes its place.
 
@@ -41,12 +42,6 @@ def run_tasks(tasks: Sequence[Task], workers: int, *, alone: bool = False) -> It
     alone : bool
         Whether the tasks are all that is asked for, and none of a sweep: then data that do not fit are an error, and a
         run in this process has a progress bar.
-
-    Yields
-    ------
-    task : (RunConfig, int)
-    outcome : Outcome or None
-        See `run_one`.
 
     Raises
     ------
@@ -65,7 +60,7 @@ def _in_turn(tasks: Sequence[Task], alone: bool) -> Iterator[Ended]:
         yield (config, seed), outcome
         if is_stopped():
             return
-        if outcome and outcome.interrupted:
+        if outcome and outcome.record["status"] == INTERRUPTED:
             raise KeyboardInterrupt
 
 

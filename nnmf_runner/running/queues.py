@@ -15,30 +15,20 @@ class SlurmQueue:
     """The jobs of one sweep in Slurm's queue.
 
     A job that Slurm kills leaves no result, and without accounting its launcher waits for it for ever.
-
-    Parameters
-    ----------
-    name : str
-        Name of all jobs of the sweep.
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = name  # of all its jobs
 
     def count(self, *, ended: bool = False) -> int | None:
         """Number of jobs that wait or run, with `ended` also of those that have just ended; None if nobody answers."""
         states = ["--states=all"] if ended else []
-        found = _ask("squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i", *states)
+        found = _answer("squeue", "--noheader", "--me", f"--name={self.name}", "--format=%i", *states)
         return None if found is None else len(found.split())
 
     def check(self, jobs: int, runs: int) -> None:
-        """Refuse more jobs than one array may have, where that can be found out.
-
-        Raises
-        ------
-        InputError
-        """
-        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config") or "", re.MULTILINE)
+        """Raise an `InputError` at more jobs than one array may have, where that can be found out."""
+        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", _answer("scontrol", "show", "config") or "", re.MULTILINE)
         if limit and jobs > (most := int(limit[1])):
             raise InputError(
                 f"{jobs} jobs are more than the {most} that this Slurm takes at once (MaxArraySize). "
@@ -48,11 +38,11 @@ class SlurmQueue:
     def cancel(self, *states: str) -> None:
         """Take the jobs of these states out of the queue, as far as that can be done."""
         for state in states:
-            _ask("scancel", "--me", f"--name={self.name}", f"--state={state}")
+            _answer("scancel", "--me", f"--name={self.name}", f"--state={state}")
 
 
-def _ask(*command: str) -> str | None:
-    """What one of Slurm's commands prints; None if it fails."""
+def _answer(*command: str) -> str | None:
+    """What a command prints; None if it fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:

@@ -49,28 +49,18 @@ class Outcome:
     folder: Path
     record: dict[str, Any]
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user ended it."""
-        return self.record["status"] == records.INTERRUPTED
-
 
 def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = True) -> Outcome | None:
     """Run one trial and write its record, or find it done by this version of the code.
 
+    Returns None if another process is at this run, or if all has been stopped.
+
     Parameters
     ----------
-    config : RunConfig
-    seed : int
     bar : bool
         Whether to show progress where standard error is a terminal.
     refuse : bool
         Whether data that cannot be had or do not fit are an error of the caller's; otherwise the run has failed.
-
-    Returns
-    -------
-    Outcome or None
-        None if another process is at this run, or if all has been stopped.
 
     Raises
     ------
@@ -79,8 +69,7 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     OSError
         If the record cannot be written.
     """
-    identity = config.identity(seed)
-    folder = records.run_folder(config.folder, identity)
+    folder = records.run_folder(config.folder, config.identity(seed))
     if is_stopped():
         return None
     if not config.force and (earlier := _numbers_before(folder)):
@@ -92,45 +81,34 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     if is_held(folder):
         log.info("%s: another process is at it.", folder)
         return None
-    material = error = None
     try:
-        material = prepare(config, seed)
-    except Exception as caught:
-        if refuse and isinstance(caught, InputError):
+        material: Material | Exception = prepare(config, seed)
+    except Exception as error:
+        if refuse and isinstance(error, InputError):
             raise
-        error = caught
+        material = error
     with claimed(folder) as ours:
         if not ours:
             return None
         done = None if config.force else _numbers_before(folder)
         if done and same_code(done):  # by another process, a moment ago
             return Outcome(folder, done)
-        return _run_claimed(config, seed, identity, folder, material, error, bar=bar, refuse=refuse)
+        return _run_claimed(config, seed, folder, material, bar=bar, refuse=refuse)
 
 
 def _run_claimed(
-    config: RunConfig,
-    seed: int,
-    identity: dict[str, Any],
-    folder: Path,
-    material: Material | None,
-    error: Exception | None,
-    *,
-    bar: bool,
-    refuse: bool,
+    config: RunConfig, seed: int, folder: Path, material: Material | Exception, *, bar: bool, refuse: bool
 ) -> Outcome:
     """Fit, score and record a run whose data are there; or record why they are not."""
-    outcome: dict[str, Any] = {}
     factors = history = None
-    if material is not None:
-        try:
-            fit, outcome = fit_and_score(config, seed, material, bar)
-            factors, history = named_arrays(fit), fit.history.columns()
-        except Exception as caught:
-            if refuse and isinstance(caught, InputError):
-                raise
-            error = caught
-    if error is not None:
+    try:
+        if isinstance(material, Exception):
+            raise material
+        fit, outcome = fit_and_score(config, seed, material, bar)
+        factors, history = named_arrays(fit), fit.history.columns()
+    except Exception as error:
+        if refuse and isinstance(error, InputError):
+            raise
         outcome = _failure(error)
     head = {name: outcome.pop(name) for name in ("status", "stop", "message")}
     record = {
@@ -142,7 +120,7 @@ def _run_claimed(
         "commit": commit(),
         "published": config.published,
         "start": os.path.abspath(os.path.expanduser(config.init.path)) if isinstance(config.init, Saved) else None,
-        "config": identity,
+        "config": config.identity(seed),
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
         **provenance(),
@@ -240,8 +218,9 @@ def _name(config: RunConfig, seed: int) -> str:
 
 def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
     """One line on layers that predict the entries held out worse than nothing at all; None where there are none."""
-    errors = {layer["layer"]: layer["heldout_error"] for layer in layers if layer["heldout_error"] is not None}
-    poor = [f"{error:.4f} at layer {i}" for i, error in errors.items() if error > 1.0]
+    poor = [
+        f"{each['heldout_error']:.4f} at layer {each['layer']}" for each in layers if (each["heldout_error"] or 0) > 1
+    ]
     if not poor:
         return None
     return f"Held-out error {' and '.join(poor)} is above 1: the fit predicts hidden entries worse than zeros do."
@@ -249,17 +228,12 @@ def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
 
 def idle_topics(layers: Sequence[dict[str, Any]]) -> str | None:
     """One line on topics that no topic above is made of, or that are empty; None where all take part."""
-    idle = [layer for layer in layers if layer["unlinked_topics"]]
-    return " ".join(_idle_topics(layer, layer is layers[-1]) for layer in idle) or None
-
-
-def _idle_topics(layer: dict[str, Any], is_last: bool) -> str:
-    one = layer["unlinked_topics"] == 1
-    if is_last:
-        fault = "is empty" if one else "are empty"
-    else:
-        fault = f"{'is empty or has' if one else 'are empty or have'} no link to the layer above"
-    return f"Layer {layer['layer']}: {layer['unlinked_topics']} of {layer['rank']} topics {fault}."
+    lines = []
+    for layer in [each for each in layers if each["unlinked_topics"]]:
+        are, have = ("is", "has") if layer["unlinked_topics"] == 1 else ("are", "have")
+        link = "" if layer is layers[-1] else f" or {have} no link to the layer above"
+        lines.append(f"Layer {layer['layer']}: {layer['unlinked_topics']} of {layer['rank']} topics {are} empty{link}.")
+    return " ".join(lines) or None
 
 
 @contextmanager

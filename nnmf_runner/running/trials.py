@@ -21,18 +21,10 @@ Outcomes = dict[int, Outcome | None]
 
 
 def run_trials(config: RunConfig) -> Outcomes:
-    """Run every trial of a configuration.
+    """Run every trial of a configuration, and return what came of each by its seed; raises as `run_tasks` does.
 
-    Returns
-    -------
-    dict of int to Outcome or None
-        By the seed; None where another process is at the run, where the one that was at it has been killed, or where
-        all was stopped before.
-
-    Raises
-    ------
-    InputError, OSError, KeyboardInterrupt
-        See `run_tasks`.
+    Nothing (None) came of a trial where another process is at the run, where the one that was at it has been killed,
+    or where all was stopped before.
     """
     seeds = range(config.seed, config.seed + config.trials)
     workers = min(config.workers or os.cpu_count() or 1, len(seeds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,7 @@ class Run:
 
 
 class Work:
-    """The runs that a sweep wants, and how far they are.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-
-    Raises
-    ------
-    OSError
-        If the plan cannot be written.
-    """
+    """The runs that a sweep wants, and how far they are; an `OSError` is raised if its plan cannot be written."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.name = f"nnmf-{secrets.token_hex(4)}"  # of all jobs
@@ -52,9 +42,7 @@ class Work:
         for ledger in self.ledgers.values():
             ledger.look()
         # Runs at which others were at work when this sweep began.
-        self.begun_elsewhere = {
-            (experiment, name) for experiment, found in self.ledgers.items() for name in found.claims
-        }
+        self.begun_elsewhere = set(self._claimed())
         heads = {key: self._head(*key) for key in self.runs}
         counted = [key for key, head in heads.items() if head.get("status") in COUNTED]
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
@@ -101,12 +89,14 @@ class Work:
 
     def others_at_work(self) -> bool:
         """Whether a living process holds a run that this sweep wants, maybe only until it lets go of what is done."""
-        claimed = [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
-        return any(key in self.runs and self.ledgers[key[0]].is_held(key[1]) for key in claimed)
+        return any(key in self.runs and self.ledgers[key[0]].is_held(key[1]) for key in self._claimed())
 
     def running(self) -> int:
         """Runs in flight, in this sweep's jobs or elsewhere."""
-        return sum(len(ledger.claims) for ledger in self.ledgers.values())
+        return len(self._claimed())
+
+    def _claimed(self) -> list[tuple[Path, str]]:
+        return [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
 
     def opening(self, option: str) -> str:
         """One line on what there is to do, with the option that says where it runs."""
@@ -116,9 +106,9 @@ class Work:
             text += f", {len(self.outdated)} by another version of the code ({was}, this is {this}) are run again"
         return f"{text}; {len(self.runs) - len(self.over)} to run ({option})."
 
-    def stop_files(self) -> Iterator[StopFile]:
+    def stop_files(self) -> list[StopFile]:
         """Files that stop the jobs of this sweep, one in each experiment's folder."""
-        return (StopFile(stop_path(experiment, self.name)) for experiment in self.wanted)
+        return [StopFile(stop_path(experiment, self.name)) for experiment in self.wanted]
 
     def stop(self) -> None:
         """Ask all jobs to end."""

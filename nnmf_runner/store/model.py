@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import COSTS
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS, Fit, Method
@@ -70,11 +70,6 @@ class SavedModel:
     label_layers: Sequence[int | None] = ()
     label_maps: Sequence[Matrix | None] = ()
     feature_names: NDArray[Any] | None = None
-
-
-def in_order(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Arrays in one order of memory: products of arrays in another may differ in the last bits."""
-    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -243,7 +238,7 @@ def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit,
     exact = {name: columns[name].astype(int).tolist() for name in ("layer", "iteration")}
     rest = {name: column.tolist() for name, column in columns.items() if name not in exact}
     try:
-        arrays = in_order(read_arrays(folder / FACTORS))
+        arrays = {name: in_order(array) for name, array in read_arrays(folder / FACTORS).items()}
         beside = {name: arrays.pop(name) for name in others if name in arrays}
         return fit_from_arrays(arrays, History(**exact, **rest), Stop(stop)), beside
     except ValueError as error:

@@ -33,7 +33,7 @@ def test_a_launcher_that_is_not_installed_names_the_command_that_installs_it(com
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_presets_name_their_class_and_pass_what_it_takes(name):
     """Where the plugin is installed, its launcher is made from the preset."""
-    asked = composition.read_sweep(["-m", "seed=0,1", f"hydra/launcher={name}"])
+    asked = composition.read_sweep(["seed=0,1", f"hydra/launcher={name}"], multirun=True)
     assert (asked.launcher, asked.target) == (name, LAUNCHERS[name].target)
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
     with engine.hydra_ready():
@@ -53,4 +53,4 @@ def test_the_launcher_that_the_pool_replaces_is_refused_with_the_option_to_use()
     with pytest.raises(InputError, match=r"^hydra/launcher=joblib is not needed\. Expected workers=N instead"):
         choose_launcher("joblib", "anything")
     with pytest.raises(InputError, match=r"hydra/launcher=basis is not known\..*Did you mean 'basic'"):
-        composition.read_sweep(["-m", "seed=0,1", "hydra/launcher=basis"])
+        composition.read_sweep(["seed=0,1", "hydra/launcher=basis"], multirun=True)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from nnmf_runner.config import composition, schema
+from nnmf_runner.config import schema
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.store.record import folder_name
@@ -112,37 +112,6 @@ def test_regime_follows_the_label_fraction(configure, fraction, regime):
 def test_labels_without_weight_leave_a_run_unsupervised(configure):
     regimes = [configure("label_fraction=0.4", f"supervision.weight={weight}").regime for weight in (0, 0.1)]
     assert regimes == ["unsupervised", "semisupervised"]
-
-
-def test_every_configuration_of_a_sweep_is_composed(configure):
-    configs = [
-        cell.config
-        for cell in composition.read_sweep(["-m", "method=hier,neural", "layers=[9],[9,4],9-4-2", "seed=3"]).cells
-    ]
-    cells = {(config.method.name, config.layers, config.seed) for config in configs}
-    assert cells == {(m, ranks, 3) for m in ("hier", "neural") for ranks in ((9,), (9, 4), (9, 4, 2))}
-
-
-@pytest.mark.parametrize("arguments", [[], ["seed=1"]])
-def test_single_runs_are_no_sweep(configure, arguments):
-    assert composition.read_sweep(arguments) is None
-
-
-@pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
-def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
-    preset = f"method=neural_{cost}"
-    assert name_of(configure, preset) == name_of(configure, "method=neural", f"cost={cost}")
-    assert configure(preset, "cost=kl").cost.name == "kl"
-    sweep = composition.read_sweep(["-m", f"method=hier,{preset.removeprefix('method=')}", "experiment=regimes_small"])
-    chosen = {(cell.config.method.name, cell.config.cost.name) for cell in sweep.cells}
-    assert chosen == {("hier", "reconstruction"), ("neural", cost)}
-
-
-def test_overrides_take_the_place_of_an_experiments_sweep(configure):
-    configs = [cell.config for cell in composition.read_sweep(["experiment=table1", "method=neural", "layers=9"]).cells]
-    assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [
-        ("neural", (9,), fraction) for fraction in (0.0, 0.4, 1.0)
-    ]
 
 
 def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):

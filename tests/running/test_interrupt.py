@@ -28,6 +28,15 @@ def test_an_event_is_obeyed_while_the_block_lasts():
     assert not is_stopped()
 
 
+def test_one_of_several_events_is_enough_and_is_obeyed_after_the_others_blocks():
+    with stopped_by(event := threading.Event()):
+        with stopped_by(threading.Event()):
+            assert not is_stopped()
+        event.set()
+        assert is_stopped()
+    assert not is_stopped()
+
+
 def test_a_file_stops_all_that_look_at_it(tmp_path, monkeypatch):
     one, other = (StopFile(tmp_path / "sweeps" / "name.stop") for _ in range(2))
     assert not one.is_set()

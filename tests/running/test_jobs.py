@@ -25,7 +25,7 @@ class Jobs:
     """The jobs that a command line makes, without running them."""
 
     def __init__(self, *arguments):
-        asked = composition.read_sweep(["-m", *arguments])
+        asked = composition.read_sweep([*arguments], multirun=True)
         cells = list(asked.cells)
         self.runs = [Run(cell, cell.config.seed + i) for cell in cells for i in range(cell.config.trials)]
 
@@ -36,7 +36,7 @@ class Jobs:
 def test_trials_share_a_job_and_jobs_hold_as_many_runs_as_asked():
     assert [job[-2:] for job in Jobs("method=hier,deep", "trials=4").made()] == [["seed=0", "trials=4"]] * 2
     jobs = Jobs("method=hier,deep", "trials=4", "runs_per_job=3").made()
-    assert [(job[2:4], "batch" in job[-1]) for job in jobs] == [
+    assert [(job[2:4], "cells" in job[-1]) for job in jobs] == [
         (["seed=0", "trials=3"], False),
         (["seed=3", "trials=1"], True),
         (["seed=2", "trials=2"], False),

@@ -1,0 +1,148 @@
+"""From command lines to configurations: sweeps, presets, paths, and what is shown of them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nnmf_runner.config import composition, engine
+from nnmf_runner.core.checks import InputError
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    composition.register_schema()
+
+
+def test_every_configuration_of_a_sweep_is_composed(configure):
+    configs = [
+        cell.config
+        for cell in composition.read_sweep(
+            ["method=hier,neural", "layers=[9],[9,4],9-4-2", "seed=3"], multirun=True
+        ).cells
+    ]
+    cells = {(config.method.name, config.layers, config.seed) for config in configs}
+    assert cells == {(m, ranks, 3) for m in ("hier", "neural") for ranks in ((9,), (9, 4), (9, 4, 2))}
+
+
+@pytest.mark.parametrize("arguments", [[], ["seed=1"]])
+def test_single_runs_are_no_sweep(configure, arguments):
+    assert composition.read_sweep(arguments) is None
+
+
+@pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
+def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
+    preset = f"method=neural_{cost}"
+    assert configure(preset).identity(0) == configure("method=neural", f"cost={cost}").identity(0)
+    assert configure(preset, "cost=kl").cost.name == "kl"
+    sweep = composition.read_sweep(
+        [f"method=hier,{preset.removeprefix('method=')}", "experiment=regimes_small"], multirun=True
+    )
+    chosen = {(cell.config.method.name, cell.config.cost.name) for cell in sweep.cells}
+    assert chosen == {("hier", "reconstruction"), ("neural", cost)}
+
+
+def test_overrides_take_the_place_of_an_experiments_sweep(configure):
+    configs = [cell.config for cell in composition.read_sweep(["experiment=table1", "method=neural", "layers=9"]).cells]
+    assert [(c.method.name, c.layers, c.label_fraction) for c in configs] == [
+        ("neural", (9,), fraction) for fraction in (0.0, 0.4, 1.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "method=hier,deep cost=kl,reconstruction",
+        "method=hier_mu,neural_multilevel layers=[9],9-4",
+        "seed=range(0,3) label_fraction=choice(0,0.4)",
+        "+cost.weights=[1,2,3] cost=multilevel seed=0,1",
+        "optimizer=gd,adam optimizer.step=0.1,0.2 seed=3 seed=4",
+    ],
+)
+def test_a_cell_is_what_its_overrides_compose_alone(configure, line):
+    """Cells that choose the same parts share one composition, which each must leave as it was for the next."""
+    cells = list(composition.read_sweep(line.split(), multirun=True).cells)
+    assert len(cells) > 1
+    for cell in cells:
+        assert cell.config == configure(*cell.overrides)
+
+
+def test_what_is_wrong_in_the_last_cell_is_found_by_reading_the_cells():
+    sweep = composition.read(["-m", "method=hier,deep", "layers=9-4,4-9"])
+    with pytest.raises(InputError, match=r"layers\[1\]=9 exceeds layers\[0\]=4"):
+        list(sweep.cells)
+
+
+@pytest.mark.parametrize(
+    "value", ["interval(0,1)", "glob(*)", pytest.param("tag(a,interval(0,1))", id="tagged interval")]
+)
+def test_a_sweep_needs_a_list_of_values(value):
+    with pytest.raises(InputError, match=r"is not a list of values\. Expected some, such as seed=0,1,2"):
+        composition.read(["-m", f"seed={value}"])
+
+
+PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r,", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(st.lists(PATHS.map(lambda path: f"no such/{path}"), min_size=1, max_size=3))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_paths_of_any_letters_reach_the_options_as_they_are(paths):
+    """As one value, and several as a sweep."""
+    chosen, given_paths = composition.expanded([f"init={','.join(paths)}"])
+    assert chosen == "init=saved"
+    [override] = engine.parse([given_paths])
+    assert override.key_or_group == "init.path"
+    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    assert [str(value) for value in values] == paths
+
+
+@pytest.mark.parametrize(
+    "line", ["init=greedy", "layers=9-4-2", "output=outputs/a-b", "seed=0,1", "init=random,greedy"]
+)
+def test_what_is_no_path_or_reads_as_it_is_stays(line):
+    assert composition.expanded([line]) == [line]
+
+
+def test_folders_and_other_starts_do_not_share_a_sweep(tmp_path):
+    with pytest.raises(InputError, match=r"mixes folders with other options"):
+        composition.expanded([f"init=greedy,{tmp_path}"])
+
+
+def test_showing_the_configuration_runs_and_writes_nothing(command):
+    result = command("--cfg", "job", "method=hier", "label_fraction=0.4")
+    assert (result.status, result.err, result.files) == (0, "", [])
+    shown = yaml.safe_load(result.out)
+    assert (shown["method"]["solver"], shown["label_fraction"], shown["layers"]) == ("hals", 0.4, "9-4-2")
+    names = [shown[group]["name"] for group in ("dataset", "method", "cost", "optimizer", "init")]
+    assert names == ["toy", "hier", "reconstruction", "auto", "nndsvd"]
+
+
+def test_a_shown_configuration_begins_with_what_is_chosen_and_what_is_swept_over(command):
+    result = command("method=hier_mu", "--cfg", "job", "experiment=table1")
+    chosen, swept, *_ = result.out.splitlines()
+    assert chosen == "# experiment=table1 dataset=toy method=hier_mu cost=reconstruction optimizer=auto init=nndsvd"
+    assert swept == "# sweep over layers=[9],[9,4],[9,4,2] label_fraction=0,0.4,1"
+    assert yaml.safe_load(result.out)["method"] == {"name": "hier", "solver": "mu"}
+    assert "# sweep over seed=0,1\n" in command("method=hier", "-m", "seed=0,1", "--cfg", "job").out
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--cfg all", {"hydra", "method", "seed"}),
+        ("--cfg hydra --resolve", {"hydra"}),
+        ("--cfg job -p method method=deep", {"name", "pooling", "pool_size", "activation", "exponent"}),
+        ("threads=3 --cfg all --resolve -p hydra.sweep", {"dir", "subdir"}),
+    ],
+)
+def test_parts_of_the_configuration_are_shown(command, line, expected):
+    result = command(*line.split())
+    assert (result.status, result.err, result.files) == (0, "", [])
+    assert expected <= set(yaml.safe_load(result.out))
+
+
+def test_one_value_of_the_configuration_is_shown(command):
+    assert command("--cfg", "job", "-p", "mask").out == "null\n"
+    assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"

@@ -1,0 +1,79 @@
+"""Hydra behind its door: errors of one line, copies of what was composed, answers of its own."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import pytest
+
+from nnmf_runner.config import engine
+from nnmf_runner.config.schema import GROUPS
+from nnmf_runner.core.checks import InputError
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    engine.register_schema()
+
+
+@pytest.mark.parametrize("values", [["seed=3"], ["tol=0.1", "max_iter=7"], ["optimizer.large=3", "mask=null"]])
+def test_other_values_make_what_composing_makes_and_leave_the_original(values):
+    composed = engine.compose(["method=hier"])
+    before = copy.deepcopy(composed)
+    assert engine.with_values(composed, engine.parse(values), ["method=hier", *values]) == engine.compose(
+        ["method=hier", *values]
+    )
+    assert composed == before
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in GROUPS[group]])
+def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(group, name):
+    config = engine.compose([f"{group}={name}"])
+    assert engine.OmegaConf.get_type(config, group) is GROUPS[group][name]
+    if group == "method":
+        assert engine.OmegaConf.get_type(config, "cost").name == GROUPS[group][name].costs[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=abc", "seed=abc is not valid. Expected an integer."),
+        ("tol=high", "tol=high is not valid. Expected a number."),
+        ("label_fraction=true", "label_fraction=true is not valid. Expected a number."),
+        ("force=maybe", "force=maybe is not valid. Expected true or false."),
+        ("seed=null", "seed=null is not valid. Expected a value other than null."),
+        ("dataset.levels=3", "dataset.levels=3 is not valid. Expected a list, such as 'dataset.levels=[3]'."),
+        ("method=3", "method=3 is not valid. Expected a name, such as method=NAME."),
+        ("cost={a:1}", "cost={a:1} is not valid. Expected a name, such as cost=NAME."),
+        ("experiment=null", "experiment=null is not valid. Expected a name, such as experiment=NAME."),
+        ("~hydra/launcher", "~hydra/launcher is not valid. Expected a name, such as hydra/launcher=NAME."),
+        ("+seed=3", "seed has a value already. Expected seed=..., without a plus."),
+        ("~seed=3", "~seed needs no value. Its value is 0."),
+        ("dataset=???", "dataset has to be given a value."),
+        ("method=", "method= is not known. Expected one of: "),
+        ("=3", "=3 is not valid. Expected a name, "),
+    ],
+)
+def test_what_hydra_refuses_is_said_in_one_line(override, message):
+    with pytest.raises(InputError) as refused:
+        engine.compose([override])
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [("weight=1", "supervision.weight"), ("solver=mu", "method.solver"), ("batch=64", "optimizer.batch")],
+)
+def test_an_option_of_a_part_is_found_by_its_own_name(override, meant):
+    with pytest.raises(InputError, match=rf"is not an option\. .*Did you mean '{meant}'\?$"):
+        engine.compose([override])
+
+
+@pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])
+def test_hydras_own_answers_run_nothing(command, flag, part):
+    logging.getLogger("hydra").setLevel(logging.NOTSET)  # which a sweep in this process has raised
+    result = command("method=hier", flag)
+    assert (result.status, result.files) == (0, [])
+    assert part in result.out
