@@ -531,12 +531,14 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
 
 def _documentation(method: type[Method], names: Sequence[str]) -> str:
     """The docstring of a method with all parameters that its estimator has, and the attributes of all estimators."""
-    entries = parameters(Factorisation.__doc__) | parameters(method.__doc__)
+    entries = parameters(Factorisation.__doc__)
+    for kind in reversed(method.__mro__):  # a method describes what it inherits as well
+        entries |= parameters(kind.__doc__)
     costs = ", ".join(f'"{name}"' for name in method.costs)
     entries["cost"] = f"cost : {{{costs}}} or object of `nnmf_runner.core.costs`\n    Cost of the data."
     losses = ", ".join(f'"{name}"' for name in method.losses)
     entries["label_loss"] = f"label_loss : {{{losses}}}\n    Cost of the labels."
-    own = "\n".join(dict.fromkeys(entries[name] for name in names))
+    own = "\n".join(dict.fromkeys(entries.get(name, name) for name in names))
     further = [section(method.__doc__, name) for name in ("Notes", "References", "Examples")]
     parts = [summary(method.__doc__), f"Parameters\n----------\n{own}", section(Factorisation.__doc__, "Attributes")]
     return "\n\n".join(filter(None, [*parts, *further]))

@@ -58,9 +58,12 @@ def has_code(path):
 
 
 def test_of(path):
-    """The file of tests of a module, in the same place; that of the package itself is this one."""
+    """The file of tests of a module, in the same place and of its name; that of the package itself is this one."""
     parts = path.relative_to(PACKAGE)
-    return Path(__file__) if parts == Path("__init__.py") else TESTS / parts.with_name(f"test_{parts.name}")
+    if parts == Path("__init__.py"):
+        return Path(__file__)
+    name = path.parent.name if path.stem == "__init__" else path.stem  # a folder's own code goes by the folder's name
+    return TESTS / parts.with_name(f"test_{name}.py")
 
 
 test_of.__test__ = False  # no test itself
@@ -218,7 +221,7 @@ def test_examples_of_docstrings_run(path):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-@pytest.mark.parametrize("name", [n for n in nnmf_runner.__all__ if not n.endswith("Error")])
+@pytest.mark.parametrize("name", [n for n in nnmf_runner.__all__ if not n.endswith(("Error", "Warning"))])
 def test_public_names_have_an_example(name):
     assert ">>> " in getattr(nnmf_runner, name).__doc__
 

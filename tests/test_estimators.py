@@ -525,3 +525,16 @@ def test_combinations_that_a_method_does_not_have_are_refused(X):
     ):
         with pytest.raises(InputError, match=message):
             fitted(HierarchicalNMF, X, **params)
+
+
+def test_a_method_of_ones_own_need_not_describe_its_options():
+    @dataclasses.dataclass
+    class Mine(HierarchicalNMF._method):
+        name = "mine"
+        strength: float = 1.0
+
+    kind = estimators.estimator_of(Mine)
+    described = parameters(kind.__doc__)
+    assert kind().strength == 1.0
+    assert described["strength"] == "strength"
+    assert described["solver"] == parameters(HierarchicalNMF.__doc__)["solver"]

@@ -66,7 +66,7 @@ class Supervision:
     def assign(
         self,
         layers: Sequence[int],
-        classes: Sequence[int],
+        classes: Sequence[float],
         supervises_layers: bool,
         last: int | None = None,
         labelled: Sequence[int] | None = None,
@@ -114,7 +114,7 @@ class Supervision:
         self,
         levels: Mapping[int, int],
         indices: Sequence[NDArray[np.intp]],
-        counts: Sequence[int],
+        counts: Sequence[float],
         X: Any,
         layers: Sequence[int],
     ) -> dict[int, Labels]:
@@ -133,7 +133,7 @@ class Supervision:
         units = label_units(X, [layers[layer] for layer in known]) if known else []
         found = {}
         for (layer, level), unit in zip(known.items(), units, strict=True):
-            labels = self.labels(indices[level], counts[level], unit)
+            labels = self.labels(indices[level], int(counts[level]), unit)
             assert labels is not None  # of a level of which some are known
             found[layer] = labels
         return found

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-import nnmf_runner
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Energy, Reconstruction
+from nnmf_runner.core.costs import Energy, KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import Stop, StoppingRule
-from nnmf_runner.methods import METHODS, Plan, Problem, Supervision, in_parameters
+from nnmf_runner.core.regularisation import Regularisation
+from nnmf_runner.methods import METHODS, Deep, Hierarchical, Method, Neural, Plan, Problem, Supervision
 
 LAYERS = (9, 4, 2)
 
@@ -25,10 +25,6 @@ def layers(method):
 @pytest.fixture
 def plan(toy, layers):
     return Plan(Random().start(toy.X, layers, np.random.default_rng(0)), StoppingRule(0.0, max_iter=20))
-
-
-def test_methods_are_registered_under_their_names():
-    assert {name: method.name for name, method in METHODS.items()} == {name: name for name in METHODS}
 
 
 def test_fit_has_the_signs_and_shapes_it_promises(method, toy, plan, layers):
@@ -128,20 +124,41 @@ def test_label_map_is_of_codes_as_new_data_get_them(method, toy, rng):
     np.testing.assert_allclose(fit.B @ codes, best @ codes, atol=1e-6)
 
 
-def test_methods_name_the_estimators_that_there_are():
-    for method in METHODS.values():
-        assert getattr(nnmf_runner, method.estimator).__name__ == method.estimator
+class Unregularised(Method):
+    name = "plain"
 
 
-def test_a_new_method_has_an_estimator_of_its_name_and_messages_call_it_so(monkeypatch):
-    class Plain(METHODS["neural"]):
-        name = "plain"
+PENALTY = Regularisation(l1_A=0.1, l2_S=0.1)
 
-    class Named(Plain):
-        name, estimator = "named", "Other"
 
-    assert (Plain.estimator, Named.estimator) == ("PlainNMF", "Other")
-    monkeypatch.setitem(METHODS, "plain", Plain)
-    assert in_parameters("method=plain, method=hier with solver=mu, method=named, cost=kl.") == (
-        "PlainNMF, HierarchicalNMF with solver=mu, method=named, cost=kl."
-    )
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        (Unregularised(), {"regularisation": PENALTY}, "method=plain with these options cannot penalise factors"),
+        (
+            Deep(activation="log1p"),
+            {"normalise": True},
+            "depends on the scale of its factors. Expected normalise=False",
+        ),
+        (Deep(pooling="max"), {"normalise": True}, "depends on the scale of its factors"),
+        (Hierarchical("hals"), {"cost": KullbackLeibler()}, "cost=kl needs solver=mu"),
+        (Hierarchical("anls"), {"supervision": Supervision("kl")}, "label_loss=kl needs solver=mu"),
+        (Neural(), {"supervision": Supervision("kl")}, "method=neural has no label_loss=kl"),
+        (Deep(), {"supervision": Supervision("cross_entropy")}, "method=deep has no label_loss=cross_entropy"),
+    ],
+)
+def test_what_a_method_does_not_have_is_refused(method, options, message):
+    given = {"cost": Reconstruction(), "supervision": Supervision(), "n_layers": 2} | options
+    with pytest.raises(InputError, match=message.replace(".", r"\.")):
+        method.check(**given)
+    Unregularised().check(Reconstruction(), Supervision(), 2, Regularisation())
+
+
+class Flat(Method):
+    name, most_layers = "flat", 1
+
+
+def test_more_layers_than_a_method_has_are_refused():
+    with pytest.raises(InputError, match=r"method=flat has no hierarchy: layers has 2 ranks, expected one rank"):
+        Flat().check(Reconstruction(), Supervision(), 2)
+    Flat().check(Reconstruction(), Supervision(), 1)

@@ -10,6 +10,7 @@ from nnmf_runner.core.init import Random
 from nnmf_runner.core.linalg import squared_norm
 from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_network, fit_product, pooling
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.deep import Deep
@@ -230,3 +231,9 @@ def test_one_layer_equals_the_hierarchical_method(toy):
         labels = Supervision("kl", 0.1).labels(toy.classes[4], 4)
         deep, hier = (m.fit(Problem(toy.X, labels, cost), plan(toy.X, (4,))) for m in (Deep(), Hierarchical("mu")))
         np.testing.assert_allclose(deep.history.cost, hier.history.cost, rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"activation": "log1p"}, {"pooling": "mean"}], ids=str)
+def test_a_network_without_a_common_scale_refuses_penalties(options):
+    with pytest.raises(InputError, match="method=deep with these options cannot penalise factors"):
+        Deep(**options).check(Reconstruction(), Supervision(), 2, Regularisation(l1_A=0.1, l1_S=0.1))

@@ -7,6 +7,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import Stop, StoppingRule
+from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.hier import Hierarchical
 
@@ -141,3 +142,25 @@ def test_divergent_labels_are_fitted_better_with_more_weight(cost, toy, rng):
         fit = Hierarchical("mu").fit(Problem(toy.X, labels, cost), plan(toy.X, (4,), max_iter=200))
         losses.append(kl_div(Y, fit.B @ fit.S[-1]).sum())
     assert losses[1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("solver", ["hals", "anls"])
+def test_solvers_without_masks_refuse_them(solver, rng):
+    X = rng.random((12, 15))
+    mask = X > 0.25
+    X = X * mask
+    with pytest.raises(InputError, match=r"method=hier with these options cannot leave out missing entries\. Expected"):
+        Hierarchical(solver).check_data(X, mask)
+    Hierarchical(solver).check_data(X, None)
+
+
+def test_parameters_hold_what_codes_of_new_data_minimise(rng):
+    X = rng.random((14, 20))
+    plain = Hierarchical("mu").fit(Problem(X), plan(X, (4, 3), max_iter=2))
+    assert plain.parameters == {}
+    penalty = Regularisation(l1_A=0.03, l2_A=0.02, l1_S=0.04, l2_S=0.01)
+    fit = Hierarchical("mu").fit(Problem(X, None, KullbackLeibler(), None, penalty), plan(X, (4, 3), max_iter=2))
+    assert float(fit.parameters["beta"]) == 1.0
+    assert {name: value.shape for name, value in fit.parameters.items() if name != "beta"} == {
+        "l1_0": (4, 1), "l2_0": (4, 1), "l1_1": (3, 1), "l2_1": (3, 1)
+    }  # fmt: skip

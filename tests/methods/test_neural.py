@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import kl_div
 
-from nnmf_runner.core.costs import Energy, KullbackLeibler, Reconstruction
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.costs import Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.network import Network
@@ -125,3 +126,11 @@ def test_codes_of_a_divergent_fit_are_least_squares(toy):
     assert fit.parameters == {}
     for factor, inputs, S in zip(fit.A, (toy.X, fit.S[0]), fit.S, strict=True):
         np.testing.assert_allclose(S, nnls(factor, inputs).S, atol=1e-8 * S.max())
+
+
+def test_energy_refuses_penalties_on_factors_whose_scale_it_fixes():
+    penalty = Regularisation(l1_A=0.1, l1_S=0.1)
+    for depth in (1, 2):
+        with pytest.raises(InputError, match=r"cost=energy .* no regularisation"):
+            Neural().check(Energy(), Supervision(), depth, penalty)
+    Neural().check(Multilevel(), Supervision(), 2, penalty)

@@ -121,6 +121,7 @@ def printed(code, **environment):
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [
+        ({"OPENBLAS_NUM_THREADS": "1"}, 1),
         ({"OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "2"}, 3),
         ({"OPENBLAS_NUM_THREADS": "", "OMP_NUM_THREADS": "2"}, 2),
         ({"MKL_NUM_THREADS": "4"}, 4),
@@ -128,13 +129,22 @@ def printed(code, **environment):
         ({}, os.cpu_count()),
     ],
 )
-def test_threads_are_those_that_the_environment_asked_for_when_the_process_began(environment, threads):
+def test_threads_are_those_asked_for_when_the_process_began_and_those_that_blas_has(environment, threads):
     code = (
         "import os; from nnmf_runner.store import provenance; os.environ['OPENBLAS_NUM_THREADS'] = '7'; "
-        "print(provenance.asked_threads(), provenance.blas_threads())"
+        "from threadpoolctl import threadpool_info; "
+        "true = {pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'}; "
+        "print(provenance.asked_threads(), provenance.blas_threads(), *true)"
     )
     kept = {name: value for name, value in os.environ.items() if name not in provenance.THREAD_VARIABLES}
-    assert printed(code, **kept, **environment) == [threads] * 2  # the same as BLAS says where it is not loaded
+    asked, found, true = printed(code, **kept, **environment)
+    assert (asked, found) == (threads, true)  # of which BLAS has at most one a core, and may read one variable alone
+
+
+def test_a_library_that_does_not_tell_its_threads_is_taken_to_have_those_asked_for(monkeypatch):
+    monkeypatch.setattr(provenance, "THREAD_FUNCTIONS", ("none_of_this_name",))
+    monkeypatch.setattr(provenance, "asked_threads", lambda: 5)
+    assert provenance.blas_threads() == 5
 
 
 @pytest.mark.parametrize(("system", "megabytes"), [("linux", 2048.0), ("darwin", 2.0)])

@@ -166,14 +166,6 @@ def test_fit_does_not_change_data_nor_mask(method, rng):
     np.testing.assert_array_equal(mask, before[1])
 
 
-@pytest.mark.parametrize("solver", ["hals", "anls"])
-def test_solvers_without_masks_refuse_them(solver, rng):
-    X, mask = small(rng)
-    with pytest.raises(InputError, match=r"method=hier with these options cannot leave out missing entries\. Expected"):
-        Hierarchical(solver).check_data(X, mask)
-    Hierarchical(solver).check_data(X, None)
-
-
 def test_sparse_data_with_a_mask_are_refused(method, rng):
     X, mask = small(rng)
     reason = "where missing entries cannot be told from zeros" if method.takes_sparse else "and .* dense matrices"

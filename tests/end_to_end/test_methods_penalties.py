@@ -5,11 +5,11 @@ import pytest
 from scipy.special import kl_div
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Multilevel, Reconstruction
+from nnmf_runner.core.costs import COSTS, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Method, Plan, Problem, Supervision
+from nnmf_runner.methods import METHODS, Plan, Problem, Supervision
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
@@ -78,13 +78,6 @@ def test_recorded_cost_of_every_layer_of_a_hierarchy_is_the_documented_objective
         A, S = fit.A[level], fit.S[level]
         expected = relative_cost("reconstruction", inputs, A @ S) + documented(inputs, [A], S)
         assert last[level] == pytest.approx(expected, rel=1e-8)
-
-
-def test_energy_refuses_penalties_on_factors_whose_scale_it_fixes():
-    for depth in (1, 2):
-        with pytest.raises(InputError, match=r"cost=energy .* no regularisation"):
-            Neural().check(Energy(), Supervision(), depth, BOTH)
-    Neural().check(Multilevel(), Supervision(), 2, BOTH)
 
 
 LABELLED = [(*case, loss) for case in CASES for loss in ("squared", "kl") if case[0] != "neural"]
@@ -224,21 +217,6 @@ def test_codes_of_the_training_data_of_two_layers_are_those_of_a_converged_fit(n
         np.testing.assert_allclose(S, trained, atol=3e-2 * trained.max())
 
 
-def test_parameters_hold_what_codes_of_new_data_minimise(rng):
-    X = data(rng)
-    plain = Hierarchical("mu").fit(Problem(X), plan(X, (4, 3), max_iter=2))
-    assert plain.parameters == {}
-    fit = Hierarchical("mu").fit(Problem(X, None, KullbackLeibler(), None, BOTH), plan(X, (4, 3), max_iter=2))
-    assert float(fit.parameters["beta"]) == 1.0
-    assert {name: value.shape for name, value in fit.parameters.items() if name != "beta"} == {
-        "l1_0": (4, 1), "l2_0": (4, 1), "l1_1": (3, 1), "l2_1": (3, 1)
-    }  # fmt: skip
-
-
-class Unregularised(Method):
-    name = "plain"
-
-
 @pytest.mark.parametrize("name", ["hier", "deep", "neural"])
 def test_methods_take_penalties_and_normalisation(name):
     METHODS[name]().check(Reconstruction(), Supervision(), 2, BOTH, normalise=True)
@@ -248,42 +226,3 @@ def test_methods_take_penalties_and_normalisation(name):
 def test_methods_without_penalties_refuse_them(name):
     with pytest.raises(InputError, match=f"method={name} with these options cannot penalise factors"):
         METHODS[name]().check(Reconstruction(), Supervision(), 1, BOTH)
-
-
-@pytest.mark.parametrize("options", [{"activation": "log1p"}, {"pooling": "mean"}], ids=str)
-def test_a_network_without_a_common_scale_refuses_penalties(options):
-    with pytest.raises(InputError, match="method=deep with these options cannot penalise factors"):
-        Deep(**options).check(Reconstruction(), Supervision(), 2, BOTH)
-
-
-@pytest.mark.parametrize(
-    ("method", "options", "message"),
-    [
-        (Unregularised(), {"regularisation": BOTH}, "method=plain with these options cannot penalise factors"),
-        (
-            Deep(activation="log1p"),
-            {"normalise": True},
-            "depends on the scale of its factors. Expected normalise=False",
-        ),
-        (Deep(pooling="max"), {"normalise": True}, "depends on the scale of its factors"),
-        (Hierarchical("hals"), {"cost": KullbackLeibler()}, "cost=kl needs solver=mu"),
-        (Hierarchical("anls"), {"supervision": Supervision("kl")}, "label_loss=kl needs solver=mu"),
-        (Neural(), {"supervision": Supervision("kl")}, "method=neural has no label_loss=kl"),
-        (Deep(), {"supervision": Supervision("cross_entropy")}, "method=deep has no label_loss=cross_entropy"),
-    ],
-)
-def test_what_a_method_does_not_have_is_refused(method, options, message):
-    given = {"cost": Reconstruction(), "supervision": Supervision(), "n_layers": 2} | options
-    with pytest.raises(InputError, match=message.replace(".", r"\.")):
-        method.check(**given)
-    Unregularised().check(Reconstruction(), Supervision(), 2, Regularisation())
-
-
-class Flat(Method):
-    name, most_layers = "flat", 1
-
-
-def test_more_layers_than_a_method_has_are_refused():
-    with pytest.raises(InputError, match=r"method=flat has no hierarchy: layers has 2 ranks, expected one rank"):
-        Flat().check(Reconstruction(), Supervision(), 2)
-    Flat().check(Reconstruction(), Supervision(), 1)
