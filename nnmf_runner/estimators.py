@@ -485,10 +485,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     try:
         model = read_model(Path(path).expanduser())
-        name, parameters = model.estimator or model.method.estimator, model.parameters
-        kind = ESTIMATORS[check_choice(name, ESTIMATORS, "estimator")]
-        if type(model.method) is not kind._method:
-            raise InputError(f"method={model.method.name} is not that of {name}")
+        own, parameters = model.method.estimator, model.parameters
+        kinds = {own: estimator_of(type(model.method))} | ESTIMATORS  # it may be a method that was registered later
+        kind = kinds[check_choice(model.estimator or own, kinds, "estimator")]
+        if kind.__name__ != own:
+            raise InputError(f"method={model.method.name} is not that of {kind.__name__}")
         if model.estimator is None:  # a run has more of them
             parameters = {name: value for name, value in parameters.items() if name in _fields(kind)}
         estimator = kind().set_params(**parameters)
