@@ -66,7 +66,7 @@ class Supervision:
     def assign(
         self,
         layers: Sequence[int],
-        classes: Sequence[int],
+        classes: Sequence[float],
         supervises_layers: bool,
         last: int | None = None,
         labelled: Sequence[int] | None = None,
@@ -77,8 +77,8 @@ class Supervision:
         ----------
         layers : sequence of int
             Ranks.
-        classes : sequence of int
-            Number of classes of every level.
+        classes : sequence of float
+            Number of classes of every level; infinite where no label of the level is known.
         supervises_layers : bool
             Whether the method can supervise layers below the last one.
         last : int, optional
@@ -121,7 +121,7 @@ class Supervision:
         self,
         levels: Mapping[int, int],
         indices: Sequence[NDArray[np.intp]],
-        counts: Sequence[int],
+        counts: Sequence[float],
         X: Any,
         layers: Sequence[int],
     ) -> dict[int, Labels]:
@@ -133,7 +133,7 @@ class Supervision:
             From `assign`.
         indices : sequence of ndarray of int, shape (n,)
             Class of every sample, by level; -1 for unlabelled samples.
-        counts : sequence of int
+        counts : sequence of float
             Number of classes, by level.
         X : ndarray or sparse matrix of shape (m, n)
             Missing entries filled in.
@@ -144,7 +144,7 @@ class Supervision:
         units = label_units(X, [layers[layer] for layer in known]) if known else []
         found = {}
         for (layer, level), unit in zip(known.items(), units, strict=True):
-            labels = self.labels(indices[level], counts[level], unit)
+            labels = self.labels(indices[level], int(counts[level]), unit)
             assert labels is not None  # of a level of which some are known
             found[layer] = labels
         return found
