@@ -49,13 +49,15 @@ def no_option(group: str) -> str:
 def is_choice(override: Override) -> bool:
     """Whether an override chooses a part, an experiment or a launcher, and sets no value."""
     key = override.key_or_group
-    return key in (*GROUPS, "experiment", "hydra") or "/" in key or override.package is not None
+    return key in (*GROUPS, "experiment", "hydra", "") or "/" in key or override.package is not None
 
 
 def refuse_unnamed(overrides: Iterable[Override]) -> None:
     """Raise an `InputError` if an override chooses by anything but names: Hydra does not say by which."""
     for override in filter(is_choice, overrides):
         group, value = override.key_or_group, override.value()
+        if not group:
+            raise InputError(_unreadable(override.input_line))
         if value is None and group in GROUPS:
             raise InputError(no_option(group))
         if not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
@@ -74,7 +76,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!s} cannot be read. Expected name=value, such as method=neural or 'layers=[9,4,2]'."
+        return _unreadable(error.override)
     message = first_line(error)
     if match := re.match(r"Could not (?:override|append to config\.|delete from config\.) '([^']+)'", message):
         return _unknown_key(match[1])
@@ -86,6 +88,10 @@ def explain(error: Exception) -> str:
     for pattern, said in _INSTEAD.items():
         message = re.sub(pattern, said, message)
     return message
+
+
+def _unreadable(override: str | None) -> str:
+    return f"{override} cannot be read. Expected name=value, such as method=neural or 'layers=[9,4,2]'."
 
 
 def first_line(error: BaseException) -> str:

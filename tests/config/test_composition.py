@@ -54,7 +54,7 @@ def test_overrides_take_the_place_of_an_experiments_sweep(configure):
 @pytest.mark.parametrize(
     "line",
     [
-        "method=hier,deep cost=kl,reconstruction",
+        "method=deep,hier_mu cost=kl,reconstruction",
         "method=hier_mu,neural_multilevel layers=[9],9-4",
         "seed=range(0,3) label_fraction=choice(0,0.4)",
         "+cost.weights=[1,2,3] cost=multilevel seed=0,1",
@@ -95,7 +95,7 @@ def test_paths_of_any_letters_reach_the_options_as_they_are(paths):
     [override] = engine.parse([given_paths])
     assert override.key_or_group == "init.path"
     values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    assert [str(value) for value in values] == paths
+    assert [getattr(value, "text", value) for value in values] == paths
 
 
 @pytest.mark.parametrize(

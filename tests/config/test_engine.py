@@ -52,7 +52,7 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         ("~seed=3", "~seed needs no value. Its value is 0."),
         ("dataset=???", "dataset has to be given a value."),
         ("method=", "method= is not known. Expected one of: "),
-        ("=3", "=3 is not valid. Expected a name, "),
+        ("=3", "=3 cannot be read. Expected name=value, "),
     ],
 )
 def test_what_hydra_refuses_is_said_in_one_line(override, message):
