@@ -295,7 +295,7 @@ DAMAGES = {
     "an object of a number": (edit_json(lambda d: d["parameters"].update(tol={"name": "x"})), "tol=x is not known"),
     "a bad object": (
         edit_json(lambda d: d["parameters"].update(cost={"name": "energy", "options": {"weights": [-1]}})),
-        r"cost\.weights\[0\]=-1",
+        r": weights\[0\]=-1",
     ),
     "other classes": (
         edit_json(lambda d: d["classes"]["values"].append("x")),
