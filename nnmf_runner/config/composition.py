@@ -150,7 +150,9 @@ def _with_quotes(argument: str) -> str:
 
 
 def _quoted(paths: Sequence[str]) -> str:
-    return ",".join("'" + path.replace("'", r"\'") + "'" for path in paths)
+    # Hydra takes a backslash as it is, but before a quote, where it needs one of its own.
+    told = [re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), path) for path in paths]
+    return ",".join(f"'{path}'" for path in told)
 
 
 def _is_path(value: str) -> bool:
