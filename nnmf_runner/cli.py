@@ -121,7 +121,10 @@ def _status() -> int:
     from nnmf_runner.config.arguments import Parser
     from nnmf_runner.store.status import folder_status
 
-    parser = Parser("nnmf-status", "Print which runs of a sweep are done, running, failed or missing, and why.")
+    parser = Parser(
+        "nnmf-status",
+        "Print which runs of a sweep are done, running, failed or missing; end with status 0 if all are done.",
+    )
     parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
     return _print_status(folder_status(parser.parse_args().folder))
 
@@ -129,7 +132,9 @@ def _status() -> int:
 def _collect() -> int:
     from nnmf_runner.config.arguments import Parser
 
-    parser = Parser("nnmf-collect", "Write tables and figures of all runs that are recorded below a folder.")
+    parser = Parser(
+        "nnmf-collect", "Write tables (CSV, Markdown, LaTeX) and figures (PNG, PDF) of all runs below a folder into it."
+    )
     parser.add_argument("folder", type=Path, help="folder that holds runs, such as outputs/table1")
     parser.add_argument("--no-figures", action="store_true", help="write the tables alone")
     arguments = parser.parse_args()

@@ -47,7 +47,7 @@ class Factorisation:
     Parameters
     ----------
     layers : sequence of int
-        Ranks, from the data up.
+        Rank of every layer, that is its number of topics, starting from the data.
     optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
         Minimises the cost over all factors.
     init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
@@ -69,13 +69,13 @@ class Factorisation:
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.
     normalise : bool
-        Whether the columns of every factor are scaled to unit length after the fit; the codes make up for it.
+        Whether the columns of every factor are scaled to unit length after the fit, with the codes rescaled to match.
     tol : float
         Relative projected gradient at which a fit has converged, see `nnmf_runner.core.monitor.StoppingRule`.
     max_iter : int
-        Number of iterations after which a fit ends anyway.
+        Maximum number of iterations.
     random_state : int, Generator or None
-        Fixes what is random about the start and the fit; an integer means what ``seed`` means for a run.
+        Seed of the initial factors and of the fit; an integer has the same effect as ``seed`` of a run.
 
     Attributes
     ----------
@@ -96,9 +96,11 @@ class Factorisation:
     label_maps_ : list of ndarray of shape (n_classes, k_l) or None
         The label map of every level, from the codes of its layer.
     n_features_in_ : int
+        Number of features in the fit.
     feature_names_in_ : ndarray of str, shape (n_features,)
-        Where the data had names of columns.
+        Names of the features, if the data had any.
     n_iter_ : int
+        Number of iterations of the fit.
     stop_ : str
         Why the fit ended, see `nnmf_runner.core.monitor.Stop`.
     history_ : dict of ndarray
@@ -203,7 +205,7 @@ class Factorisation:
         return self.fit(X, y, mask=mask).transform(X, mask=mask)
 
     def transform(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
-        """Codes of the last layer for new data.
+        """Return the codes of the last layer for new data.
 
         Parameters
         ----------
@@ -223,7 +225,7 @@ class Factorisation:
         return self._encoded(X, mask)[2][-1].T
 
     def inverse_transform(self, codes: ArrayLike) -> NDArray[Any]:
-        """The data that codes of the last layer stand for.
+        """Transform codes of the last layer back into data.
 
         Parameters
         ----------
@@ -245,7 +247,7 @@ class Factorisation:
         return (self._fit.A[0] @ self._decoded([columns] * len(self._fit.A))).T
 
     def predict(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
-        """Class labels of new data, by the label maps that were fitted.
+        """Predict the class labels of new data with the fitted label maps.
 
         Parameters
         ----------
@@ -270,7 +272,7 @@ class Factorisation:
         return side_by_side(found) if isinstance(self.classes_, list) else found[0]
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, *, mask: ArrayLike | None = None) -> float:
-        """How well new data are described; higher is better.
+        """Return the accuracy, or minus the relative error, on new data; higher is better.
 
         Parameters
         ----------
@@ -359,7 +361,7 @@ class Factorisation:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "factors_"):
-            raise _kind(NotFittedError)(f"{type(self).__name__} is not fitted. Expected a call of fit(X) before.")
+            raise _kind(NotFittedError)(f"{type(self).__name__} is not fitted yet. Call fit before using this method.")
 
     def _seed(self) -> int:
         """The seed of all that is random about a fit: `random_state` itself if it is one, else drawn from it."""
@@ -434,7 +436,7 @@ def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] 
     """Data with samples as columns, zero where they are missing, and which entries are known."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 1:
-        raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row a sample. Reshape your data.")
+        raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row per sample. Reshape your data.")
     if len(shape) == 2 and shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
     rows, known = split_missing(X, "X", mask, signed=method.sign_free)

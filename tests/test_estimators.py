@@ -409,7 +409,7 @@ def test_score_is_accuracy_where_labels_were_fitted_and_otherwise_minus_the_rela
     assert model.score(X) == pytest.approx(-error, rel=1e-9)
     assert model.score(sparse.csr_array(X)) == pytest.approx(-error, rel=1e-6)  # through Gram matrices
     assert fitted(kind, X).score(X, truth) < 0.0
-    with pytest.raises(InputError, match="y knows no label"):
+    with pytest.raises(InputError, match="y has no labelled sample"):
         model.score(X, np.full(24, -1))
     with pytest.raises(InputError, match=r"y has shape \(3,\), expected \(24,\)"):
         model.score(X, [1, 2, 3])
@@ -504,7 +504,7 @@ def test_penalties_shrink_what_they_are_on(kind, X):
     assert np.linalg.norm(tied.components_) * np.linalg.norm(tied.codes_[-1]) < np.linalg.norm(
         free.components_
     ) * np.linalg.norm(free.codes_[-1])
-    with pytest.raises(InputError, match="A is penalised alone"):
+    with pytest.raises(InputError, match="Only A is penalised"):
         fitted(kind, X, l1_A=0.1)
     with pytest.raises(InputError, match="l1_S=-1"):
         fitted(kind, X, l1_S=-1.0)

@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse an argument in one line."""
-        raise InputError(f"{message.rstrip('.')}. {self.prog} --help lists what there is.")
+        raise InputError(f"{message.rstrip('.')}. {self.prog} --help lists all options.")
 
 
 def run_parser() -> Parser:

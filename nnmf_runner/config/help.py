@@ -20,19 +20,20 @@ from nnmf_runner.config.launchers import BASIC, LAUNCHERS
 from nnmf_runner.config.messages import VALUES, as_options
 from nnmf_runner.config.published import conf_dir, conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.methods import METHODS
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
 
 ABOUT = """\
 Fit multilayer nonnegative matrix factorisations to data, score them, and keep a record of every run. A run is made of
 a dataset, a method, a cost, an optimizer and an initialisation; options are given as name=value, in any order. With -m,
-or with an experiment, it is a sweep over several values, which runs what is not done yet."""
+or with an experiment, it is a sweep over several values, and finished runs are skipped."""
 
 EXAMPLES = {
     "nnmf-run": "run the defaults on toy data",
     "nnmf-run method=hier layers=9-4 label_fraction=0.4 seed=3": "fit two layers to some labels",
     "nnmf-run -m method=hier,deep,neural layers=9,9-4 trials=10": "compare methods, ten seeds each",
-    "nnmf-run experiment=table1": "run a sweep that is kept in a file",
+    "nnmf-run experiment=table1": "run a predefined sweep",
     "nnmf-run dataset=file dataset.path=my.npz --cfg job": "print a configuration in full",
 }
 
@@ -113,14 +114,18 @@ def _defaults(part: type) -> dict[str, Any]:
 
 def _group(group: str) -> str:
     rows = [_row(name, meaning, NARROW) for name, meaning in options_of(group).items()]
-    head = f"{group}: {parameters_of(RunConfig)[group].meaning} By default {group}={default_parts()[group]}; "
+    default = f"{group}={(usual := default_parts()[group])}"
+    if group == "cost":  # which the method brings
+        others = {name: method.costs[0] for name, method in METHODS.items() if method.costs[0] != usual}
+        default = ", ".join([default, *(f"with method={name} cost={cost}" for name, cost in others.items())])
+    head = f"{group}: {parameters_of(RunConfig)[group].meaning} By default {default}; "
     return "\n".join([_filled(f"{head}the options of another are listed by nnmf-run {group}=NAME --help."), *rows])
 
 
 def _experiments() -> str:
     files = {name: path for name, path in conf_files("experiment").items() if "\n# nnmf-run exp" in path.read_text()}
     rows = [_row(name, _comment(path), NARROW) for name, path in files.items()]
-    return "\n".join(["experiment: A sweep that is kept in a file. By default there is none.", *rows])
+    return "\n".join(["experiment: A predefined sweep. By default there is none.", *rows])
 
 
 def _part(group: str, name: str) -> str:

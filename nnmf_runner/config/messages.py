@@ -138,7 +138,7 @@ def _parts() -> list[tuple[str, type]]:
 
 
 def as_options(message: str) -> str:
-    """Say a message that names parameters as Python does, such as ``solver=mu``, in options: ``method.solver=mu``."""
+    """Rewrite a message with Python names, such as ``solver=mu``, with option names: ``method.solver=mu``."""
     # Those below the top level; data sets have no parameters in Python, and supervision has them by other names.
     named = [(group, part) for group, part in _parts() if group not in ("dataset", "supervision")]
     options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}

@@ -44,23 +44,23 @@ class Model:
     cost
         What the fit minimises.
     optimizer
-        What updates all factors together, for methods that have a gradient of them all.
+        Algorithm that updates all factors together, for gradient-based methods.
     init
-        Where the factors begin.
+        How the factors are initialised.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
         Penalties on the factors.
     layers : list of int, int or str
-        Ranks, from the data up; ``9-4-2`` means ``[9, 4, 2]``.
+        Rank of every layer, starting from the data; ``9-4-2`` means ``[9, 4, 2]``.
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.
     normalise : bool
-        Whether the columns of every A are scaled to unit length after the fit; the codes make up for it.
+        Whether the columns of every A are scaled to unit length after the fit, with the codes rescaled to match.
     tol : float
         Relative projected gradient at which a fit has converged, see `StoppingRule`.
     max_iter : int
-        Number of iterations after which a fit ends anyway.
+        Maximum number of iterations.
 
     Raises
     ------
@@ -184,7 +184,7 @@ class Execution:
     Parameters
     ----------
     trials : int
-        Number of seeds, from `seed` on.
+        Number of runs that differ in their seed: `seed`, `seed` + 1 and so on.
     workers : int, optional
         Number of processes that share the runs; None for one per core.
     threads : int
@@ -194,7 +194,7 @@ class Execution:
     output : str
         Folder below which everything is written.
     force : bool
-        Whether to run again what this version of the code has done already.
+        Whether to repeat runs that this version of the code has already finished.
     fail_fast : bool
         Whether to stop everything when a run has failed.
     time_limit : float, optional

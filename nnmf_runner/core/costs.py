@@ -161,7 +161,7 @@ class LayerWeights:
         if self.weights and len(self.weights) != n_layers:
             raise InputError(
                 f"weights={self.weights} has {len(self.weights)} entries, expected {n_layers}, one per "
-                "layer, or none for a weight of one each."
+                "layer, or an empty list for weights of one."
             )
 
     def level_weights(self, n_layers: int) -> list[float]:

@@ -92,7 +92,7 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     -----
     Where the solution is not unique (dependent columns of ``A``), one minimiser is returned.  All comparisons
     are relative to the columns of ``A`` and ``X``, so scaling either changes no passive set.  Since ``A^T A`` is
-    formed, columns of ``A`` that are dependent but for less than about 1e-4 of their length cost accuracy; the
+    formed, columns of ``A`` that are linearly dependent up to about 1e-4 of their length cost accuracy; the
     result's `violation` says how much.
 
     References

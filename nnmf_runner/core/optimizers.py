@@ -333,7 +333,7 @@ def _nonmonotone_search(
 
 @dataclass
 class LBFGS(Optimizer):
-    """Limited-memory quasi-Newton with bounds: scipy's L-BFGS-B under our own stopping rule.
+    """Limited-memory quasi-Newton with bounds: scipy's L-BFGS-B with the stopping rule of all methods.
 
     Parameters
     ----------

@@ -40,11 +40,15 @@ class Regularisation:
 
     Parameters
     ----------
-    l1_A, l2_A : float
-        Penalties on the factors A, linear and quadratic.  They need one on S and vice versa: with one of the two
-        alone, scale moves to the other factor without end, and there is no minimum.
-    l1_S, l2_S : float
-        Penalties on the codes S, linear and quadratic.
+    l1_A : float
+        L1 penalty on the factors A.  Penalties on A need one on S and vice versa: with one of the two alone, scale
+        moves to the other factor without end, and there is no minimum.
+    l2_A : float
+        Squared L2 penalty on the factors A.
+    l1_S : float
+        L1 penalty on the codes S.
+    l2_S : float
+        Squared L2 penalty on the codes S.
     """
 
     l1_A: float = 0.0
@@ -59,7 +63,7 @@ class Regularisation:
         if on_A != on_S:
             here, there = ("A", "S") if on_A else ("S", "A")
             raise InputError(
-                f"{here} is penalised alone, so {there} can take over its scale. Expected a penalty on {there} as "
+                f"Only {here} is penalised, so {there} can absorb its scale. Expected a penalty on {there} as "
                 f"well, such as l1_{there}=0.1 or l2_{there}=0.1."
             )
 

@@ -45,7 +45,7 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
     if not holdout:
         return Entries(in_order(X), known)
     if sparse.issparse(X):
-        raise InputError(f"holdout={holdout:g} needs dense data, dataset={dataset.name} is sparse.")
+        raise InputError(f"holdout={holdout:g} needs dense data, but dataset={dataset.name} is sparse.")
     known = np.ones(X.shape, bool) if known is None else known
     hidden = np.zeros(X.shape, bool)
     at = np.flatnonzero(known)

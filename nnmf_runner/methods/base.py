@@ -129,7 +129,7 @@ class Method:
         """Raise an `InputError` for a cost, a loss of the labels, penalties or layers that the method does not have."""
         for name, value, legal in (("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)):
             if value not in legal:
-                raise InputError(f"method={self.name} has no {name}={value}. Expected one of: {', '.join(legal)}.")
+                raise InputError(f"method={self.name} has no {name}={value}. Expected {' or '.join(legal)}.")
         regularisation = regularisation or Regularisation()
         cost.check(n_layers)
         self._check_levels(supervision.levels, n_layers)

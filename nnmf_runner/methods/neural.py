@@ -61,7 +61,7 @@ class Neural(Method):
         """Refuse penalties beside a cost that fixes the scale of the factors, see `Method.check_own`."""
         if cost.unit_columns and regularisation.is_active:
             raise InputError(
-                f"cost={cost.name} fixes the scale of the factors and has no regularisation. Expected "
+                f"cost={cost.name} fixes the scale of the factors and cannot be regularised. Expected "
                 "cost=multilevel, cost=reconstruction or cost=kl, or no penalty."
             )
 

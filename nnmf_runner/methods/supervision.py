@@ -24,15 +24,15 @@ LABELS_PER_TOPIC = 4
 
 @dataclass
 class Supervision:
-    """The place of known labels in the cost.
+    """How known labels enter the cost.
 
     Parameters
     ----------
     loss : {"squared", "cross_entropy", "kl"}
         What is minimised between the labels and their prediction from the codes.
     weight : float
-        Weight of the labels' relative cost, which is one without any prediction, against that of the data in units of
-        its floor, see `label_units`.  So the data are weighted by their noise, whatever their size and scale.
+        Weight of the cost of the labels.  Both costs are relative: that of the labels to predicting nothing, that of
+        the data to its floor, see `label_units`.  So the data are weighted by their noise, whatever their scale.
     learn_map : bool
         Whether the label map is a variable of the optimizer.  The squared loss does not need it, since its best map
         has a closed form.  Cross-entropy always learns it.
@@ -61,7 +61,7 @@ class Supervision:
             if level is not None:
                 check_number(level, f"label_levels[{i}]", low=0, integer=True)
         if all(level is None for level in self.levels):
-            raise InputError(f"label_levels={self.levels} supervises no layer. Expected a level at least once.")
+            raise InputError(f"label_levels={self.levels} supervises no layer. Expected a level for at least one.")
 
     def assign(
         self,

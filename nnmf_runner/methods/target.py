@@ -113,7 +113,7 @@ def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> flo
         column, known = as_labels(column, name)
         right.append(labels[known] == column[known])
     if not sum(map(len, right)):
-        raise InputError("y knows no label to score with. Expected a class label, or y=None.")
+        raise InputError("y has no labelled sample to score. Expected at least one class label, or y=None.")
     return float(np.mean(np.concatenate(right)))
 
 

@@ -1,4 +1,4 @@
-"""What topics say to people: their words, how well these belong together, and which topic is below which.
+"""Topics as people read them: their words, how well these belong together, and which topic is below which.
 
 Topics are columns of length m, one weight per feature ("word").  Nothing here depends on the scale of a topic, but for
 what is `NEGLIGIBLE`.

@@ -1,4 +1,4 @@
-"""Tables of runs: means over trials, best in bold, the published value and the floor beside ours."""
+"""Tables of runs: means over trials, best in bold, with the published value and the floor."""
 
 from __future__ import annotations
 

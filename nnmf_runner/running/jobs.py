@@ -59,7 +59,7 @@ def _neighbours(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 
 def _overrides(neighbours: Sequence[Run]) -> list[str]:
-    """What composes neighbours."""
+    """Return the overrides that compose runs of neighbouring seeds."""
     cell = neighbours[0].cell
     values = {"seed": neighbours[0].seed, "trials": len(neighbours)}
     if cell.config.workers is None:  # each job has a core of its own
@@ -90,7 +90,7 @@ def run_job(composed: Any) -> None:
     """
     name, first = begin_job(composed)
     if first.threads != asked_threads():
-        raise InputError(f"threads={first.threads} cannot be had: a job found {asked_threads()} set when it began.")
+        raise InputError(f"threads={first.threads} cannot be set: the job was started with {asked_threads()}.")
     others = [[unquote(override) for override in overrides] for overrides in first.cells]
     configs = [first, *(cell.config for cell in compose_cells(others))]
     tasks = [(config, config.seed + i) for config in configs for i in range(config.trials)]

@@ -52,7 +52,7 @@ def run_sweep(sweep: Sweep) -> Status:
     workers = cells[0].config.workers
     for name, number in (("threads", sweep.threads), ("workers", workers)):
         if any(getattr(cell.config, name) != number for cell in cells):
-            raise InputError(f"{name} differs within the sweep. Expected one number for all: make it several sweeps.")
+            raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
     check_sweep(cell.config for cell in cells)
     workers = workers or os.cpu_count() or 1
     work = Work(cells)

@@ -128,7 +128,7 @@ def _run_claimed(
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
     if idle := idle_topics(record["layers"]):
-        log.info("%s", idle)
+        log.info("%s: %s", _name(config, seed), idle)
     if held := poor_prediction(record["layers"]):
         log.warning("%s (%s)", held, _name(config, seed))
     if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):

@@ -86,7 +86,7 @@ def clear_left(experiment: Path) -> None:
 
 
 def entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
-    """What stands where the runs of an experiment stand."""
+    """List the entries of an experiment's folder that may be runs or claims."""
     try:
         shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):

@@ -127,7 +127,7 @@ def blas_threads() -> int:
 
 
 def asked_threads() -> int:
-    """Threads that the environment asked BLAS for when it was loaded, or one a core; it may have fewer cores."""
+    """Threads that the environment asked BLAS for when it was loaded, or one per core; it may have fewer cores."""
     return next((int(value) for value in _ASKED if value.isdigit()), os.cpu_count() or 1)
 
 

@@ -123,7 +123,7 @@ def _refuse_newer(path: Path, record: dict[str, Any]) -> None:
     version = record.get("schema")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {version}, and this program knows {SCHEMA_VERSION} at most. "
+            f"{path} has schema version {version}, but this program reads versions up to {SCHEMA_VERSION}. "
             "Use the version of nnmf-runner that wrote it, or another output folder."
         )
 

@@ -41,13 +41,13 @@ class Saved(Initialisation):
             raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
-            raise InputError(f"path={self.path} is no folder. Expected that of a run or of a saved model.")
+            raise InputError(f"path={self.path} is not a folder. Expected the folder of a run or of a saved model.")
         try:
             found = numbered(read_arrays(folder / FACTORS), "A")
         except ValueError as error:
-            raise InputError(f"path={self.path} does not serve as a start: {error}.") from None
+            raise InputError(f"path={self.path} cannot be used as initial factors: {error}.") from None
         if not found:
-            raise InputError(f"path={self.path} does not serve as a start: {FACTORS} holds no factor A0.")
+            raise InputError(f"path={self.path} cannot be used as initial factors: {FACTORS} has no factor A0.")
         return [factor.astype(np.float64) for factor in found]
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:

@@ -70,7 +70,7 @@ def test_nothing_given_is_no_penalty():
     ],
 )
 def test_penalty_on_one_side_alone_is_refused(options, here, there):
-    message = rf"{here} is penalised alone, so {there} can take over its scale\. .*l1_{there}=0\.1 or l2_{there}=0\.1"
+    message = rf"Only {here} is penalised, so {there} can absorb its scale\. .*l1_{there}=0\.1 or l2_{there}=0\.1"
     with pytest.raises(InputError, match=message):
         Regularisation(**options)
 

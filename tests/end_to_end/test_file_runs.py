@@ -180,7 +180,7 @@ ONES, MTX = np.ones((4, 3)), "%%MatrixMarket matrix coordinate real general"
 # File, how it is made, further options, what the message names.
 BAD = {
     "missing": ("a.npz", lambda path: None, "", ["does not exist", ".npz"]),
-    "folder": ("a.npz", lambda path: path.mkdir(), "", ["is no file"]),
+    "folder": ("a.npz", lambda path: path.mkdir(), "", ["is not a file"]),
     "suffix": ("a.xlsx", text("x"), "", ["suffix is not known", ".csv"]),
     "no suffix": ("data", text("x"), "", ["suffix is not known"]),
     **{

@@ -91,4 +91,4 @@ def test_data_larger_than_the_memory_give_what_they_give_in_memory(configure, tm
 def test_the_limit_does_not_let_the_data_be_read(tmp_path, file):
     done = limited("read", *overrides(file, tmp_path, "init=random"))
     assert done.returncode == 2
-    assert done.stderr.endswith("the memory does not hold what the file says it has.\n")
+    assert done.stderr.endswith("its contents do not fit into memory.\n")

@@ -154,7 +154,7 @@ def test_newsgroups_of_other_folders_and_files_are_refused(command, tmp_path, te
     cache.write_bytes(b"\x80\x04.")
     for path, part in [
         (texts, "holds no texts of comp.graphics"),
-        (cache, "is no archive that can be read"),
+        (cache, "is not a readable archive"),
         ("absent", "not exist"),
     ]:
         is_refused(command("dataset=newsgroups", f"dataset.path={path}", "layers=[5,2]"), part)

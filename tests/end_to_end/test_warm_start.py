@@ -76,14 +76,14 @@ def is_refused(result, before, parts):
 
 BAD = [
     ("init=saved layers=9-4", ["init=saved has no path. Expected init.path=..., the folder"]),
-    ("init=no/where layers=9-4", ["init.path=no/where is no folder"]),
+    ("init=no/where layers=9-4", ["init.path=no/where is not a folder"]),
     (
         "init=before layers=9-4",
-        ["init.path=before does not serve as a start: factors.npz cannot be read: No such file"],
+        ["init.path=before cannot be used as initial factors: factors.npz cannot be read: No such file"],
     ),
     ("init={path} layers=9-5", ["87 x 9, 9 x 4, expected 87 x 9, 9 x 5", "layers=9-5"]),
     ("init={path} layers=9-4-2", ["expected 87 x 9, 9 x 4, 4 x 2"]),
-    ("-m init=saved init.path={path},no/where layers=9-4", ["init.path=no/where is no folder"]),
+    ("-m init=saved init.path={path},no/where layers=9-4", ["init.path=no/where is not a folder"]),
     ("-m init={path} layers=9-4,9-5", ["expected 87 x 9, 9 x 5"]),
     ("-m init=nndsvd,{path} layers=9-4", ["init=nndsvd,", "mixes folders with other options"]),
     ("init=nndsdv layers=9-4", ["init=nndsdv is not known", "Did you mean 'nndsvd'?"]),

@@ -293,7 +293,7 @@ def test_labels_of_other_shapes_are_refused_by_score(kind, X, y):
         (several, y[:, [0, 1, 1]], r"y has shape \(96, 3\), expected \(96, 2\)"),
         (several, y[:9], r"y has shape \(9, 2\), expected \(96, 2\)"),
         (several, y[:, :, None], r"y has shape \(96, 2, 1\), expected one or two dimensions"),
-        (several, np.full((96, 2), -1), "y knows no label"),
+        (several, np.full((96, 2), -1), "y has no labelled sample"),
         (several, y + 0.5, r"y\[:, 0\] is of type float64"),
         (one, y, r"y has shape \(96, 2\), expected \(96,\)"),
         (one, y[:, 1:], r"y has shape \(96, 1\), expected \(96,\)"),

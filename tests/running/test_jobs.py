@@ -96,7 +96,7 @@ def test_a_job_that_found_other_threads_set_is_refused(command, through_hydra, m
     result = command("-m", "seed=0,1", "layers=9", "max_iter=2")
     assert result.status == 2
     assert result.err.splitlines()[-1] == (
-        "nnmf-run: hydra/launcher=basic could not run a job: threads=1 cannot be had: a job found 7 set when it began."
+        "nnmf-run: hydra/launcher=basic could not run a job: threads=1 cannot be set: the job was started with 7."
     )
 
 

@@ -75,11 +75,11 @@ def test_what_holds_no_factors_is_refused(tmp_path):
     empty.mkdir()
     for given, message in (
         (Saved(), "^init=saved has no path"),
-        (Saved(str(tmp_path / "absent")), "^path=.*absent is no folder"),
-        (Saved(str(empty)), r"^path=.*empty does not serve as a start: factors\.npz cannot be read"),
+        (Saved(str(tmp_path / "absent")), "^path=.*absent is not a folder"),
+        (Saved(str(empty)), r"^path=.*empty cannot be used as initial factors: factors\.npz cannot be read"),
         (
             saved_in(tmp_path / "other", [], S0=np.ones(2)),
-            r"does not serve as a start: factors\.npz holds no factor A0",
+            r"cannot be used as initial factors: factors\.npz has no factor A0",
         ),
     ):
         with pytest.raises(InputError, match=message):

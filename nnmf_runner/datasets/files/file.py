@@ -82,7 +82,7 @@ class File:
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
-            raise InputError(f"dataset.path={self.path}: the memory does not hold what the file says it has.") from None
+            raise InputError(f"dataset.path={self.path}: its contents do not fit into memory.") from None
         return dataset
 
     def _dataset(self, contents: Contents) -> Dataset:

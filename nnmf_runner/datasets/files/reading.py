@@ -51,7 +51,7 @@ def existing_file(path: str | None, expected: str) -> Path:
     """The file that an option names, see `existing`."""
     found = existing(path, expected)
     if not found.is_file():
-        raise InputError(f"dataset.path={path} is no file. Expected {expected}.")
+        raise InputError(f"dataset.path={path} is not a file. Expected {expected}.")
     return found
 
 

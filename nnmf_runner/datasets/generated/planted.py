@@ -31,7 +31,7 @@ class Planted:
         Topics below every topic, from the top down: ``[3, 2, 2]`` means 3 topics over 6 over 12 leaves.  Its length is
         the depth of the tree.
     features, samples : int
-        Rows and columns of the data.
+        Number of features (rows) and number of samples (columns) of the data.
     noise : float
         Root mean square of the noise relative to that of the clean data.  It is added, independent in every entry and
         uniform from zero up, so that data stay nonnegative.

@@ -122,7 +122,7 @@ class Newsgroups(Words):
             found = read_texts(path, lambda name: _is_message(PurePosixPath(name).parts))
         except ValueError as error:
             raise InputError(
-                f"dataset.path={path} is no archive that can be read ({error}); scikit-learn's own cache is a "
+                f"dataset.path={path} is not a readable archive ({error}); scikit-learn's own cache is a "
                 f"pickle, which is not opened. Expected {EXPECTED}."
             ) from None
         messages = {_name(PurePosixPath(name).parts): text for name, text in found.items()}

@@ -38,9 +38,9 @@ class Text(Words):
     label_columns : list of str
         Columns of the classes in a CSV file, finest level first.
     delimiter : str
-        Stands between the columns.
+        Character that separates the columns.
     encoding : str
-        Of the files.
+        Encoding of the files.
     min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
         See `Words`.
     """
@@ -91,7 +91,7 @@ class Text(Words):
             parts = [tuple(word for each in names for word in each.split(self.separator)) for names in parts]
         classes = levels_of(parts)
         if not classes:
-            raise InputError(f"{option} holds one class alone. Expected folders of at least two.")
+            raise InputError(f"{option} holds a single class. Expected at least two class folders.")
         return Documents([self._text(path) for path in files], classes)
 
     def _text(self, path: Path) -> str:
@@ -105,7 +105,7 @@ class Text(Words):
         try:
             header, *rows = [row for row in lines if row]
         except csv.Error as error:
-            raise InputError(f"{option} is no CSV file: {error}.") from None
+            raise InputError(f"{option} is not a CSV file: {error}.") from None
         except ValueError:
             raise InputError(f"{option} is empty. Expected a CSV file with a header.") from None
         for i, row in enumerate(rows, start=1):
@@ -122,7 +122,7 @@ class Text(Words):
         classes = [[row[places[column]] for row in rows] for column in self.label_columns]
         for column, level in zip(self.label_columns, classes, strict=True):
             if len(set(level)) < 2:
-                raise InputError(f"{option} holds one class alone in column {column}. Expected at least two.")
+                raise InputError(f"{option} holds a single class in column {column}. Expected at least two.")
         return Documents([row[places[self.text_column]] for row in rows], classes)
 
 

@@ -72,5 +72,5 @@ class Wordnet(Words):
                 continue
             found = SYNSET.match(line)
             if found is None:
-                raise InputError(f"{self._option}: line {i} of {path.name} is no synset. Expected {EXPECTED}.")
+                raise InputError(f"{self._option}: line {i} of {path.name} is not a synset. Expected {EXPECTED}.")
             yield found.group(1), found.group(2)

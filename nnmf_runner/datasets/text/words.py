@@ -50,13 +50,13 @@ class Words(ABC):
     Parameters
     ----------
     min_df, max_df : int or float
-        Documents that a word has to be in, and may be in: a number of them, or a share if it is no integer.
+        Fewest and most documents that may contain a word: a count if an integer, a share of all documents if a float.
     max_features : int or None
         Most frequent words to keep.
     stop_words : str or None
-        ``english`` leaves the words out that scikit-learn lists.
+        ``english`` removes the English stop words of scikit-learn.
     lowercase : bool
-        Whether words are the same in upper and lower case.
+        Whether to convert all words to lowercase.
     idf : bool
         Whether words of many documents get smaller weights; without this and without `norm`, weights are counts.
     norm : str or None

@@ -133,7 +133,7 @@ def test_other_files_are_refused(tmp_path, small):
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         Leukemia(path=str(tmp_path / "absent")).identity()
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         Leukemia(path=str(tmp_path)).identity()
 
 

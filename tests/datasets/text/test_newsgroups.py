@@ -122,7 +122,7 @@ def test_a_damaged_archive_is_refused(archive, tmp_path_factory, damage):
     path = pack(archive, tmp_path_factory.mktemp("packed") / "a.tar.gz")
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
-        InputError, match=r"dataset\.path=.*a\.tar\.gz is no archive that can be read \(.+\).*Expected"
+        InputError, match=r"dataset\.path=.*a\.tar\.gz is not a readable archive \(.+\).*Expected"
     ) as caught:
         load(path=str(path))
     assert "\n" not in str(caught.value)

@@ -82,7 +82,7 @@ def test_the_identity_is_what_files_hold_and_not_where(tmp_path):
         ({}, "holds no class folders"),
         ({"1": "word", "2": "word"}, "holds no class folders"),
         ({"a/1": "word", "2": "word"}, "outside of class folders, such as 2"),
-        ({"a/1": "word", "a/2": "word"}, "one class alone"),
+        ({"a/1": "word", "a/2": "word"}, "a single class"),
         ({"a/1": "", "b/1": ""}, "leaves no words to count: empty vocabulary"),
         ({"a/1": "word", "b/1": ""}, "documents of a single class"),
     ],
@@ -101,7 +101,7 @@ def test_a_folder_that_makes_no_data_is_refused(tmp_path, files, message):
         ("body,label\na b,1\n", "has no column text. Expected one of: body, label"),
         ("text,group\na b,1\n", "has no column label. Expected one of: text, group"),
         ("text,label\nword\n", "1 columns in row 1, expected 2"),
-        ("text,label\nword,1\nother,1\n", "one class alone in column label"),
+        ("text,label\nword,1\nother,1\n", "a single class in column label"),
     ],
 )
 def test_a_table_that_makes_no_data_is_refused(tmp_path, content, message):

@@ -72,7 +72,7 @@ def test_other_files_are_refused(wordnet):
     with pytest.raises(InputError, match=r"does not exist.*apt install wordnet-base"):
         load(wordnet / "absent")
     (wordnet / "data.adv").write_text(LICENCE + "0001 nonsense\n")
-    with pytest.raises(InputError, match=r"line 2 of data\.adv is no synset"):
+    with pytest.raises(InputError, match=r"line 2 of data\.adv is not a synset"):
         load(wordnet)
     (wordnet / "data.adv").unlink()
     with pytest.raises(InputError, match=r"holds no data\.adv"):
