@@ -114,7 +114,7 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
     assert counts == {"excess": 12, "topic_cosine": 12, "tree_agreement": 12, "accuracy_unknown": 8}
     assert (found["n"] == 4).all()
     rows = pd.read_csv(folder / "records.csv")
-    chosen = rows["dataset"].str.contains("noise=0.5") & rows["dataset"].str.contains("overlap=0.0")
+    chosen = rows["dataset"].str.contains("noise 0.5") & rows["dataset"].str.contains("overlap 0.0")
     errors = (rows["relative_error"] - rows["floor"])[chosen].groupby(rows["method"]).mean()
     place = found[(found["measure"] == "excess") & (found["other_axis"] == "dataset.overlap")].iloc[0]
     assert (place["at"], place["other_at"]) == (0.5, 0.0)
