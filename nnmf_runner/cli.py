@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # The matrices of most fits are small, where more threads make BLAS slower.  Has to be said before numpy is loaded.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+    if not os.environ.get(_variable, "").isdigit():
+        os.environ[_variable] = "1"
 
 OK, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 

@@ -415,7 +415,8 @@ class NotFittedError(InputError):
 def _kind(own: type) -> Any:
     """An error or warning that tools of scikit-learn, where it is loaded, take for theirs of this name."""
     theirs = getattr(sys.modules.get("sklearn.exceptions"), own.__name__, None)
-    return own if theirs is None else type(own.__name__, (own, theirs), {})
+    found = {"__reduce__": lambda self: (own, self.args)}  # pickle finds the own one alone
+    return own if theirs is None else type(own.__name__, (own, theirs), found)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
+from nnmf_runner.methods.supervision import with_all_classes
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Task:
         """Fit the model; the seed fixes what is random about the start and the fit."""
         X = filled(self.X, self.mask)
         plan = self.plan(X, seed, progress)
-        return self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
+        fit = self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
+        return with_all_classes(fit, self.levels, self.labels, self.counts)
 
 
 _loader = Loader()

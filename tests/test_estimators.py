@@ -351,6 +351,30 @@ def test_the_order_in_memory_does_not_change_a_bit(X, kind):
         np.testing.assert_array_equal(one.transform(kinds[0]), other.transform(kinds[1]))
 
 
+@pytest.mark.parametrize("name", ["normalise", "allow_growing_ranks", "learn_map"])
+def test_flags_are_true_or_false(X, y, name):
+    with pytest.raises(InputError, match=rf"^{name}=no is not valid\. Expected True or False"):
+        NeuralNMF(layers=(4, 2), **{name: "no"}).fit(X, y)
+
+
+def test_errors_and_warnings_that_scikit_learn_knows_too_survive_pickle(X):
+    pytest.importorskip("sklearn.exceptions")
+    with pytest.raises(InputError) as caught:
+        NeuralNMF().transform(X)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (estimators.NotFittedError, str(caught.value))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        NeuralNMF(layers=(4, 2), max_iter=1).fit(X)
+    assert type(pickle.loads(pickle.dumps(found[-1].message))) is nnmf_runner.ConvergenceWarning
+
+
+def test_arrays_in_place_of_names_are_refused_in_one_line(X):
+    for name in ("init", "cost", "optimizer"):
+        with pytest.raises(InputError, match=rf"^{name}=<ndarray> is not known\. Expected one of: [^\n]*$"):
+            NeuralNMF(layers=(4, 2), **{name: X}).fit(X)
+
+
 def test_columns_of_unit_length_are_asked_for_by_a_parameter(X):
     model = NeuralNMF(layers=(4, 2), normalise=True, random_state=0).fit(X)
     plain = NeuralNMF(layers=(4, 2), random_state=0).fit(X)

@@ -8,7 +8,7 @@ import pytest
 from nnmf_runner import load
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
-from nnmf_runner.task import prepare
+from nnmf_runner.task import Task, prepare
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
 VARIANTS = {
@@ -48,6 +48,31 @@ def test_a_loaded_run_fits_its_own_factors_again(configure, tmp_path, method, in
         model.fit(X, target_of(material, model))
     for old, new in zip(before, (*model.factors_, *model.codes_), strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["method=neural"],
+        ["method=neural", "supervision.loss=cross_entropy"],
+        ["method=hier"],
+        ["method=hier_mu", "supervision.loss=kl"],
+        ["method=deep"],
+        ["method=semi"],
+        ["method=unfolded", "layers=9"],
+        ["method=sparse_coding"],
+    ],
+    ids=" ".join,
+)
+def test_a_class_without_a_labelled_sample_changes_no_fit_and_is_never_predicted(configure, toy, rng, options):
+    config = configure("layers=9-4", "init=random", "max_iter=25", *options)
+    labels = np.where((np.arange(90) % 3 == 0) & (toy.classes[4] != 2), toy.classes[4], -1)
+    fit = Task(config, toy.X, None, [labels], [4]).fit(0)
+    without = Task(config, toy.X, None, [np.where(labels == 3, 2, labels)], [3]).fit(0)
+    for one, other in zip([*fit.A, *fit.S, fit.B[[0, 1, 3]]], [*without.A, *without.S, without.B], strict=True):
+        np.testing.assert_array_equal(one, other)
+    predicted = (fit.B @ rng.random((fit.B.shape[1], 500))).argmax(axis=0)
+    assert 2 not in predicted
 
 
 def test_a_start_from_saved_factors_is_found_again_by_its_path(configure, tmp_path, monkeypatch):

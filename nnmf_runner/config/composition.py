@@ -181,7 +181,7 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
     overrides = parse([*params, *given])
     for override in filter(Override.is_sweep_override, overrides):
-        if override.is_hydra_override():
+        if override.is_hydra_override() or override.key_or_group == "experiment":  # which has a sweep of its own
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
         if not override.is_discrete_sweep() or isinstance(override.value(), Glob):
             raise InputError(f"{override.input_line} is not a list of values. Expected some, such as seed=0,1,2.")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnmf_runner.core.checks import InputError
+
 # What an entry of such a file says beside its values.
 CELL = ("regime", "layers", "method")
 _FOLDER = "experiment/published"
@@ -50,7 +52,13 @@ def published(name: str | None) -> Published:
         return Published(None, [])
     from omegaconf import OmegaConf  # the schema is known without it
 
-    content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    try:
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        for entry in content["values"]:
+            _ = [entry[key] for key in CELL], [float(entry[key]) for key in entry.keys() - {*CELL, "layer"}]
+    except Exception as error:  # of its form or syntax
+        line = " ".join(str(error).split())
+        raise InputError(f"{path} is not a file of published values ({type(error).__name__}: {line}).") from None
     return Published(content.get("dataset"), content["values"])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnmf_runner.config.published import published_names
-from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
@@ -81,6 +81,8 @@ class Model:
     max_iter: int = StoppingRule.max_iter
 
     def __post_init__(self) -> None:
+        for name in ("allow_growing_ranks", "normalise"):
+            check_flag(getattr(self, name), name)
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)

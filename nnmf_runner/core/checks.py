@@ -27,11 +27,18 @@ class InputTypeError(InputError, TypeError):
 def check_choice(value: object, legal: Iterable[str], name: str) -> str:
     """Return `value` if it is one of the `legal` names, or raise an `InputError` that lists them and the nearest."""
     legal = sorted(legal)
-    if value in legal:
-        return str(value)
+    if isinstance(value, str) and value in legal:
+        return value
+    value = f"<{type(value).__name__}>" if "\n" in str(value) else value
     near = difflib.get_close_matches(str(value), legal, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{name}={value} is not known. Expected one of: {', '.join(legal)}.{hint}")
+
+
+def check_flag(value: object, name: str) -> None:
+    """Raise an `InputError` unless `value` is true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}={value} is not valid. Expected True or False.")
 
 
 def check_number(

@@ -185,7 +185,7 @@ class StochasticGradient(Optimizer):
     decay : float
         How fast the steps fall.
     batch : int, optional
-        Columns in a block.  The default is the square root of the number of columns, but at least `SMALLEST_BATCH`,
+        Columns in a block.  The default is the square root of the number of columns, but at least 32,
         since every block costs a pass over the factors.
 
     References

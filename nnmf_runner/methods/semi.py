@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import check_number
+from nnmf_runner.core.checks import check_flag, check_number
 from nnmf_runner.core.divergence import SMALLEST
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import forward
@@ -80,6 +80,8 @@ class Semi(Method):
 
     def __post_init__(self) -> None:
         check_number(self.pretrain, "pretrain", low=0, integer=True)
+        check_flag(self.weakly_supervised, "weakly_supervised")
+        check_flag(self.nonnegative, "nonnegative")
 
     @property
     def sign_free(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.checks import InputError, check_flag, check_number
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.layer import Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
@@ -68,6 +68,8 @@ class SparseCoding(Neural):
         for i, value in enumerate(given):
             name = f"penalty[{i}]" if given is self.penalty else "penalty"
             check_number(value, name, low=0.0)
+        check_flag(self.free, "free")
+        check_flag(self.learn_penalty, "learn_penalty")
 
     @property
     def sign_free(self) -> bool:

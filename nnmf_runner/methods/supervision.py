@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
 from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
 from nnmf_runner.core.linalg import nearest, tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR
+from nnmf_runner.methods.fit import Fit
 
 LEVELS = ("auto", "all", "last")
 # What the fields of `Supervision` are called as parameters of an estimator, and so in messages.
@@ -53,6 +54,7 @@ class Supervision:
     def __post_init__(self) -> None:
         check_choice(self.loss, LABEL_COSTS, PARAMETERS["loss"])
         check_number(self.weight, PARAMETERS["weight"], low=0.0)
+        check_flag(self.learn_map, PARAMETERS["learn_map"])
         if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
             check_choice(self.levels, LEVELS, PARAMETERS["levels"])
             return
@@ -135,7 +137,8 @@ class Supervision:
         for (layer, level), unit in zip(known.items(), units, strict=True):
             labels = self.labels(indices[level], int(counts[level]), unit)
             assert labels is not None  # of a level of which some are known
-            found[layer] = labels
+            # A fit does not depend on classes of which no sample is labelled.
+            found[layer] = replace(labels, Y=labels.Y[_labelled_classes(indices[level])])
         return found
 
     def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
@@ -150,6 +153,26 @@ class Supervision:
         Y[classes[known], np.flatnonzero(known)] = 1.0
         learn_map = (self.learn_map or self.loss == "cross_entropy") and self.weight > 0  # else nothing would learn it
         return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)
+
+
+def _labelled_classes(indices: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The classes of which a sample is labelled, from class indices of shape (n,), -1 for unlabelled samples."""
+    return np.unique(indices[indices >= 0])
+
+
+def with_all_classes(
+    fit: Fit, levels: Mapping[int, int], indices: Sequence[NDArray[np.intp]], counts: Sequence[float]
+) -> Fit:
+    """Give the label maps of a fit a row for every class; one of which no sample is labelled is never predicted.
+
+    The other arguments are those of `Supervision.by_layer`.
+    """
+    maps = {}
+    for layer, B in fit.maps.items():
+        level = levels[layer]
+        maps[layer] = np.tile(B.min(axis=0), (int(counts[level]), 1))  # (c, k), no larger than that of any other class
+        maps[layer][_labelled_classes(indices[level])] = B
+    return replace(fit, B=maps.pop(len(fit.A) - 1, None), lower_maps=maps)
 
 
 def label_units(X: Any, ranks: Sequence[int]) -> list[float]:

@@ -55,7 +55,8 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     }
     shown: dict[str, list[Shown]] = {}
     for (experiment, label), run in representatives(rows).items():
-        shown.setdefault(experiment, []).extend(Shown(label, *found) for found in _readable([folder / run / RECORD]))
+        found = _readable([folder / run / RECORD], [])
+        shown.setdefault(experiment, []).extend(Shown(label, *each) for each in found)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
     if len(comparisons):
@@ -83,17 +84,20 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     if not folder.is_dir():
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
     paths, readable = find_records(folder), 0
-    for path, record in _readable(paths):
+    outdated: list[str] = []
+    for path, record in _readable(paths, outdated):
         readable += 1
         yield path.relative_to(folder), record
+    left_out = f"{outdated[0]}; it is left out, with {len(outdated) - 1} others" if outdated else ""
     if not readable:
-        found = f"{len(paths)} damaged or outdated ones" if paths else "none"
+        found = left_out or (f"{len(paths)} damaged ones" if paths else "none")
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
+    if outdated:
+        log.warning("%s.", left_out)
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield folders and records of those record files that are whole; the log names the others."""
-    outdated = []
+def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folders and records of the files that can be read; add outdated ones to a list, and log other errors."""
     for path in paths:
         try:
             yield path.parent, read_record(path)
@@ -103,9 +107,6 @@ def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
             outdated.append(f"{path} {error}")
         except ValueError as error:
             log.warning("%s %s; it is left out.", path, error)
-    if outdated:
-        others = f" So are {len(outdated) - 1} others." if len(outdated) > 1 else ""
-        log.warning("%s. It is left out.%s", outdated[0], others)
 
 
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -42,7 +42,7 @@ def provenance() -> dict[str, Any]:
 
 # What every result depends on, beside the method that was run.
 _COMPUTING = ("core", "datasets", "metrics", "task.py", "store/start.py")
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT, _NAME = Path(__file__).resolve().parents[1], __name__.partition(".")[0]
 
 
 def same_code(record: dict[str, Any]) -> bool:
@@ -67,16 +67,30 @@ def code(method: str) -> str:
 
 
 def _modules_of(method: type) -> set[Path]:
-    """The files of a method's module and of all modules of this package's methods that it imports, by any way."""
+    """The files of a method's module and of all modules of this package that it imports, by any way."""
     found: set[Path] = set()
     pending = [Path(str(sys.modules[method.__module__].__file__)).resolve(), _ROOT / "methods" / "base.py"]
     while pending:
         path = pending.pop()
         found.add(path)
-        names = {node.module for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)}
-        used = [_ROOT / "methods" / f"{name.rpartition('.')[2]}.py" for name in names if name and ".methods." in name]
-        pending += [module for module in used if module not in found]
+        names = [name for node in ast.walk(ast.parse(path.read_bytes())) for name in _imports(node, path)]
+        parts = [name.split(".")[1:] for name in names if name.startswith(f"{_NAME}.")]
+        used = [_ROOT.joinpath(*part).with_suffix(".py") for part in parts]
+        pending += [module for module in used if module not in found and module.is_file()]
     return found
+
+
+def _imports(node: ast.AST, path: Path) -> list[str]:
+    """Full names of the modules that a statement in a file of this package may import."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    module = node.module or ""
+    if node.level and path.is_relative_to(_ROOT):  # a relative import, which begins at the file's own package
+        above = path.parents[node.level - 1].relative_to(_ROOT).parts
+        module = ".".join([_NAME, *above, *filter(None, [node.module])])
+    return [module, *(f"{module}.{alias.name}" for alias in node.names)]
 
 
 def _method_of(record: dict[str, Any]) -> str:

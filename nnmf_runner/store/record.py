@@ -150,7 +150,7 @@ def read_head(path: Path) -> dict[str, Any] | None:
         return None
     _refuse_newer(path, fields)
     if fields.get("schema") != SCHEMA_VERSION or "status" not in fields:
-        return None
+        return {"status": None, "message": "of an earlier version", "code": None, "commit": None}
     return {name: fields.get(name) for name in ("status", "message", "code", "commit")}
 
 

@@ -121,12 +121,12 @@ def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
         elif head.get("status") in COUNTED:
             status.done += 1
             status.other_code += not same_code(head)
-        elif head and head["status"] != INTERRUPTED:
+        elif head.get("status") not in (None, INTERRUPTED):
             reason = head["message"] or head["status"]
             status.failed.append(Problem(run.label, reason, ledger.folder(run.name)))
         else:
             was_left = "its process was killed" if run.name in ledger.claims else "not run"
-            status.missing.append(Problem(run.label, head.get("status") or was_left))
+            status.missing.append(Problem(run.label, head.get("status") or head.get("message") or was_left))
     return status
 
 

@@ -75,6 +75,11 @@ def test_what_is_wrong_in_the_last_cell_is_found_by_reading_the_cells():
         list(sweep.cells)
 
 
+def test_experiments_which_have_sweeps_of_their_own_are_not_swept_over():
+    with pytest.raises(InputError, match=r"experiment=table1,systems cannot be swept over\. Expected one value"):
+        composition.read(["-m", "experiment=table1,systems", "trials=1"])
+
+
 @pytest.mark.parametrize(
     "value", ["interval(0,1)", "glob(*)", pytest.param("tag(a,interval(0,1))", id="tagged interval")]
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -40,7 +38,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
         composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
         container = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
-        if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher") or name == "basic":
+        if launchers._has_module(LAUNCHERS[name].target):
             choose_launcher(asked.launcher, asked.target)
             assert Plugins.instance()._instantiate(composed.hydra.launcher)
     if name == "slurm":

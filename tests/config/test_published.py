@@ -12,6 +12,7 @@ from nnmf_runner.config import published as module
 from nnmf_runner.config.published import Published, conf_dir, published, published_names
 from nnmf_runner.core.checks import InputError
 
+CELL_TEXT = "values: [{regime: supervised, layers: '9', method: hier, accuracy: 0.5}]"
 ENTRIES = [
     {"regime": "unsupervised", "layers": "9-4", "method": "hier", "layer": 0, "accuracy": 0.5},
     {"regime": "unsupervised", "layers": "9-4", "method": "hier", "accuracy": 0.75, "relative_error": 0.25},
@@ -38,6 +39,26 @@ def test_an_experiment_names_a_file_that_is_there(configure):
         configure("published=table9")
     assert published(None).entries == published("of-an-earlier-version").entries == []
     assert all(published(name).entries for name in published_names())
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        "valuez: []",
+        "values: [",
+        "values: [{regime: supervised}]",
+        "values: 3",
+        CELL_TEXT.replace("0.5", "abc"),
+        "[1, 2]",
+    ],
+)
+def test_a_slip_in_a_file_of_values_is_one_line_with_its_name(monkeypatch, tmp_path, slip):
+    (tmp_path / "experiment" / "published").mkdir(parents=True)
+    (tmp_path / "experiment" / "published" / "mine.yaml").write_text(slip)
+    monkeypatch.setattr(module, "conf_dir", lambda: str(tmp_path))
+    with pytest.raises(InputError, match=r"mine\.yaml is not a file of published values \(") as caught:
+        published.__wrapped__("mine")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_corrected_value_is_shown_when_the_same_records_are_collected_again(command, monkeypatch, tmp_path):

@@ -82,7 +82,7 @@ SINGLE = [
     ("supervision.levels=[0,1]", ["supervision.levels=[0, 1] has 2 entries", "expected 3"]),
     ("supervision.levels=[0,1,2] label_level=1", ["label_level=1 and supervision.levels=[0, 1, 2]"]),
     ("supervision.levels=all method=hier", ["method=hier learns from labels in its last layer alone"]),
-    ("regularisation.l2_A=0.1 regularisation.l2_S=0.1 cost=energy", ["cost=energy", "no regularisation"]),
+    ("regularisation.l2_A=0.1 regularisation.l2_S=0.1 cost=energy", ["cost=energy", "cannot be regularised"]),
     ("method=hier supervision.loss=cross_entropy", ["method=hier", "supervision.loss=cross_entropy"]),
     ("supervision.loss=square", ["supervision.loss=square", "Did you mean 'squared'?"]),
     ("dataset.noise=-1", ["dataset.noise=-1"]),

@@ -93,7 +93,7 @@ def _with_sklearn():
     ("files", "part"),
     [
         ({}, "does not exist"),
-        ({"a": ["word"]}, "one class alone"),
+        ({"a": ["word"]}, "a single class"),
         ({"a": ["", ""], "b": [""]}, "no words to count"),
     ],
 )

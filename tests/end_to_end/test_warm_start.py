@@ -102,7 +102,7 @@ def test_a_bad_start_is_refused_before_anything_is_written(command, tmp_path, ea
     [
         (lambda factors: {**factors, "A1": -factors["A1"]}, "needs nonnegative ones"),
         (lambda factors: {**factors, "A0": factors["A0"][1:]}, "86 x 9, 9 x 4, expected 87 x 9, 9 x 4 for 87 features"),
-        (lambda factors: {"S0": factors["S0"]}, "factors.npz holds no factor A0"),
+        (lambda factors: {"S0": factors["S0"]}, "factors.npz has no factor A0"),
         (lambda factors: {**factors, "A1": factors["A1"] * np.nan}, "A1 holds entries that are NaN"),
         (lambda factors: {**factors, "A0": np.full((2, 2), None)}, "Object arrays cannot be loaded"),
     ],

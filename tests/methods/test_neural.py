@@ -131,6 +131,6 @@ def test_codes_of_a_divergent_fit_are_least_squares(toy):
 def test_energy_refuses_penalties_on_factors_whose_scale_it_fixes():
     penalty = Regularisation(l1_A=0.1, l1_S=0.1)
     for depth in (1, 2):
-        with pytest.raises(InputError, match=r"cost=energy .* no regularisation"):
+        with pytest.raises(InputError, match=r"cost=energy .* cannot be regularised"):
             Neural().check(Energy(), Supervision(), depth, penalty)
     Neural().check(Multilevel(), Supervision(), 2, penalty)

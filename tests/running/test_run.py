@@ -177,6 +177,9 @@ def test_a_fit_that_predicts_is_not_warned_of(short, caplog, options):
     assert "Held-out" not in caplog.text
 
 
+NAMED = "hier 9-4 unsupervised seed 0: "
+
+
 def test_topics_without_a_link_are_logged_once_after_the_summary(short, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     fit = Hierarchical.fit
@@ -190,8 +193,8 @@ def test_topics_without_a_link_are_logged_once_after_the_summary(short, caplog, 
     outcome = short("method=hier", "layers=9-4")
     assert [layer["unlinked_topics"] for layer in outcome.record["layers"]] == [2, 0]
     summary, line = (record.getMessage() for record in caplog.records)
-    assert summary.startswith("hier 9-4 unsupervised seed 0: ")
-    assert line == "Layer 0: 2 of 9 topics are empty or have no link to the layer above."
+    assert summary.startswith(NAMED)
+    assert line == f"{NAMED}Layer 0: 2 of 9 topics are empty or have no link to the layer above."
 
 
 def test_a_failed_run_is_recorded_and_the_next_trial_runs(configure, tmp_path, monkeypatch):

@@ -70,6 +70,23 @@ def test_a_change_of_what_computes_a_run_changes_the_code(package, path):
     assert code_of("sparse_coding") != before
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from nnmf_runner.methods import semi",
+        "import nnmf_runner.methods.semi",
+        "from . import semi",
+        "from .semi import Semi",
+        "from ..methods.semi import Semi",
+    ],
+)
+def test_modules_that_a_method_imports_in_any_way_are_part_of_its_code(package, statement):
+    (package / SPARSE_CODING).write_text(statement)
+    before = code_of("sparse_coding")
+    (package / "methods" / "semi.py").write_text("# another")
+    assert code_of("sparse_coding") != before
+
+
 def test_a_record_is_of_this_code_if_its_method_is_and_says_so_in_the_same_words():
     record = {"commit": provenance.commit(), "code": provenance.code("hier")}
     other = {**record, "code": "hier-" + "0" * 16}

@@ -121,15 +121,16 @@ def test_the_head_of_a_record_says_what_the_whole_says(tmp_path, add_run, messag
     assert head == {"status": "failed", "message": message, "code": code("hier"), "commit": "abc"}
 
 
-def test_records_of_another_time_or_place_have_no_head(tmp_path, add_run):
+def test_a_run_of_an_earlier_version_is_missing_and_its_line_says_so(tmp_path, add_run):
     name = add_run(0, schema=SCHEMA_VERSION - 1)
-    assert read_head(tmp_path / name[:2] / name / RECORD) is None
     assert read_head(tmp_path / "absent" / RECORD) is None
+    status = folder_status(tmp_path)
+    assert (status.done, status.lines()) == (0, [f"missing: {name}: of an earlier version"])
 
 
 def test_a_record_of_a_newer_schema_is_refused(tmp_path, add_run):
     name = add_run(0, schema=SCHEMA_VERSION + 1)
-    with pytest.raises(InputError, match=rf"{name}.*schema version {SCHEMA_VERSION + 1}.*knows {SCHEMA_VERSION}"):
+    with pytest.raises(InputError, match=rf"{name}.*schema version {SCHEMA_VERSION + 1}.*up to {SCHEMA_VERSION}"):
         folder_status(tmp_path)
 
 
