@@ -35,7 +35,7 @@ def target_of(material, model):
 
 
 @pytest.mark.parametrize(("method", "init", "options"), CASES)
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("order", ["C", pytest.param("F", marks=pytest.mark.slow)])
 def test_a_loaded_run_fits_its_own_factors_again(configure, tmp_path, method, init, options, order):
     layers = "9" if method == "unfolded" else "9-4"
     given = [f"method={method}", f"layers={layers}", *f"init={init}".split(), *options.split(), f"output={tmp_path}"]

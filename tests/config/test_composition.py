@@ -51,6 +51,7 @@ def test_overrides_take_the_place_of_an_experiments_sweep(configure):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -105,12 +105,14 @@ def test_several_parts_may_be_asked_for_and_other_overrides_do_not_matter():
         help_text(["method=dep"])
 
 
+@pytest.mark.slow
 def test_the_help_is_plain_and_fits_a_terminal():
     texts = [help_text([]), *(help_text([f"{group}={name}"]) for group, name, _ in PARTS)]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 100
     assert not [word for word in ("schema", "Powered", "`", "None", "see See") for text in texts if word in text]
 
 
+@pytest.mark.slow
 def test_experiments_of_the_help_compose():
     section = help_text([]).partition("\nexperiment: ")[2].partition("\n\n")[0]
     names = re.findall(r"^  (\w+) ", section, re.MULTILINE)

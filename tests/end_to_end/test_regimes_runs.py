@@ -71,6 +71,7 @@ def test_the_grid_crosses_all_six_and_holds_the_reduced_one(configure):
     assert len(full) * len(METHODS) * config.trials <= config.runs_per_job * 1000  # an array of Slurm as it comes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hier", "deep", "neural"])
 def test_an_easy_hierarchy_is_found_by_every_method(configure, tmp_path, method):
     overrides = ["dataset=planted", "dataset.branching=[3]", "dataset.noise=0.05", "layers=3", "label_fraction=0.1"]

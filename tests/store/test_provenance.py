@@ -135,6 +135,7 @@ def printed(code, **environment):
     return [float(number) for number in done.stdout.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [

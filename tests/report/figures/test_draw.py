@@ -100,6 +100,7 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     assert {label: len(looks) for label, looks in marked.items()} == {run.label: 1 for run in runs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["comparison", "convergence"])
 def test_long_names_leave_no_figure(record_of, records_of, costs, of):
     made = [
@@ -123,6 +124,7 @@ def test_long_names_leave_no_figure(record_of, records_of, costs, of):
     assert len(drawn.legends[0].get_texts()) >= 8
 
 
+@pytest.mark.slow
 def test_collecting_fits_nothing_again(costs, tmp_path, monkeypatch):
     def fit(*_, **__):
         raise AssertionError("a report must not fit anything")
@@ -149,6 +151,7 @@ def test_a_sweep_has_a_map_in_the_looks_of_the_other_figures(record_of, tmp_path
     assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["trial_map.png"]
 
 
+@pytest.mark.slow
 def test_a_new_figure_is_a_line_in_a_registry(costs, tmp_path, monkeypatch):
     monkeypatch.setitem(draw.RUN_FIGURES, "own", lambda run, view: Figure() if view else None)
     monkeypatch.setitem(draw.EXPERIMENT_FIGURES, "whole", lambda runs, summary, pairs, looks: Figure())
