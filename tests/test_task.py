@@ -73,6 +73,7 @@ def test_a_class_without_a_labelled_sample_changes_no_fit_and_is_never_predicted
         np.testing.assert_array_equal(one, other)
     predicted = (fit.B @ rng.random((fit.B.shape[1], 500))).argmax(axis=0)
     assert 2 not in predicted
+    assert (fit.B[2] <= np.delete(fit.B, 2, axis=0)).all()  # also where all entries are negative
 
 
 def test_a_start_from_saved_factors_is_found_again_by_its_path(configure, tmp_path, monkeypatch):

@@ -51,12 +51,14 @@ def published(name: str | None) -> Published:
     if path is None:
         return Published(None, [])
     from omegaconf import OmegaConf  # the schema is known without it
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # of what OmegaConf reads files with
 
     try:
         content: Any = OmegaConf.to_container(OmegaConf.load(path))
         for entry in content["values"]:
             _ = [entry[key] for key in CELL], [float(entry[key]) for key in entry.keys() - {*CELL, "layer"}]
-    except Exception as error:  # of its form or syntax
+    except (KeyError, TypeError, ValueError, AttributeError, YAMLError, OmegaConfBaseException) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path} is not a file of published values ({type(error).__name__}: {line}).") from None
     return Published(content.get("dataset"), content["values"])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nnmf_runner.config.published import published
+from nnmf_runner.core.checks import check_choice
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.variants import Options, method_of, method_order, options_of, variants
@@ -84,12 +85,19 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     }
     values = published(record.get("published"))
     cell = row["regime"], row["layers"], row["method"]
-    row |= {f"reported_{name}": value for name, value in values.values(*cell).items()}
+    row |= _reported(values.values(*cell))
     for i in range(len(record["layers"]) if len(record["layers"]) > 1 else 0):
-        row |= {_of_layer(f"reported_{name}", i): value for name, value in values.values(*cell, i).items()}
+        row |= {_of_layer(name, i): value for name, value in _reported(values.values(*cell, i)).items()}
     row["reported_on"] = values.dataset
     # Most texts recur: one copy of each for all rows.
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _reported(values: dict[str, float]) -> dict[str, float]:
+    """Published values by their columns; raise an `InputError` at a name that no metric has."""
+    for name in values.keys() - METRICS.keys():
+        check_choice(name, METRICS, "the metric of a published value")
+    return {f"reported_{name}": value for name, value in values.items()}
 
 
 def _by_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:

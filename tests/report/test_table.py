@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.config.published import Published
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.report import table
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
@@ -41,6 +42,12 @@ PUBLISHED = {
 @pytest.fixture(autouse=True)
 def _published(monkeypatch):
     monkeypatch.setattr(table, "published", PUBLISHED.get)
+
+
+def test_a_misspelt_metric_among_published_values_is_refused(record_of, records_of, monkeypatch):
+    monkeypatch.setitem(PUBLISHED, "errors", Published(None, [{**CELL_OF_HIER, "relativ_eror": 0.374}]))
+    with pytest.raises(InputError, match=r"published value=relativ_eror is not known\..*Did you mean 'relative_error'"):
+        made(records_of(record_of(published="errors")))
 
 
 @pytest.fixture
