@@ -23,6 +23,8 @@ from nnmf_runner.report.variants import Shown, file_part
 
 log = logging.getLogger(__name__)
 
+# Variants of an experiment of which single runs are drawn: nobody looks at the heatmaps of a hundred.
+MOST_VARIANTS = 12
 
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
@@ -48,7 +50,10 @@ def draw_all(
     exist.
     """
     with mpl.rc_context(STYLE):
-        for name, runs in shown.items():
+        for name, all_runs in shown.items():
+            runs = all_runs[:MOST_VARIANTS]
+            if len(all_runs) > len(runs):
+                log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
             tables = [table[table["experiment"] == name] for table in (summary, comparisons)]
             for run in runs:
                 view = _view(run)

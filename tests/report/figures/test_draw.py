@@ -100,6 +100,20 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     assert {label: len(looks) for label, looks in marked.items()} == {run.label: 1 for run in runs}
 
 
+def test_of_very_many_variants_the_first_are_drawn_and_the_log_says_so(costs, tmp_path, monkeypatch, caplog):
+    rows = rows_of([(outcome.folder, outcome.record) for outcome in costs])
+    drawn = []
+    monkeypatch.setattr(draw, "MOST_VARIANTS", 2)
+    monkeypatch.setattr(draw, "save", lambda figure, stem: drawn.append(stem.name) or [stem])
+    monkeypatch.setattr(draw, "RUN_FIGURES", {"heatmaps": lambda run, view: None})
+    records = {str(outcome.folder): outcome.record for outcome in costs}
+    runs = [Shown(label, Path(run), records[run]) for (_, label), run in representatives(rows).items()]
+    with caplog.at_level("INFO"):
+        list(draw.draw_all({"runs": runs}, summarise(rows), NO_MAP, tmp_path))
+    assert len([name for name in drawn if name.endswith("heatmaps")]) == 2 < len(runs)
+    assert f"runs: runs of 2 of {len(runs)} variants are drawn." in caplog.text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("of", ["comparison", "convergence"])
 def test_long_names_leave_no_figure(record_of, records_of, costs, of):
