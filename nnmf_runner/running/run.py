@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +181,7 @@ def _described(dataset: Dataset) -> dict[str, Any]:
 
 def _source(source: Source) -> dict[str, Any]:
     """Options that load the data again from any working directory, where the identity of the run does not hold them."""
-    if not hasattr(source, "identity"):
-        return {}
-    options = asdict(source)  # type: ignore[call-overload]
-    paths = {name: options[name] for name in ("path", "cache") if options.get(name)}
-    return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
+    return {"options": source.portable()} if hasattr(source, "portable") else {}
 
 
 def _numbers_before(folder: Path) -> dict[str, Any] | None:

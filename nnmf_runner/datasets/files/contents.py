@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers
+
+log = logging.getLogger(__name__)
+
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
-NUMERIC = "biuf"
-# Cells of a table that are numbers, though not written as such.
-SPELLED = {"": np.nan, "na": np.nan, "true": 1.0, "false": 0.0}
+# What columns are called that name or number rows: nothing at all, and by pandas.
+UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
+_NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
 
 
 class ContentError(ValueError):
@@ -45,63 +52,96 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a table is to be read.
+
+    Attributes
+    ----------
+    delimiter : str, optional
+        Character that separates cells; by default the one by which the first lines are a table.
+    decimal : {".", ","}
+        Decimal mark.
+    encoding : str
+    header : bool, optional
+        Whether the first line names the columns; by default the lines below it tell.
+    index : str, optional
+        Column that names the rows, or "auto", see `Table.grid`; None for none.
+    exclude : sequence of str
+        Columns that are left out.
+    """
+
+    delimiter: str | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
+    header: bool | None = None
+    index: str | None = "auto"
+    exclude: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Contents:
     """Named arrays of a file.
 
     Attributes
     ----------
     arrays : dict
-        Arrays, sparse matrices or `Refused` by their key.
+        Arrays, sparse matrices, `Grid` where the file names their rows and columns, or `Refused` by their key.
     index_base : int
         What the first column is called in such files by habit.
-    rows, columns : list of str or None
-        Names that the file gives the rows and columns of its matrices.
     """
 
-    arrays: dict[str, Any]
+    arrays: Mapping[str, Any]
     index_base: int = 0
-    rows: list[str] | None = None
-    columns: list[str] | None = None
 
     def vector(self, key: str) -> NDArray[Any]:
         """The array of this key in one dimension: numbers, booleans or strings, or else a ContentError."""
-        found = self._found(key)
-        if sparse.issparse(found):
-            found = found.toarray() if min(found.shape) == 1 else found
-        if sparse.issparse(found) or max(found.shape, default=1) != found.size:
+        found = self.array(key)
+        if max(found.shape, default=1) != found.size:
             raise ContentError(f"{key} has shape {found.shape}, expected one dimension")
+        return found.ravel()
+
+    def array(self, key: str) -> NDArray[Any]:
+        """The array of this key: numbers, booleans or strings, or else a ContentError."""
+        found = self._found(key)
         if found.dtype.kind not in NUMERIC + "US":
             raise ContentError(f"{key} is of type {found.dtype}, expected numbers, booleans or strings")
-        return np.char.decode(found.ravel(), "utf-8", "replace") if found.dtype.kind == "S" else found.ravel()
+        if sparse.issparse(found):
+            found = found.toarray()  # labels or names: with an entry for every sample or feature
+        return np.char.decode(found, "utf-8", "replace") if found.dtype.kind == "S" else found
 
     def names(self, key: str) -> list[str]:
         """The array of this key as strings, see `vector`."""
-        return [str(value) for value in self.vector(key)]
+        return as_text(self.vector(key))
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
         """The matrix of this key; without one, ``X`` or the only matrix whose key is not taken by something else."""
         key = self._only_matrix(set(taken)) if key is None else key
-        found = self._found(key)
-        if found.ndim != 2:
-            raise ContentError(f"{key} has {found.ndim} dimensions with shape {found.shape}, expected 2")
+        found, named = self._found(key), self.arrays[key]
         if found.dtype.kind not in NUMERIC:
             raise ContentError(f"{key} is not numeric: expected real numbers, got entries of type {found.dtype}")
-        return Grid(found, self.rows, self.columns)
+        return named if isinstance(named, Grid) else Grid(found)
+
+    def only(self) -> str:
+        """The only key."""
+        if len(self.arrays) != 1:
+            raise ContentError(f"it has {len(self.arrays)} arrays, so FILE:KEY has to say which. {self.keys()}")
+        return next(iter(self.arrays))
 
     def _only_matrix(self, taken: set[str]) -> str:
         if DATA in self.arrays:
             return DATA
         found = [key for key, array in self.arrays.items() if key not in taken and _is_matrix(array)]
         if len(found) != 1:
-            raise ContentError(f"it has {len(found)} matrices, so dataset.x has to say which. {self._keys()}")
+            raise ContentError(f"it has {len(found)} matrices, so dataset.x has to say which. {self.keys()}")
         return found[0]
 
     def _found(self, key: str) -> Any:
         if key not in self.arrays:
-            raise ContentError(f"it has no {key!r}. {self._keys()}")
+            raise ContentError(f"it has no {key!r}. {self.keys()}")
         found = self.arrays[key]
         if isinstance(found, Refused):
             raise ContentError(f"{key} {found.reason}")
+        found = found.values if isinstance(found, Grid) else found
         if hasattr(found, "check_format"):
             try:
                 found.check_format(full_check=True)  # indices out of bounds would be followed into foreign memory
@@ -109,7 +149,8 @@ class Contents:
                 raise ContentError(f"{key} is a damaged sparse matrix: {error}") from None
         return found
 
-    def _keys(self) -> str:
+    def keys(self) -> str:
+        """What there is, for a message."""
         keys = list(self.arrays)
         more = f" and {len(keys) - 20} more" if len(keys) > 20 else ""
         return f"Expected one of: {', '.join(keys[:20])}{more}" if keys else "It holds nothing"
@@ -121,59 +162,104 @@ class Table(Contents):
 
     Attributes
     ----------
+    layout : Layout
+    named : bool
+        Whether the columns have names, rather than numbers from 0.
     index : tuple of str
         Columns that the file itself says are names of the rows.
     """
 
+    layout: Layout = field(default_factory=Layout)
+    named: bool = True
     index: tuple[str, ...] = ()
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
-        """All columns that are not taken; the first of them names the rows if none of its entries is a number."""
+        """All columns that are neither taken nor excluded, and the names of the rows.
+
+        By default these stand in the column that the file itself says, or else in the first one, if it holds no number,
+        numbers the rows, or has the name of such a column and a value of its own for every row.
+        """
         if key is not None:
             raise ContentError(f"it is a table, of which all columns are data, so dataset.x={key} means nothing")
-        taken = {*taken, *self.index}
-        columns = {name: column for name, column in self.arrays.items() if name not in taken}
-        naming = self.arrays[self.index[0]] if self.index else None
-        if naming is None and columns and not _numbers(next(iter(columns.values())))[1].any():
-            naming = columns.pop(next(iter(columns)))
-        if not columns:
-            raise ContentError(f"no column is left for the data. {self._keys()}")
-        values = np.column_stack([_numeric(name, column) for name, column in columns.items()])
-        return Grid(values, None if naming is None else [str(value) for value in naming], [*columns])
+        columns = {name: self._found(name) for name in self.arrays}
+        for name in self.layout.exclude:
+            self._found(name)
+        left = {name: column for name, column in columns.items() if name not in {*taken, *self.layout.exclude}}
+        naming = self._naming(left)
+        counters = _counters(left) if self.layout.index == "auto" else []
+        left = {name: column for name, column in left.items() if name not in (naming, *self.index, *counters)}
+        if not left:
+            raise ContentError(f"no column is left for the data. {self.keys()}")
+        values = np.column_stack([self._numeric(name, column) for name, column in left.items()])
+        return Grid(values, None if naming is None else as_text(columns[naming]), [*left] if self.named else None)
+
+    def _naming(self, columns: Mapping[str, NDArray[Any]]) -> str | None:
+        """The column that names the rows."""
+        if self.layout.index != "auto":
+            if self.layout.index is not None:
+                self._found(self.layout.index)
+            return self.layout.index
+        if self.index or not columns:
+            return self.index[0] if self.index else None
+        first, column = next(iter(columns.items()))
+        named = names_rows(first) and _tells_apart(column)
+        if not (named or first in _counters(columns) or _is_text(column, self.layout.decimal)):
+            return None
+        log.info("dataset=file: column %r names the rows and is no feature (dataset.index=null makes it one).", first)
+        return first
+
+    def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
+        """A column as numbers."""
+        decimal = self.layout.decimal
+        values, good = numbers(column, decimal)
+        if not good.all():
+            at = int(np.argmin(good))
+            cell, other = str(column[at]), "," if decimal == "." else "."
+            hint = "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
+            hint = "a percent sign is no part of a number" if is_number(cell.rstrip("% "), decimal) else hint
+            hint = f"dataset.decimal={other!r} reads it as one" if is_number(cell, other) else hint
+            raise ContentError(f"column {name!r} holds {cell!r} in row {at + 1}, expected numbers ({hint})")
+        if len(values) and np.isnan(values).all():
+            raise ContentError(f"column {name!r} is empty, expected numbers (dataset.exclude leaves it out)")
+        return values
 
 
-def _numeric(name: str, column: NDArray[Any]) -> NDArray[Any]:
-    """A column as numbers."""
-    values, good = _numbers(column)
-    if not good.all():
-        at = int(np.argmin(good))
-        raise ContentError(
-            f"column {name!r} holds {str(column[at])!r} in row {at + 1}, expected numbers "
-            "(columns of labels and names are given by dataset.labels and dataset.names)"
-        )
-    if len(values) and np.isnan(values).all():
-        raise ContentError(f"column {name!r} is empty, expected numbers")
-    return values
+def names_rows(column: str) -> bool:
+    """Whether a column of this name is one that names rows."""
+    return bool(UNNAMED.fullmatch(column) or _NAMING.fullmatch(column))
+
+
+def check_unique(names: Sequence[str]) -> None:
+    """Refuse names of columns of which one stands twice."""
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ContentError(f"its header has {twice[0]!r} twice")
+
+
+def _is_text(column: NDArray[Any], decimal: str) -> bool:
+    """Whether no entry is a number, and some are words."""
+    values, good = numbers(column, decimal)
+    return not good.all() and bool(np.isnan(values).all())
+
+
+def _tells_apart(column: NDArray[Any]) -> bool:
+    """Whether every row has a value of its own, of which numbers are whole."""
+    words = as_text(column)
+    return len(set(words)) == len(words) and (integers(words) is not None or not all(map(is_number, words)))
+
+
+def _counters(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Columns that number the rows from 0 or 1: the first one, whatever its name, and all without a name."""
+    some = [name for i, name in enumerate(columns) if i == 0 or UNNAMED.fullmatch(name)]
+    return [name for name in some if _counts(columns[name])]
+
+
+def _counts(column: NDArray[Any]) -> bool:
+    """Whether the entries are 0, 1, 2, ... or 1, 2, 3, ..."""
+    counted = integers(as_text(column)) or [0]
+    return len(counted) > 2 and counted in ([*range(len(counted))], [*range(1, len(counted) + 1)])
 
 
 def _is_matrix(array: Any) -> bool:
+    array = array.values if isinstance(array, Grid) else array
     numeric = not isinstance(array, Refused) and array.dtype.kind in NUMERIC
-    return numeric and array.ndim == 2 and min(array.shape) > 1
-
-
-def _numbers(column: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Numbers of a column, NaN where a cell is empty, and which cells are numbers or empty."""
-    good = np.ones(len(column), bool)
-    if column.dtype.kind in NUMERIC:
-        return column, good
-    try:
-        return column.astype(np.float64), good
-    except ValueError:
-        values = np.full(len(column), np.nan)
-    for i, cell in enumerate(column):
-        try:
-            word = cell.strip().lower()
-            values[i] = SPELLED[word] if word in SPELLED else float(word)
-        except ValueError:
-            good[i] = False
-    return values, good
+    return numeric and array.ndim > 1 and min(array.shape) > 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,18 +15,20 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
 from nnmf_runner.core.linalg import canonical
-from nnmf_runner.datasets.base import Dataset, Labels
-from nnmf_runner.datasets.files.contents import NAMES, NUMERIC, ContentError, Contents
-from nnmf_runner.datasets.files.readers import READERS, read
-from nnmf_runner.datasets.files.reading import content_digest, existing_file
+from nnmf_runner.datasets.base import Dataset
+from nnmf_runner.datasets.files.beside import located, read_lines
+from nnmf_runner.datasets.files.cells import as_text
+from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Layout
+from nnmf_runner.datasets.files.labels import read_classes, read_known
+from nnmf_runner.datasets.files.readers import READERS, is_text, read
+from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
+from nnmf_runner.datasets.files.tables import DECIMALS, check_delimiter, check_encoding
 
 log = logging.getLogger(__name__)
 
 ORIENTATIONS = ("samples_by_features", "features_by_samples")
 # Of a sparse matrix; what else depends on it would not fit into any memory.
 LARGEST_SIDE = 2**31 - 1
-# Up to here every whole number has a double of its own.
-LARGEST_WHOLE = 2.0**53
 # How many of the features and samples that are all zeros are named in the log.
 NAMED = 5
 
@@ -33,25 +37,47 @@ NAMED = 5
 class File:
     """A matrix from a file, with labels where it has some.  The suffix says how it is read, see `READERS`.
 
+    Labels, names and known samples are keys of the file, or files of their own: ``FILE`` or ``FILE:KEY``, see `beside`.
+
     Parameters
     ----------
     path : str
         A relative one starts at the working directory.  Doubles of a ``.npy`` file stay in it if it is large, see
         `readers.MAPPED`: such a file may be larger than the memory, but must not change during a run.
     x : str, optional
-        Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are
-        not labels, names or `known`; its first column names the rows if it holds no number.
+        Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are not
+        anything else.
     labels : list of str
-        Keys of labels of any type, finest level first.
+        Keys or files of labels of any type, finest level first; a one-hot matrix is one level.  -1 and what stands
+        for nothing mean that a sample has no label.
     names : str, optional
-        Key of the features' names; by default ``names`` or ``vocab`` if one has as many entries as there are features.
+        Key or file of the features' names; by default ``names`` or ``vocab`` if one has as many entries as there are
+        features.
+    sample_names : str, optional
+        Key or file of the samples' names.
     known : str, optional
-        Key of the columns whose labels a method may see: their indices, or for every sample whether it is one
-        (booleans, or zeros and ones).  Where `label_fraction` is above zero, these are seen in place of a drawn share.
+        Key or file of the samples whose labels a method may see: their indices, or for every sample whether it is one
+        (booleans, or zeros and ones), or a mask of one row or column per class.  Where `label_fraction` is above zero,
+        these are seen in place of a drawn share.
     known_base : int, optional
         What the first sample is called in `known`, 0 or 1; by default 1 in ``.mat`` files and 0 in others.
     orientation : {"samples_by_features", "features_by_samples"}
         What the rows and columns of the matrix in the file are.
+    header : bool, optional
+        Whether the first line of a table names its columns; by default the lines below it tell.  Without names,
+        columns are numbered from 0.
+    index : str, optional
+        Column of a table that names the rows; "auto" takes the first one if it holds no number, numbers the rows, or
+        is called like an identifier and has a value of its own for every row; null takes none.
+    exclude : list of str
+        Columns of a table that are left out.
+    delimiter : str, optional
+        Character that separates the cells of a table; by default the one by which the first lines are rows of equal
+        length.
+    decimal : {".", ","}
+        Decimal mark of a table.
+    encoding : str
+        Encoding of text.
     """
 
     name: ClassVar[str] = "file"
@@ -59,14 +85,27 @@ class File:
     x: str | None = None
     labels: list[str] = field(default_factory=list)
     names: str | None = None
+    sample_names: str | None = None
     known: str | None = None
     known_base: int | None = None
     orientation: str = ORIENTATIONS[0]
+    header: bool | None = None
+    index: str | None = Layout.index
+    exclude: list[str] = field(default_factory=list)
+    delimiter: str | None = None
+    decimal: str = Layout.decimal
+    encoding: str = Layout.encoding
 
     def __post_init__(self) -> None:
         check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
+        check_choice(self.decimal, DECIMALS, "dataset.decimal")
+        check_encoding(self.encoding)
+        if self.delimiter is not None:
+            self.delimiter = check_delimiter(self.delimiter)
+        if self.delimiter == self.decimal:
+            raise InputError(f"dataset.delimiter={self.delimiter} is the decimal mark as well. Expected another one.")
 
     @property
     def title(self) -> str:
@@ -76,7 +115,7 @@ class File:
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read what the options say of the file, see `Source.load`."""
         try:
-            dataset = self._dataset(read(self._file()))
+            dataset = self._dataset(read(self._file(), self._layout))
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
             _log_zeros(dataset)
         except ContentError as error:
@@ -86,54 +125,103 @@ class File:
         return dataset
 
     def _dataset(self, contents: Contents) -> Dataset:
-        grid = contents.grid(self.x, [*self.labels, *filter(None, (self.names, self.known))])
-        by_samples = self.orientation == "samples_by_features"
-        values, features = (grid.values.T, grid.columns) if by_samples else (grid.values, grid.rows)
+        grid = contents.grid(self.x, self._references)
+        by_samples = self.orientation == ORIENTATIONS[0]
+        values, features, samples = grid.values, grid.columns, grid.rows
+        if values.ndim != 2:
+            raise ContentError(f"the data have {values.ndim} dimensions with shape {values.shape}, expected 2")
+        if by_samples:
+            values = values.T
+        else:
+            features, samples = samples, features
         X = _csr(values) if sparse.issparse(values) else _doubles(values)  # (m, n)
         m, n = X.shape
-        labels = [_classes(contents.vector(key), key, n) for key in self.labels]
-        known = None if self.known is None else self._known(contents, self.known, n)
-        names = self._names(contents, m) or features
-        names = None if names is None else [_printable(name) for name in names]
-        return Dataset(self.name, X, labels, feature_names=names, known=known)
+        features = self._names(contents, m, features)
+        samples = samples if self.sample_names is None else self._given(contents, self.sample_names, n, None)
+        levels = [read_classes(self._entries(contents, key, n, samples), key, n) for key in self.labels]
+        known = None
+        if self.known is not None:
+            base = contents.index_base if self.known_base is None else self.known_base
+            known = read_known(self._entries(contents, self.known, n, samples, exact=False), self.known, n, base)
+        return Dataset(
+            self.name,
+            X,
+            [level.indices for level in levels],
+            class_names=[[*map(_printable, level.names)] for level in levels],
+            feature_names=None if features is None else [*map(_printable, features)],
+            sample_names=None if samples is None else [*map(_printable, samples)],
+            known=known,
+        )
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self.delimiter, self.decimal, self.encoding, self.header, self.index, tuple(self.exclude))
+
+    @property
+    def _references(self) -> list[str]:
+        """What names a key of the file, or a file beside it."""
+        return [*self.labels, *filter(None, (self.names, self.sample_names, self.known))]
+
+    def _names(self, contents: Contents, m: int, names: list[str] | None) -> list[str] | None:
+        """Names of the features, of which the file itself may have some."""
+        if self.names is not None:
+            return self._given(contents, self.names, m, names)
+        for key in NAMES:
+            array = contents.arrays.get(key)
+            if getattr(array, "size", None) == m and key not in (self.x, *self._references):
+                return contents.names(key)
+        return names
+
+    def _given(self, contents: Contents, reference: str, count: int, names: Sequence[str] | None) -> list[str]:
+        """Names of the features or samples that an option refers to."""
+        found = as_text(self._entries(contents, reference, count, names).ravel())
+        if len(found) != count:
+            raise ContentError(f"{reference} has {len(found)} names, expected {count} (see dataset.orientation)")
+        return found
+
+    def _entries(
+        self, contents: Contents, reference: str, count: int, names: Sequence[str] | None, *, exact: bool = True
+    ) -> NDArray[Any]:
+        """The array of a key, or that of a file of the data's own folder, see `beside.read_lines`."""
+        found = None if reference in contents.arrays else located(reference, self._file().parent)
+        if reference in contents.arrays:
+            return contents.array(reference)
+        if found is None:
+            raise ContentError(f"it has no {reference!r}, and no such file stands beside it. {contents.keys()}")
+        path, key = found
+        if is_text(path):
+            return read_lines(path, count, names, self.encoding, exact=exact).column(key)
+        beside = read(path, Layout(encoding=self.encoding))
+        return beside.array(beside.only() if key is None else key)
+
+    def portable(self) -> dict[str, Any]:
+        """Options that load the same data from any working directory."""
+
+        def from_anywhere(reference: str) -> str:
+            return absolute(reference) if os.sep in reference and located(reference, Path()) else reference
+
+        return self._with_references(from_anywhere) | {"path": absolute(self.path)}
 
     def identity(self) -> dict[str, Any]:
-        """Options, with a hash of the file in the place of its path: it matters what it holds, not where it is."""
-        path = self._file()
-        return {**asdict(self), "path": content_digest([path], path, f"dataset.path={self.path}")}
+        """Options, with hashes of the files in the place of their paths: it matters what they hold, not where."""
+
+        def digest(path: Path) -> str:
+            return content_digest([path], path, f"dataset.path={self.path}")
+
+        def by_content(reference: str) -> str:
+            found = located(reference, self._file().parent)
+            return reference if found is None else f"{digest(found[0])}:{found[1] or ''}"
+
+        return self._with_references(by_content) | {"path": digest(self._file())}
+
+    def _with_references(self, written: Callable[[str], str]) -> dict[str, Any]:
+        """Options, with what refers to keys or files written in another way."""
+        options = asdict(self)
+        single = {name: written(options[name]) for name in ("names", "sample_names", "known") if options[name]}
+        return options | single | {"labels": [*map(written, self.labels)]}
 
     def _file(self) -> Path:
         return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
-
-    def _names(self, contents: Contents, m: int) -> list[str] | None:
-        if self.names is not None:
-            names = contents.names(self.names)
-            if len(names) != m:
-                raise ContentError(f"{self.names} has {len(names)} names, expected {m}: one per feature")
-            return names
-        for key in NAMES:
-            array = contents.arrays.get(key)
-            if getattr(array, "size", None) == m and key not in (self.x, self.known, *self.labels):
-                return contents.names(key)
-        return None
-
-    def _known(self, contents: Contents, key: str, n: int) -> NDArray[np.bool_]:
-        """Which samples are known, shape (n,)."""
-        given = _numeric(contents.vector(key))
-        expected = f"expected indices of samples, or {n} booleans"
-        if given is None or not np.isfinite(given).all() or (given % 1).any():
-            raise ContentError(f"{key} holds entries that are no whole numbers, {expected}")
-        if given.size == n and np.isin(given, (0, 1)).all():
-            flags = given.astype(bool)
-        else:
-            base = contents.index_base if self.known_base is None else self.known_base
-            if (wrong := (given < base) | (given >= n + base)).any():
-                raise ContentError(f"{key} holds {given[wrong][0]:g}, {expected}: from {base} to {n - 1 + base}")
-            flags = np.zeros(n, bool)
-            flags[given.astype(np.int64) - base] = True
-        if not flags.any():
-            raise ContentError(f"{key} names no sample, {expected}")
-        return flags
 
 
 def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -152,38 +240,6 @@ def _csr(values: Any) -> Any:
     X = canonical(X)
     X.eliminate_zeros()
     return X
-
-
-def _numeric(array: NDArray[Any]) -> NDArray[Any] | None:
-    """An array of numbers, also of such that are written as text; None if it is not one."""
-    if array.dtype.kind in NUMERIC:
-        return array.astype(np.float64)
-    words = np.char.lower(array.astype(str))
-    if np.isin(words, ("true", "false")).all():
-        return (words == "true").astype(np.float64)
-    try:
-        return array.astype(np.float64)
-    except ValueError:
-        return None
-
-
-def _classes(given: NDArray[Any], key: str, n: int) -> Labels:
-    """Class indices from 0 in the order of the labels, shape (n,)."""
-    if given.size != n:
-        raise ContentError(f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation)")
-    numbers = _numeric(given)
-    values = given.astype(str) if numbers is None else numbers
-    missing = values == "" if numbers is None else ~np.isfinite(numbers)
-    if missing.any():
-        raise ContentError(f"{key} has no label for sample {int(np.argmax(missing))} (from 0), expected one per sample")
-    if numbers is not None and (broken := values % 1 != 0).any():
-        raise ContentError(f"{key} holds {values[broken][0]:g}, expected labels that are whole numbers or strings")
-    if numbers is not None and np.abs(values).max() > LARGEST_WHOLE:
-        values = given  # numbers of accounts and the like, which would run together
-    classes, indices = np.unique(values, return_inverse=True)
-    if len(classes) < 2:
-        raise ContentError(f"{key} has one class only ({classes[0]}), expected two or more")
-    return indices.astype(np.intp)
 
 
 def _printable(name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.files.reading import class_indices, content_digest, existing_file, required
+from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, existing_file, required
 
 EXPECTED = "the file esGolub.rda of the R package NMF (apt install r-cran-nmf)"
 USUAL = "/usr/lib/R/site-library/NMF/data/esGolub.rda"
@@ -57,6 +57,10 @@ class Leukemia:
         """A hash of the file in the place of its path."""
         path = existing_file(self.path, EXPECTED)
         return {"path": content_digest([path], path, f"dataset.path={self.path}")}
+
+    def portable(self) -> dict[str, Any]:
+        """Options that load the same data from any working directory."""
+        return {"path": absolute(self.path)}
 
 
 def _dataset(name: str, found: Any) -> Dataset:

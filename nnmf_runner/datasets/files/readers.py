@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import gzip
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets.files.contents import DATA, NUMERIC, ContentError, Contents, Refused, Table
+from nnmf_runner.datasets.files.cells import NUMERIC
+from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
 from nnmf_runner.datasets.files.reading import required
+from nnmf_runner.datasets.files.tables import read_csv
+
+Reader = Callable[[Path, Layout], Contents]
 
 # What entries of a Matrix Market file can be.
 FIELDS = ("real", "double", "integer", "pattern")
@@ -154,48 +156,15 @@ def _of_mat(array: Any) -> Any:
     return np.array(cells, dtype=str).reshape(array.shape)
 
 
-def read_csv(path: Path, delimiter: str = ",") -> Contents:
-    """A table with a header, in UTF-8; an empty cell is a missing number, a first column without a name names rows."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
-        header = next(reader, [])
-        _check_header(header, delimiter)
-        rows = []
-        for row in reader:
-            if not row:
-                continue  # an empty line, as at the end of many files
-            if len(row) != len(header):
-                raise ContentError(f"line {reader.line_num} has {len(row)} cells, expected {len(header)} as the header")
-            rows.append(row)
-    if not rows:
-        raise ContentError("it has no rows below its header")
-    columns = {name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
-    return Table(columns, index=("",) if header[0] == "" else ())
-
-
-def _check_header(header: Sequence[str], delimiter: str) -> None:
-    """Refuse a header that is no line of names between delimiters."""
-    others = [mark for mark in (",", ";", "\t") if mark != delimiter and any(mark in name for name in header)]
-    if len(header) == 1 and others:
-        raise ContentError(f"its cells are separated by {others[0]!r}, expected {delimiter!r}")
-    try:
-        steps = np.diff([float(name) for name in header if name])
-    except ValueError:
-        steps = np.zeros(0)
-    if not ((steps > 0).all() or (steps < 0).all()):  # wavelengths or years would be in order
-        raise ContentError(f"its first line holds numbers ({', '.join(header[:3])}, ...), expected a header of names")
-    _check_unique(header)
-
-
-def read_parquet(path: Path) -> Contents:
+def read_parquet(path: Path, layout: Layout) -> Contents:
     """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
     parquet = required("pyarrow.parquet", "parquet", "file")
     with path.open("rb") as file:
         table = parquet.ParquetFile(file).read()
-    _check_unique(table.column_names)
+    check_unique(table.column_names)
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     columns = {name: _plain_column(table.column(name).to_pandas()) for name in table.column_names}
-    return Table(columns, index=tuple(name for name in index if isinstance(name, str)))  # a range is not stored
+    return Table(columns, layout=layout, index=tuple(name for name in index if isinstance(name, str)))  # no range
 
 
 def _plain_column(values: Any) -> NDArray[Any]:
@@ -209,45 +178,75 @@ def _plain_column(values: Any) -> NDArray[Any]:
 
 
 def read_h5ad(path: Path) -> Contents:
-    """Annotated data: ``X``, layers and the columns of ``obs`` and ``var`` by their names; variables name columns."""
+    """Annotated data: ``X``, ``raw``, layers and the columns of ``obs`` and ``var`` by their names."""
     found = required("anndata", "bio", "file").read_h5ad(path)
-    arrays: dict[str, Any] = {} if found.X is None else {DATA: found.X}
-    arrays |= {name: found.layers[name] for name in found.layers}
+    samples, features = ([*map(str, names)] for names in (found.obs_names, found.var_names))
+    arrays: dict[str, Any] = {} if found.X is None else {DATA: Grid(found.X, samples, features)}
+    arrays |= {name: Grid(found.layers[name], samples, features) for name in found.layers}
+    if found.raw is not None:
+        arrays["raw"] = Grid(found.raw.X, samples, [*map(str, found.raw.var_names)])
     for frame in (found.obs, found.var):
         arrays |= {name: _plain_column(frame[name]) for name in frame.columns if name not in arrays}
-    return Contents(arrays, rows=[*map(str, found.obs_names)], columns=[*map(str, found.var_names)])
+    return Contents(arrays)
 
 
-def _check_unique(header: Sequence[str]) -> None:
-    if twice := [name for name, times in Counter(header).items() if times > 1]:
-        raise ContentError(f"its header has {twice[0]!r} twice")
+def _of_arrays(reader: Callable[[Path], Contents]) -> Reader:
+    """A reader of arrays, for which the layout of a table means nothing."""
+
+    def read_arrays(path: Path, layout: Layout) -> Contents:
+        plain = Layout(encoding=layout.encoding)
+        for name, value in vars(layout).items():
+            if value != getattr(plain, name):
+                raise ContentError(f"dataset.{name}={value} is for tables, and this file is none")
+        return reader(path)
+
+    return read_arrays
 
 
-READERS: dict[str, Callable[[Path], Contents]] = {
-    ".npz": read_npz,
-    ".npy": read_npy,
-    ".mtx": read_mtx,
-    ".mtx.gz": read_mtx,
-    ".mat": read_mat,
-    ".csv": read_csv,
-    ".tsv": functools.partial(read_csv, delimiter="\t"),
+READERS: dict[str, Reader] = {
+    ".npz": _of_arrays(read_npz),
+    ".npy": _of_arrays(read_npy),
+    ".mtx": _of_arrays(read_mtx),
+    ".mtx.gz": _of_arrays(read_mtx),
+    ".mat": _of_arrays(read_mat),
+    ".h5ad": _of_arrays(read_h5ad),
     ".parquet": read_parquet,
-    ".h5ad": read_h5ad,
+    ".csv": read_csv,
+    ".csv.gz": read_csv,
+    ".tsv": functools.partial(read_csv, usual="\t"),
+    ".tsv.gz": functools.partial(read_csv, usual="\t"),
+    ".txt": functools.partial(read_csv, usual="\t"),
+    ".txt.gz": functools.partial(read_csv, usual="\t"),
 }
 
 
-def read(path: Path) -> Contents:
+def suffix_of(path: Path) -> str | None:
+    """The suffix by which a file is read; None if there is no reader for it."""
+    return next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+
+
+def is_text(path: Path) -> bool:
+    """Whether the lines of a file are read one by one, since it is a table of text or of no known suffix."""
+    return suffix_of(path.with_suffix("") if path.suffix.lower() == ".gz" else path) in (None, ".csv", ".tsv", ".txt")
+
+
+def read(path: Path, layout: Layout) -> Contents:
     """Read a file by its suffix, or raise ContentError with the reason, or MemoryError."""
-    suffix = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+    suffix = suffix_of(path)
     if suffix is None:
         raise ContentError(f"its suffix is not known. Expected one of: {', '.join(READERS)}")
     try:
         if not path.stat().st_size:
             raise ContentError("it is empty")
         with warnings.catch_warnings(action="ignore"):  # what is wrong for this program, it says itself
-            return READERS[suffix](path)
+            return READERS[suffix](path, layout)
     except (ContentError, InputError, MemoryError):
         raise
+    except UnicodeDecodeError as error:
+        at = f"byte {error.object[error.start]:#x}"
+        raise ContentError(
+            f"it is not {layout.encoding} text ({at}): dataset.encoding=latin-1 reads any bytes"
+        ) from None
     except Exception as error:  # what parsers raise for damaged files is of every kind
         reason = (str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__])[0]
         raise ContentError(f"it cannot be read as {suffix}: {reason.rstrip('.')}") from None

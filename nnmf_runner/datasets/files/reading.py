@@ -47,6 +47,11 @@ def existing(path: str | None, expected: str) -> Path:
     return found
 
 
+def absolute(path: str) -> str:
+    """A path that does not depend on the working directory."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def existing_file(path: str | None, expected: str) -> Path:
     """The file that an option names, see `existing`."""
     found = existing(path, expected)

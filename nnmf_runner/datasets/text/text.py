@@ -14,6 +14,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_bytes
+from nnmf_runner.datasets.files.tables import check_delimiter, check_encoding
 from nnmf_runner.datasets.text.words import Documents, Words
 
 # Longest text of a table; the csv module stops at 131,072 characters unless told otherwise.
@@ -54,12 +55,8 @@ class Text(Words):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            raise InputError(f"dataset.delimiter={self.delimiter!r} is not valid. Expected one character.")
-        try:
-            b" ".decode(self.encoding, errors="replace")
-        except LookupError:
-            raise InputError(f"dataset.encoding={self.encoding} is not known. Expected one such as utf-8.") from None
+        self.delimiter = check_delimiter(self.delimiter)
+        check_encoding(self.encoding)
 
     @property
     def title(self) -> str:

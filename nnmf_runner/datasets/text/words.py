@@ -20,7 +20,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.kept import keep, recall
-from nnmf_runner.datasets.files.reading import class_indices, content_digest, required
+from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, required
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,11 @@ class Words(ABC):
         del options["cache"]
         files, root = self.sources()
         return {**options, "path": content_digest(files, root, self._option) if files else None}
+
+    def portable(self) -> dict[str, Any]:
+        """Options that load the same data from any working directory."""
+        options = dataclasses.asdict(self)
+        return options | {name: absolute(options[name]) for name in ("path", "cache") if options[name]}
 
     @property
     def _option(self) -> str:

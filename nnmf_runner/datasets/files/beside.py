@@ -1,0 +1,113 @@
+"""Labels, names and known samples that stand in a file of their own beside the data."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnmf_runner.datasets.files.cells import integers, numbers
+from nnmf_runner.datasets.files.contents import ContentError
+from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
+
+COMMENTS = ("%", "#")
+
+
+def located(reference: str, home: Path) -> tuple[Path, str | None] | None:
+    """The file that ``FILE`` or ``FILE:KEY`` names, and the key; None if there is no such file.
+
+    A bare name is that of a file in `home`, the folder of the data; any other relative path starts at the working
+    directory.
+    """
+    head, _, key = reference.rpartition(":")
+    for name, of_file in ((reference, None), (head, key)):
+        path = Path(name).expanduser() if os.sep in name else home / name
+        try:
+            if name and path.is_file():
+                return path, of_file
+        except (OSError, ValueError):  # too long a name, a null character
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a text file, one per sample or feature.
+
+    Attributes
+    ----------
+    rows : list of list of str
+        Cells of every line, of equal number.
+    header : list of str or None
+        Cells of the line above.
+    """
+
+    rows: list[list[str]]
+    header: list[str] | None = None
+
+    def column(self, key: str | None) -> NDArray[Any]:
+        """Cells of one column, or all of them as a matrix if they are zeros and ones.
+
+        It has the name of a key in the header, or that number, from 1.  Without a key it is the second one, where the
+        first tells the lines apart.
+        """
+        if key is None:
+            if len(self.rows[0]) > 1 and {cell for row in self.rows for cell in row} <= {"0", "1"}:
+                return np.array(self.rows).astype(np.float64)
+            at = int(len(self.rows[0]) > 1 and len({row[0] for row in self.rows}) == len(self.rows))
+        elif key in (self.header or ()):
+            at = (self.header or []).index(key)
+        else:
+            numbers = [str(i + 1) for i in range(len(self.rows[0]))]
+            if key not in numbers:
+                legal = ", ".join([*(self.header or ()), f"1 to {numbers[-1]}"])
+                raise ContentError(f"it has no column {key!r}. Expected one of: {legal}")
+            at = numbers.index(key)
+        return np.array([row[at] for row in self.rows])
+
+    def in_order(self, names: Sequence[str]) -> Lines | None:
+        """The lines whose first cells are these names, in their order; None unless each is there once."""
+        places = {row[0]: i for i, row in enumerate(self.rows)}
+        if not self.rows or len(self.rows[0]) == 1 or len(places) < len(self.rows) or not places.keys() >= set(names):
+            return None
+        return Lines([self.rows[places[name]] for name in names], self.header)
+
+
+def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *, exact: bool = True) -> Lines:
+    """Lines of a text file: those whose first cells are `names`, or n of them; without `exact` any number will do.
+
+    The number of lines tells whether there is a header, and comments above it.
+    """
+    with opened(path, encoding) as file:
+        lines = file.read().replace("\r\n", "\n").rstrip("\n").split("\n")
+    rows = _cells(lines, path.name.lower().removesuffix(".gz"))
+    below = [*itertools.dropwhile(lambda row: row[0].startswith(COMMENTS), rows)]
+    for named in (Lines(below[1:], below[0]), Lines(below)) if names and below else ():
+        if (found := named.in_order(names or ())) is not None:
+            return found
+    if not exact and below:
+        return Lines(below) if numbers(np.array(below[0]))[1].all() else Lines(below[1:], below[0])
+    for some in (rows, below, rows[1:], below[1:]):
+        if len(some) == n:
+            above = rows[: len(rows) - n]
+            return Lines(some, above[-1] if above else None)
+    raise ContentError(f"{path.name} has {len(rows)} lines, expected {n} or a header more")
+
+
+def _cells(lines: list[str], name: str) -> list[list[str]]:
+    """Cells of lines: those of a table by its suffix, or between tabs, or a number and a word; or else one."""
+    if name.endswith((".csv", ".tsv")):
+        delimiter = delimiter_of(lines[:FIRST], "," if name.endswith(".csv") else "\t")
+        return [[cell.strip() for cell in row] or [""] for row in csv.reader(lines, delimiter=delimiter)]
+    if all("\t" in line for line in lines):
+        return [line.split("\t") for line in lines]
+    words = [line.split() for line in lines]
+    numbered = all(len(row) == 2 and integers(row[:1]) for row in words if row and not row[0].startswith(COMMENTS))
+    return [row or [""] for row in words] if numbered else [[line.strip()] for line in lines]

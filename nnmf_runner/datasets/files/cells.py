@@ -1,0 +1,59 @@
+"""What cells of tables and entries of arrays of labels mean: numbers by a strict grammar, words, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMERIC = "biuf"  # kinds of numpy's types
+# Words that stand for nothing: in numbers in any case of letters, in labels as they are here, where pandas has them.
+NOTHING = frozenset(["", "#N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NaN", "nan", "-nan", "NULL", "null", "None"])
+_NOTHING = frozenset(word.lower() for word in NOTHING)
+_FLAGS = {"true": 1.0, "false": 0.0}
+# Python's `float` takes more: underscores, digits of every alphabet.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
+_DIGITS = frozenset("0123456789+-.eE")
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether a cell is a number with this decimal mark."""
+    cell = cell.strip()
+    return _NUMBER.fullmatch(cell if decimal == "." else cell.replace(".", "?").replace(decimal, ".")) is not None
+
+
+def numbers(column: NDArray[Any], decimal: str = ".") -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Numbers of a column, NaN where a cell holds nothing, and which cells are numbers, truth values or nothing."""
+    good = np.ones(len(column), bool)
+    if column.dtype.kind in NUMERIC:
+        return column, good
+    if decimal == "." and set().union(*column) <= _DIGITS:  # as in most columns
+        try:
+            return column.astype(np.float64), good
+        except ValueError:  # an empty cell, or no number after all
+            pass
+    values = np.full(len(column), np.nan)
+    for i, cell in enumerate(column):
+        word = cell.strip().lower()
+        if is_number(word, decimal):
+            values[i] = float(word.replace(decimal, "."))
+        else:
+            values[i] = _FLAGS.get(word, np.nan)
+            good[i] = word in _FLAGS or word in _NOTHING
+    return values, good
+
+
+def integers(words: Sequence[str]) -> list[int] | None:
+    """Words as integers of any size; None unless all of them are, with zeros alone behind a decimal point."""
+    return [int(word.partition(".")[0]) for word in words] if all(map(_INTEGER.fullmatch, words)) else None
+
+
+def as_text(array: NDArray[Any]) -> list[str]:
+    """Entries as text; whole numbers without a decimal point."""
+    if array.dtype.kind == "f":
+        return [f"{value:.0f}" if value.is_integer() else str(value) for value in array]
+    return [str(value) for value in array]

@@ -1,0 +1,112 @@
+"""Labels and names in files of their own."""
+
+from __future__ import annotations
+
+import gzip
+import os
+
+import numpy as np
+import pytest
+from scipy import io, sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.file import File
+from tests.fixtures.tables import load
+
+COUNTS = np.array([[2, 0, 1], [0, 3, 1], [1, 0, 0], [4, 4, 0]])  # terms by documents
+
+
+@pytest.fixture
+def matrix(tmp_path):
+    io.mmwrite(tmp_path / "matrix.mtx", sparse.coo_array(COUNTS))
+    return tmp_path / "matrix.mtx"
+
+
+def beside(matrix, **options):
+    return load(matrix, orientation="features_by_samples", **options)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_matrix_with_features_and_barcodes(matrix, packed):
+    features = "".join(f"ENSG{i}\t{name}\tGene Expression\n" for i, name in enumerate("abcd"))
+    for name, text in (("features.tsv", features), ("barcodes.tsv", "AAC-1\nAAG-1\nAAT-1\n")):
+        path = matrix.with_name(name + ".gz" * packed)
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    gz = ".gz" * packed
+    dataset = beside(matrix, names=f"features.tsv{gz}", sample_names=f"barcodes.tsv{gz}")
+    assert dataset.feature_names == [*"abcd"]
+    assert dataset.sample_names == ["AAC-1", "AAG-1", "AAT-1"]
+    assert beside(matrix, names=f"features.tsv{gz}:1").feature_names == ["ENSG0", "ENSG1", "ENSG2", "ENSG3"]
+
+
+def test_terms_and_classes_with_comments(matrix):
+    matrix.with_name("bbc.terms").write_text("#hash\n%\nnew york\nzoo\n")
+    matrix.with_name("bbc.classes").write_text("%Clusters 2\n%Objects 3\n0 1\n1 0\n2 1\n")
+    dataset = beside(matrix, names="bbc.terms", labels=["bbc.classes"])
+    assert dataset.feature_names == ["#hash", "%", "new york", "zoo"]
+    np.testing.assert_array_equal(dataset.labels, [[1, 0, 1]])
+
+
+def test_a_list_of_words_needs_no_suffix_and_keeps_its_empty_lines(matrix):
+    matrix.with_name("word_list").write_text("a\r\n\r\nc\r\nd\r\n")
+    assert beside(matrix, names="word_list").feature_names == ["a", "(no name)", "c", "d"]
+
+
+def test_a_column_of_a_table_is_named_behind_a_colon(matrix):
+    matrix.with_name("meta.csv").write_text('id,theme,"fine, too"\n1,u,x\n2,v,\n3,u,y\n')
+    dataset = beside(matrix, labels=["meta.csv:fine, too", "meta.csv:theme", "meta.csv"])
+    np.testing.assert_array_equal(dataset.labels, [[0, -1, 1], [0, 1, 0], [0, 1, 0]])
+    with pytest.raises(InputError, match=r"no column 'x'. Expected one of: id, theme, fine, too, 1 to 3"):
+        beside(matrix, labels=["meta.csv:x"])
+
+
+def test_a_table_that_has_the_names_of_the_samples_is_put_into_their_order(matrix):
+    matrix.with_name("docs").write_text("d1\nd2\nd3\n")
+    matrix.with_name("meta.csv").write_text("doc,theme\nd3,v\nd0,w\nd1,u\nd2,u\n")
+    dataset = beside(matrix, sample_names="docs", labels=["meta.csv"])
+    np.testing.assert_array_equal(dataset.labels, [[0, 0, 1]])
+    assert dataset.class_names == [["u", "v"]]
+
+
+def test_one_hot_labels_and_a_mask_from_files(matrix):
+    matrix.with_name("Y.csv").write_text("1,0\n0,1\n0,0\n")
+    np.save(matrix.with_name("L.npy"), [[True, False, False]] * 2)
+    np.savez(matrix.with_name("known.npz"), seen=[0, 1], other=[2])
+    dataset = beside(matrix, labels=["Y.csv"], known="L.npy")
+    np.testing.assert_array_equal(dataset.labels, [[0, 1, -1]])
+    np.testing.assert_array_equal(dataset.known, [True, False, False])
+    assert beside(matrix, known="known.npz:seen").known.tolist() == [True, True, False]
+    with pytest.raises(InputError, match="it has 2 arrays, so FILE:KEY has to say which"):
+        beside(matrix, known="known.npz")
+    matrix.with_name("known.txt").write_text("known\n0\n2\n")
+    assert beside(matrix, known="known.txt").known.tolist() == [True, False, True]
+
+
+def test_a_file_of_another_length_is_refused(matrix):
+    matrix.with_name("words.txt").write_text("a\nb\n")
+    with pytest.raises(InputError, match=r"words.txt has 2 lines, expected 4 or a header more"):
+        beside(matrix, names="words.txt")
+    with pytest.raises(
+        InputError, match=r"it has no 'nowhere.txt', and no such file stands beside it. Expected one of: X"
+    ):
+        beside(matrix, names="nowhere.txt")
+
+
+def test_a_key_of_the_file_comes_before_a_file_of_that_name(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.eye(3), y=["u", "v", "v"])
+    (tmp_path / "y").write_text("v\nu\nu\n")
+    np.testing.assert_array_equal(load(tmp_path / "a.npz", labels=["y"]).labels, [[0, 1, 1]])
+
+
+def test_identity_and_portable_options_follow_the_files_wherever_they_are(matrix, tmp_path, monkeypatch):
+    words = tmp_path / "sub" / "words.txt"
+    words.parent.mkdir()
+    words.write_text("a\nb\nc\nd\n")
+    monkeypatch.chdir(tmp_path)
+    source = File("matrix.mtx", names=f"sub{os.sep}words.txt:1", orientation="features_by_samples")
+    identity, options = source.identity(), source.portable()
+    assert str(words) not in repr(identity)
+    words.write_text("a\nb\nc\ne\n")
+    assert source.identity() != identity
+    monkeypatch.chdir("/")
+    assert File(**options).load(np.random.default_rng(0)).feature_names == [*"abce"]

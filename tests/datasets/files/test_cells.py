@@ -1,0 +1,64 @@
+"""What is a number, a whole one, or nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnmf_runner.datasets.files.cells import as_text, integers, is_number, numbers
+
+
+@pytest.mark.parametrize("cell", ["1", "-1", "+1.", ".5", "1.50", "1e5", "-2.5E-3", " 7 "])
+def test_numbers_are_those_of_python(cell):
+    assert is_number(cell)
+    values, good = numbers(np.array([cell, "x"]))
+    assert good.tolist() == [True, False]
+    assert values[0] == float(cell)
+
+
+@pytest.mark.parametrize("cell", ["1_1", "٣", "0x10", "1d5", "1e", ".", "", "inf", "nan", "1,5", "1 000", "12%", "1-2"])
+def test_what_only_looks_like_a_number_is_none(cell):
+    assert not is_number(cell)
+
+
+def test_a_decimal_comma_leaves_no_other_marks():
+    assert [is_number(cell, ",") for cell in ("1,5", "-1,5e3", "1.5", "1.000,5", "2")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    values, good = numbers(np.array(["1,5", "2", ""]), ",")
+    np.testing.assert_array_equal(values, [1.5, 2.0, np.nan])
+    assert good.all()
+
+
+def test_cells_may_be_numbers_truth_values_or_nothing():
+    values, good = numbers(np.array(["1", "", "NA", "n/a", "NULL", "None", "nan", "TRUE", "false", "1_1", "-"]))
+    np.testing.assert_array_equal(values, [1.0, *[np.nan] * 6, 1.0, 0.0, np.nan, np.nan])
+    assert good.tolist() == [True] * 9 + [False] * 2
+
+
+def test_a_column_of_digits_that_are_no_number_is_told_by_its_cells():
+    values, good = numbers(np.array(["1e5", "1-2", ""]))
+    np.testing.assert_array_equal(values, [1e5, np.nan, np.nan])
+    assert good.tolist() == [True, False, True]
+
+
+def test_integers_may_have_zeros_behind_the_point_and_any_size():
+    assert integers(["1", "02", "-3", "4.0", "5."]) == [1, 2, -3, 4, 5]
+    assert integers([str(2**70)]) == [2**70]
+    assert integers(["1", "1.5"]) is integers(["1_1"]) is integers(["x"]) is integers(["9" * 5000]) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([1, 20], ["1", "20"]),
+        ([1.0, 2.5, np.nan, 2.0**60], ["1", "2.5", "nan", str(2**60)]),
+        (["a", "1.0"], ["a", "1.0"]),
+    ],
+)
+def test_whole_numbers_are_written_without_a_point(given, expected):
+    assert as_text(np.array(given)) == expected

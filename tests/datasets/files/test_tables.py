@@ -1,0 +1,217 @@
+"""Tables of text as programs and people all over the world write them."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+
+import numpy as np
+import pandas
+import pytest
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.file import File
+from tests.fixtures.tables import load
+
+PLAIN = "a,b\n1,2.5\n3,4\n"
+VALUES = [[1.0, 3.0], [2.5, 4.0]]  # features by samples
+
+
+def read(tmp_path, text, name="a.csv", **options):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz", "a.tsv.gz", "a.TXT.GZ"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+def test_the_delimiter_is_told_by_the_lines(tmp_path, delimiter, name):
+    text = PLAIN.replace(",", delimiter).encode()
+    dataset = read(tmp_path, gzip.compress(text) if name.lower().endswith("gz") else text, name)
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == ["a", "b"]
+
+
+def test_a_decimal_comma_is_an_option_that_the_message_names(tmp_path):
+    text = "a;b\n1;2,5\n3;4\n"
+    with pytest.raises(InputError, match=r"column 'b' holds '2,5' in row 1, .*dataset.decimal=',' reads it as one"):
+        read(tmp_path, text)
+    np.testing.assert_array_equal(read(tmp_path, text, decimal=",").X, VALUES)
+    frame = pandas.DataFrame(np.transpose(VALUES), columns=["a", "b"])
+    frame.to_csv(tmp_path / "other.csv", sep=";", decimal=",")
+    np.testing.assert_array_equal(load(tmp_path / "other.csv", decimal=",").X, VALUES)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", "\\t", "tab", "x"])
+def test_the_delimiter_can_be_said(tmp_path, delimiter):
+    character = "\t" if delimiter in ("\\t", "tab") else delimiter
+    text = f'"a,1"{character}"b,2"\n1{character}2.5\n3{character}4\n'
+    dataset = read(tmp_path, text, delimiter=delimiter)
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == ["a,1", "b,2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delimiter": "ab"}, "dataset.delimiter='ab' is not valid"),
+        ({"delimiter": '"'}, "dataset.delimiter='\"' is not valid"),
+        ({"delimiter": ",", "decimal": ","}, "dataset.delimiter=, is the decimal mark as well"),
+        ({"decimal": "x"}, "dataset.decimal=x is not known"),
+        ({"encoding": "utf-9"}, "dataset.encoding=utf-9 is not known"),
+    ],
+)
+def test_options_that_no_table_has_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        File(**options)
+
+
+def test_a_wrong_delimiter_is_refused_with_the_right_one(tmp_path):
+    with pytest.raises(InputError, match="its cells are separated by ',', expected ';'"):
+        read(tmp_path, PLAIN, delimiter=";")
+
+
+def test_a_line_of_a_spreadsheet_says_the_delimiter(tmp_path):
+    np.testing.assert_array_equal(read(tmp_path, "sep=;\r\na;b\r\n1;2.5\r\n3;4\r\n").X, VALUES)
+
+
+def test_the_header_of_r_has_one_cell_less(tmp_path):
+    dataset = read(tmp_path, '"a" "b"\n"r1" 1 2.5\n"r2" 3 4\n', "a.txt")
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert (dataset.feature_names, dataset.sample_names) == (["a", "b"], ["r1", "r2"])
+
+
+def test_cells_may_be_quoted_and_of_several_lines(tmp_path):
+    dataset = read(tmp_path, '"a\nb","c ""d"", e"\n1,"2.5"\n3,4\n')
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == ["a b", 'c "d", e']
+
+
+def test_words_for_nothing_are_missing_entries(tmp_path):
+    dataset = read(tmp_path, "a,b\n1,N/A\nNULL,4\nNone,\n")
+    np.testing.assert_array_equal(dataset.X, [[1.0, np.nan, np.nan], [np.nan, 4.0, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n3\n", "line 3 has 1 cells, expected 2 as the first row"),
+        ("a,b\n1,2\n3,4,5\n", "line 3 has 3 cells, expected 2 as the first row"),
+        ('a,b\n1,"2\n3,4\n', "unexpected end of data"),
+        ("a,b\n", "no rows below its header"),
+        ("\n\n", "it holds no rows"),
+        ("a,a\n1,2\n", "its header has 'a' twice"),
+        ("a,b\n1,12%\n", "column 'b' holds '12%' in row 1, expected numbers .a percent sign is no part of a number"),
+        ("a,b\n1,1_1\n", "column 'b' holds '1_1' in row 1, expected numbers .*dataset.labels and dataset.index"),
+        ("a,b\n1,\n2,NA\n", "column 'b' is empty, expected numbers .dataset.exclude leaves it out"),
+        (b"a,b\n1,2\n3,\x00\n", "it holds null characters, expected text"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text)
+
+
+def test_other_encodings_are_read_where_they_are_said_and_suggested_where_not(tmp_path):
+    text = "größe,b\n1,2.5\n3,4\n"
+    with pytest.raises(InputError, match=r"it is not utf-8 text \(byte 0xf6.*dataset.encoding=latin-1"):
+        read(tmp_path, text.encode("latin-1"))
+    for encoding in ("latin-1", "utf-16", "utf-8", "utf-8-sig"):
+        assert read(tmp_path, text.encode(encoding), encoding=encoding).feature_names == ["größe", "b"]
+    assert read(tmp_path, text.encode("utf-8-sig")).feature_names == ["größe", "b"]
+
+
+# Which first lines are names
+
+
+@pytest.mark.parametrize("text", ["x,2,y\n1,2,3\n4,5,6\n", ",400,410\ns1,1,2\ns2,3,4\n", "sample,1,2\ns1,1,2\n"])
+def test_a_first_line_with_a_name_above_numbers_is_a_header(tmp_path, text):
+    first, *rows = text.split()
+    dataset = read(tmp_path, text)
+    assert dataset.X.shape[1] == len(rows)
+    assert set(dataset.feature_names) <= set(first.split(","))
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n4,5,6\n", "3,2,1\n4,5,6\n", "400.5,401\n1,2\n", "s1,1,2\ns2,3,4\n"])
+def test_a_first_line_of_rising_or_falling_numbers_may_be_either_and_is_asked_about(tmp_path, text):
+    with pytest.raises(InputError, match=r"may be a header of numbers or a row of them: expected dataset.header=true"):
+        read(tmp_path, text)
+    rows = len(text.split()) - 1
+    assert read(tmp_path, text, header=True).X.shape[1] == rows
+    assert read(tmp_path, text, header=False).X.shape[1] == rows + 1
+
+
+def test_a_first_line_like_the_others_is_a_sample(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        dataset = read(tmp_path, "5,1,3\n4,2,6\n0,2,3\n")
+    np.testing.assert_array_equal(dataset.X, [[5, 4, 0], [1, 2, 2], [3, 6, 3]])
+    assert dataset.feature_names is None
+    assert "the first line (5, 1, 3) is taken for a row; dataset.header=true" in caplog.text
+
+
+def test_columns_without_names_are_numbered_from_zero(tmp_path):
+    dataset = read(tmp_path, "5,u,3\n4,v,6\n0,u,3\n", header=False, labels=["1"], exclude=["2"])
+    np.testing.assert_array_equal(dataset.X, [[5, 4, 0]])
+    np.testing.assert_array_equal(dataset.labels, [[0, 1, 0]])
+
+
+# Which columns name rows
+
+
+@pytest.mark.parametrize(
+    ("column", "entries"),
+    [
+        ("", ["7", "3", "5"]),
+        ("Unnamed: 0", ["0", "1", "2"]),
+        ("number", ["1", "2", "3"]),
+        ("id", ["17", "4", "9"]),
+        ("patient_id", ["1_1", "1_2", "1_3"]),
+        ("gene", ["u", "v", "w"]),
+    ],
+)
+def test_a_first_column_of_identifiers_names_the_rows(tmp_path, caplog, column, entries):
+    rows = [f"{entry},{value}" for entry, value in zip(entries, (2.5, 1, 4), strict=True)]
+    text = "\n".join([f"{column},a", *rows]) + "\n"
+    with caplog.at_level(logging.INFO):
+        dataset = read(tmp_path, text)
+    np.testing.assert_array_equal(dataset.X, [[2.5, 1, 4]])
+    assert (dataset.feature_names, dataset.sample_names) == (["a"], entries)
+    assert f"column {column!r} names the rows" in caplog.text
+
+
+@pytest.mark.parametrize(("column", "entries"), [("dose", [*"735"]), ("id", [*"737"]), ("id", ["7.5", *"31"])])
+def test_a_first_column_of_measurements_is_a_feature(tmp_path, column, entries):
+    rows = [f"{entry},{value}" for entry, value in zip(entries, (2.5, 1, 4), strict=True)]
+    dataset = read(tmp_path, "\n".join([f"{column},a", *rows]))
+    assert (dataset.feature_names, dataset.sample_names) == ([column, "a"], None)
+
+
+def test_index_and_exclude_say_what_is_no_feature(tmp_path):
+    text = "id,a,who,b\n1,2,u,3\n2,4,v,5\n3,1,w,1\n"
+    named = read(tmp_path, text, index="who", exclude=["id"])
+    assert (named.feature_names, named.sample_names) == (["a", "b"], ["u", "v", "w"])
+    plain = read(tmp_path, text, index=None, exclude=["who"])
+    assert (plain.feature_names, plain.sample_names) == (["id", "a", "b"], None)
+    for options in ({"index": "x"}, {"exclude": ["x"]}):
+        with pytest.raises(InputError, match=r"it has no 'x'. Expected one of: id, a, who, b"):
+            read(tmp_path, text, **options)
+
+
+def test_numbers_of_rows_that_pandas_wrote_twice_are_no_features(tmp_path):
+    frame = pandas.DataFrame({"a": [2.0, 1.0, 4.0]})
+    frame.to_csv(tmp_path / "once.csv")
+    pandas.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
+    for name in ("once.csv", "twice.csv"):
+        assert load(tmp_path / name).feature_names == ["a"]
+
+
+def test_empty_columns_behind_a_last_delimiter_are_none(tmp_path):
+    np.testing.assert_array_equal(read(tmp_path, "a;b;\n1;2.5;\n3;4;\n").X, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("delimiter", ";"), ("decimal", ","), ("header", True), ("index", None), ("exclude", ["a"])]
+)
+def test_options_of_tables_are_refused_for_files_of_arrays(tmp_path, option, value):
+    np.savez(tmp_path / "a.npz", X=np.eye(3))
+    with pytest.raises(InputError, match=f"dataset.{option}=.* is for tables, and this file is none"):
+        load(tmp_path / "a.npz", **{option: value})
