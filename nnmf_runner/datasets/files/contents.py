@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers
-
-log = logging.getLogger(__name__)
 
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
@@ -44,11 +41,14 @@ class Grid:
     values : ndarray or sparse matrix of shape (rows, columns)
     rows, columns : list of str or None
         Their names.
+    notes : tuple of str
+        What was guessed about the file.
     """
 
     values: Any
     rows: list[str] | None = None
     columns: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,14 @@ class Table(Contents):
         Whether the columns have names, rather than numbers from 0.
     index : tuple of str
         Columns that the file itself says are names of the rows.
+    notes : tuple of str
+        See `Grid`.
     """
 
     layout: Layout = field(default_factory=Layout)
     named: bool = True
     index: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
         """All columns that are neither taken nor excluded, and the names of the rows.
@@ -191,7 +194,10 @@ class Table(Contents):
         if not left:
             raise ContentError(f"no column is left for the data. {self.keys()}")
         values = np.column_stack([self._numeric(name, column) for name, column in left.items()])
-        return Grid(values, None if naming is None else as_text(columns[naming]), [*left] if self.named else None)
+        rows = None if naming is None else as_text(columns[naming])
+        named = f"column {naming!r} names the rows and is no feature (dataset.index=null makes it one)"
+        notes = (*self.notes, named) if rows and self.layout.index == "auto" and not self.index else self.notes
+        return Grid(values, rows, [*left] if self.named else None, notes)
 
     def _naming(self, columns: Mapping[str, NDArray[Any]]) -> str | None:
         """The column that names the rows."""
@@ -203,10 +209,7 @@ class Table(Contents):
             return self.index[0] if self.index else None
         first, column = next(iter(columns.items()))
         named = names_rows(first) and _tells_apart(column)
-        if not (named or first in _counters(columns) or _is_text(column, self.layout.decimal)):
-            return None
-        log.info("dataset=file: column %r names the rows and is no feature (dataset.index=null makes it one).", first)
-        return first
+        return first if named or first in _counters(columns) or _is_text(column, self.layout.decimal) else None
 
     def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
         """A column as numbers."""

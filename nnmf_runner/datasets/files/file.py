@@ -18,7 +18,7 @@ from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.beside import located, read_lines
 from nnmf_runner.datasets.files.cells import as_text
-from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Layout
+from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Grid, Layout
 from nnmf_runner.datasets.files.labels import read_classes, read_known
 from nnmf_runner.datasets.files.readers import READERS, is_text, read
 from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
@@ -115,17 +115,27 @@ class File:
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read what the options say of the file, see `Source.load`."""
         try:
-            dataset = self._dataset(read(self._file(), self._layout))
+            contents = read(self._file(), self._layout)
+            grid = contents.grid(self.x, self._references)
+            dataset = self._dataset(contents, grid)
             split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
-            _log_zeros(dataset)
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
             raise InputError(f"dataset.path={self.path}: its contents do not fit into memory.") from None
+        self._log(grid, dataset)
         return dataset
 
-    def _dataset(self, contents: Contents) -> Dataset:
-        grid = contents.grid(self.x, self._references)
+    def _log(self, grid: Grid, dataset: Dataset) -> None:
+        """Say what was guessed and what there is nothing of; no line of it goes before an error."""
+        for note in grid.notes:
+            log.info("dataset=file: %s.", note)
+        for key, labels in zip(self.labels, dataset.labels, strict=True):
+            if unlabelled := int((labels < 0).sum()):
+                log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
+        _log_zeros(dataset)
+
+    def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
         by_samples = self.orientation == ORIENTATIONS[0]
         values, features, samples = grid.values, grid.columns, grid.rows
         if values.ndim != 2:

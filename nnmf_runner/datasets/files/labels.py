@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from nnmf_runner.datasets.base import Labels
 from nnmf_runner.datasets.files.cells import NOTHING, as_text, integers, is_number, numbers
 from nnmf_runner.datasets.files.contents import ContentError
-
-log = logging.getLogger(__name__)
 
 # What an unlabelled sample has for a label, beside nothing.
 _UNLABELLED = re.compile(r"-1(\.0*)?")
@@ -51,8 +48,6 @@ def read_classes(given: NDArray[Any], key: str, n: int) -> Classes:
         raise ContentError(f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation)")
     if len(found.names) < 2:
         raise ContentError(f"{key} has one class only ({''.join(found.names)}), expected two or more")
-    if unlabelled := int((found.indices < 0).sum()):
-        log.info("%s has no label for %d of %d samples.", key, unlabelled, n)
     return found
 
 

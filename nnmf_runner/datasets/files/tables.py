@@ -7,7 +7,6 @@ import contextlib
 import csv
 import gzip
 import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,8 +17,6 @@ import numpy as np
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.cells import NOTHING, is_number
 from nnmf_runner.datasets.files.contents import UNNAMED, ContentError, Layout, Table, check_unique, names_rows
-
-log = logging.getLogger(__name__)
 
 DELIMITERS, DECIMALS = (",", ";", "\t", "|", " "), (".", ",")
 # How a tab is typed where a shell does not let it through.
@@ -54,7 +51,9 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     check_unique(names)
     columns = {name: np.array(cells) for name, cells in zip(names, zip(*body, strict=True), strict=True)}
     filled = {name: cells for name, cells in columns.items() if not (UNNAMED.fullmatch(name) and set(cells) == {""})}
-    return Table(filled, layout=layout, named=header is not None)
+    taken = f"the first line ({_shown(rows[0])}) is taken for a row; dataset.header=true takes it for a header"
+    notes = () if header or layout.header is False else (taken,)
+    return Table(filled, layout=layout, named=header is not None, notes=notes)
 
 
 def check_delimiter(delimiter: str) -> str:
@@ -151,10 +150,13 @@ def _is_header(first: Sequence[str], below: Sequence[Sequence[str]], decimal: st
     for cell, is_one, *column in zip(first, are_numbers, *below, strict=True):
         if not is_one and cell not in NOTHING and all(is_number(each, decimal) or each in NOTHING for each in column):
             return True
-    shown = ", ".join(first[:3]) + ", ..." * (len(first) > 3)
     found = [float(cell.replace(decimal, ".")) for cell, is_one in zip(first, are_numbers, strict=True) if is_one]
     if (np.diff(found) > 0).all() or (np.diff(found) < 0).all():
         expected = "expected dataset.header=true or dataset.header=false"
-        raise ContentError(f"its first line ({shown}) may be a header of numbers or a row of them: {expected}")
-    log.info("dataset=file: the first line (%s) is taken for a row; dataset.header=true takes it for a header.", shown)
+        raise ContentError(f"its first line ({_shown(first)}) may be a header of numbers or a row of them: {expected}")
     return False
+
+
+def _shown(row: Sequence[str]) -> str:
+    """The first cells of a row."""
+    return ", ".join(row[:3]) + ", ..." * (len(row) > 3)

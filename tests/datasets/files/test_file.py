@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import io, sparse
 
@@ -131,6 +132,34 @@ def test_known_samples_are_a_column_of_a_table(tmp_path, values):
     dataset = load(tmp_path / "a.csv", labels=["fine"], known="seen")
     np.testing.assert_array_equal(dataset.known, FLAGS)
     assert dataset.feature_names == WORDS
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.npz", "a.mat", "a.parquet", "a.h5ad"])
+@pytest.mark.parametrize("missing", ["nothing", "-1", "word"])
+def test_some_labels_may_be_missing_in_every_reader(tmp_path, values, caplog, name, missing):
+    fine = {"nothing": [3, None, 2, 3, None, 2], "-1": [3, -1, 2, 3, -1, 2], "word": [*"c", None, *"bc", None, "b"]}[
+        missing
+    ]
+    frame = pd.DataFrame(values, columns=WORDS)
+    if name in ("a.npz", "a.mat"):
+        words = np.array(["" if label is None else label for label in fine])
+        y = np.array(fine, float) if missing == "nothing" else words
+        save = np.savez if name == "a.npz" else lambda path, **arrays: io.savemat(path, arrays)
+        save(tmp_path / name, X=values, fine=y)
+    elif name == "a.h5ad":
+        anndata = pytest.importorskip("anndata")
+        obs = pd.DataFrame({"fine": pd.Categorical(fine)}, index=[*"uvwxyz"])
+        anndata.AnnData(values, obs, pd.DataFrame(index=WORDS)).write_h5ad(tmp_path / name)
+    elif name == "a.parquet":
+        pytest.importorskip("pyarrow")
+        frame.assign(fine=fine).to_parquet(tmp_path / name)
+    else:
+        frame.assign(fine=fine).to_csv(tmp_path / name, index=False, sep="\t" if name == "a.tsv" else ",")
+    with caplog.at_level(logging.INFO):
+        dataset = load(tmp_path / name, labels=["fine"])
+    np.testing.assert_array_equal(dataset.labels, [[1, -1, 0, 1, -1, 0]])
+    assert dataset.class_names == [["b", "c"] if missing == "word" else ["2", "3"]]
+    assert "fine has no label for 2 of 6 samples." in caplog.text
 
 
 def test_identity_follows_the_content_and_not_the_place(tmp_path, values):

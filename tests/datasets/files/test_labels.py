@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -34,12 +32,6 @@ ONE_HOT = np.array([[1, 0, 0, 0], [0, 0, 1, 1]])  # (classes, samples), the seco
 def test_labels_are_text_unless_all_are_integers_and_nothing_is_none(given, indices, names):
     found = read_classes(np.array(given), "y", len(indices))
     assert (found.indices.tolist(), found.names) == (indices, names)
-
-
-def test_the_log_says_how_many_are_unlabelled(caplog):
-    with caplog.at_level(logging.INFO):
-        read_classes(np.array(["a", "", "b"]), "y", 3)
-    assert "y has no label for 1 of 3 samples." in caplog.text
 
 
 @pytest.mark.parametrize("given", [ONE_HOT, ONE_HOT.T, ONE_HOT.astype(bool), ONE_HOT.astype(float)])
