@@ -15,6 +15,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets.pictures import SAMPLES, Pictures, as_numbers
 from nnmf_runner.store.files import digest
 
 Labels = NDArray[np.intp]
@@ -55,8 +56,8 @@ class Dataset:
         What every feature is called, such as its word.
     known : ndarray of bool, shape (n,), or None
         Samples whose label a method may see, where the data say so themselves.
-    image_shape : tuple of int or None
-        Height and width, where a sample is an image whose rows follow each other.
+    pictures : Pictures or None
+        Where the features, or the samples, are pixels.
     """
 
     name: str
@@ -65,12 +66,20 @@ class Dataset:
     truth: Truth | None = None
     feature_names: list[str] | None = None
     known: NDArray[np.bool_] | None = None
-    image_shape: tuple[int, int] | None = None
+    pictures: Pictures | None = None
 
     @property
     def classes(self) -> list[int]:
         """Number of classes of every level."""
         return [len(np.unique(labels)) for labels in self.labels]
+
+    @property
+    def words(self) -> list[str] | None:
+        """Names of features that tell what a topic is about: not those of pixels, nor numbers that name bands."""
+        if self.pictures is None:
+            return self.feature_names
+        bands = self.pictures.of == SAMPLES and as_numbers(self.feature_names) is None
+        return self.feature_names if bands else None
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""

@@ -17,6 +17,7 @@ from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.files.contents import NAMES, NUMERIC, ContentError, Contents
 from nnmf_runner.datasets.files.readers import READERS, read
 from nnmf_runner.datasets.files.reading import content_digest, existing_file
+from nnmf_runner.datasets.pictures import ORDERS, check_image_options, pictures
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,13 @@ class File:
         What the first sample is called in `known`, 0 or 1; by default 1 in ``.mat`` files and 0 in others.
     orientation : {"samples_by_features", "features_by_samples"}
         What the rows and columns of the matrix in the file are.
+    image_shape : list of int, optional
+        Height and width of samples that are pictures, whose topics are then drawn as pictures; or bands, height and
+        width of one picture whose pixels are the samples and whose bands are the features, as in a spectral cube: then
+        codes are drawn as maps and topics as spectra, over the features' names if these are numbers.
+    image_order : {"rows", "columns"}
+        What of a picture follows each other among its pixels: its rows, or its columns as where MATLAB has flattened
+        it.
     """
 
     name: ClassVar[str] = "file"
@@ -62,9 +70,12 @@ class File:
     known: str | None = None
     known_base: int | None = None
     orientation: str = ORIENTATIONS[0]
+    image_shape: list[int] | None = None
+    image_order: str = ORDERS[0]
 
     def __post_init__(self) -> None:
         check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
+        check_image_options(self.image_shape, self.image_order)
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
 
@@ -95,7 +106,8 @@ class File:
         known = None if self.known is None else self._known(contents, self.known, n)
         names = self._names(contents, m) or features
         names = None if names is None else [_printable(name) for name in names]
-        return Dataset(self.name, X, labels, feature_names=names, known=known)
+        shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
+        return Dataset(self.name, X, labels, feature_names=names, known=known, pictures=shown)
 
     def identity(self) -> dict[str, Any]:
         """Options, with a hash of the file in the place of its path: it matters what it holds, not where it is."""
