@@ -15,6 +15,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets.pictures import SAMPLES, Pictures, as_numbers
 from nnmf_runner.store.files import digest
 
 Labels = NDArray[np.intp]
@@ -56,12 +57,12 @@ class Dataset:
         What every feature is called, such as its word.
     known : ndarray of bool, shape (n,), or None
         Samples whose label a method may see, where the data say so themselves.
-    image_shape : tuple of int or None
-        Height and width, where a sample is an image whose rows follow each other.
     class_names : list of list of str
         What every class is called, one list per level in the order of the indices; empty if they have no names.
     sample_names : list of str or None
         What every sample is called.
+    pictures : Pictures or None
+        Where the features, or the samples, are pixels.
     """
 
     name: str
@@ -70,9 +71,9 @@ class Dataset:
     truth: Truth | None = None
     feature_names: list[str] | None = None
     known: NDArray[np.bool_] | None = None
-    image_shape: tuple[int, int] | None = None
     class_names: list[list[str]] = field(default_factory=list)
     sample_names: list[str] | None = None
+    pictures: Pictures | None = None
 
     @property
     def classes(self) -> list[int]:
@@ -83,6 +84,14 @@ class Dataset:
     def counts(self) -> list[float]:
         """Number of classes of every level; infinite, and so never the nearest to a rank, where there is no label."""
         return [classes or np.inf for classes in self.classes]
+
+    @property
+    def words(self) -> list[str] | None:
+        """Names of features that tell what a topic is about: not those of pixels, nor numbers that name bands."""
+        if self.pictures is None:
+            return self.feature_names
+        bands = self.pictures.of == SAMPLES and as_numbers(self.feature_names) is None
+        return self.feature_names if bands else None
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""

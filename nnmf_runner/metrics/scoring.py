@@ -43,10 +43,9 @@ def run_metrics(layers: Sequence[dict[str, Any]], **measured: float) -> dict[str
 
 
 def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
-    """The topics of every layer as `TOPIC` says, see `nnmf_runner.store.record`; None without names of features."""
-    if dataset.feature_names is None:
+    """The topics of every layer as `TOPIC` says, see `nnmf_runner.store.record`; None without words for them."""
+    if (names := dataset.words) is None:
         return None
-    names = dataset.feature_names
     described: list[list[dict[str, Any]]] = []
     below: NDArray[Any] | None = None
     for level, factor in enumerate(fit.A):

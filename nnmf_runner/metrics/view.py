@@ -71,5 +71,5 @@ class LayerView:
 
     @cached_property
     def top_words(self) -> Words | None:
-        """The features of largest weight in every topic; None where features have no names."""
-        return None if self.dataset.feature_names is None else top_features(self.topics, TOP_WORDS)
+        """The features of largest weight in every topic; None where they have no words."""
+        return None if self.dataset.words is None else top_features(self.topics, TOP_WORDS)

@@ -176,7 +176,8 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     """What a record says of the data."""
     features, samples = dataset.X.shape
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
-    return {**shape, "classes": dataset.classes, "fingerprint": dataset.fingerprint()}
+    known = {"classes": dataset.classes, "pictures": dataset.pictures is not None}
+    return {**shape, **known, "fingerprint": dataset.fingerprint()}
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Toy
 from nnmf_runner.datasets.base import Dataset, Loader, read_mask
+from nnmf_runner.datasets.pictures import SAMPLES, Pictures
 
 
 class Still:
@@ -50,6 +51,22 @@ def test_levels_of_labels_are_told_by_their_number_of_classes():
     assert dataset.classes == [4, 2]
     assert [dataset.level(classes) for classes in (9, 4, 2, 1)] == [0, 0, 1, 1]
     assert Dataset("a", np.eye(4)).level(4) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "pictures", "told"),
+    [
+        (["ape", "bee"], None, True),
+        (["1", "2"], None, True),
+        (["pixel1", "pixel2"], Pictures(1, 2), False),
+        (["red", "blue"], Pictures(1, 1, of=SAMPLES), True),
+        (["400", "410.5"], Pictures(1, 1, of=SAMPLES), False),
+        (None, Pictures(1, 1, of=SAMPLES), False),
+        (None, None, False),
+    ],
+)
+def test_names_of_pixels_and_wavelengths_are_no_words(names, pictures, told):
+    assert Dataset("a", np.ones((2, 1)), feature_names=names, pictures=pictures).words == (names if told else None)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])

@@ -141,6 +141,21 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     assert sorted(path.name for path in drawn) == ["runs_convergence.pdf", "runs_convergence.png"]
 
 
+@pytest.mark.slow
+def test_a_cube_is_shown_by_maps_and_spectra_and_images_by_topics(command, tmp_path_factory, rng):
+    path = tmp_path_factory.mktemp("pictures") / "a.npz"
+    np.savez(path, X=rng.random((12, 5)), names=["400", "410", "420", "430", "440"])
+    given = ["dataset=file", f"dataset.path={path}", "layers=[2,1]", "max_iter=3"]
+    found = []
+    for output, more in (("cube", "dataset.image_shape=[5,3,4]"), ("images", "dataset.image_shape=[1,5]")):
+        assert command(*given, more, f"output={output}").status == 0
+        collected = command(output, program="nnmf-collect")
+        found.append({path.stem for path in map(Path, collected.files) if path.match(f"{output}/figures/*.png")})
+    shared = {"runs_convergence", "runs_neural_heatmaps"}
+    assert found[0] == {"runs_neural_abundances", "runs_neural_spectra"} | shared
+    assert found[1] == {"runs_neural_images"} | shared
+
+
 def peak_of(function, *arguments):
     """What a call returns, and the largest number of bytes that it holds at once."""
     tracemalloc.start()
@@ -221,6 +236,16 @@ BAD = {
     "known words": ("a.npz", arrays(X=ONES, k=["a"]), "dataset.known=k", ["k holds entries"]),
     "base": ("a.npz", arrays(X=ONES), "dataset.known_base=2", ["dataset.known_base=2"]),
     "orientation": ("a.npz", arrays(X=ONES), "dataset.orientation=rows", ["dataset.orientation=rows"]),
+    "image shape": (
+        "a.npz",
+        arrays(X=ONES),
+        "dataset.image_shape=[2,2]",
+        ["[2,2] is of 4 pixels", "there are 4 samples", "[3,2,2]"],
+    ),
+    "image sides": ("a.npz", arrays(X=ONES), "dataset.image_shape=[3]", ["image_shape=[3]", "[height,width]"]),
+    "image number": ("a.npz", arrays(X=ONES), "dataset.image_shape=[3,x]", ["dataset.image_shape", "integer"]),
+    "image text": ("a.npz", arrays(X=ONES), "dataset.image_shape=3x1", ["such as 'dataset.image_shape=[3x1]'"]),
+    "image order": ("a.npz", arrays(X=ONES), "dataset.image_order=columns", ["needs", "dataset.image_shape"]),
     "labels": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.labels=y", ["such as 'dataset.labels=[y]'"]),
     "too large": ("a.npz", arrays(X=ONES * 1e200), "", ["1e+200 as its largest entry", "scale the data"]),
     "too small": ("a.npz", arrays(X=ONES * 1e-200), "", ["1e-200 as its largest entry", "scale the data"]),

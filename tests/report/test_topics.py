@@ -14,6 +14,7 @@ import pytest
 from nnmf_runner import cli
 from nnmf_runner.config import composition, engine
 from nnmf_runner.datasets import DATASETS, Dataset
+from nnmf_runner.datasets.pictures import Pictures
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
 from nnmf_runner.report.collect import collect
@@ -56,8 +57,8 @@ class Corpus:
                 ]
                 columns += list(rng.poisson(mean, (15, len(NAMES))))
         X = np.array(columns, dtype=float).T
-        names, shape = NAMES if self.with_names else None, (2, 13) if self.with_images else None
-        return Dataset(self.name, X, feature_names=names, image_shape=shape)
+        names, shape = NAMES if self.with_names else None, Pictures(2, 13) if self.with_images else None
+        return Dataset(self.name, X, feature_names=names, pictures=shape)
 
 
 @pytest.fixture(scope="module")
@@ -222,11 +223,22 @@ def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
 
 @pytest.mark.slow
 def test_collecting_writes_the_tree_and_its_figures(corpus_run, known_corpus):
-    outcome = corpus_run(with_images=True)
+    outcome = corpus_run("max_iter=7")
     collect(outcome.folder)
     assert tree_text(outcome.record["topics"]) in (outcome.folder / "topics.md").read_text()
     names = {path.name for path in (outcome.folder / "figures").iterdir()}
-    assert {"runs_hier_topics.png", "runs_hier_topics.pdf", "runs_hier_images.png"} <= names
+    assert {"runs_hier_topics.png", "runs_hier_topics.pdf"} <= names
+
+
+@pytest.mark.slow
+def test_names_of_pixels_are_in_no_tree(corpus_run, known_corpus):
+    outcome = corpus_run("max_iter=6", with_images=True)
+    assert outcome.record["topics"] is None
+    assert outcome.record["metrics"]["npmi"] is None
+    collect(outcome.folder)
+    names = {path.name for path in (outcome.folder / "figures").iterdir()}
+    assert "runs_hier_images.png" in names
+    assert not any("topics" in name for name in names)
 
 
 @pytest.mark.parametrize("damage", ["lost", [1], [[{"words": []}]]])

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.reading import required
+from nnmf_runner.datasets.pictures import Pictures
 
 
 @dataclass
@@ -25,4 +26,4 @@ class Digits:
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read the data, of shape (64, 1797) with one level of ten classes, see `Source.load`."""
         X, digit = required("sklearn.datasets", "images", self.name).load_digits(return_X_y=True)  # (1797, 64)
-        return Dataset(self.name, np.ascontiguousarray(X.T), [digit.astype(np.intp)], image_shape=(8, 8))
+        return Dataset(self.name, np.ascontiguousarray(X.T), [digit.astype(np.intp)], pictures=Pictures(8, 8))

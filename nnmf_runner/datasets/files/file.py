@@ -23,6 +23,7 @@ from nnmf_runner.datasets.files.labels import read_classes, read_known
 from nnmf_runner.datasets.files.readers import READERS, is_text, read
 from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
 from nnmf_runner.datasets.files.tables import DECIMALS, check_delimiter, check_encoding
+from nnmf_runner.datasets.pictures import ORDERS, SAMPLES, Pictures, as_samples, check_image_options, pictures
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,13 @@ class File:
         Decimal mark of a table.
     encoding : str
         Encoding of text.
+    image_shape : list of int, optional
+        Height and width of samples that are pictures, whose topics are then drawn as pictures; or bands, height and
+        width of one picture whose pixels are the samples and whose bands are the features, as in a spectral cube: then
+        codes are drawn as maps and topics as spectra, over the features' names if these are numbers.
+    image_order : {"rows", "columns"}
+        What of a picture follows each other among its pixels: its rows, or its columns as where MATLAB has flattened
+        it.  An array of three dimensions is flattened by these options, whatever its orientation.
     """
 
     name: ClassVar[str] = "file"
@@ -95,9 +103,12 @@ class File:
     delimiter: str | None = None
     decimal: str = Layout.decimal
     encoding: str = Layout.encoding
+    image_shape: list[int] | None = None
+    image_order: str = ORDERS[0]
 
     def __post_init__(self) -> None:
         check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
+        check_image_options(self.image_shape, self.image_order)
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
         check_choice(self.decimal, DECIMALS, "dataset.decimal")
@@ -136,23 +147,28 @@ class File:
         _log_zeros(dataset)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
-        by_samples = self.orientation == ORIENTATIONS[0]
         values, features, samples = grid.values, grid.columns, grid.rows
+        stack = values.ndim == 3 and self.image_shape is not None
+        if stack:
+            values = as_samples(values, self.image_shape or (), self.image_order)
         if values.ndim != 2:
-            raise ContentError(f"the data have {values.ndim} dimensions with shape {values.shape}, expected 2")
-        if by_samples:
+            hint = " (dataset.image_shape says how pictures stand in it)" if values.ndim == 3 else ""
+            raise ContentError(f"the data have {values.ndim} dimensions with shape {values.shape}, expected 2{hint}")
+        if stack or self.orientation == ORIENTATIONS[0]:
             values = values.T
         else:
             features, samples = samples, features
         X = _csr(values) if sparse.issparse(values) else _doubles(values)  # (m, n)
         m, n = X.shape
+        shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
         features = self._names(contents, m, features)
         samples = samples if self.sample_names is None else self._given(contents, self.sample_names, n, None)
-        levels = [read_classes(self._entries(contents, key, n, samples), key, n) for key in self.labels]
+        levels = [read_classes(_flat(self._entries(contents, key, n, samples), shown), key, n) for key in self.labels]
         known = None
         if self.known is not None:
             base = contents.index_base if self.known_base is None else self.known_base
-            known = read_known(self._entries(contents, self.known, n, samples, exact=False), self.known, n, base)
+            entries = _flat(self._entries(contents, self.known, n, samples, exact=False), shown)
+            known = read_known(entries, self.known, n, base)
         return Dataset(
             self.name,
             X,
@@ -161,6 +177,7 @@ class File:
             feature_names=None if features is None else [*map(_printable, features)],
             sample_names=None if samples is None else [*map(_printable, samples)],
             known=known,
+            pictures=shown,
         )
 
     @property
@@ -232,6 +249,12 @@ class File:
 
     def _file(self) -> Path:
         return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
+
+
+def _flat(entries: NDArray[Any], shown: Pictures | None) -> NDArray[Any]:
+    """What there is for every sample, where that may be a map of the pixels that the samples are."""
+    is_map = shown is not None and shown.of == SAMPLES and entries.shape == (shown.height, shown.width)
+    return shown.flatten(entries) if shown is not None and is_map else entries
 
 
 def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.reading import required
+from nnmf_runner.datasets.pictures import Pictures
 
 MOST = 500  # images of a class
 
@@ -47,4 +48,4 @@ class Mnist:
         chosen = [np.flatnonzero(digit == c)[: self.per_class] for c in self.classes]
         labels = np.repeat(np.arange(len(chosen)), [len(members) for members in chosen])
         X = np.ascontiguousarray(images[np.concatenate(chosen)].T)
-        return Dataset(self.name, X, [labels], image_shape=(28, 28))
+        return Dataset(self.name, X, [labels], pictures=Pictures(28, 28))

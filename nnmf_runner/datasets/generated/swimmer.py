@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.datasets.base import Dataset, Truth
+from nnmf_runner.datasets.pictures import Pictures
 
 SIZE = 32  # height and width of an image
 REACH = 6  # pixels of a limb
@@ -48,7 +49,7 @@ class Swimmer:
         for limb, positions in enumerate(poses.T):
             S[1 + 4 * limb + positions, np.arange(len(poses))] = 1.0
         owner = np.where(A.any(axis=1), A.argmax(axis=1), len(parts))  # the last one is the background
-        return Dataset(self.name, A @ S, truth=Truth([A], [S], [owner]), image_shape=(SIZE, SIZE))
+        return Dataset(self.name, A @ S, truth=Truth([A], [S], [owner]), pictures=Pictures(SIZE, SIZE))
 
 
 def _torso() -> NDArray[np.float64]:

@@ -10,12 +10,15 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nnmf_runner.datasets.pictures import FEATURES, SAMPLES
+from nnmf_runner.report.figures.abundances import abundances
 from nnmf_runner.report.figures.comparison import comparison
 from nnmf_runner.report.figures.convergence import convergence
 from nnmf_runner.report.figures.heatmaps import heatmaps
 from nnmf_runner.report.figures.images import images
 from nnmf_runner.report.figures.material import View, load_view
 from nnmf_runner.report.figures.regimes_map import regime_map
+from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
@@ -29,8 +32,10 @@ MOST_VARIANTS = 12
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
     "topics": lambda run, view: topic_tree(run.record, run.label) if run.record.get("topics") else None,
-    "heatmaps": lambda run, view: heatmaps(view) if view else None,
-    "images": lambda run, view: images(view) if view and view.dataset.image_shape else None,
+    "heatmaps": lambda run, view: heatmaps(view) if view and view.approximations else None,
+    "images": lambda run, view: images(view) if view and view.pixels == FEATURES else None,
+    "abundances": lambda run, view: abundances(view) if view and view.pixels == SAMPLES else None,
+    "spectra": lambda run, view: spectra(view) if view and view.pixels == SAMPLES else None,
 }
 # From an experiment's runs, its parts of the summary and of the comparisons, and the looks of all its variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {

@@ -14,6 +14,11 @@ from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.report.figures.material import View
 from nnmf_runner.report.figures.style import BOUNDARY, colours_of, title_size
 
+# The most blocks of samples or features, and the smallest share of them, between which lines leave the picture visible.
+MOST_LINED, SMALLEST_LINED = 20, 0.02
+# The most whose boundaries are marked at all.
+MOST_TICKED = 100
+
 
 def heatmaps(view: View) -> Figure:
     """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row."""
@@ -54,11 +59,20 @@ def _row(
 
 
 def _mark(ax: Axes, rows: Any, columns: Any) -> None:
-    """Draw the boundaries of blocks of equal labels, where there are labels and they come in blocks."""
-    for labels, line in ((rows, ax.axhline), (columns, ax.axvline)):
+    """Mark the boundaries of blocks of equal labels, where there are labels and they come in blocks.
+
+    They are lines between few and large blocks, and ticks outside where lines would cover small or many ones.
+    """
+    for labels, line, axis in ((rows, ax.axhline, ax.yaxis), (columns, ax.axvline, ax.xaxis)):
         if labels is None:
             continue
         boundaries = np.flatnonzero(np.diff(labels)) + 0.5
-        if len(boundaries) == len(np.unique(labels)) - 1:
+        blocks = np.diff(boundaries, prepend=-0.5, append=len(labels) - 0.5)
+        if len(blocks) != len(np.unique(labels)) or len(blocks) > MOST_TICKED:
+            continue
+        if len(blocks) <= MOST_LINED and blocks.min() >= SMALLEST_LINED * len(labels):
             for boundary in boundaries:
                 line(boundary, **BOUNDARY)
+        else:
+            axis.set_ticks(boundaries, labels=[""] * len(boundaries))
+            axis.set_tick_params(length=2.0, pad=0.0, color=BOUNDARY["color"], width=BOUNDARY["linewidth"])

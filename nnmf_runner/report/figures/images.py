@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.report.figures.by_layer import Cells, caption, scales_of, sheet
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import PICTURE_COLOUR_MAP, SMALL, colours_of, title_size
-from nnmf_runner.report.topics import percent
+from nnmf_runner.report.figures.style import COLOUR_MAP, PICTURE_COLOUR_MAP, SMALL, colours_of
+
+# In inches, of the colour bar with what is about it.
+BAR = 0.6
+# Pictures whose sides differ by more are drawn with pixels that are not square.
+LONGEST = 6.0
 
 
 def images(view: View) -> Figure:
     """Draw the topics of every layer, columns of ``A_0 ... A_l``, with their shares of the approximation.
 
-    Each image has a colour scale of its own and is dark where its topic weighs most.
+    Each is scaled to a largest weight of one.
     """
-    assert view.dataset.image_shape is not None
-    across = min(10, max(4, *(topics.shape[1] for topics in view.topics)))
-    down = [-(-topics.shape[1] // across) for topics in view.topics]
-    height, width = view.dataset.image_shape
-    size = (0.5 + 0.85 * across, 0.6 + sum((0.85 * height / width + 0.2) * n + 0.35 for n in down))
-    figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(view.title, fontsize=title_size(figure, view.title))
-    parts = figure.subfigures(len(down), 1, height_ratios=down, squeeze=False)[:, 0]
-    for level, (part, topics, rows) in enumerate(zip(parts, view.topics, down, strict=True)):
-        heading = f"layer {level}: topics with their shares of the approximation"
-        part.suptitle(heading, fontsize=8, x=0.01, ha="left")
-        for j, ax in enumerate(part.subplots(rows, across, squeeze=False).flat):
-            ax.set_axis_off()
-            if j < topics.shape[1]:
-                picture = topics[:, j].reshape(height, width)
-                ax.imshow(picture, **colours_of(picture, positive=PICTURE_COLOUR_MAP))
-                ax.set_title(f"{level}.{j}  {percent(view.shares[level][j])}", fontsize=SMALL, color="0.3", pad=2)
-    return figure
+    scaled = [(topics / scales_of(topics)).T for topics in view.topics]
+    heading = "topics with their shares of the approximation"
+    return pictures_by_layer(view, scaled, heading, "weight, the largest of a topic being one", PICTURE_COLOUR_MAP)
+
+
+def pictures_by_layer(view: View, rows: Sequence[Matrix], what: str, unit: str, colour_map: str = COLOUR_MAP) -> Figure:
+    """Draw rows of pixels, one for every topic of a layer, as pictures of one colour scale, which a bar explains."""
+    layout = view.dataset.pictures
+    assert layout is not None
+    ratio = layout.height / layout.width
+    cell_ratio = min(LONGEST, max(1 / LONGEST, ratio))
+    cells = Cells(usual=10, fewest=4, narrowest=0.62, widest=1.6, ratio=cell_ratio, flat=0.2)
+    shape: dict[str, Any] = {"aspect": "equal" if cell_ratio == ratio else "auto", "interpolation": "antialiased"}
+    made, colours = sheet(view, cells, what, BAR), colours_of(*rows, positive=colour_map)
+    for level, drawn in enumerate(made.layers):
+        for ax, (j,) in drawn:
+            ax.imshow(layout.unflatten(rows[level][j]), **shape, **colours)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.4)  # borders may have the colour of the paper
+            ax.set_title(caption(view, level, j), fontsize=SMALL, color="0.3", pad=2)
+    scale = ScalarMappable(Normalize(colours["vmin"], colours["vmax"]), colours["cmap"])
+    bar = made.figure.colorbar(scale, cax=made.below.add_axes((0.25, 0.65, 0.5, 0.14)), orientation="horizontal")
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.set_label(unit, fontsize=SMALL)
+    return made.figure

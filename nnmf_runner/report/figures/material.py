@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,24 +25,31 @@ LARGEST_PICTURE = 4_000_000
 class View:
     """The data and the factors of a run.
 
-    A and S have their topics in the order of their samples, each column of A scaled to a largest entry of one.  Topics
-    and shares are in the order of the saved factors.
+    A and S have their topics in the order of their samples, each column of A scaled to a largest entry of one.  Topics,
+    codes and shares are in the order of the saved factors.
     """
 
     title: str
     dataset: Dataset
-    approximations: list[Matrix]  # of the data, from the codes of every layer, (m, n)
+    approximations: list[Matrix]  # of the data, from the codes of every layer, (m, n); none of very large data
     A: list[Matrix]
     S: list[Matrix]
     topics: list[Matrix]  # what the topics of every layer stand for in the data, (m, k_l)
+    codes: list[Matrix]  # of the topics, (k_l, n)
     shares: list[Matrix]  # of the approximation after every layer that each of its topics has, (k_l,)
+
+    @property
+    def pixels(self) -> str | None:
+        """What are the pixels of pictures, see `nnmf_runner.datasets.pictures`; None where there are none."""
+        return None if self.dataset.pictures is None else self.dataset.pictures.of
 
 
 def load_view(run: Shown) -> View:
     """Load the factors of a run and its data; ValueError says why they cannot be read or shown."""
     record, config = run.record, run.record["config"]
     shape = record["dataset"]["n_features"], record["dataset"]["n_samples"]
-    if np.prod(shape) > LARGEST_PICTURE:
+    small = math.prod(shape) <= LARGEST_PICTURE
+    if not small and not record["dataset"].get("pictures"):
         raise ValueError("{} x {} entries are too many".format(*shape))
     options = dict(config["dataset"])
     source = DATASETS[options.pop("name")]
@@ -52,10 +60,10 @@ def load_view(run: Shown) -> View:
     method, factors = METHODS[options.pop("name")](**options), read_factors(run.folder)
     levels = range(len(config["layers"]))
     A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
-    approximations = [A[0] @ method.decode(A, S, i) for i in levels]
+    approximations = [A[0] @ method.decode(A, S, i) for i in levels] if small else []
     topics = [method.topics(A, i) for i in levels]
     shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
-    return View(title_of(record, run.label), dataset, approximations, *arranged(A, S), topics, shares)
+    return View(title_of(record, run.label), dataset, approximations, *arranged(A, S), topics, S, shares)
 
 
 def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:

@@ -15,7 +15,7 @@ def test_samples_are_columns_with_their_digit():
     theirs = pytest.importorskip("sklearn.datasets").load_digits()
     ours = Digits().load(np.random.default_rng(0))
     assert ours.X.shape == (64, 1797)
-    np.testing.assert_array_equal(ours.X[:, 5].reshape(ours.image_shape), theirs.images[5])
+    np.testing.assert_array_equal(ours.pictures.unflatten(ours.X[:, 5]), theirs.images[5])
     np.testing.assert_array_equal(ours.labels[0], theirs.target)
     assert len(ours.labels) == 1
 

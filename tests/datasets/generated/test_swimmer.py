@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from nnmf_runner.datasets.generated.swimmer import Swimmer
+from nnmf_runner.datasets.pictures import Pictures
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def swimmer():
 
 def test_every_pose_is_there_once_as_zeros_and_ones(swimmer):
     assert swimmer.X.shape == (1024, 256)
-    assert swimmer.image_shape == (32, 32)
+    assert swimmer.pictures == Pictures(32, 32)
     assert set(np.unique(swimmer.X)) == {0.0, 1.0}
     assert len(np.unique(swimmer.X, axis=1).T) == 256
     np.testing.assert_array_equal(swimmer.X.sum(axis=0), 12 + 4 * 6)
@@ -38,7 +39,7 @@ def test_every_limb_is_in_each_of_its_positions_in_a_quarter_of_the_images(swimm
 
 def test_a_swimmer_is_in_one_piece(swimmer):
     for image in swimmer.X.T[::17]:
-        assert ndimage.label(image.reshape(swimmer.image_shape), structure=np.ones((3, 3)))[1] == 1
+        assert ndimage.label(swimmer.pictures.unflatten(image), structure=np.ones((3, 3)))[1] == 1
 
 
 def test_the_rank_is_that_of_the_limbs_and_the_torso_together(swimmer):

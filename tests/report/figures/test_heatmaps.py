@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nnmf_runner.report.figures.heatmaps import heatmaps
 from nnmf_runner.report.figures.material import load_view
 from nnmf_runner.report.variants import Shown
+from tests.fixtures.views import make_view
 
 
 def drawn_of(outcome, label="neural"):
@@ -32,6 +34,25 @@ def test_factors_with_signs_get_a_scale_that_diverges_about_zero(run_of):
     assert low == -high < 0
     assert factors.axes[0].images[0].get_cmap() != codes.axes[0].images[0].get_cmap()
     assert codes.axes[0].images[0].get_clim()[0] == pictures.axes[0].images[0].get_clim()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lines", "ticks"),
+    [
+        ([50, 50], 1, 0),
+        ([5] * 20, 19, 0),
+        ([3] * 67, 0, 66),
+        ([3] * 500, 0, 0),
+        ([500, 3, 500], 0, 2),  # lines would hide the three
+    ],
+)
+def test_boundaries_of_many_or_small_classes_do_not_cover_the_picture(sizes, lines, ticks):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    pictures, _, codes = heatmaps(make_view(None, 4, len(labels), labels=[labels])).subfigs
+    for ax in (pictures.axes[0], pictures.axes[1], codes.axes[0]):
+        assert (len(ax.lines), len(ax.get_xticks())) == (lines, ticks)
+        if ticks:
+            np.testing.assert_array_equal(ax.get_xticks(), np.cumsum(sizes)[:-1] - 0.5)
 
 
 @pytest.mark.parametrize("layers", ["9", "9-4"])

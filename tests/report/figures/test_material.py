@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnmf_runner.datasets.pictures import FEATURES
+from nnmf_runner.report.figures import material
+from nnmf_runner.report.figures.draw import RUN_FIGURES
 from nnmf_runner.report.figures.material import arranged, load_view
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
@@ -36,6 +39,18 @@ def test_arranging_scales_every_topic_to_one_and_orders_by_samples(rng):
     for factor, S in zip(shown_A, shown_S, strict=True):
         np.testing.assert_allclose(factor.max(axis=0), 1.0)
         assert (np.diff(S.argmax(axis=1)) > 0).all()
+
+
+def test_of_large_data_only_pictures_are_shown(run_of, monkeypatch):
+    monkeypatch.setattr(material, "LARGEST_PICTURE", 1000)
+    outcome = run_of("layers=2", "max_iter=1")
+    with pytest.raises(ValueError, match="87 x 90 entries are too many"):
+        load_view(Shown("neural", outcome.folder, outcome.record))
+    outcome = run_of("dataset=swimmer", "layers=2", "max_iter=1")
+    view = load_view(Shown("neural", outcome.folder, outcome.record))
+    assert (view.pixels, view.approximations) == (FEATURES, [])
+    assert RUN_FIGURES["heatmaps"](None, view) is None
+    assert RUN_FIGURES["images"](None, view) is not None
 
 
 def test_the_pictures_are_those_of_the_saved_factors(run_of):
