@@ -24,7 +24,7 @@ class Weights:
     Parameters
     ----------
     idf : bool
-        Whether words of many documents get smaller weights; without this and without `norm`, weights are counts.
+        Whether words of many documents get smaller weights; without this, `norm` and `sublinear`, weights are counts.
     norm : str or None
         Norm in which columns have unit length: ``l2`` or ``l1``; None leaves the weights as they are.
     sublinear : bool
