@@ -17,6 +17,7 @@ _FLAGS = {"true": 1.0, "false": 0.0}
 # Python's `float` takes more: underscores, digits of every alphabet.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
+_UNLABELLED = re.compile(r"-1(\.0*)?")
 _DIGITS = frozenset("0123456789+-.eE")
 
 
@@ -50,6 +51,11 @@ def numbers(column: NDArray[Any], decimal: str = ".") -> tuple[NDArray[Any], NDA
 def integers(words: Sequence[str]) -> list[int] | None:
     """Words as integers of any size; None unless all of them are, with zeros alone behind a decimal point."""
     return [int(word.partition(".")[0]) for word in words] if all(map(_INTEGER.fullmatch, words)) else None
+
+
+def is_label(word: str) -> bool:
+    """Whether a word labels a sample, rather than stands for nothing, or for -1 as the label of an unlabelled one."""
+    return word.strip() not in NOTHING and _UNLABELLED.fullmatch(word.strip()) is None
 
 
 def as_text(array: NDArray[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from nnmf_runner.datasets.files.readers import READERS, is_text, read
 from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
 from nnmf_runner.datasets.files.tables import DECIMALS, check_delimiter, check_encoding
 from nnmf_runner.datasets.pictures import ORDERS, SAMPLES, Pictures, as_samples, check_image_options, pictures
+from nnmf_runner.datasets.stop_words import keeps, stop_words_anywhere, stop_words_identity
+from nnmf_runner.datasets.weighting import Weights, check_weighting, tfidf
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ NAMED = 5
 
 
 @dataclass
-class File:
+class File(Weights):
     """A matrix from a file, with labels where it has some.  The suffix says how it is read, see `READERS`.
 
     Labels, names and known samples are keys of the file, or files of their own: ``FILE`` or ``FILE:KEY``, see `beside`.
@@ -86,6 +89,12 @@ class File:
     image_order : {"rows", "columns"}
         What of a picture follows each other among its pixels: its rows, or its columns as where MATLAB has flattened
         it.  An array of three dimensions is flattened by these options, whatever its orientation.
+    weighting : {"tfidf"}, optional
+        How counts are weighted, see `Weights`; by default not at all.
+    stop_words : str or list of str, optional
+        Names of features that are left out: ``english``, a file of words, or the words, see `read_stop_words`.
+    idf, norm, sublinear
+        See `Weights`.
     """
 
     name: ClassVar[str] = "file"
@@ -105,8 +114,13 @@ class File:
     encoding: str = Layout.encoding
     image_shape: list[int] | None = None
     image_order: str = ORDERS[0]
+    weighting: str | None = None
+    stop_words: Any = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weighting(self.weighting, self)
+        stop_words_identity(self.stop_words)  # refuses what stands for no words
         check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
         check_image_options(self.image_shape, self.image_order)
         if self.known_base is not None:
@@ -162,6 +176,12 @@ class File:
         m, n = X.shape
         shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
         features = self._names(contents, m, features)
+        if self.stop_words is not None:
+            if features is None:
+                raise ContentError("dataset.stop_words needs the features' names, dataset.names")
+            kept = keeps(features, self.stop_words)
+            X, features = X[kept], [*itertools.compress(features, kept)]
+        X = X if self.weighting is None else tfidf(X, self, f"dataset.path={self.path}: X")
         samples = samples if self.sample_names is None else self._given(contents, self.sample_names, n, None)
         levels = [read_classes(_flat(self._entries(contents, key, n, samples), shown), key, n) for key in self.labels]
         known = None
@@ -227,7 +247,8 @@ class File:
         def from_anywhere(reference: str) -> str:
             return absolute(reference) if os.sep in reference and located(reference, Path()) else reference
 
-        return self._with_references(from_anywhere) | {"path": absolute(self.path)}
+        options = {"path": absolute(self.path), "stop_words": stop_words_anywhere(self.stop_words)}
+        return self._with_references(from_anywhere) | options
 
     def identity(self) -> dict[str, Any]:
         """Options, with hashes of the files in the place of their paths: it matters what they hold, not where."""
@@ -239,7 +260,8 @@ class File:
             found = located(reference, self._file().parent)
             return reference if found is None else f"{digest(found[0])}:{found[1] or ''}"
 
-        return self._with_references(by_content) | {"path": digest(self._file())}
+        stop_words = stop_words_identity(self.stop_words)
+        return self._with_references(by_content) | {"path": digest(self._file()), "stop_words": stop_words}
 
     def _with_references(self, written: Callable[[str], str]) -> dict[str, Any]:
         """Options, with what refers to keys or files written in another way."""

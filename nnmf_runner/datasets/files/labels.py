@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.datasets.base import Labels
-from nnmf_runner.datasets.files.cells import NOTHING, as_text, integers, is_number, numbers
+from nnmf_runner.datasets.files.cells import as_text, integers, is_label, is_number, numbers
 from nnmf_runner.datasets.files.contents import ContentError
-
-# What an unlabelled sample has for a label, beside nothing.
-_UNLABELLED = re.compile(r"-1(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def read_classes(given: NDArray[Any], key: str, n: int) -> Classes:
 def read_words(words: list[str], key: str) -> Classes:
     """Classes of samples from their labels as text."""
     words = [word.strip() for word in words]
-    known = [word not in NOTHING and _UNLABELLED.fullmatch(word) is None for word in words]
+    known = [*map(is_label, words)]
     labels = [word for word, is_one in zip(words, known, strict=True) if is_one]
     if not labels:
         raise ContentError(f"{key} has no label for any sample")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
+import gzip
 import hashlib
 import importlib
+import io
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,16 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Labels
+
+# Bytes that a packed file may hold; its few bytes can say anything.
+LARGEST = 2**30
+# Marks that texts of other encodings begin with, the longer ones first.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def required(module: str, extra: str, dataset: str) -> Any:
@@ -28,22 +42,25 @@ def required(module: str, extra: str, dataset: str) -> Any:
 
 
 def class_indices(names: Sequence[Any]) -> Labels:
-    """Indices of names in their sorted order, shape (n,)."""
-    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.intp)
+    """Indices of names in their sorted order, shape (n,); -1 where the name is None."""
+    given = np.array([name is not None for name in names], bool)
+    indices = np.full(len(names), -1, np.intp)
+    indices[given] = np.unique([name for name in names if name is not None], return_inverse=True)[1]
+    return indices
 
 
-def existing(path: str | None, expected: str) -> Path:
+def existing(path: str | None, expected: str, option: str = "dataset.path") -> Path:
     """The path that an option names; InputError if there is none, or nothing is there."""
     if not path:
-        raise InputError(f"dataset.path is missing. Expected {expected}.")
+        raise InputError(f"{option} is missing. Expected {expected}.")
     try:
         found = Path(path).expanduser()
         exists = found.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise InputError(f"dataset.path={path!r} is not valid: {reason}.") from None
+        raise InputError(f"{option}={path!r} is not valid: {reason}.") from None
     if not exists:
-        raise InputError(f"dataset.path={path} does not exist. Expected {expected}.")
+        raise InputError(f"{option}={path} does not exist. Expected {expected}.")
     return found
 
 
@@ -52,11 +69,11 @@ def absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def existing_file(path: str | None, expected: str) -> Path:
+def existing_file(path: str | None, expected: str, option: str = "dataset.path") -> Path:
     """The file that an option names, see `existing`."""
-    found = existing(path, expected)
+    found = existing(path, expected, option)
     if not found.is_file():
-        raise InputError(f"dataset.path={path} is not a file. Expected {expected}.")
+        raise InputError(f"{option}={path} is not a file. Expected {expected}.")
     return found
 
 
@@ -77,12 +94,50 @@ def read_bytes(path: Path, option: str) -> bytes:
         raise unreadable(path, option, error) from None
 
 
-def decoded(content: bytes, path: Path, option: str, encoding: str) -> str:
-    """The text of a file, without a byte order mark; InputError if it is not of this encoding."""
+def read_unpacked(path: Path, option: str) -> bytes:
+    """The content of a file, see `read_bytes`, without the compression that the suffix ``.gz`` says it has."""
+    content = read_bytes(path, option)
+    if path.suffix.lower() != ".gz":
+        return content
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            unpacked = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{option}: {path} is not a whole gzip file ({error}).") from None
+    if len(unpacked) > LARGEST:
+        raise InputError(f"{option}: {path} unpacks to more than {LARGEST} bytes, the most that are read.")
+    return unpacked
+
+
+def decoded(content: bytes, path: Path, option: str, encoding: str, *, choosable: bool = False) -> str:
+    """The text of a file, without a byte order mark; InputError if it is not of this encoding.
+
+    The message says where it is not, and which encoding would do: to ask for, if that is `choosable`, or to convert.
+    """
     try:
         return content.decode(encoding).removeprefix("\ufeff")
     except ValueError as error:
-        raise InputError(f"{option}: {path} is not {encoding} text ({error}).") from None
+        at = getattr(error, "start", 0)
+        reason = f"byte 0x{content[at]:02x} at {at}" if at < len(content) else str(error)
+    likely = likely_encoding(content)
+    advice = f"dataset.encoding={likely} may be what it needs" if choosable else f"it may be {likely}: convert it"
+    raise InputError(f"{option}: {path} is not {encoding} text ({reason}); {advice}.")
+
+
+def likely_encoding(content: bytes) -> str:
+    """The encoding that a text has by its byte order mark, or else by the first that makes sense of every byte."""
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            text = content.decode(encoding)
+        except ValueError:
+            continue
+        # Quotation marks of Windows are control characters of latin-1, and no other bytes differ.
+        if encoding == "utf-8" or text != content.decode("latin-1"):
+            return encoding
+    return "latin-1"
 
 
 def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:

@@ -8,7 +8,7 @@ import csv
 import gzip
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +21,8 @@ from nnmf_runner.datasets.files.contents import UNNAMED, ContentError, Layout, T
 DELIMITERS, DECIMALS = (",", ";", "\t", "|", " "), (".", ",")
 # How a tab is typed where a shell does not let it through.
 TABS = ("\\t", "tab")
+# Characters of a cell; the csv module stops at 131,072 unless told otherwise.
+LONGEST = 2**31 - 1
 # Lines that tell delimiter and header.
 FIRST = 20
 # How spreadsheets say which character separates the cells, in a line before all others.
@@ -30,7 +32,7 @@ SAID = re.compile(r"sep=(.)\s*")
 def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     """A table of text, gzipped or not; its cells are separated by the `usual` character where its lines do not tell.
 
-    Not by pandas, which fills up rows that are too short.
+    Not read by pandas, which fills up rows that are too short.
     """
     with opened(path, layout.encoding) as file:
         first = [line for line in itertools.islice(file, FIRST) if line.strip()]
@@ -38,7 +40,7 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
         usual = said[1]
     delimiter = layout.delimiter or delimiter_of(first, usual)
     with opened(path, layout.encoding) as file:
-        rows = list(_rows(file, delimiter))
+        rows = list(rows_of(file, delimiter))
     if not rows:
         raise ContentError("it holds no rows")
     header = _header(rows, layout)
@@ -107,8 +109,12 @@ def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     return []
 
 
-def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
-    """Rows of one length; the first may have one cell less, where it does not name the column of names, as R writes."""
+def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Rows of one length; the first may have one cell less, where it does not name the column of names, as R writes.
+
+    A ContentError is raised for rows of other lengths and for null characters.
+    """
+    csv.field_size_limit(LONGEST)
     reader = csv.reader(_text(file), delimiter=delimiter, strict=True, skipinitialspace=True)
     filled = (row for row in reader if row and not SAID.fullmatch(delimiter.join(row)))
     first = next(filled, None)
@@ -124,7 +130,7 @@ def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
         yield row
 
 
-def _text(file: TextIO) -> Iterator[str]:
+def _text(file: Iterable[str]) -> Iterator[str]:
     """Lines of a file without null characters, of which numpy's strings would lose some."""
     for line in file:
         if "\0" in line:

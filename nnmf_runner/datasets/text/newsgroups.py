@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.archives import packed, read_texts
 from nnmf_runner.datasets.files.reading import existing, files_below, read_bytes, required
@@ -36,6 +37,20 @@ THEMES = {
     "talk.politics.mideast": "talk.politics",
     "talk.religion.misc": "talk.religion",
 }
+# The other ten of the collection, on which the order of scikit-learn depends.
+OTHERS = (
+    "alt.atheism",
+    "comp.os.ms-windows.misc",
+    "comp.sys.ibm.pc.hardware",
+    "comp.windows.x",
+    "rec.autos",
+    "rec.sport.hockey",
+    "sci.crypt",
+    "sci.electronics",
+    "soc.religion.christian",
+    "talk.politics.misc",
+)
+BY_NAME, SKLEARN = "name", "scikit-learn"
 TRAINING = "20news-bydate-train"
 ARCHIVE, HOME = "20news-bydate.tar.gz", "http://qwone.com/~jason/20Newsgroups"
 EXPECTED = f"{ARCHIVE}, or a folder that holds {TRAINING}/<group>/<text> or <group>/<text>"
@@ -50,8 +65,8 @@ DIGITS = re.compile(r"\d+")
 class Newsgroups(Words):
     """The first messages of ten newsgroups, without headers, footers, quotes and digits.
 
-    Words and their weights come from all training messages of the ten groups, the samples are the first ones of each
-    in the order of their file names.  Messages without a word that counts are passed over.
+    Words and their weights come from all training messages of the ten groups, the samples are the first ones of each.
+    Messages without a word that counts are passed over, unless `keep_empty` is set.
 
     Parameters
     ----------
@@ -60,8 +75,16 @@ class Newsgroups(Words):
         if it is there, or fetches the messages through scikit-learn, which needs the internet once.
     per_class : int
         Messages of every group.
-    min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
+    order : {"name", "scikit-learn"}
+        Which messages of a group come first: by the names of their files, or as ``fetch_20newsgroups`` of scikit-learn
+        returns them, with its own seeds; that takes the messages of all twenty groups.
+    known : int or None
+        Messages of every group, the first ones, whose labels a method may see; if `label_fraction` is above zero, it
+        sees exactly these.
+    min_df, max_df, max_features, stop_words, lowercase, keep_empty, cache
         See `Words`.
+    idf, norm, sublinear
+        See `Weights`.
 
     References
     ----------
@@ -70,17 +93,26 @@ class Newsgroups(Words):
 
     name: ClassVar[str] = "newsgroups"
     per_class: int = 100
+    order: str = BY_NAME
+    known: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self.per_class, "dataset.per_class", low=1, integer=True)
+        check_choice(self.order, (BY_NAME, SKLEARN), "dataset.order")
+        if self.known is not None:
+            check_number(self.known, "dataset.known", low=1, high=self.per_class, integer=True)
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read or fetch the messages, see `Source.load`.
 
         X is sparse, of shape (words, messages); two levels of labels are ten groups and six themes.
         """
-        return self.weighted(self._documents, self.per_class)
+        dataset = self.weighted(self._documents, self.per_class)
+        if self.known is None:
+            return dataset
+        groups = dataset.labels[0]  # one after the other
+        return dataclasses.replace(dataset, known=np.arange(len(groups)) - np.searchsorted(groups, groups) < self.known)
 
     def sources(self) -> tuple[list[Path], Path]:
         """The archive or the files of the folder, see `Words.sources`; what is fetched is always the same."""
@@ -88,6 +120,11 @@ class Newsgroups(Words):
         if path is None:
             return [], self.data_folder
         return (self._files(path), _groups_in(path)) if path.is_dir() else ([path], path)
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        """Groups whose messages are read."""
+        return (*THEMES, *(OTHERS if self.order == SKLEARN else ()))
 
     def _given(self) -> Path | None:
         """The archive or folder that is there."""
@@ -104,38 +141,60 @@ class Newsgroups(Words):
             messages = {_name(file.parts): read_bytes(file, f"dataset.path={path}") for file in self._files(path)}
         else:
             messages = self._packed(path)
-        names = sorted(messages)
-        groups = [name.split("/")[-2] for name in names]
+        names = self._in_order(messages)
+        groups = [_group(name) for name in names]
         texts = [DIGITS.sub("", body(messages[name].decode("latin1"))) for name in names]
         return Documents(texts, [groups, [THEMES[group] for group in groups]])
 
+    def _in_order(self, messages: Iterable[str]) -> list[str]:
+        """Names of the messages of the ten groups, one group after the other."""
+        names = sorted(messages, key=lambda name: name.split("/"))
+        if self.order == SKLEARN:  # shuffles them when it stores them, and those that are asked for when it gives them
+            names = _shuffled(_of_themes(_shuffled(names, 0)), 42)
+        return sorted(_of_themes(names), key=_group)
+
     def _files(self, path: Path) -> list[Path]:
-        """Files of the ten groups in a folder."""
+        """Files of the groups in a folder."""
         root = _groups_in(path)
-        files = [file for group in sorted(THEMES) for file in files_below(root / group) if file.parent.name == group]
-        _refuse_missing(path, {file.parent.name for file in files})
+        groups = sorted(self._groups)
+        files = [file for group in groups for file in files_below(root / group) if file.parent.name == group]
+        self._refuse_missing(path, files)
         return files
 
     def _packed(self, path: Path) -> dict[str, bytes]:
-        """Messages of the ten groups in an archive, by their names."""
+        """Messages of the groups in an archive, by their names."""
         try:
-            found = read_texts(path, lambda name: _is_message(PurePosixPath(name).parts))
+            found = read_texts(path, self._is_message)
         except ValueError as error:
             raise InputError(
                 f"dataset.path={path} is not a readable archive ({error}); scikit-learn's own cache is a "
                 f"pickle, which is not opened. Expected {EXPECTED}."
             ) from None
         messages = {_name(PurePosixPath(name).parts): text for name, text in found.items()}
-        _refuse_missing(path, {name.split("/")[-2] for name in messages})
+        self._refuse_missing(path, map(PurePosixPath, messages))
         return messages
+
+    def _is_message(self, name: str) -> bool:
+        """Whether the name of a file in an archive is that of a message of the groups to train with."""
+        parts = PurePosixPath(name).parts
+        return len(parts) > 1 and parts[-2] in self._groups and (len(parts) == 2 or parts[-3] == TRAINING)
+
+    def _refuse_missing(self, path: Path, files: Iterable[PurePath]) -> None:
+        groups = {file.parent.name for file in files}
+        if missing := [group for group in self._groups if group not in groups]:
+            hint = "" if self.order == BY_NAME else f" (dataset.order={self.order} depends on all twenty groups)"
+            raise InputError(f"dataset.path={path} holds no texts of {', '.join(missing)}{hint}. Expected {EXPECTED}.")
 
     def _kept(self) -> dict[str, bytes] | None:
         """Messages that were fetched before, if they are as they were then."""
         for path in sorted(self.data_folder.glob(KEPT.format("*"))):
             content = read_bytes(path, f"dataset.cache={self.cache}")
-            if path.name == KEPT.format(_digest(content)):
-                return read_texts(path, lambda name: True)
-            log.warning("%s is damaged and is fetched again.", path)
+            if path.name != KEPT.format(_digest(content)):
+                log.warning("%s is damaged and is fetched again.", path)
+                continue
+            messages = read_texts(path, self._is_message)
+            if {_group(name) for name in messages} == set(self._groups):  # else they are kept for another order
+                return messages
         return None
 
     def _fetched(self) -> dict[str, bytes]:
@@ -150,7 +209,7 @@ class Newsgroups(Words):
         try:
             with TemporaryDirectory(prefix=".newsgroups-", dir=self.data_folder) as home, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it tries again
-                found = fetch(data_home=home, subset="train", categories=list(THEMES), shuffle=False, n_retries=1)
+                found = fetch(data_home=home, subset="train", categories=list(self._groups), shuffle=False, n_retries=1)
         except OSError as error:
             reason = str(getattr(error, "reason", None) or error).partition("\n")[0]
             raise InputError(
@@ -175,19 +234,24 @@ class Newsgroups(Words):
             log.warning("%s cannot be kept: %s.", path, error.strerror or error)
 
 
-def _refuse_missing(path: Path, groups: Collection[str]) -> None:
-    if missing := [group for group in THEMES if group not in groups]:
-        raise InputError(f"dataset.path={path} holds no texts of {', '.join(missing)}. Expected {EXPECTED}.")
-
-
 def _groups_in(path: Path) -> Path:
     """Folder of the groups."""
     return path / TRAINING if (path / TRAINING).is_dir() else path
 
 
-def _is_message(parts: Sequence[str]) -> bool:
-    """Whether the path of a file in an archive is that of a message of the ten groups to train with."""
-    return len(parts) > 1 and parts[-2] in THEMES and (len(parts) == 2 or parts[-3] == TRAINING)
+def _group(name: str) -> str:
+    return name.split("/")[-2]
+
+
+def _of_themes(names: Iterable[str]) -> list[str]:
+    return [name for name in names if _group(name) in THEMES]
+
+
+def _shuffled(names: Sequence[str], seed: int) -> list[str]:
+    """Names in the order that scikit-learn shuffles them to."""
+    places = np.arange(len(names))
+    np.random.RandomState(seed).shuffle(places)
+    return [names[i] for i in places.tolist()]
 
 
 def _name(parts: Sequence[str]) -> str:

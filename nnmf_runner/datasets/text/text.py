@@ -13,49 +13,54 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_bytes
-from nnmf_runner.datasets.files.tables import check_delimiter, check_encoding
+from nnmf_runner.datasets.files.cells import is_label
+from nnmf_runner.datasets.files.contents import ContentError
+from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
+from nnmf_runner.datasets.files.tables import DELIMITERS, check_delimiter, check_encoding, rows_of
 from nnmf_runner.datasets.text.words import Documents, Words
-
-# Longest text of a table; the csv module stops at 131,072 characters unless told otherwise.
-LONGEST = 2**31 - 1
 
 
 @dataclass
 class Text(Words):
-    """Texts from files in folders of their classes, or from a CSV file with a header.
+    """Texts from files in folders of their classes, or from a table with a header.
 
     The folders that a file is in are its classes: the innermost is the finest level.  A level on which all texts
-    are of one class is left out.  Files and folders whose names start with a dot are passed over.
+    are of one class is left out.  Files and folders whose names start with a dot are passed over.  Any file may be
+    compressed, which the suffix ``.gz`` says.
 
     Parameters
     ----------
     path : str or None
-        The folder, or the CSV file; a relative one starts at the working directory.
+        The folder, or the table, such as a CSV file; a relative one starts at the working directory.
     separator : str
         Divides names of folders into levels: with ``.``, ``comp.graphics`` is of class ``comp`` as well.
     text_column : str
-        Column of the texts in a CSV file.
+        Column of the texts in a table.
     label_columns : list of str
-        Columns of the classes in a CSV file, finest level first.
-    delimiter : str
-        Character that separates the columns.
+        Columns of the classes in a table, finest level first.  They are compared as they are written; a text is not
+        labelled where one is empty, -1 or says that it is missing, such as NaN.
+    delimiter : str or None
+        Character that separates the columns; ``\\t`` is a tab.  By default a tab in ``.tsv`` files and else a comma, or
+        another of comma, semicolon, tab and bar if by that one the header has the columns that are asked for.
     encoding : str
         Encoding of the files.
-    min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
+    min_df, max_df, max_features, stop_words, lowercase, keep_empty, cache
         See `Words`.
+    idf, norm, sublinear
+        See `Weights`.
     """
 
     name: ClassVar[str] = "text"
     separator: str = ""
     text_column: str = "text"
     label_columns: list[str] = field(default_factory=list)
-    delimiter: str = ","
+    delimiter: str | None = None
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.delimiter = check_delimiter(self.delimiter)
+        if self.delimiter is not None:
+            self.delimiter = check_delimiter(self.delimiter)
         check_encoding(self.encoding)
 
     @property
@@ -74,7 +79,7 @@ class Text(Words):
         return files_below(path) if path.is_dir() else [path], path
 
     def _path(self) -> Path:
-        return existing(self.path, "a folder with one folder of texts per class, or a CSV file")
+        return existing(self.path, "a folder with one folder of texts per class, or a table such as a CSV file")
 
     def _folder(self, root: Path) -> Documents:
         option, files = self._option, files_below(root)
@@ -92,35 +97,50 @@ class Text(Words):
         return Documents([self._text(path) for path in files], classes)
 
     def _text(self, path: Path) -> str:
-        content = read_bytes(path, self._option)
-        return decoded(content, path, f"dataset.encoding={self.encoding}", self.encoding)
+        return decoded(read_unpacked(path, self._option), path, self._option, self.encoding, choosable=True)
 
     def _table(self, path: Path) -> Documents:
         option, content = self._option, self._text(path)
-        csv.field_size_limit(LONGEST)
-        lines = csv.reader(io.StringIO(content, newline=""), delimiter=self.delimiter)
         try:
-            header, *rows = [row for row in lines if row]
-        except csv.Error as error:
-            raise InputError(f"{option} is not a CSV file: {error}.") from None
+            header, *rows = rows_of(io.StringIO(content, newline=""), self._delimiter(content, path))
+        except (csv.Error, ContentError) as error:
+            raise InputError(f"{option} is not a table: {error}.") from None
         except ValueError:
-            raise InputError(f"{option} is empty. Expected a CSV file with a header.") from None
-        for i, row in enumerate(rows, start=1):
-            if len(row) != len(header):
-                raise InputError(
-                    f"{option} has {len(row)} columns in row {i}, expected {len(header)} as in its header."
-                )
+            raise InputError(f"{option} is empty. Expected a table with a header.") from None
         if not rows:
             raise InputError(f"{option} has a header but no rows. Expected one row per text.")
-        for column in (self.text_column, *self.label_columns):
+        for column in self._columns:
             if column not in header:
                 raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
         places = {column: header.index(column) for column in header}
-        classes = [[row[places[column]] for row in rows] for column in self.label_columns]
+        classes = [[_label(row[places[column]]) for row in rows] for column in self.label_columns]
         for column, level in zip(self.label_columns, classes, strict=True):
-            if len(set(level)) < 2:
-                raise InputError(f"{option} holds a single class in column {column}. Expected at least two.")
+            if len(set(level) - {None}) < 2:
+                raise InputError(
+                    f"{option} holds fewer than two classes in column {column}. Expected at least two; an empty cell "
+                    "and -1 are none."
+                )
         return Documents([row[places[self.text_column]] for row in rows], classes)
+
+    @property
+    def _columns(self) -> list[str]:
+        """Columns that a table must have."""
+        return [self.text_column, *self.label_columns]
+
+    def _delimiter(self, content: str, path: Path) -> str:
+        """The delimiter that is given, or else the first by which the header of a table has all of its columns."""
+        if self.delimiter is not None:
+            return self.delimiter
+        usual = "\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","
+        for mark in (usual, *DELIMITERS):
+            header = next((row for row in csv.reader(io.StringIO(content, newline=""), delimiter=mark) if row), [])
+            if {*self._columns} <= {*header}:
+                return mark
+        return usual
+
+
+def _label(word: str) -> str | None:
+    return word.strip() if is_label(word) else None
 
 
 def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -30,8 +30,10 @@ class Wordnet(Words):
     ----------
     path : str
         Folder of the four data files; a relative one starts at the working directory.
-    min_df, max_df, max_features, stop_words, lowercase, idf, norm, cache
+    min_df, max_df, max_features, stop_words, lowercase, keep_empty, cache
         See `Words`.
+    idf, norm, sublinear
+        See `Weights`.
 
     References
     ----------

@@ -7,25 +7,31 @@ import hashlib
 import inspect
 import json
 import logging
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_flag, check_number
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, required
+from nnmf_runner.datasets.stop_words import ENGLISH, read_stop_words, stop_words_anywhere, stop_words_identity
+from nnmf_runner.datasets.weighting import Weights
 
 log = logging.getLogger(__name__)
 
 # Characters from which on weights are kept; those of fewer are made again as quickly as they are read.
 LARGE = 1_000_000
+# How many words are named in the log.
+NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,16 @@ class Documents:
     Attributes
     ----------
     texts : list of str
-    classes : list of list of str
-        Class of every text, one list per level, finest first.
+    classes : list of list of str or None
+        Class of every text, one list per level, finest first; None where it is not labelled.
     """
 
     texts: list[str]
-    classes: list[list[str]]
+    classes: Sequence[Sequence[str | None]]
 
 
 @dataclass
-class Words(ABC):
+class Words(Weights, ABC):
     """Which words of the documents are features, and how they are weighted.
 
     Parameters
@@ -53,14 +59,15 @@ class Words(ABC):
         Fewest and most documents that may contain a word: a count if an integer, a share of all documents if a float.
     max_features : int or None
         Most frequent words to keep.
-    stop_words : str or None
-        ``english`` removes the English stop words of scikit-learn.
+    stop_words : str or list of str or None
+        Words to leave out: a list, the path of a file with words between white space and comments after ``#``, or
+        ``english``, which is scikit-learn's list.
     lowercase : bool
         Whether to convert all words to lowercase.
-    idf : bool
-        Whether words of many documents get smaller weights; without this and without `norm`, weights are counts.
-    norm : str or None
-        Norm in which columns have unit length: ``l2`` or ``l1``; None leaves the weights as they are.
+    keep_empty : bool
+        Whether documents without a word that counts become columns of zeros, and are not left out.
+    idf, norm, sublinear
+        See `Weights`.
     cache : str
         Folder for what is fetched and for weights that take long to make; a relative one starts at the working
         directory.
@@ -72,23 +79,23 @@ class Words(ABC):
     min_df: Any = 1
     max_df: Any = 1.0
     max_features: int | None = None
-    stop_words: str | None = "english"
+    stop_words: Any = ENGLISH
     lowercase: bool = True
-    idf: bool = True
-    norm: str | None = "l2"
+    keep_empty: bool = False
     cache: str = "data"
     path: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in ("lowercase", "keep_empty"):
+            check_flag(getattr(self, option), f"dataset.{option}")
         for option in ("min_df", "max_df"):
             value = getattr(self, option)
             low, high, integer = (0.0, 1.0, False) if isinstance(value, float) else (1, np.inf, True)
             check_number(value, f"dataset.{option}", low=low, high=high, integer=integer)
         if self.max_features is not None:
             check_number(self.max_features, "dataset.max_features", low=1, integer=True)
-        for option, names in (("stop_words", ["english"]), ("norm", ["l1", "l2"])):
-            if getattr(self, option) is not None:
-                check_choice(getattr(self, option), names, f"dataset.{option}")
+        stop_words_identity(self.stop_words)  # refuses what stands for no words
 
     @abstractmethod
     def sources(self) -> tuple[list[Path], Path]:
@@ -96,14 +103,14 @@ class Words(ABC):
 
     def identity(self) -> dict[str, Any]:
         """Options, with a hash of the files in the place of their path: it matters what they hold, not where."""
-        options = dataclasses.asdict(self)
+        options = dataclasses.asdict(self) | {"stop_words": stop_words_identity(self.stop_words)}
         del options["cache"]
         files, root = self.sources()
         return {**options, "path": content_digest(files, root, self._option) if files else None}
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
-        options = dataclasses.asdict(self)
+        options = dataclasses.asdict(self) | {"stop_words": stop_words_anywhere(self.stop_words)}
         return options | {name: absolute(options[name]) for name in ("path", "cache") if options[name]}
 
     @property
@@ -150,32 +157,51 @@ class Words(ABC):
             version = ""
         key = hashlib.sha256(json.dumps([self.identity(), version], sort_keys=True).encode())
         for part in type(self).__mro__:
-            if issubclass(part, Words):
+            if issubclass(part, Weights):
                 key.update(Path(inspect.getfile(part)).read_bytes())
         return key.hexdigest()[:16]
 
     def _weighed(self, documents: Documents, per_class: int | None) -> Dataset:
-        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(Words)}
-        del options["cache"], options["path"]
-        options["use_idf"] = options.pop("idf")
-        vectorizer = required("sklearn.feature_extraction.text", "text", self.name).TfidfVectorizer(**options)
+        stop_words = read_stop_words(self.stop_words, self.name)
+        options = {option: getattr(self, option) for option in ("min_df", "max_df", "max_features", "lowercase")}
+        sklearn = required("sklearn.feature_extraction.text", "text", self.name)
+        vectorizer = sklearn.TfidfVectorizer(**options, **self.of_sklearn, stop_words=stop_words or None)
+        _log_parts(vectorizer, stop_words)
         try:
-            weights = vectorizer.fit_transform(documents.texts).tocsr()  # (documents, words)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Your stop_words may be inconsistent")  # which is in the log
+                weights = vectorizer.fit_transform(documents.texts).tocsr()  # (documents, words)
         except ValueError as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
-        filled = np.flatnonzero(np.diff(weights.indptr))
-        if empty := weights.shape[0] - len(filled):
-            share = f"{empty} of {weights.shape[0]}"
-            log.warning("dataset=%s: %s documents hold no word that counts and are left out.", self.name, share)
+        chosen = self._not_empty(weights)
         if per_class is not None:
-            names = np.array(documents.classes[0])[filled]
+            names = np.array(documents.classes[0])[chosen]
             first = [np.flatnonzero(names == name)[:per_class] for name in np.unique(names)]
-            filled = filled[np.sort(np.concatenate(first))]
-        labels = [class_indices([level[i] for i in filled]) for level in documents.classes]
+            chosen = chosen[np.sort(np.concatenate(first))]
+        labels = [class_indices([level[i] for i in chosen]) for level in documents.classes]
         if any(level.max(initial=0) == 0 for level in labels):
             raise InputError(
                 f"dataset={self.name} has documents of a single class. Expected at least two classes with words."
             )
-        X = sparse.csr_array(weights[filled].T)
+        X = sparse.csr_array(weights[chosen].T)
         return Dataset(self.name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
+
+    def _not_empty(self, weights: Any) -> NDArray[np.intp]:
+        """Indices of the documents that may become samples; how many hold nothing is in the log."""
+        filled = np.flatnonzero(np.diff(weights.indptr))
+        if empty := weights.shape[0] - len(filled):
+            share = f"{empty} of {weights.shape[0]}"
+            happens = "stay as columns of zeros" if self.keep_empty else "are left out"
+            log.warning("dataset=%s: %s documents hold no word that counts and %s.", self.name, share, happens)
+        return np.arange(weights.shape[0]) if self.keep_empty else filled
+
+
+def _log_parts(vectorizer: Any, stop_words: Collection[str]) -> None:
+    """Say which words remain because stop words are not as texts are split: ``don`` and, from capitals, ``the``."""
+    clean, split = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
+    if parts := sorted({part for word in stop_words for part in split(clean(word))} - set(stop_words)):
+        log.warning(
+            "dataset.stop_words: in texts some read %s, no stop words themselves; add those to leave them out.",
+            ", ".join(parts[:NAMED]) + (", ..." if len(parts) > NAMED else ""),
+        )

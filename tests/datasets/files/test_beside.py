@@ -103,7 +103,7 @@ def test_identity_and_portable_options_follow_the_files_wherever_they_are(matrix
     words.parent.mkdir()
     words.write_text("a\nb\nc\nd\n")
     monkeypatch.chdir(tmp_path)
-    source = File("matrix.mtx", names=f"sub{os.sep}words.txt:1", orientation="features_by_samples")
+    source = File(path="matrix.mtx", names=f"sub{os.sep}words.txt:1", orientation="features_by_samples")
     identity, options = source.identity(), source.portable()
     assert str(words) not in repr(identity)
     words.write_text("a\nb\nc\ne\n")

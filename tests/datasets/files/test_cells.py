@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnmf_runner.datasets.files.cells import as_text, integers, is_number, numbers
+from nnmf_runner.datasets.files.cells import as_text, integers, is_label, is_number, numbers
 
 
 @pytest.mark.parametrize("cell", ["1", "-1", "+1.", ".5", "1.50", "1e5", "-2.5E-3", " 7 "])
@@ -50,6 +50,11 @@ def test_integers_may_have_zeros_behind_the_point_and_any_size():
     assert integers(["1", "02", "-3", "4.0", "5."]) == [1, 2, -3, 4, 5]
     assert integers([str(2**70)]) == [2**70]
     assert integers(["1", "1.5"]) is integers(["1_1"]) is integers(["x"]) is integers(["9" * 5000]) is None
+
+
+def test_a_word_for_nothing_is_no_label():
+    assert not any(map(is_label, ("", "  ", "-1", "-1.0", "NaN", "nan", "NA", "n/a", "<NA>", "NULL", "None")))
+    assert all(map(is_label, ("1_1", "01", " a", "0", "-11", "nano", "none", "1")))
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,31 @@ def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
         load(tmp_path / "a.mat", x="cube")
 
 
+def test_counts_may_be_weighed_and_words_left_out(tmp_path, rng):
+    pytest.importorskip("sklearn")
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    counts = rng.integers(0, 3, (N, M))
+    (tmp_path / "stop.txt").write_text("bee  # no cat\n")
+    expected = TfidfTransformer().fit_transform(counts[:, [0, 2, 3]]).toarray().T
+    for matrix in (counts, sparse.csr_array(counts)):
+        save = np.savez if matrix is counts else sparse.save_npz
+        save(tmp_path / "a.npz", **({"X": matrix} if matrix is counts else {"matrix": matrix}))
+        (tmp_path / "words").write_text("\n".join(WORDS))
+        for stop_words in (["bee"], str(tmp_path / "stop.txt")):
+            dataset = load(tmp_path / "a.npz", names="words", weighting="tfidf", stop_words=stop_words)
+            X = dataset.X.toarray() if sparse.issparse(dataset.X) else dataset.X
+            np.testing.assert_allclose(X, expected, rtol=1e-14)
+            assert dataset.feature_names == ["ape", "cat", "dog"]
+    with pytest.raises(InputError, match=r"dataset.stop_words needs the features' names"):
+        load(tmp_path / "a.npz", stop_words=["bee"])
+    np.savez(tmp_path / "b.npz", X=counts + 0.5)
+    with pytest.raises(InputError, match=r"b.npz: X holds .* dataset.weighting=tfidf expects counts"):
+        load(tmp_path / "b.npz", weighting="tfidf")
+    with pytest.raises(InputError, match=r"dataset.norm=l1 changes nothing without a weighting"):
+        File(norm="l1")
+
+
 def test_identity_follows_the_content_and_not_the_place(tmp_path, values):
     first, second, other = (tmp_path / name for name in ("a.npy", "b.npy", "c.npy"))
     for path, array in ((first, values), (second, values), (other, values + 1)):

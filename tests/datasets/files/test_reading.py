@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files import reading
 from nnmf_runner.datasets.files.reading import (
     class_indices,
     content_digest,
@@ -16,6 +18,7 @@ from nnmf_runner.datasets.files.reading import (
     existing,
     files_below,
     read_bytes,
+    read_unpacked,
     required,
 )
 
@@ -28,7 +31,15 @@ def test_a_package_is_imported_or_named_with_the_command_that_installs_it():
 
 
 @pytest.mark.parametrize(
-    ("names", "indices"), [(["b", "a", "b"], [1, 0, 1]), ([10, 9, 10], [1, 0, 1]), ([False, True], [0, 1]), ([], [])]
+    ("names", "indices"),
+    [
+        (["b", "a", "b"], [1, 0, 1]),
+        ([10, 9, 10], [1, 0, 1]),
+        ([False, True], [0, 1]),
+        (["b", None, "a"], [1, -1, 0]),
+        ([None], [-1]),
+        ([], []),
+    ],
 )
 def test_classes_are_numbered_in_their_sorted_order(names, indices):
     found = class_indices(names)
@@ -71,6 +82,66 @@ def test_texts_are_decoded_without_a_mark_or_refused_by_name(tmp_path):
     assert decoded("\ufeffä".encode(), tmp_path / "a", "dataset.path", "utf-8") == "ä"
     with pytest.raises(InputError, match=r"dataset\.path: .*a is not utf-8 text"):
         decoded(b"\xe4", tmp_path / "a", "dataset.path", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "reason"),
+    [
+        ("latin-1", "für", "byte 0xfc at 1"),
+        ("cp1252", "“für”", "byte 0x93 at 0"),
+        ("utf-16", "für", "byte 0xff at 0"),
+        ("utf-32", "für", "byte 0xff at 0"),
+    ],
+)
+def test_what_is_no_utf_8_is_refused_with_the_place_and_the_encoding_that_it_may_have(encoding, text, reason):
+    content = text.encode(encoding)
+    with pytest.raises(InputError) as caught:
+        decoded(content, Path("a"), "dataset.path=a", "utf-8", choosable=True)
+    asked = f"dataset.encoding={encoding} may be what it needs"
+    assert str(caught.value) == f"dataset.path=a: a is not utf-8 text ({reason}); {asked}."
+    assert decoded(content, Path("a"), "dataset.path=a", encoding) == text
+    with pytest.raises(InputError, match=rf"\); it may be {encoding}: convert it\.$"):
+        decoded(content, Path("a"), "dataset.path=a", "utf-8")
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("ascii", "für"), ("utf-16", "odd")])
+def test_what_is_utf_8_is_told_so(encoding, text):
+    with pytest.raises(InputError, match=rf"not {encoding} text .*dataset\.encoding=utf-8 may be"):
+        decoded(text.encode(), Path("a"), "dataset.path=a", encoding, choosable=True)
+
+
+def test_what_is_packed_is_read_unpacked(tmp_path):
+    packed = gzip.compress(b"content")
+    (tmp_path / "a.TXT.GZ").write_bytes(packed)
+    (tmp_path / "a").write_bytes(packed)
+    assert read_unpacked(tmp_path / "a.TXT.GZ", "dataset.path") == b"content"
+    assert read_unpacked(tmp_path / "a", "dataset.path") == packed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c: c[:-4],
+        lambda c: c[:20],
+        lambda c: c[:-8] + bytes(8),
+        lambda c: c[:12] + b"~~~~" + c[16:],
+        lambda c: b"a",
+    ],
+)
+def test_what_is_packed_and_damaged_is_refused(tmp_path, damage):
+    (tmp_path / "a.gz").write_bytes(damage(gzip.compress(bytes(range(256)))))
+    with pytest.raises(InputError, match=r"dataset\.path: .*a\.gz is not a whole gzip file \(.+\)\.$") as caught:
+        read_unpacked(tmp_path / "a.gz", "dataset.path")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_unpacks_to_more_than_the_most_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(1000)))
+    monkeypatch.setattr(reading, "LARGEST", 1000)
+    assert len(read_unpacked(tmp_path / "a.gz", "dataset.path")) == 1000
+    monkeypatch.setattr(reading, "LARGEST", 999)
+    with pytest.raises(InputError, match=r"a\.gz unpacks to more than 999 bytes"):
+        read_unpacked(tmp_path / "a.gz", "dataset.path")
 
 
 def test_what_cannot_be_read_is_named_with_its_option(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import pickle
 import sys
 import tarfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets.text.newsgroups import THEMES, Newsgroups, body
+from nnmf_runner.datasets.text.newsgroups import OTHERS, THEMES, Newsgroups, body
 
 MESSAGES = [
     "From: a\nSubject: header\n\nbody of message\nsecond line\n",
@@ -102,6 +104,58 @@ def test_messages_to_test_with_are_left_out(archive, tmp_path):
     assert load(path=str(archive)).fingerprint() == load(path=str(packed)).fingerprint() == before
 
 
+@pytest.fixture
+def twenty(tmp_path):
+    """Messages of twenty groups, 3 to 12 of each, whose names do not sort as numbers."""
+    for i, group in enumerate(sorted([*THEMES, *OTHERS])):
+        folder = tmp_path / "twenty" / "20news-bydate-train" / group
+        folder.mkdir(parents=True)
+        for k in range(3 + i * 7 % 10):
+            (folder / str(95 + k)).write_text(f"From: a\n\ncommon {group.replace('.', '')}x{'abcdefghijkl'[k]}\n")
+    return tmp_path / "twenty"
+
+
+def test_the_order_of_scikit_learn_is_what_it_returns(twenty, tmp_path, tmp_path_factory):
+    sklearn = pytest.importorskip("sklearn.datasets")
+    stored = sklearn.load_files(twenty / "20news-bydate-train", encoding="latin1")  # as it stores what it fetches
+    content = pickle.dumps({"train": stored, "test": stored})
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(codecs.encode(content, "zlib_codec"))
+    found = sklearn.fetch_20newsgroups(
+        data_home=tmp_path, subset="train", categories=list(THEMES), remove=("headers",), download_if_missing=False
+    )
+    expected = [
+        text.split()[-1]
+        for group in range(10)
+        for text in [text for text, target in zip(found.data, found.target, strict=True) if target == group][:3]
+    ]
+    packed = pack(twenty, tmp_path_factory.mktemp("packed") / "20news-bydate.tar.gz")
+    for path in (twenty, packed):
+        dataset = load(path=str(path), order="scikit-learn", per_class=3, idf=False, norm=None)
+        words = np.array(dataset.feature_names)
+        assert [words[column > 0].tolist() for column in dataset.X.toarray().T] == [
+            sorted(["common", word]) for word in expected
+        ]
+        np.testing.assert_array_equal(dataset.labels[0], np.repeat(np.arange(10), 3))
+    by_name = load(path=str(twenty), per_class=3, idf=False, norm=None)
+    assert by_name.feature_names == dataset.feature_names
+    assert by_name.fingerprint() != dataset.fingerprint()
+
+
+def test_the_order_of_scikit_learn_needs_all_groups_and_depends_on_their_names(archive, twenty):
+    with pytest.raises(InputError, match=r"no texts of comp\.os.* \(dataset\.order=scikit-learn depends on all twenty"):
+        load(path=str(archive), order="scikit-learn")
+    orders = ("name", "scikit-learn")
+    before = [Newsgroups(path=str(twenty), order=order).identity() for order in orders]
+    (twenty / "20news-bydate-train" / "alt.atheism" / "1").write_text("another")
+    after = [Newsgroups(path=str(twenty), order=order).identity() for order in orders]
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_labels_of_the_first_messages_of_every_group_are_known(archive):
+    assert load(path=str(archive)).known is None
+    np.testing.assert_array_equal(load(path=str(archive), known=2).known, np.arange(30) % 3 < 2)
+
+
 def flipped(content, at):
     return content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
 
@@ -164,6 +218,9 @@ def fetching(archive, monkeypatch):
         homes.append(Path(data_home))
         (homes[-1] / "20news-bydate_py3.pkz").write_bytes(b"\x80\x04.")
         folder = archive / "20news-bydate-train"
+        for group in {*categories} - {path.name for path in folder.iterdir()}:
+            (folder / group).mkdir()
+            (folder / group / "1").write_text(message(group, 1))
         return sklearn.load_files(folder, categories=categories, encoding="latin1", random_state=0)
 
     monkeypatch.setattr(sklearn, "fetch_20newsgroups", fetch)
@@ -179,6 +236,18 @@ def test_what_is_fetched_gives_the_same_as_the_folder_and_is_kept(archive, fetch
     assert load(cache=str(cache)).fingerprint() == offline.fingerprint()
     assert load(path=str(kept)).fingerprint() == offline.fingerprint()
     assert len(fetching) == 1
+
+
+def test_what_is_kept_for_one_order_serves_the_other_if_it_holds_all_groups(archive, fetching, tmp_path):
+    cache = str(tmp_path / "data")
+    by_name = load(cache=cache).fingerprint()
+    ordered = load(cache=cache, order="scikit-learn").fingerprint()
+    assert len(fetching) == 2
+    assert load(cache=cache).fingerprint() == by_name
+    assert load(cache=cache, order="scikit-learn").fingerprint() == ordered
+    assert ordered == load(path=str(archive), order="scikit-learn").fingerprint()
+    assert len(fetching) == 2
+    assert len([*(tmp_path / "data").iterdir()]) == 1
 
 
 def test_a_damaged_file_is_named_and_fetched_again(fetching, tmp_path, caplog):
@@ -271,5 +340,9 @@ def test_a_folder_without_some_of_the_groups_is_refused(archive):
 def test_options_that_make_no_data_are_refused():
     with pytest.raises(InputError, match=r"dataset\.per_class=0"):
         Newsgroups(per_class=0)
+    with pytest.raises(InputError, match=r"dataset\.order=random is not known\. Expected one of: name, scikit-learn"):
+        Newsgroups(order="random")
+    with pytest.raises(InputError, match=r"dataset\.known=6 is not valid\. Expected an integer in \[1, 5\]"):
+        Newsgroups(per_class=5, known=6)
     with pytest.raises(InputError, match=r"dataset\.path=absent does not exist"):
         Newsgroups(path="absent").identity()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,64 @@ def test_a_table_gives_the_same_weights_as_a_folder(tmp_path, corpus):
     assert load(path=str(tmp_path / "t.csv"), text_column="body").labels == []
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz"])
+def test_tables_are_read_whatever_separates_them_and_compressed(tmp_path, mark, suffix):
+    content = "text,label\n'pear, plum',a\n'apple; fig | nut',b\n".replace(",", mark).replace("'", '"').encode()
+    path = tmp_path / f"t{suffix}"
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    dataset = load(path=str(path), label_columns=["label"])
+    assert dataset.feature_names == ["apple", "fig", "nut", "pear", "plum"]
+    assert dataset.labels[0].tolist() == [0, 1]
+    given = r"\t" if mark == "\t" else mark
+    assert load(path=str(path), label_columns=["label"], delimiter=given).fingerprint() == dataset.fingerprint()
+
+
+def test_a_delimiter_that_is_given_is_the_one(tmp_path):
+    (tmp_path / "t.csv").write_text("text;label\npear;a\nplum;b\n")
+    with pytest.raises(InputError, match=r"has no column text\. Expected one of: text;label"):
+        load(path=str(tmp_path / "t.csv"), delimiter=",")
+
+
+def test_a_single_column_of_a_tsv_file_may_hold_commas(tmp_path):
+    (tmp_path / "t.tsv").write_text("text\npear, plum\nfig\n")
+    assert load(path=str(tmp_path / "t.tsv")).feature_names == ["fig", "pear", "plum"]
+    (tmp_path / "t.tsv").write_text("title\tbody\npear\tplum\n")
+    with pytest.raises(InputError, match="Expected one of: title, body"):
+        load(path=str(tmp_path / "t.tsv"))
+
+
+def test_texts_of_folders_may_be_compressed(tmp_path, corpus):
+    for name, text in CORPUS.items():
+        path = tmp_path / "packed" / f"{name}.txt.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text.encode()))
+    assert load(path=str(tmp_path / "packed")).fingerprint() == load(path=corpus).fingerprint()
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"2\.txt\.gz is not a whole gzip file") as caught:
+        load(path=str(tmp_path / "packed"))
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_are_compared_as_they_are_written(tmp_path):
+    rows = [f"word{i},{label}" for i, label in zip("abcdef", ("1_1", "11", "01", "1", "1_1", "1.0"), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows, "1_2,11"]))
+    dataset = load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+    order = sorted({"1_1", "11", "01", "1", "1.0"})
+    assert dataset.labels[0].tolist() == [order.index(word) for word in ("1_1", "11", "01", "1", "1_1", "1.0", "11")]
+    assert "1_2" in dataset.feature_names
+
+
+def test_texts_without_a_label_are_of_no_class(tmp_path):
+    none = ["", " ", "-1", "NaN", "N/A", "NULL", "None", "<NA>"]
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"word,{label}\n" for label in ["b", *none, "a"]))
+    dataset = load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+    assert dataset.labels[0].tolist() == [1, *([-1] * len(none)), 0]
+    (tmp_path / "t.csv").write_text("text,label\nword,1\nother,-1\n")
+    with pytest.raises(InputError, match=r"fewer than two classes in column label.*-1 are none"):
+        load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+
+
 def test_a_text_of_a_table_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path):
     (tmp_path / "t.csv").write_text(f"text,label\n{'apple ' * 30_000},a\npear,b\n")
     assert load(path=str(tmp_path / "t.csv"), label_columns=["label"]).feature_names == ["apple", "pear"]
@@ -100,8 +160,8 @@ def test_a_folder_that_makes_no_data_is_refused(tmp_path, files, message):
         ("text,label\n", "no rows"),
         ("body,label\na b,1\n", "has no column text. Expected one of: body, label"),
         ("text,group\na b,1\n", "has no column label. Expected one of: text, group"),
-        ("text,label\nword\n", "1 columns in row 1, expected 2"),
-        ("text,label\nword,1\nother,1\n", "a single class in column label"),
+        ("text,label\nword\n", "line 2 has 1 cells, expected 2"),
+        ("text,label\nword,1\nother,1\n", "fewer than two classes in column label"),
     ],
 )
 def test_a_table_that_makes_no_data_is_refused(tmp_path, content, message):
@@ -114,7 +174,9 @@ def test_files_of_another_encoding_are_refused_and_read_if_it_is_named(tmp_path)
     path = write(tmp_path, {"b/1": "pear"})
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1").write_bytes("caf\xe9".encode("latin1"))
-    with pytest.raises(InputError, match="1 is not utf-8 text"):
+    with pytest.raises(
+        InputError, match=r"a/1 is not utf-8 text \(byte 0xe9 at 3\); dataset\.encoding=latin-1 may be what it needs"
+    ):
         load(path=path)
     assert load(path=path, encoding="latin1").feature_names == ["caf\xe9", "pear"]
 
@@ -128,6 +190,7 @@ def test_files_of_another_encoding_are_refused_and_read_if_it_is_named(tmp_path)
         ({"encoding": "utf-99"}, "dataset.encoding=utf-99"),
         ({"encoding": "hex"}, "dataset.encoding=hex"),
         ({"delimiter": ""}, "dataset.delimiter"),
+        ({"delimiter": "::"}, "dataset.delimiter='::' is not valid. Expected one character"),
     ],
 )
 def test_options_that_make_no_data_are_refused_by_name(options, message):

@@ -74,6 +74,7 @@ def test_weights_are_tf_idf_by_its_definition(weigh, options, expected):
         ({"max_df": 0.5}, [name for name in NAMES if name != "colour"]),
         ({"max_features": 1}, ["colour"]),
         ({"stop_words": None}, sorted([*NAMES, "the"])),
+        ({"stop_words": ["the", "pixel"]}, [name for name in NAMES if name != "pixel"]),
         ({"lowercase": False}, ["Apple", *NAMES[1:]]),
     ],
 )
@@ -86,6 +87,33 @@ def test_documents_without_a_word_are_left_out_and_counted(weigh, caplog):
     np.testing.assert_array_equal(dataset.X.toarray(), weigh(idf=False).X.toarray())
     assert [level.max() for level in dataset.labels] == [2, 1]
     assert "dataset=given: 2 of 7 documents hold no word that counts and are left out" in caplog.text
+
+
+def test_documents_without_a_word_may_stay_as_columns_of_zeros(weigh, caplog):
+    texts, classes = [TEXTS[0], "the of", *TEXTS[1:]], [[level[0], "z", *level[1:]] for level in CLASSES]
+    dataset = weigh(texts, classes, keep_empty=True, idf=False)
+    assert not dataset.X[:, [1]].toarray().any()
+    np.testing.assert_array_equal(np.delete(dataset.X.toarray(), 1, axis=1), weigh(idf=False).X.toarray())
+    assert [level[1] for level in dataset.labels] == [3, 2]
+    assert "1 of 6 documents hold no word that counts and stay as columns of zeros" in caplog.text
+
+
+def test_documents_without_a_label_are_of_no_class(weigh):
+    dataset = weigh(classes=[["b", None, "a", "c", None], CLASSES[1]])
+    assert [level.tolist() for level in dataset.labels] == [[1, -1, 0, 2, -1], [1, 1, 1, 0, 0]]
+    with pytest.raises(InputError, match="documents of a single class"):
+        weigh(classes=[["b", None, None, "b", "b"]])
+
+
+def test_stop_words_that_texts_do_not_read_so_are_named_in_one_line(weigh, caplog, recwarn):
+    weigh(stop_words=["don't", "The", "a", "disk"])
+    [record] = caplog.records
+    assert "some read don, the, no stop words themselves" in record.getMessage()
+    assert not recwarn
+    caplog.clear()
+    weigh(stop_words=["don't", "don", "the", "a"])
+    weigh(stop_words=["The"], lowercase=False)
+    assert not caplog.records
 
 
 def test_the_first_documents_of_every_class_become_samples_and_all_give_the_words(weigh):
@@ -117,6 +145,8 @@ def test_documents_that_make_no_data_are_refused_in_one_line(weigh, texts, class
         ({"max_df": "many"}, r"dataset\.max_df=many"),
         ({"max_features": 0}, r"dataset\.max_features=0"),
         ({"stop_words": "german"}, r"dataset\.stop_words=german"),
+        ({"lowercase": "no"}, r"dataset\.lowercase=no"),
+        ({"keep_empty": 1}, r"dataset\.keep_empty=1"),
         ({"norm": "max"}, r"dataset\.norm=max"),
     ],
 )
@@ -132,6 +162,9 @@ def test_the_identity_is_what_the_file_holds_and_neither_its_place_nor_that_of_t
     assert Given(path=str(tmp_path / "b"), cache="elsewhere").identity() == same
     assert Given(path=str(tmp_path / "c")).identity() != same
     assert Given(path=str(tmp_path / "a"), idf=False).identity() != same
+    assert Given(path=str(tmp_path / "a"), stop_words=["a"]).identity() != same
+    given, file = (Given(path=str(tmp_path / "a"), stop_words=stop) for stop in (["one"], str(tmp_path / "b")))
+    assert file.identity() == given.identity()
     assert Given().identity()["path"] is None
 
 
