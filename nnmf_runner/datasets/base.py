@@ -49,7 +49,8 @@ class Dataset:
     X : ndarray or sparse matrix of shape (m, n)
         Nonnegative, columns are samples; NaN where an entry of dense data is missing.
     labels : list of ndarray of shape (n,)
-        Class indices from 0, one array per level, finest first; empty if there are none.
+        Class indices from 0, -1 where a sample has no label, one array per level, finest first; empty if there are
+        none.
     truth : Truth or None
     feature_names : list of str or None
         What every feature is called, such as its word.
@@ -57,6 +58,10 @@ class Dataset:
         Samples whose label a method may see, where the data say so themselves.
     image_shape : tuple of int or None
         Height and width, where a sample is an image whose rows follow each other.
+    class_names : list of list of str
+        What every class is called, one list per level in the order of the indices; empty if they have no names.
+    sample_names : list of str or None
+        What every sample is called.
     """
 
     name: str
@@ -66,15 +71,22 @@ class Dataset:
     feature_names: list[str] | None = None
     known: NDArray[np.bool_] | None = None
     image_shape: tuple[int, int] | None = None
+    class_names: list[list[str]] = field(default_factory=list)
+    sample_names: list[str] | None = None
 
     @property
     def classes(self) -> list[int]:
-        """Number of classes of every level."""
-        return [len(np.unique(labels)) for labels in self.labels]
+        """Number of classes of every level, of those that a sample is labelled with."""
+        return [len(np.unique(labels[labels >= 0])) for labels in self.labels]
+
+    @property
+    def counts(self) -> list[float]:
+        """Number of classes of every level; infinite, and so never the nearest to a rank, where there is no label."""
+        return [classes or np.inf for classes in self.classes]
 
     def level(self, classes: int) -> int | None:
         """The label level whose number of classes is nearest to `classes`; None without labels."""
-        return nearest(self.classes, classes) if self.labels else None
+        return nearest(self.counts, classes) if any(self.classes) else None
 
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
