@@ -144,7 +144,7 @@ class Computed(Model):
 
     @property
     def regime(self) -> str:
-        """Name of the share of the labels that the fit knows."""
+        """Name of the share of the labels that the fit knows, where the data label every sample."""
         none, some, every = REGIMES
         if not self.learns_labels:
             return none
