@@ -36,7 +36,7 @@ class Text(Words):
     text_column : str
         Column of the texts in a CSV file.
     label_columns : list of str
-        Columns of the classes in a CSV file, finest level first.
+        Columns of the classes in a CSV file, finest level first; an empty cell is no label.
     delimiter : str
         Character that separates the columns.
     encoding : str
@@ -121,7 +121,7 @@ class Text(Words):
         places = {column: header.index(column) for column in header}
         classes = [[row[places[column]] for row in rows] for column in self.label_columns]
         for column, level in zip(self.label_columns, classes, strict=True):
-            if len(set(level)) < 2:
+            if len(set(level) - {""}) < 2:
                 raise InputError(f"{option} holds a single class in column {column}. Expected at least two.")
         return Documents([row[places[self.text_column]] for row in rows], classes)
 

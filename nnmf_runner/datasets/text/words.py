@@ -18,9 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number
-from nnmf_runner.datasets.base import Dataset
+from nnmf_runner.datasets.base import Dataset, Labels
 from nnmf_runner.datasets.files.kept import keep, recall
-from nnmf_runner.datasets.files.reading import class_indices, content_digest, required
+from nnmf_runner.datasets.files.reading import content_digest, required
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Documents:
     ----------
     texts : list of str
     classes : list of list of str
-        Class of every text, one list per level, finest first.
+        Class of every text, one list per level, finest first; empty where a text has none.
     """
 
     texts: list[str]
@@ -167,10 +167,23 @@ class Words(ABC):
             names = np.array(documents.classes[0])[filled]
             first = [np.flatnonzero(names == name)[:per_class] for name in np.unique(names)]
             filled = filled[np.sort(np.concatenate(first))]
-        labels = [class_indices([level[i] for i in filled]) for level in documents.classes]
-        if any(level.max(initial=0) == 0 for level in labels):
+        classes = [_indexed([level[i] for i in filled]) for level in documents.classes]
+        if any(len(names) < 2 for _, names in classes):
             raise InputError(
                 f"dataset={self.name} has documents of a single class. Expected at least two classes with words."
             )
         X = sparse.csr_array(weights[filled].T)
-        return Dataset(self.name, X, labels, feature_names=vectorizer.get_feature_names_out().tolist())
+        return Dataset(
+            self.name,
+            X,
+            [labels for labels, _ in classes],
+            feature_names=vectorizer.get_feature_names_out().tolist(),
+            class_names=[names for _, names in classes],
+        )
+
+
+def _indexed(level: list[str]) -> tuple[Labels, list[str]]:
+    """The class index of every text, -1 where it has no class, and the names of the classes in their order."""
+    names = sorted(set(level) - {""})
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place.get(name, -1) for name in level], np.intp), names

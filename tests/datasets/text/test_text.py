@@ -60,6 +60,12 @@ def test_a_table_gives_the_same_weights_as_a_folder(tmp_path, corpus):
     assert load(path=str(tmp_path / "t.csv"), text_column="body").labels == []
 
 
+def test_an_empty_cell_of_a_table_is_no_label(tmp_path):
+    (tmp_path / "texts.csv").write_text("text,group\nred apple,fruit\ngreen pea,\nblue car,thing\n")
+    dataset = Text(path=str(tmp_path / "texts.csv"), label_columns=["group"]).load(np.random.default_rng(0))
+    assert (dataset.labels[0].tolist(), dataset.classes) == ([0, -1, 1], [2])
+
+
 def test_a_text_of_a_table_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path):
     (tmp_path / "t.csv").write_text(f"text,label\n{'apple ' * 30_000},a\npear,b\n")
     assert load(path=str(tmp_path / "t.csv"), label_columns=["label"]).feature_names == ["apple", "pear"]
@@ -102,6 +108,7 @@ def test_a_folder_that_makes_no_data_is_refused(tmp_path, files, message):
         ("text,group\na b,1\n", "has no column label. Expected one of: text, group"),
         ("text,label\nword\n", "1 columns in row 1, expected 2"),
         ("text,label\nword,1\nother,1\n", "a single class in column label"),
+        ("text,label\nword,1\nother,\n", "a single class in column label"),
     ],
 )
 def test_a_table_that_makes_no_data_is_refused(tmp_path, content, message):
