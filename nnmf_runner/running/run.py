@@ -177,7 +177,8 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     """What a record says of the data."""
     features, samples = dataset.X.shape
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
-    return {**shape, "classes": dataset.classes, "fingerprint": dataset.fingerprint()}
+    named = {"sample_names": True} if dataset.sample_names else {}  # which reports show
+    return {**shape, **named, "classes": dataset.classes, "fingerprint": dataset.fingerprint()}
 
 
 def _source(source: Source) -> dict[str, Any]:
