@@ -23,6 +23,7 @@ from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
+from nnmf_runner.store.record import REGIMES
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,14 @@ class Material:
     known: NDArray[np.bool_]
     task: Task
 
+    @property
+    def regime(self) -> str:
+        """That of the configuration; semisupervised also where the data themselves do not label every sample."""
+        _, some, every = REGIMES
+        config: Any = self.task.model
+        partly = any((self.task.labels[level] < 0).any() for level in self.task.levels.values())
+        return some if config.regime == every and partly else config.regime
+
 
 def prepare(config: RunConfig, seed: int) -> Material:
     """Load the data, hold entries out and draw the known labels.
@@ -141,12 +150,17 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
     _check_labels(config, dataset)
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
-    task = Task(config, entries.X, entries.mask, labels, dataset.classes, config.label_level)
+    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level)
+    asks = f"label_fraction={config.label_fraction:g} asks for labels, but"
     for level in task.levels.values():
-        if len(np.unique(dataset.labels[level])) < 2:
+        if not dataset.classes[level]:
+            raise InputError(f"{asks} no sample of dataset={dataset.name} has a label at level {level}.")
+        if dataset.classes[level] < 2:
+            raise InputError(f"{asks} all labels of dataset={dataset.name} are of one class at level {level}.")
+        if (task.labels[level] < 0).all():
             raise InputError(
-                f"label_fraction={config.label_fraction:g} asks for labels, but all samples of dataset={dataset.name} "
-                f"are of one class at level {level}."
+                f"{asks} none of the samples that it gives of dataset={dataset.name} has one at level {level}. "
+                "Expected other levels, or more samples with labels."
             )
     return Material(dataset, entries, known, task)
 
@@ -155,7 +169,7 @@ def _check_labels(config: RunConfig, dataset: Dataset) -> None:
     """Refuse options that ask for labels which the data do not have."""
     levels, count = config.supervision.levels, len(dataset.labels)
     asked = {name: getattr(config, name) for name in ("label_level", "eval_label_level")}
-    if not count:
+    if not any(dataset.classes):
         options = [(name, level, "null") for name, level in asked.items() if level is not None]
         options += [("label_fraction", f"{config.label_fraction:g}", "0")] if config.label_fraction else []
         options += [("supervision.levels", levels, "auto")] if isinstance(levels, list) else []
@@ -168,19 +182,30 @@ def _check_labels(config: RunConfig, dataset: Dataset) -> None:
         if level is not None and level >= count:
             there_are = f"dataset={dataset.name} has {count} levels of labels"
             raise InputError(f"{name}={level} does not exist. Expected at most {count - 1}: {there_are}.")
+        if level is not None and not dataset.classes[level]:
+            raise InputError(f"{name}={level} asks for labels, but no sample of dataset={dataset.name} has one there.")
 
 
 def known_labels(config: RunConfig, dataset: Dataset, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Samples whose label the method is given, shape (n,).
+    """Samples whose labels the method is given, of those that have any, shape (n,).
 
     A list of `supervision.levels` does not change them: runs that differ in it meet the same labels.
     """
     level = _last_level(config, dataset)
     if level is None:
         return np.zeros(dataset.X.shape[1], bool)
+    finest = _finest_labels(dataset.labels)
     if config.lists_known and dataset.known is not None:
-        return dataset.known
-    return draw_known(dataset.labels[level], config.label_fraction, rng, dataset.labels[0])
+        return dataset.known & (finest >= 0)
+    return draw_known(dataset.labels[level], config.label_fraction, rng, finest)
+
+
+def _finest_labels(levels: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The finest label that every sample has, the classes of every level counted on; -1 where it has none."""
+    finest = levels[0]
+    for coarser in levels[1:]:
+        finest = np.where((finest < 0) & (coarser >= 0), coarser + finest.max() + 1, finest)
+    return finest
 
 
 def _last_level(config: RunConfig, dataset: Dataset) -> int | None:
@@ -194,7 +219,7 @@ def scored_levels(config: RunConfig, material: Material) -> list[int | None]:
     Where `eval_label_level` does not say it, that is the level which supervises the layer, or the nearest to its rank.
     """
     dataset = material.dataset
-    if not dataset.labels or config.eval_label_level is not None:
+    if not any(dataset.classes) or config.eval_label_level is not None:
         return [config.eval_label_level] * len(config.layers)
     nearest = [*map(dataset.level, config.layers[:-1]), _last_level(config, dataset)]
     return [material.task.levels.get(layer, level) for layer, level in enumerate(nearest)]

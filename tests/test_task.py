@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from nnmf_runner import load
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
-from nnmf_runner.task import Task, prepare
+from nnmf_runner.store.record import read_factors
+from nnmf_runner.task import Task, known_labels, prepare
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
 VARIANTS = {
@@ -85,3 +89,105 @@ def test_a_start_from_saved_factors_is_found_again_by_its_path(configure, tmp_pa
     with pytest.warns(UserWarning, match="did not converge"):
         model.fit(prepare(config, 0).dataset.X.T)
     np.testing.assert_array_equal(model.factors_[0], before)
+
+
+@pytest.fixture
+def partly(toy, rng):
+    """The toy data with labels of three levels, each of which some samples do not have, and some have none at all."""
+    labels = [np.where(rng.random(90) < 0.3, -1, toy.classes[classes]) for classes in (9, 4, 2)]
+    for level in labels:
+        level[40:44] = -1
+    return Dataset("partly", toy.X, labels)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_labels_of_partly_labelled_data_are_those_that_an_estimator_takes(given, tmp_path, partly, method):
+    layers = "layers=9" if METHODS[method].most_layers == 1 else "layers=9-4-2"
+    config = given(partly, f"method={method}", layers, "max_iter=15", "label_fraction=1", f"output={tmp_path}")
+    outcome = run_one(config, 0)
+    assert outcome.record["regime"] == "semisupervised"
+    assert outcome.record["dataset"]["classes"] == [9, 4, 2]
+    factors, model = read_factors(outcome.folder), load(outcome.folder)
+    levels = [row["label_level"] for row in outcome.record["layers"]]
+    learnt = [levels[layer] for layer in model.label_layers_]
+    with pytest.warns(UserWarning, match="did not converge"):
+        model.fit(partly.X.T, np.column_stack([partly.labels[level] for level in learnt]))
+    for layer, factor in enumerate(model.factors_):
+        np.testing.assert_array_equal(factor, factors[f"A{layer}"])
+
+
+@pytest.mark.parametrize("fraction", [0, 0.5, 1])
+def test_accuracies_of_partly_labelled_data_are_those_of_the_labelled_samples(given, tmp_path, partly, fraction):
+    overrides = "method=hier", "layers=9-4-2", "max_iter=5", f"label_fraction={fraction}", f"output={tmp_path}"
+    config = given(partly, *overrides, "eval_label_level=0")
+    known, outcome = prepare(config, 0).known, run_one(config, 0)
+    labels, factors = partly.labels[0], read_factors(outcome.folder)
+    seen = labels >= 0 if fraction != 0.5 else known & (labels >= 0)
+    for i, row in enumerate(outcome.record["layers"]):
+        S = factors[f"S{i}"]
+        right = (np.eye(9)[:, labels[seen]] @ np.linalg.pinv(S[:, seen]) @ S).argmax(axis=0) == labels
+        expected = right[labels >= 0].mean(), right[(labels >= 0) & ~seen].mean() if fraction == 0.5 else None
+        assert (row["accuracy"], row["accuracy_unknown"]) == (expected if fraction else (None, None))
+        assert row["accuracy_fit"] == (None if fraction else expected[0])
+
+
+def test_every_sample_with_a_label_of_any_level_is_given_where_all_are(given, partly):
+    for levels in ([0], [1, 2], [0, 1, 2]):
+        dataset = Dataset("partly", partly.X, [partly.labels[level] for level in levels])
+        known = prepare(given(dataset, "label_fraction=1"), 0).known
+        np.testing.assert_array_equal(known, (np.array(dataset.labels) >= 0).any(axis=0))
+
+
+def test_of_listed_samples_those_without_a_label_are_not_known(configure, partly):
+    config = configure("dataset=file", "dataset.path=a.npz", "dataset.known=known", "label_fraction=0.1")
+    dataset = Dataset("listed", partly.X, partly.labels, known=np.arange(90) < 50)
+    expected = [i for i in range(50) if any(level[i] >= 0 for level in partly.labels)]
+    np.testing.assert_array_equal(np.flatnonzero(known_labels(config, dataset, stream(0, "labels"))), expected)
+
+
+def test_data_with_all_labels_are_supervised_as_they_were(given, toy, partly):
+    full = Dataset("full", toy.X, [toy.classes[9], toy.classes[4]])
+    regimes = [prepare(given(full, f"label_fraction={share}"), 0).regime for share in (0, 0.5, 1)]
+    assert regimes == ["unsupervised", "semisupervised", "supervised"]
+    assert prepare(given(partly), 0).regime == "unsupervised"
+
+
+FINE, NO_LABEL, ONE = np.arange(20) // 5, np.full(20, -1), np.where(np.arange(20) < 9, 0, -1)
+FEW = np.where(np.arange(20) < 3, np.arange(20), -1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        ([NO_LABEL], ["label_fraction=0.5"], "label_fraction=0.5 asks for labels, but dataset=given has none."),
+        ([NO_LABEL], ["eval_label_level=0"], "eval_label_level=0 asks for labels, but dataset=given has none."),
+        (
+            [ONE],
+            ["label_fraction=1"],
+            "label_fraction=1 asks for labels, but all labels of dataset=given are of one class at level 0.",
+        ),
+        ([FINE, NO_LABEL], ["label_level=1"], "label_level=1 asks for labels, but no sample of dataset=given has one"),
+        ([NO_LABEL, FINE], ["eval_label_level=0"], "eval_label_level=0 asks for labels, but no sample of dataset"),
+        (
+            [NO_LABEL, FINE],
+            ["label_fraction=1", "supervision.levels=[0,1]"],
+            "label_fraction=1 asks for labels, but no sample of dataset=given has a label at level 0.",
+        ),
+        (
+            [FEW, FINE // 2],
+            ["label_fraction=0.1", "supervision.levels=[0,1]"],
+            "label_fraction=0.1 asks for labels, but none of the samples that it gives of dataset=given has one at",
+        ),
+    ],
+)
+def test_levels_without_labels_or_with_one_class_are_refused(given, rng, labels, options, message):
+    config = given(Dataset("given", rng.random((9, 20)), labels), "layers=4-2", *options)
+    with pytest.raises(InputError) as refused:
+        prepare(config, 0)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_level_without_labels_is_not_chosen(given, rng):
+    dataset = Dataset("given", rng.random((9, 20)), [NO_LABEL, FINE, NO_LABEL])
+    assert prepare(given(dataset, "layers=4-2", "label_fraction=1"), 0).task.levels == {1: 1}

@@ -98,8 +98,9 @@ class Computed(Model):
     dataset
         The data, with their labels.
     label_fraction : float
-        Share of the labels that the method is given, drawn within every class.  Where the data list the labelled
-        samples themselves (``dataset.known``), any share above zero gives exactly those.
+        Share of the labels that the method is given, drawn within every class; of samples that have one, where some
+        have none.  Where the data list the labelled samples themselves (``dataset.known``), any share above zero gives
+        exactly those.
     label_level : int, optional
         Level of the labels that the last layer learns; by default that with as many classes as its rank, or nearly.
     eval_label_level : int, optional
@@ -144,7 +145,7 @@ class Computed(Model):
 
     @property
     def regime(self) -> str:
-        """Name of the share of the labels that the fit knows."""
+        """Name of the share of the labels that the fit knows, where the data label every sample."""
         none, some, every = REGIMES
         if not self.learns_labels:
             return none

@@ -62,22 +62,25 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
 def draw_known(
     labels: NDArray[np.intp], fraction: float, rng: np.random.Generator, finest: NDArray[np.intp] | None = None
 ) -> NDArray[np.bool_]:
-    """Draw `fraction` of the n columns, the same share of every class but at least one column each, shape (n,).
+    """Draw `fraction` of the labelled columns, the same share of every class but at least one column each, shape (n,).
 
     One state of `rng` draws nested sets for rising fractions.  Labels of another level may be given as `finest`: of
-    those of its classes that share a class, nearly equal shares are drawn.
+    those of its classes that share a class, nearly equal shares are drawn, and columns that it alone labels are drawn
+    as a class of their own.  Either is -1 where a column has no label.
     """
+    known = np.zeros(len(labels), bool)
     if fraction == 0.0:
-        return np.zeros(len(labels), bool)
+        return known
+    finest = labels if finest is None else finest
+    labelled = (labels >= 0) | (finest >= 0)
     # The j-th of n columns of a class stands at (j + 1/2) / n; the lowest are taken, whichever class they are of.
-    known, place = np.zeros(len(labels), bool), np.empty(len(labels))
-    for c in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == c))
-        if finest is not None:
-            members = members[np.argsort(_places(finest[members]), kind="stable")]
+    place = np.full(len(labels), np.inf)
+    for c in np.unique(labels[labelled]):
+        members = rng.permutation(np.flatnonzero(labelled & (labels == c)))
+        members = members[np.argsort(_places(finest[members]), kind="stable")]
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
         known[members[0]] = True
-    known[np.argsort(place, kind="stable")[: round(fraction * len(labels))]] = True
+    known[np.argsort(place, kind="stable")[: round(fraction * labelled.sum())]] = True
     return known
 
 

@@ -14,14 +14,14 @@ from nnmf_runner.core.linalg import Matrix
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of samples whose label a linear map of the codes predicts.
+    """Share of samples whose label a linear map of the codes predicts; samples without a label do not count.
 
     Attributes
     ----------
     all : float or None
         Over all samples, of the map fitted with the known labels; None if none is known.
     unknown : float or None
-        Over the unlabelled samples; None if no label is known, or all are.
+        Over the samples whose label is not known; None if no label is known, or all are.
     fit : float or None
         Over all samples, of a linear probe fitted with all labels; None if any was given to the method.
     """
@@ -39,9 +39,9 @@ def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> A
     S : ndarray of shape (k, n)
         Codes.
     labels : ndarray of shape (n,)
-        Class indices of all columns.
+        Class indices of all columns, -1 where a column has no label.
     known : ndarray of bool, shape (n,)
-        Columns whose label was given to the method.
+        Columns whose label was given to the method, those that have one.
 
     Returns
     -------
@@ -53,10 +53,20 @@ def accuracy(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> A
     >>> accuracy(S, labels, known=np.array([True, False, True, False]))
     Accuracy(all=0.75, unknown=0.5, fit=None)
     """
+    labelled = labels >= 0
+    seen, unseen = labelled & known, labelled & ~known
     if not known.any():
-        return Accuracy(None, None, float((predict(S, labels, ~known) == labels).mean()))
-    right = predict(S, labels, known) == labels
-    return Accuracy(float(right.mean()), None if known.all() else float(right[~known].mean()), None)
+        return Accuracy(None, None, _share_right(S, labels, unseen, unseen))
+    return Accuracy(_share_right(S, labels, seen, labelled), _share_right(S, labels, seen, unseen), None)
+
+
+def _share_right(
+    S: Matrix, labels: NDArray[np.intp], seen: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> float | None:
+    """Share of the columns to be counted that the map of those seen predicts; None where there are none of either."""
+    if not (seen.any() and counted.any()):
+        return None
+    return float((predict(S, labels, seen) == labels)[counted].mean())
 
 
 def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[Any]:

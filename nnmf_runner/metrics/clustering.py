@@ -38,7 +38,7 @@ class Agreement:
 
 
 def agreement(clusters: Labels, labels: Labels) -> Agreement:
-    """Compare a clustering with labels, both of shape (n,).
+    """Compare a clustering with labels, both of shape (n,); columns without a label, which is -1, do not count.
 
     References
     ----------
@@ -46,7 +46,8 @@ def agreement(clusters: Labels, labels: Labels) -> Agreement:
     purity and mutual information (normalised by the mean entropy); L. Hubert and P. Arabie, "Comparing
     partitions", J. Classification 2, 1985, for the index.
     """
-    table = contingency(clusters, labels)
+    labelled = labels >= 0
+    table = contingency(clusters[labelled], labels[labelled])
     return Agreement(float(table.max(axis=1).sum() / table.sum()), _nmi(table), _ari(table))
 
 

@@ -25,8 +25,8 @@ class LayerView:
     """One layer of a fit, the data, and what the method saw of them.
 
     `codes`, of shape (k, n), are those that new data get, which have no labels that could change their codes; `labels`
-    those that the layer is evaluated on, None where there are none; and `adds_finest` tells whether this is one coarser
-    level for all layers, beside which the finest labels are evaluated.
+    those that the layer is evaluated on, -1 where a sample has none, or None where no sample has one; and `adds_finest`
+    tells whether this is one coarser level for all layers, beside which the finest labels are evaluated.
     """
 
     method: Method
@@ -64,10 +64,17 @@ class LayerView:
 
     @cached_property
     def by_kmeans(self) -> Agreement | None:
-        """Agreement of the labels with clusters of the codes of topics of unit length; None for too many classes."""
-        if self.labels is None or (n_classes := len(np.unique(self.labels))) > MOST_CLUSTERS:
+        """Agreement of the labels with clusters of the codes of topics of unit length; None for too many classes.
+
+        Samples without a label take no part in the clustering.
+        """
+        if self.labels is None:
             return None
-        return agreement(direction_clusters(in_unit_topics(self.codes, self.topics), n_classes), self.labels)
+        labelled = self.labels >= 0
+        codes, labels = in_unit_topics(self.codes, self.topics)[:, labelled], self.labels[labelled]
+        if (n_classes := len(np.unique(labels))) > MOST_CLUSTERS:
+            return None
+        return agreement(direction_clusters(codes, n_classes), labels)
 
     @cached_property
     def top_words(self) -> Words | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.topics import topics_markdown
-from nnmf_runner.report.variants import Shown, method_order
+from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, method_order
 from nnmf_runner.store.files import whole_file
 from nnmf_runner.store.record import COUNTED, RECORD, OutdatedRecord, find_records, read_record
 
@@ -23,9 +23,9 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     """Write tables and figures of the records below `folder`.
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
-    the features of the data have names; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every
-    record is read once and reduced to its row of the table; the few runs that figures show are read again, and no run
-    is repeated.
+    the features of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have, of the runs that
+    are drawn; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every record is read once and
+    reduced to its row of the table; the few runs that figures show are read again, and no run is repeated.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     OSError
         If a file cannot be written.
     """
-    from nnmf_runner.report import panels, regimes, regimes_table, table  # pandas is needed from here on only
+    from nnmf_runner.report import codes, panels, regimes, regimes_table, table  # pandas is needed from here on only
 
     observations: list[panels.Observation] = []
     rows = table.rows_of(panels.observed(read_records(folder), observations))
@@ -63,6 +63,10 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     for name, text in files.items():
         write_whole(folder / name, text)
+    for experiment, chosen in shown.items():
+        for each in chosen[:MOST_VARIANTS]:
+            if (of_samples := codes.codes_table(each)) is not None:
+                write_whole(folder / f"{experiment}_{file_part(each.label)}_codes.csv", of_samples)
     if figures:
         from nnmf_runner.report.figures.draw import draw_all
 

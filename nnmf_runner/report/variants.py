@@ -22,6 +22,8 @@ SEPARATOR = ", "
 # Options whose value alone says what was chosen.
 CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver")
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS]
+# Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
+MOST_VARIANTS = 12
 # Values of options that are not set, and of switches.
 UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 

@@ -114,7 +114,7 @@ def _run_claimed(
     record = {
         "schema": records.SCHEMA_VERSION,
         "experiment": config.name,
-        "regime": config.regime,
+        "regime": config.regime if isinstance(material, Exception) else material.regime,
         **head,
         "code": code(config.method.name),
         "commit": commit(),
@@ -127,10 +127,11 @@ def _run_claimed(
     }
     records.write_record(folder, record, factors, history)
     log.info("%s", summary(config, seed, record))
+    name = _name(config, seed, record)
     if idle := idle_topics(record["layers"]):
-        log.info("%s: %s", _name(config, seed), idle)
+        log.info("%s: %s", name, idle)
     if held := poor_prediction(record["layers"]):
-        log.warning("%s (%s)", held, _name(config, seed))
+        log.warning("%s (%s)", held, name)
     if config.fail_fast and record["status"] not in (*records.COUNTED, records.INTERRUPTED):
         stop_all()
     return Outcome(folder, record)
@@ -176,8 +177,9 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     """What a record says of the data."""
     features, samples = dataset.X.shape
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
-    known = {"classes": dataset.classes, "pictures": dataset.pictures is not None}
-    return {**shape, **known, "fingerprint": dataset.fingerprint()}
+    named = {"sample_names": True} if dataset.sample_names else {}  # which reports show
+    told = {"classes": dataset.classes, "pictures": dataset.pictures is not None}
+    return {**shape, **named, **told, "fingerprint": dataset.fingerprint()}
 
 
 def _source(source: Source) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def _numbers_before(folder: Path) -> dict[str, Any] | None:
 
 def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
     """One line on a finished run."""
-    name = _name(config, seed)
+    name = _name(config, seed, record)
     if not record["layers"]:
         return f"{name}: {record['status']} ({record['message']})"
     error = record["metrics"]["relative_error"]
@@ -209,8 +211,8 @@ def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
     return f"{name}: {ended} after {record['n_iter']} iterations, relative error {error:.4f}"
 
 
-def _name(config: RunConfig, seed: int) -> str:
-    return f"{config.method.name} {'-'.join(map(str, config.layers))} {config.regime} seed {seed}"
+def _name(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
+    return f"{config.method.name} {'-'.join(map(str, config.layers))} {record['regime']} seed {seed}"
 
 
 def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:

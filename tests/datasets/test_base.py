@@ -69,12 +69,29 @@ def test_names_of_pixels_and_wavelengths_are_no_words(names, pictures, told):
     assert Dataset("a", np.ones((2, 1)), feature_names=names, pictures=pictures).words == (names if told else None)
 
 
+def test_samples_without_a_label_are_of_no_class():
+    labels = [np.array([0, -1, 1, 2]), np.array([-1, -1, -1, -1]), np.array([0, 0, 1, -1])]
+    dataset = Dataset("a", np.eye(4), labels)
+    assert dataset.classes == [3, 0, 2]
+    assert [dataset.level(classes) for classes in (9, 3, 2, 1)] == [0, 0, 2, 2]  # never the level without labels
+    assert Dataset("a", np.eye(4), labels[1:2]).level(1) is None
+
+
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_a_fingerprint_is_that_of_numbers_shape_and_labels(form):
     X, labels = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]), np.array([0, 1, 0])
     same = Dataset("a", form(X), [labels]).fingerprint()
     assert Dataset("b", form(X.copy(order="F")), [labels.copy()]).fingerprint() == same
-    others = [(X + (X == 3.0), [labels]), (X.T, [labels]), (X, [1 - labels]), (X, []), (X[:, ::-1], [labels])]
+    named = Dataset("a", form(X), [labels], class_names=[["x", "y"]], sample_names=["p", "q", "r"])
+    assert named.fingerprint() == same
+    others = [
+        (X + (X == 3.0), [labels]),
+        (X.T, [labels]),
+        (X, [1 - labels]),
+        (X, [labels - 1]),
+        (X, []),
+        (X[:, ::-1], [labels]),
+    ]
     found = {Dataset("a", form(other), levels).fingerprint() for other, levels in others}
     assert len(found | {same}) == 1 + len(others)
 

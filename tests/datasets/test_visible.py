@@ -72,6 +72,33 @@ def test_larger_fractions_contain_smaller_ones(sizes):
     assert lost == []
 
 
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_columns_without_a_label_are_not_drawn_and_change_no_draw(sizes, rng):
+    labels = np.where(rng.random(sum(sizes)) < 0.3, -1, labels_of(sizes))
+    fine = np.where(labels < 0, -1, rng.integers(0, 5, len(labels)))
+    labelled = labels >= 0
+    for fraction in FRACTIONS:
+        for finest in (None, fine):
+            known = draw_known(labels, fraction, np.random.default_rng(0), finest)
+            left = None if finest is None else finest[labelled]
+            alone = draw_known(labels[labelled], fraction, np.random.default_rng(0), left)
+            np.testing.assert_array_equal(known[labelled], alone)
+            assert not known[~labelled].any()
+
+
+def test_columns_that_the_finest_labels_alone_know_are_drawn_in_their_share(rng):
+    fine = labels_of([20] * 6)
+    coarse = np.where(rng.random(120) < 0.5, -1, fine // 3)
+    fine[rng.random(120) < 0.2] = -1
+    labelled = (fine >= 0) | (coarse >= 0)
+    for fraction in (0.1, 0.5):
+        known = draw_known(coarse, fraction, np.random.default_rng(0), fine)
+        assert abs(known.sum() - fraction * labelled.sum()) <= 0.5
+        for c in (-1, 0, 1):
+            assert abs((known & (coarse == c)).sum() - fraction * (labelled & (coarse == c)).sum()) <= 1.0
+    np.testing.assert_array_equal(draw_known(coarse, 1.0, np.random.default_rng(0), fine), labelled)
+
+
 def test_labels_come_from_the_seed():
     labels = labels_of(SIZES["subtopics"])
     np.testing.assert_array_equal(drawn(labels, 0.4, 3), drawn(labels, 0.4, 3))

@@ -69,6 +69,25 @@ def test_which_accuracies_exist_depends_on_what_is_known(problem):
     assert none.fit == every.all == (reference_predictions(S, labels, np.ones(60, bool)) == labels).mean()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_columns_without_a_label_do_not_count(problem, rng, share):
+    S, labels, known = problem
+    known = (known & (share == 0.5)) | (share == 1.0)
+    at = np.sort(rng.integers(0, 61, 30))
+    more = np.insert(S, at, 10.0 * rng.random((3, 30)), axis=1), np.insert(labels, at, -1)
+    for listed in (False, True):  # what is listed as known without having a label is not known
+        assert accuracy(*more, np.insert(known, at, listed and known.any())) == accuracy(S, labels, known)
+
+
+def test_without_a_label_there_is_no_accuracy(problem):
+    S, labels, known = problem
+    nothing = accuracy(S, np.full(60, -1), known)
+    assert nothing == accuracy(S, np.where(known, -1, labels), known)  # labels of other levels were given
+    assert (nothing.all, nothing.unknown, nothing.fit) == (None, None, None)
+    assert accuracy(S, np.where(known, labels, -1), known).unknown is None
+    assert accuracy(S, np.full(60, -1), np.zeros(60, bool)).fit is None
+
+
 def test_accuracy_does_not_depend_on_the_scale_or_order_of_codes(problem):
     S, labels, known = problem
     scaled = np.array([1e-6, 1.0, 1e6])[:, None] * S

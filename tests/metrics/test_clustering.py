@@ -56,6 +56,13 @@ def test_rand_index_is_that_of_counted_pairs(clusters, labels):
     assert agreement(clusters, labels).ari == pytest.approx(plain_ari(clusters, labels), abs=1e-12)
 
 
+@pytest.mark.parametrize(("clusters", "labels"), [*random_pairs(), BOOK])
+def test_columns_without_a_label_do_not_count(clusters, labels, rng):
+    at = np.sort(rng.integers(0, len(labels) + 1, 15))
+    more = np.insert(clusters, at, rng.integers(0, 12, 15)), np.insert(labels, at, -1)
+    assert agreement(*more) == agreement(clusters, labels)
+
+
 def test_perfect_agreement_whatever_the_names():
     labels = np.array([0, 0, 1, 2, 2, 2])
     ours = agreement(np.array([8, 8, 3, 1, 1, 1]), labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 
@@ -266,29 +265,11 @@ def test_the_same_seed_gives_the_same_numbers(short):
     assert all(np.array_equal(before[name], factor) for name, factor in read_factors(two.folder).items())
 
 
-@dataclasses.dataclass
-class Given:
-    """A source of data that are there already."""
-
-    dataset: Dataset
-    name = "given"
-
-    def identity(self):
-        return {"fingerprint": self.dataset.fingerprint()}
-
-    def load(self, rng):
-        return self.dataset
-
-
-def checked(config, dataset):
-    material.prepare(dataclasses.replace(config, dataset=Given(dataset)), 0)
-
-
-def test_labels_asked_of_data_that_have_none_are_refused(configure):
+def test_labels_asked_of_data_that_have_none_are_refused(given):
     bare = Dataset("bare", np.ones((20, 30)))
     with pytest.raises(InputError, match=r"label_fraction=0\.4.*dataset=bare has none"):
-        checked(configure("label_fraction=0.4", "layers=3"), bare)
-    checked(configure("layers=3"), bare)
+        material.prepare(given(bare, "label_fraction=0.4", "layers=3"), 0)
+    material.prepare(given(bare, "layers=3"), 0)
 
 
 @pytest.mark.parametrize(
@@ -300,16 +281,14 @@ def test_labels_asked_of_data_that_have_none_are_refused(configure):
         (np.ones((3, 9)), r"layers\[0\]=9"),
     ],
 )
-def test_data_that_no_method_can_factor_are_refused(configure, X, named):
+def test_data_that_no_method_can_factor_are_refused(given, X, named):
     with pytest.raises(InputError, match=named):
-        checked(configure("layers=9-4"), Dataset("bad", X))
+        material.prepare(given(Dataset("bad", X), "layers=9-4"), 0)
 
 
-def test_a_run_on_bare_data_has_no_accuracies(configure, tmp_path, monkeypatch):
-    config = configure("layers=3", "max_iter=2", f"output={tmp_path}")
+def test_a_run_on_bare_data_has_no_accuracies(given, tmp_path):
     bare = Dataset("bare", np.random.default_rng(0).random((20, 30)))
-    monkeypatch.setattr(type(config.dataset), "load", lambda self, rng: bare)
-    metrics = run_one(config, 0).record["metrics"]
+    metrics = run_one(given(bare, "layers=3", "max_iter=2", f"output={tmp_path}"), 0).record["metrics"]
     assert [metrics[name] for name in ("accuracy", "accuracy_unknown", "accuracy_fit")] == [None] * 3
 
 

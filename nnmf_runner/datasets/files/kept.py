@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +20,16 @@ log = logging.getLogger(__name__)
 
 MOST = 20  # files in a folder, the newest ones
 DIGEST = "digest"
+NAMES = ("feature_names", "class_names", "sample_names")
 
 
 def keep(path: Path, dataset: Dataset) -> None:
-    """Write a sparse dataset with labels and feature names; one that cannot be written is named in the log."""
+    """Write a sparse dataset with its labels and names; one that cannot be written is named in the log."""
     X = dataset.X
     arrays: dict[str, Any] = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
     arrays |= {"labels": np.array(dataset.labels).reshape(len(dataset.labels), X.shape[1])}
-    arrays |= {"names": np.frombuffer("\n".join(dataset.feature_names or ()).encode(), np.uint8)}
+    names = json.dumps({name: getattr(dataset, name) for name in NAMES})
+    arrays["names"] = np.frombuffer(names.encode(), np.uint8)
     arrays[DIGEST] = _digest(arrays)
     try:
         with whole_file(path) as scratch, scratch.open("wb") as file:
@@ -50,8 +53,7 @@ def recall(path: Path, name: str) -> Dataset | None:
         return None
     parts = (arrays["data"], arrays["indices"], arrays["indptr"])
     X = sparse.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
-    names = arrays["names"].tobytes().decode().split("\n")
-    return Dataset(name, X, list(arrays["labels"]), feature_names=names)
+    return Dataset(name, X, list(arrays["labels"]), **json.loads(arrays["names"].tobytes()))
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

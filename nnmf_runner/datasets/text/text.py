@@ -13,8 +13,8 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.files.cells import is_label
 from nnmf_runner.datasets.files.contents import ContentError
+from nnmf_runner.datasets.files.labels import read_words
 from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
 from nnmf_runner.datasets.files.tables import DELIMITERS, check_delimiter, check_encoding, rows_of
 from nnmf_runner.datasets.text.words import Documents, Words
@@ -113,14 +113,18 @@ class Text(Words):
             if column not in header:
                 raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
         places = {column: header.index(column) for column in header}
-        classes = [[_label(row[places[column]]) for row in rows] for column in self.label_columns]
-        for column, level in zip(self.label_columns, classes, strict=True):
-            if len(set(level) - {None}) < 2:
-                raise InputError(
-                    f"{option} holds fewer than two classes in column {column}. Expected at least two; an empty cell "
-                    "and -1 are none."
-                )
+        classes = [self._classes(column, [row[places[column]] for row in rows]) for column in self.label_columns]
         return Documents([row[places[self.text_column]] for row in rows], classes)
+
+    def _classes(self, column: str, words: list[str]) -> list[str | None]:
+        """Names of the classes of a column, None where a text has none."""
+        try:
+            found = read_words(words, column)
+        except ContentError as error:
+            raise InputError(f"{self._option}: {error}.") from None
+        if len(found.names) < 2:
+            raise InputError(f"{self._option} holds a single class in column {column}. Expected at least two.")
+        return [found.names[i] if i >= 0 else None for i in found.indices]
 
     @property
     def _columns(self) -> list[str]:
@@ -137,10 +141,6 @@ class Text(Words):
             if {*self._columns} <= {*header}:
                 return mark
         return usual
-
-
-def _label(word: str) -> str | None:
-    return word.strip() if is_label(word) else None
 
 
 def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -22,12 +22,9 @@ from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
-from nnmf_runner.report.variants import Shown, file_part
+from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part
 
 log = logging.getLogger(__name__)
-
-# Variants of an experiment of which single runs are drawn: nobody looks at the heatmaps of a hundred.
-MOST_VARIANTS = 12
 
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {

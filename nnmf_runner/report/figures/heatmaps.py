@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import BOUNDARY, colours_of, title_size
+from nnmf_runner.report.figures.style import BOUNDARY, HUES, colours_of, legend_below, title_size
+
+# The strip below samples without a label.
+STRIP: dict[str, Any] = {"color": HUES[-1], "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
 
 # The most blocks of samples or features, and the smallest share of them, between which lines leave the picture visible.
 MOST_LINED, SMALLEST_LINED = 20, 0.02
@@ -21,18 +26,21 @@ MOST_TICKED = 100
 
 
 def heatmaps(view: View) -> Figure:
-    """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row."""
+    """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row.
+
+    Samples without a label stand last, above a grey strip.
+    """
     depth, truth = len(view.A), view.dataset.truth
-    labels, features = (
-        dict(enumerate(given)) for given in (view.dataset.labels, truth.feature_labels if truth else ())
-    )
+    labels = {level: given[view.order] for level, given in enumerate(view.dataset.labels[:depth])}
+    features = dict(enumerate(truth.feature_labels if truth else ()))
     X = view.dataset.X.toarray() if sparse.issparse(view.dataset.X) else view.dataset.X
 
     figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
     figure.suptitle(view.title, fontsize=title_size(figure, view.title))
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.0, 0.9, 0.55])[:, 0]
     names = ["data", *(f"after layer {i}" for i in range(depth))]
-    pictures = _row(top, [X, *view.approximations], names, "features", "samples")
+    samples = [matrix[:, view.order] for matrix in (X, *view.approximations)]
+    pictures = _row(top, samples, names, "features", "samples")
     factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
     codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
 
@@ -41,6 +49,8 @@ def heatmaps(view: View) -> Figure:
     _mark(factors[0], features.get(0), None)
     for i, ax in enumerate(codes):
         _mark(ax, None, labels.get(i))
+    if any((level < 0).any() for level in labels.values()):
+        legend_below(figure, [Patch(color=STRIP["color"])], ["unlabelled"])
     return figure
 
 
@@ -62,6 +72,7 @@ def _mark(ax: Axes, rows: Any, columns: Any) -> None:
     """Mark the boundaries of blocks of equal labels, where there are labels and they come in blocks.
 
     They are lines between few and large blocks, and ticks outside where lines would cover small or many ones.
+    Below columns without a label there is a strip.
     """
     for labels, line, axis in ((rows, ax.axhline, ax.yaxis), (columns, ax.axvline, ax.xaxis)):
         if labels is None:
@@ -76,3 +87,8 @@ def _mark(ax: Axes, rows: Any, columns: Any) -> None:
         else:
             axis.set_ticks(boundaries, labels=[""] * len(boundaries))
             axis.set_tick_params(length=2.0, pad=0.0, color=BOUNDARY["color"], width=BOUNDARY["linewidth"])
+    if columns is not None and (without := columns < 0).any():
+        down = ScaledTranslation(0.0, -STRIP["linewidth"] / 144.0, ax.figure.dpi_scale_trans)
+        for ends in np.flatnonzero(np.diff(without, prepend=False, append=False)).reshape(-1, 2) - 0.5:
+            below = ax.get_xaxis_transform() + down
+            ax.plot(ends, [0.0, 0.0], transform=below, scalex=False, scaley=False, **STRIP)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.core.streams import stream
-from nnmf_runner.datasets import DATASETS, Dataset
+from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.metrics.topics import or_one, topic_shares
+from nnmf_runner.report.data import load_data
 from nnmf_runner.report.figures.style import title_of
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
@@ -31,9 +32,10 @@ class View:
 
     title: str
     dataset: Dataset
+    order: NDArray[np.intp]  # of the samples in pictures, see `labelled_first`
     approximations: list[Matrix]  # of the data, from the codes of every layer, (m, n); none of very large data
     A: list[Matrix]
-    S: list[Matrix]
+    S: list[Matrix]  # the samples in their order in pictures
     topics: list[Matrix]  # what the topics of every layer stand for in the data, (m, k_l)
     codes: list[Matrix]  # of the topics, (k_l, n)
     shares: list[Matrix]  # of the approximation after every layer that each of its topics has, (k_l,)
@@ -51,11 +53,7 @@ def load_view(run: Shown) -> View:
     small = math.prod(shape) <= LARGEST_PICTURE
     if not small and not record["dataset"].get("pictures"):
         raise ValueError("{} x {} entries are too many".format(*shape))
-    options = dict(config["dataset"])
-    source = DATASETS[options.pop("name")]
-    dataset = source(**record["dataset"].get("options", options)).load(stream(config["seed"], "data"))
-    if dataset.fingerprint() != record["dataset"]["fingerprint"]:
-        raise ValueError("the data are not those of the run any more")
+    dataset = load_data(record)
     options = dict(config["method"])
     method, factors = METHODS[options.pop("name")](**options), read_factors(run.folder)
     levels = range(len(config["layers"]))
@@ -63,7 +61,14 @@ def load_view(run: Shown) -> View:
     approximations = [A[0] @ method.decode(A, S, i) for i in levels] if small else []
     topics = [method.topics(A, i) for i in levels]
     shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
-    return View(title_of(record, run.label), dataset, approximations, *arranged(A, S), topics, S, shares)
+    order = labelled_first(dataset)
+    shown = arranged(A, [np.take(codes, order, axis=1) for codes in S])
+    return View(title_of(record, run.label), dataset, order, approximations, *shown, topics, S, shares)
+
+
+def labelled_first(dataset: Dataset) -> NDArray[np.intp]:
+    """The samples in their order, but those without a label last, of them those without one of the coarsest level."""
+    return np.lexsort([np.arange(dataset.X.shape[1]), *(labels < 0 for labels in dataset.labels)])
 
 
 def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:

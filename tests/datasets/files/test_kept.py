@@ -50,6 +50,7 @@ def test_what_is_kept_is_what_was_derived(load, files, weighed):
     assert len(weighed) == len(files()) == 1
     assert second.fingerprint() == first.fingerprint()
     assert second.feature_names == first.feature_names
+    assert second.class_names == first.class_names == [["0", "1"]]
     assert "näive" in second.feature_names
     assert (second.X.dtype, second.X.format, second.name) == (first.X.dtype, first.X.format, first.name)
 

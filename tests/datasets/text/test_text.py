@@ -116,7 +116,7 @@ def test_texts_without_a_label_are_of_no_class(tmp_path):
     dataset = load(path=str(tmp_path / "t.csv"), label_columns=["label"])
     assert dataset.labels[0].tolist() == [1, *([-1] * len(none)), 0]
     (tmp_path / "t.csv").write_text("text,label\nword,1\nother,-1\n")
-    with pytest.raises(InputError, match=r"fewer than two classes in column label.*-1 are none"):
+    with pytest.raises(InputError, match=r"a single class in column label"):
         load(path=str(tmp_path / "t.csv"), label_columns=["label"])
 
 
@@ -161,7 +161,8 @@ def test_a_folder_that_makes_no_data_is_refused(tmp_path, files, message):
         ("body,label\na b,1\n", "has no column text. Expected one of: body, label"),
         ("text,group\na b,1\n", "has no column label. Expected one of: text, group"),
         ("text,label\nword\n", "line 2 has 1 cells, expected 2"),
-        ("text,label\nword,1\nother,1\n", "fewer than two classes in column label"),
+        ("text,label\nword,1\nother,1\n", "a single class in column label"),
+        ("text,label\nword,1\nother,\n", "a single class in column label"),
     ],
 )
 def test_a_table_that_makes_no_data_is_refused(tmp_path, content, message):

@@ -82,6 +82,12 @@ def test_options_choose_the_words(weigh, options, names):
     assert weigh(**options).feature_names == names
 
 
+def test_classes_keep_their_names_and_a_text_without_one_has_no_label(weigh):
+    dataset = weigh(classes=[["b", None, "a", "c", None], CLASSES[1]])
+    assert dataset.class_names == [["a", "b", "c"], ["x", "y"]]
+    assert [level.tolist() for level in dataset.labels] == [[1, -1, 0, 2, -1], [1, 1, 1, 0, 0]]
+
+
 def test_documents_without_a_word_are_left_out_and_counted(weigh, caplog):
     dataset = weigh([*TEXTS, "the of", ""], [[*level, "z", "z"] for level in CLASSES], idf=False)
     np.testing.assert_array_equal(dataset.X.toarray(), weigh(idf=False).X.toarray())
@@ -129,6 +135,7 @@ def test_the_first_documents_of_every_class_become_samples_and_all_give_the_word
         (["", "the"], [["a", "b"]], "dataset=given leaves no words to count: empty vocabulary"),
         (["word", ""], [["a", "b"]], "dataset=given has documents of a single class"),
         (["word", "other"], [["a", "b"], ["c", "c"]], "dataset=given has documents of a single class"),
+        (["word", "other"], [["a", ""]], "dataset=given has documents of a single class"),
     ],
 )
 def test_documents_that_make_no_data_are_refused_in_one_line(weigh, texts, classes, message):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnmf_runner.report.figures.heatmaps import heatmaps
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.report.figures.heatmaps import STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
+from nnmf_runner.report.figures.style import BOUNDARY
 from nnmf_runner.report.variants import Shown
+from nnmf_runner.running.run import run_one
 from tests.fixtures.views import make_view
 
 
@@ -61,3 +64,51 @@ def test_a_long_title_stays_within_the_figure(run_of, layers):
     drawn.savefig("/dev/null", format="png")
     title = drawn._suptitle.get_window_extent()
     assert drawn.bbox.x0 <= title.x0 < title.x1 <= drawn.bbox.x1
+
+
+@pytest.fixture
+def partly(given, toy, tmp_path):
+    """Heatmaps of the toy data without the labels of some samples, by the layers of the fit."""
+
+    def make(layers, *without):
+        levels = zip((9, 4), without, strict=True)
+        labels = [np.where(np.isin(np.arange(90), hidden), -1, toy.classes[classes]) for classes, hidden in levels]
+        config = given(Dataset("given", toy.X, labels), f"layers={layers}", "max_iter=3", f"output={tmp_path}")
+        return drawn_of(run_one(config, 0))
+
+    return make
+
+
+def strips(ax):
+    """Where samples are drawn as unlabelled: the ends of the grey strips."""
+    return [tuple(line.get_xdata()) for line in ax.lines if line.get_color() == STRIP["color"]]
+
+
+def test_samples_without_a_label_stand_last_above_a_strip(partly, toy):
+    hidden = [3, 40, 41]
+    drawn = partly("9-4", hidden, [*hidden, 80])
+    last = [i for i in range(90) if i not in (*hidden, 80)] + [80, *hidden]
+    data, _, after = [ax for ax in drawn.subfigs[0].axes if ax.images]
+    np.testing.assert_array_equal(data.images[0].get_array(), toy.X[:, last])
+    codes = [ax for ax in drawn.subfigs[2].axes if ax.images]
+    assert [strips(ax) for ax in (data, codes[0])] == [[(86.5, 89.5)]] * 2
+    assert [strips(ax) for ax in (after, codes[1])] == [[(85.5, 89.5)]] * 2
+    assert [text.get_text() for legend in drawn.legends for text in legend.get_texts()] == ["unlabelled"]
+
+
+def test_classes_in_blocks_keep_their_boundaries_beside_unlabelled_samples(partly):
+    codes = partly("9-4", [3, 40, 41], []).subfigs[2].axes[0]
+    boundaries = sorted(line.get_xdata()[0] for line in codes.lines if line.get_color() == BOUNDARY["color"])
+    assert boundaries[-1] == 86.5
+    assert len(boundaries) == 9
+
+
+def test_classes_that_do_not_come_in_blocks_have_no_boundaries(given, toy, tmp_path, rng):
+    dataset = Dataset("given", toy.X, [rng.permutation(toy.classes[9])])
+    drawn = drawn_of(run_one(given(dataset, "layers=9", "max_iter=3", f"output={tmp_path}"), 0))
+    assert [len(ax.lines) for ax in drawn.subfigs[2].axes] == [0, 0]
+
+
+@pytest.mark.parametrize("without", [[[], []], [[], [5]]])
+def test_where_all_samples_that_are_marked_have_a_label_there_is_no_legend(partly, without):
+    assert partly("9", *without).legends == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.pictures import FEATURES
 from nnmf_runner.report.figures import material
 from nnmf_runner.report.figures.draw import RUN_FIGURES
-from nnmf_runner.report.figures.material import arranged, load_view
+from nnmf_runner.report.figures.material import arranged, labelled_first, load_view
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
 
@@ -62,3 +63,10 @@ def test_the_pictures_are_those_of_the_saved_factors(run_of):
         np.testing.assert_allclose(picture, product @ factors[f"S{level}"], rtol=1e-9, atol=1e-12)
         error = np.linalg.norm(view.dataset.X - picture) / np.linalg.norm(view.dataset.X)
         assert error == pytest.approx(outcome.record["layers"][level]["relative_error"])
+
+
+def test_samples_without_a_label_stand_last_in_pictures_and_others_keep_their_order():
+    fine, coarse = np.array([1, -1, 0, 0, -1, 2]), np.array([-1, -1, 1, 1, 0, 0])
+    assert labelled_first(Dataset("a", np.eye(6), [fine, coarse])).tolist() == [2, 3, 5, 4, 0, 1]
+    for labels in ([], [np.array([2, 0, 1, 0, 2, 1])]):
+        assert labelled_first(Dataset("a", np.eye(6), labels)).tolist() == list(range(6))

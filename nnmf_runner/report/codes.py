@@ -1,0 +1,66 @@
+"""The codes of a run as a table, where its samples have names."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.report.data import load_data
+from nnmf_runner.report.topics import Topics, told
+from nnmf_runner.report.variants import Shown
+from nnmf_runner.store.record import read_factors
+
+log = logging.getLogger(__name__)
+
+# Of the heading of a topic.
+WORDS = 3
+
+
+def codes_table(run: Shown) -> str | None:
+    """The table of `codes_frame` as CSV, in which all text is quoted; None where samples have no names.
+
+    Where the data or the factors cannot be read any more, the log says so.
+    """
+    if not run.record.get("dataset", {}).get("sample_names"):  # which tells without loading the data
+        return None
+    try:
+        factors = read_factors(run.folder)
+        codes = [factors[f"S{level}"] for level in range(len(run.record["config"]["layers"]))]
+        frame = codes_frame(load_data(run.record), codes, run.record.get("topics"))
+    except ValueError as error:
+        log.warning("%s has no table of codes: %s.", run.folder, str(error).rstrip("."))
+        return None
+    return frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def codes_frame(dataset: Dataset, codes: list[NDArray[np.floating]], topics: Topics | None) -> pd.DataFrame:
+    """One row for every sample: its name, its class at every level, empty where it has no label, and all codes.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its samples have names.
+    codes : list of ndarray of shape (k_l, n)
+    topics : list of list of dict, optional
+        From the record.  Topic j of layer l is called ``l.j``, here as in trees of topics, with its first words.
+    """
+    columns = {"sample": dataset.sample_names, **dict(_classes(dataset))}
+    for level, S in enumerate(codes):
+        for j, row in enumerate(S):
+            words = told(topics[level][j]["words"][:WORDS]) if topics else []
+            columns[" ".join([f"{level}.{j}", *words])] = row
+    return pd.DataFrame(columns)
+
+
+def _classes(dataset: Dataset) -> Iterator[tuple[str, list[str]]]:
+    """Headings and columns of classes: their names, or their indices where they have none."""
+    for level, labels in enumerate(dataset.labels):
+        names = dataset.class_names[level] if dataset.class_names else [str(c) for c in range(labels.max() + 1)]
+        heading = "class" if len(dataset.labels) == 1 else f"class, level {level}"
+        yield heading, [names[c] if c >= 0 else "" for c in labels]

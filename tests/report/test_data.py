@@ -1,0 +1,25 @@
+"""The data of a run are loaded again, or it is said that they are not what they were."""
+
+from __future__ import annotations
+
+import pytest
+
+from nnmf_runner.datasets import Dataset
+from nnmf_runner.report.data import load_data
+from nnmf_runner.running.run import run_one
+
+
+def test_the_data_are_those_of_the_seed(run_of, configure):
+    for seed in (0, 3):
+        record = run_of(f"seed={seed}", "layers=2").record
+        assert load_data(record).fingerprint() == record["dataset"]["fingerprint"]
+        assert load_data(record).name == "toy"
+
+
+def test_other_data_are_not_taken_for_those_of_the_run(given, tmp_path, rng):
+    dataset = Dataset("given", rng.random((5, 8)))
+    record = run_one(given(dataset, "layers=2", "max_iter=1", f"output={tmp_path}"), 0).record
+    assert load_data(record) is dataset
+    dataset.X[0, 0] += 1.0
+    with pytest.raises(ValueError, match="not those of the run any more"):
+        load_data(record)
