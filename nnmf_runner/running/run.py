@@ -27,6 +27,7 @@ from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metri
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
+from nnmf_runner.store.files import user_path
 from nnmf_runner.store.provenance import code, commit, described_code, provenance, same_code, this_code
 from nnmf_runner.store.start import Saved
 from nnmf_runner.task import Material, prepare
@@ -119,7 +120,7 @@ def _run_claimed(
         "code": code(config.method.name),
         "commit": commit(),
         "published": config.published,
-        "start": os.path.abspath(os.path.expanduser(config.init.path)) if isinstance(config.init, Saved) else None,
+        "start": os.path.abspath(user_path(config.init.path, "path")) if isinstance(config.init, Saved) else None,
         "config": config.identity(seed),
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
@@ -184,8 +185,9 @@ def _source(source: Source) -> dict[str, Any]:
     if not hasattr(source, "identity"):
         return {}
     options = asdict(source)  # type: ignore[call-overload]
-    paths = {name: options[name] for name in ("path", "cache") if options.get(name)}
-    return {"options": options | {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}}
+    given = {name: options[name] for name in ("path", "cache") if options.get(name)}
+    paths = {name: os.path.abspath(user_path(path, f"dataset.{name}")) for name, path in given.items()}
+    return {"options": options | paths}
 
 
 def _numbers_before(folder: Path) -> dict[str, Any] | None:

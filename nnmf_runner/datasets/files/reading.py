@@ -14,6 +14,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Labels
+from nnmf_runner.store.files import user_path
 
 
 def required(module: str, extra: str, dataset: str) -> Any:
@@ -36,10 +37,10 @@ def existing(path: str | None, expected: str) -> Path:
     """The path that an option names; InputError if there is none, or nothing is there."""
     if not path:
         raise InputError(f"dataset.path is missing. Expected {expected}.")
+    found = user_path(path, "dataset.path")
     try:
-        found = Path(path).expanduser()
         exists = found.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
+    except (OSError, ValueError) as error:  # too long a name, a null character
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise InputError(f"dataset.path={path!r} is not valid: {reason}.") from None
     if not exists:

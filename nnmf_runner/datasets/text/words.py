@@ -21,6 +21,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_number
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import class_indices, content_digest, required
+from nnmf_runner.store.files import user_path
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Words(ABC):
     @property
     def data_folder(self) -> Path:
         """Where what is fetched or derived is kept."""
-        return Path(self.cache).expanduser()
+        return user_path(self.cache, "dataset.cache")
 
     def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
