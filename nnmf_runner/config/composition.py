@@ -153,10 +153,12 @@ def expanded(arguments: Sequence[str]) -> list[str]:
 
 
 def _written_out(argument: str) -> list[str]:
+    if not argument.startswith("init="):
+        return [readable(argument)]
     value = argument.removeprefix("init=")
     values = [value] if _is_path(value) and user_path(value, "init").is_dir() else value.split(",")
     paths = [each for each in values if _is_path(each)]
-    if value == argument or not paths:
+    if not paths:
         return [readable(argument)]
     if len(paths) < len(values):
         raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")

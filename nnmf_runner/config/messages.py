@@ -34,6 +34,7 @@ _REASONS = {
     r"not be converted to Float": "Expected a number",
     r"is not a valid bool": "Expected true or false",
     r"is not Optional": "Expected a value other than null",
+    r"Cannot convert 'dict'": "Expected a value for the whole option",
     r"Cannot merge": "Expected a list in brackets, or values for its options alone",
     r"is not a subclass of": "Expected values for its options alone, which nnmf-run --help lists",
 }
@@ -136,9 +137,11 @@ def _unknown_key(key: str, part: type) -> str:
     own.sort(key=lambda each: -difflib.SequenceMatcher(None, key, each).ratio())
     chosen = f" of {group}={part.name}" if name and group in GROUPS else ""  # type: ignore[attr-defined]
     expected = f"Expected one of: {', '.join(own)}." if own else "It has none."
-    every = {(owner, each) for owner, part in parts() for each in fields_of(part)}
-    known = sorted(f"{owner}.{each}".removeprefix(".") for owner, each in every)
-    near = [each for each in known if each.endswith(f".{key}")] or difflib.get_close_matches(key, known, n=1)
+    every = {f"{owner}.{each}".removeprefix(".") for owner, part in parts() for each in fields_of(part)}
+    names = {each.removeprefix(below): each for each in every if each.startswith(below)}
+    near = sorted(each for each in every if each.endswith(f".{key}")) or [
+        names[each] for each in difflib.get_close_matches(name or key, names, n=1)
+    ]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"{key} is not an option{chosen}. {expected}{hint}"
 

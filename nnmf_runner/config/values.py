@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError
 
 from nnmf_runner.config.engine import parse
-from nnmf_runner.config.schema import GROUPS, Execution, fields_of, option_types
+from nnmf_runner.config.schema import Execution, fields_of, option_types
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
 
@@ -39,7 +39,7 @@ _TOKEN = re.compile(rf"(?:\A|(?<=[,(\[{{]))\s*{_QUOTED}(?=\s*(?:[,)\]}}]|\Z))|\\
 def readable(argument: str) -> str:
     """An argument as Hydra reads what it means; an `InputError` if a list of names holds anything else."""
     found = re.fullmatch(r"(\+{0,2}([\w.$-]+)=)(.+)", argument, re.DOTALL)
-    if not found or found[2] in (*GROUPS, "experiment") or found[2].startswith("hydra."):
+    if not found:
         return argument
     head, key, value = found.groups()
     types = option_types(key)
@@ -47,8 +47,8 @@ def readable(argument: str) -> str:
     for_hydra = not (is_text or is_list) or value.lower() == "null" or re.match(r"\w+\(", value)
     if for_hydra and _parsed(value):
         return argument
-    if not is_text and _is_list(value):
-        return head + _lists(argument, value)
+    if not is_text and _is_list(value.strip()):
+        return head + _lists(argument, value.strip())
     if is_list:
         return head + (value if _parsed(value) else quoted(value))  # which the option refuses
     return head + ",".join(map(_element, _values(key, value)))

@@ -56,6 +56,7 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
             "dataset.levels='a b'",
             "dataset.levels='a b' is not valid. Expected a list, such as ",
         ),
+        ("mask.a=1", "mask.a=1 is not valid. Expected a value for the whole option."),
         ("force=5", "force=5 is not valid. Expected true or false."),
         ("normalise=-1", "normalise=-1 is not valid. Expected true or false."),
         ("supervision.learn_map=2", "supervision.learn_map=2 is not valid. Expected true or false."),
@@ -105,6 +106,7 @@ def test_a_flag_in_a_cell_of_a_sweep_is_no_number_either():
             "dataset.sampels is not an option of dataset=planted. Expected ",
         ),
         (["dataset=digits", "dataset.nois=1"], "dataset.nois is not an option of dataset=digits. It has none."),
+        (["dataset.foo=1"], "dataset.foo is not an option of dataset=toy. Expected one of: dataset.noise, "),
         (["max_itr=1"], "max_itr is not an option. Expected one of: max_iter, "),
         (["supervision.wieght=1"], "supervision.wieght is not an option. Expected one of: supervision.weight, "),
     ],
@@ -113,6 +115,7 @@ def test_an_unknown_option_is_answered_with_those_that_there_are_the_nearest_fir
     with pytest.raises(InputError) as refused:
         engine.compose(overrides)
     assert str(refused.value).startswith(message)
+    assert "Did you mean 'dataset.idf'" not in str(refused.value)  # which has only the first part of its name in common
     if (listed := re.search(r"Expected one of: (.*?)\.( |$)", str(refused.value))) and "dataset" in message:
         names = {name.removeprefix("dataset.") for name in listed[1].split(", ")}
         part = GROUPS["dataset"]["planted" if "planted" in message else "toy"]

@@ -80,6 +80,7 @@ def test_null_is_no_name_but_in_quotes_or_a_list():
     [
         ("[]", []),
         ("[ ]", []),
+        (" [a] ", ["a"]),
         ("[Cell type (broad),größe]", ["Cell type (broad)", "größe"]),
         ("[a b, c]", ["a b", "c"]),
         ("['a,b',\"c]d\", e]", ["a,b", "c]d", "e"]),
@@ -170,7 +171,8 @@ def test_options_that_no_result_depends_on_are_not_swept_over(key):
         "dataset.x=",
         "~seed",
         "hydra.launcher.comment=a",
-        "method=[",
+        "~method",
+        "~größe",
         "dataset.x",
         "",
     ],
@@ -190,10 +192,21 @@ def test_an_argument_with_a_plus_is_read_like_one_without(prefix):
 
 
 @pytest.mark.parametrize(
-    "argument", ["sede=größe", "dataset.labells=[Cell type (broad)]", "seed=größe", "layers=[9,", "tol=a=b"]
+    "argument",
+    [
+        "method=größe",
+        "method=[",
+        "init=nndsvd;",
+        "experiment=a b",
+        "sede=größe",
+        "dataset.labells=[Cell type (broad)]",
+        "seed=größe",
+        "layers=[9,",
+        "tol=a=b",
+    ],
 )
 def test_what_hydra_cannot_read_is_left_to_the_option_to_refuse(argument):
-    with pytest.raises(InputError, match=rf"^{argument.partition('=')[0]}.*(not an option|not valid)"):
+    with pytest.raises(InputError, match=rf"^{argument.partition('=')[0]}.*(not an option|not valid|not known)"):
         composition.read([argument])
 
 
