@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -120,14 +119,15 @@ def _print_status(status: Status) -> int:
 
 def _status() -> int:
     from nnmf_runner.config.arguments import Parser
+    from nnmf_runner.store.files import user_path
     from nnmf_runner.store.status import folder_status
 
     parser = Parser(
         "nnmf-status",
         "Print which runs of a sweep are done, running, failed or missing; end with status 0 if all are done.",
     )
-    parser.add_argument("folder", type=Path, help="folder of an experiment, such as outputs/table1")
-    return _print_status(folder_status(parser.parse_args().folder))
+    parser.add_argument("folder", help="folder of an experiment, such as outputs/table1")
+    return _print_status(folder_status(user_path(parser.parse_args().folder, "folder")))
 
 
 def _collect() -> int:
@@ -136,12 +136,13 @@ def _collect() -> int:
     parser = Parser(
         "nnmf-collect", "Write tables (CSV, Markdown, LaTeX) and figures (PNG, PDF) of all runs below a folder into it."
     )
-    parser.add_argument("folder", type=Path, help="folder that holds runs, such as outputs/table1")
+    parser.add_argument("folder", help="folder that holds runs, such as outputs/table1")
     parser.add_argument("--no-figures", action="store_true", help="write the tables alone")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
     from nnmf_runner.report.collect import collect as collect_folder
+    from nnmf_runner.store.files import user_path
 
-    print(collect_folder(arguments.folder, figures=not arguments.no_figures))
+    print(collect_folder(user_path(arguments.folder, "folder"), figures=not arguments.no_figures))
     return OK

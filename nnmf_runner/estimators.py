@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +29,7 @@ from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import predicted, read_target, share_right, side_by_side
 from nnmf_runner.metrics.errors import relative_error
+from nnmf_runner.store.files import user_path
 from nnmf_runner.store.model import SavedModel, read_model, write_model
 from nnmf_runner.task import Task
 
@@ -322,7 +322,7 @@ class Factorisation:
         """
         self._check_fitted()
         model = dataclasses.replace(self._fitted, estimator=type(self).__name__, parameters=self.get_params())
-        write_model(Path(path).expanduser().resolve(), model)
+        write_model(user_path(path, "path").resolve(), model)
 
     def _encoded(self, X: ArrayLike, mask: ArrayLike | None) -> tuple[Any, NDArray[np.bool_] | None, list[Matrix]]:
         """New data as columns, their mask, and their codes in every layer."""
@@ -486,8 +486,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     np.array_equal(load(f"{folder}/model").transform(X), model.transform(X))
     True
     """
+    folder = user_path(path, "path")
     try:
-        model = read_model(Path(path).expanduser())
+        model = read_model(folder)
         own, parameters = model.method.estimator, model.parameters
         kinds = {own: estimator_of(type(model.method))} | ESTIMATORS  # it may be a method that was registered later
         kind = kinds[check_choice(model.estimator or own, kinds, "estimator")]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,12 +19,11 @@ from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, r
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys
-from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.schema import GROUPS, RunConfig, types_of
+from nnmf_runner.config.values import quoted, readable
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import INITIALISATIONS, Saved
-
-# Options whose value is a path.
-PATHS = ("dataset.path", "init.path", "mask", "output")
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,28 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
         return help_text(known.overrides)
     if known.hydra_help:
         return ask_hydra(["--hydra-help"])
-    if known.info or known.shell_completion:
-        return ask_hydra([*(["--info", known.info] if known.info else ["-sc"]), *known.overrides])
+    if known.shell_completion:
+        return _complete(known.overrides)
     overrides = expanded(known.overrides)
+    if known.info:
+        return ask_hydra(["--info", known.info, *overrides])
     sweep = read_sweep(overrides, multirun=known.multirun)
     if known.cfg:
         return _shown(sweep, overrides, known.cfg, known.package, resolve_values=known.resolve)
     return sweep or resolve(compose(overrides))
+
+
+def _complete(asked: Sequence[str]) -> str:
+    """Complete the last word of a line in a shell.
+
+    Of the words before it Hydra gets those that choose parts, which decide what may follow; it would have to read the
+    others as they stand in the line, with the quotes of the shell.
+    """
+    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    if words:
+        choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", "hydra/launcher")]
+        os.environ["COMP_LINE"] = " ".join([program, *choices, words[-1]])
+    return ask_hydra(["-sc", *asked])
 
 
 @plain_errors()
@@ -101,62 +114,59 @@ def _shown(
 def resolve(config: DictConfig) -> RunConfig:
     """Turn a composed configuration into a checked `RunConfig`; raise an `InputError` if that cannot be done."""
     refuse_unknown_keys(config, RunConfig)
+    _refuse_nested(config, RunConfig)
     for group in GROUPS:
         part = OmegaConf.get_type(config, group)
         if part is None:
             raise InputError(no_option(group))
         refuse_unknown_keys(config[group], part, f"{group}.")
+        _refuse_nested(config[group], part, f"{group}.")
     return cast(RunConfig, OmegaConf.to_object(config))
 
 
+def _refuse_nested(config: DictConfig, part: type, prefix: str = "") -> None:
+    """Raise an `InputError` if the value of an option is neither single nor a list of single ones."""
+    values: Any = OmegaConf.to_container(config)
+    for name, value in values.items():
+        kind = types_of(part)[name]
+        if name in GROUPS or dataclasses.is_dataclass(kind) or kind == list[Any]:
+            continue
+        if isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(each, dict | list) for each in value)
+        ):
+            raise InputError(
+                f"{prefix}{name}={written(value)} is not valid. Expected a single value or a list of single values."
+            )
+
+
 def expanded(arguments: Sequence[str]) -> list[str]:
-    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``, and quote paths that Hydra cannot read.
+    """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``, and all values as Hydra reads them.
 
     A value that is not an option of the group `init` is a path if it is a folder or holds a path separator.
 
     Raises
     ------
     InputError
-        If a sweep over paths has other options among them, which have no `path`.
+        If a sweep over paths has other options among them, which have no `path`; or as `readable` does.
     """
-    return [full for argument in arguments for full in _written_out(_with_quotes(argument))]
+    return [full for argument in arguments for full in _written_out(argument)]
 
 
 def _written_out(argument: str) -> list[str]:
+    if not argument.startswith("init="):
+        return [readable(argument)]
     value = argument.removeprefix("init=")
-    values = [value] if Path(value).is_dir() else value.split(",")
+    values = [value] if _is_path(value) and user_path(value, "init").is_dir() else value.split(",")
     paths = [each for each in values if _is_path(each)]
-    if value == argument or not paths:
-        return [argument]
+    if not paths:
+        return [readable(argument)]
     if len(paths) < len(values):
         raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
-    return [f"init={Saved.name}", f"init.path={_quoted(paths)}"]
-
-
-def _with_quotes(argument: str) -> str:
-    """A path of spaces, brackets, letters of other alphabets and the like as Hydra reads it; anything else as it is."""
-    key, _, value = argument.partition("=")
-    if key not in PATHS or re.fullmatch(r"[\w./-]*", value, re.ASCII):
-        return argument
-    exists = os.path.exists(value)
-    try:
-        parse([argument])
-    except InputError:
-        pass
-    else:
-        if not exists:  # quoted already, or a sweep
-            return argument
-    return f"{key}={_quoted([value] if exists else value.split(','))}"
-
-
-def _quoted(paths: Sequence[str]) -> str:
-    # Hydra takes a backslash as it is, but before a quote, where it needs one of its own.
-    told = [re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), path) for path in paths]
-    return ",".join(f"'{path}'" for path in told)
+    return [f"init={Saved.name}", f"init.path={','.join(map(quoted, paths))}"]
 
 
 def _is_path(value: str) -> bool:
-    return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
+    return value not in (*INITIALISATIONS, "") and (os.sep in value or user_path(value, "init").is_dir())
 
 
 @plain_errors()
@@ -178,7 +188,7 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
         if launcher != BASIC:
             raise InputError(f"hydra/launcher={launcher} is for sweeps, and this is a single run. Add -m to sweep.")
         return None
-    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+    params = [readable(f"{key}={value}") for key, value in (hydra.sweeper.params or {}).items()]
     overrides = parse([*params, *given])
     for override in filter(Override.is_sweep_override, overrides):
         if override.is_hydra_override() or override.key_or_group == "experiment":  # which has a sweep of its own

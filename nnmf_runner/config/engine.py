@@ -27,11 +27,12 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnmf_runner.config.messages import explain, first_line, refuse_unnamed
+from nnmf_runner.config.messages import explain, first_line, refuse_numbers_as_flags, refuse_unnamed
 from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
+from nnmf_runner.store.files import user_path
 
 
 def register_schema() -> None:
@@ -63,7 +64,10 @@ def _keep_presets() -> None:
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
-_keep_presets()  # in the worker processes of a launcher, too, which compose before they call anything here
+# In the worker processes of a launcher, too, which compose before they call anything here.
+_keep_presets()
+# `conf/` names the folder of an option by it, so that none is ever called ``~``.
+OmegaConf.register_new_resolver("folder", lambda path: str(user_path(path, "output")), replace=True)
 
 
 @contextmanager
@@ -77,8 +81,10 @@ def plain_errors() -> Iterator[None]:
 
 @plain_errors()
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides."""
-    return OverridesParser.create().parse_overrides(list(overrides))
+    """Parse overrides; an `InputError` is also raised for a number that is to be a flag."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    refuse_numbers_as_flags(parsed)
+    return parsed
 
 
 @plain_errors()

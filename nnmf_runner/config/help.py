@@ -195,6 +195,8 @@ def _kind(text: str) -> str:
 
 def written(value: Any) -> str:
     """A value as it is written on the command line."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{written(each)}' for key, each in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(written, value))}]"
     text = VALUES.get(str(value), str(value))

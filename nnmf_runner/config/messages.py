@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Iterable
@@ -12,20 +11,20 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
 from nnmf_runner.config.launchers import check_launcher
-from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
 from nnmf_runner.core.checks import InputError, check_choice
-from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import Supervision
 from nnmf_runner.methods.supervision import PARAMETERS
 
 # What is said for messages of Hydra and OmegaConf that do not name the option, or not what to do.
 _INSTEAD = {
     r"Ambiguous value for argument '(.*)'": r"\1 is several values, and this is a single run. "
-    "Add -m to sweep; a list has brackets, such as 'layers=[9,4,2]'.",
+    "Add -m to sweep; a list has brackets, such as 'layers=[9,4,2]', and text with a comma has quotes of its own.",
+    r"Sweep parameters '(.*)' requires --multirun": r"\1 is a sweep, and this is a single run. Add -m to sweep.",
     r"Multiple values for (\w+)\..*|Could not append to config\. .* already at '(.*)'\.": r"\1\2 has a value already. "
     r"Expected \1\2=..., without a plus.",
     r".*missing mandatory value: (\S+)|You must specify '(\S+)'.*": r"\1\2 has to be given a value.",
-    r"Interpolation key '(.*)' not found": r"${\1} is not known. Expected the name of an option in it.",
+    r"Interpolation key '(.*)' not found": r"${\1} is not known. "
+    r"Expected the name of an option in it, or \\${\1} for the text itself.",
     r"Could not delete from config\. The value of '(.*)' is (.*) and not .*": r"~\1 needs no value. Its value is \2.",
 }
 # What is said for the reasons why OmegaConf refuses the value of an option.
@@ -35,6 +34,8 @@ _REASONS = {
     r"not be converted to Float": "Expected a number",
     r"is not a valid bool": "Expected true or false",
     r"is not Optional": "Expected a value other than null",
+    r"Cannot convert 'dict'": "Expected a value for the whole option",
+    r"Cannot merge": "Expected a list in brackets, or values for its options alone",
     r"is not a subclass of": "Expected values for its options alone, which nnmf-run --help lists",
 }
 # How the command line writes values that Python writes in another way.
@@ -64,11 +65,19 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
             raise InputError(f"{override.input_line} is not valid. Expected a name, such as {group}=NAME.")
 
 
+def refuse_numbers_as_flags(overrides: Iterable[Override]) -> None:
+    """Raise an `InputError` for any number but 0 and 1 as a flag, which OmegaConf takes for true."""
+    for override in overrides:
+        value = override.value()
+        if isinstance(value, int) and value not in (0, 1) and bool in option_types(override.key_or_group):
+            raise InputError(f"{override.input_line} is not valid. Expected true or false.")
+
+
 def refuse_unknown_keys(config: DictConfig, part: type, prefix: str = "") -> None:
     """Raise an `InputError` if a key is no field of a part."""
     for key in map(str, config):
         if key not in fields_of(part):
-            raise InputError(_unknown_key(f"{prefix}{key}"))
+            raise InputError(_unknown_key(f"{prefix}{key}", part))
 
 
 def explain(error: Exception) -> str:
@@ -79,8 +88,10 @@ def explain(error: Exception) -> str:
         return _unreadable(error.override)
     message = first_line(error)
     if match := re.match(r"Could not (?:override|append to config\.|delete from config\.) '([^']+)'", message):
-        return _unknown_key(match[1])
-    if match := re.match(r"Error merging override (\S+)", message):
+        inside = re.search(r"full_key: (\S+)\s(?:.*\n)*?.*object_type=(\w+)", str(error.__cause__))
+        key, owner = inside.groups() if inside else (match[1], "")
+        return _unknown_key(key, {part.__name__: part for _, part in parts()}.get(owner, RunConfig))
+    if match := re.match(r"Error merging override (.+)", message):
         reason = first_line(error.__cause__ or error).rstrip(".")
         reason = next((said for pattern, said in _REASONS.items() if re.search(pattern, reason)), reason)
         key, _, value = match[1].partition("=")
@@ -111,36 +122,34 @@ def _unknown_option(error: MissingConfigException) -> str:
     return first_line(error)
 
 
-def _unknown_key(key: str) -> str:
-    """Name the nearest legal key, or the parts of the configuration that do have one of this name."""
+def _unknown_key(key: str, part: type) -> str:
+    """Name the nearest legal key, or the parts of the configuration that do have one of this name.
+
+    The key is none of this part, of which all are listed, the nearest first.
+    """
     group, _, name = key.partition(".")
     if group == "hydra":
         return f"{key} is not an option. `--cfg hydra` in place of -m lists those of Hydra and of the chosen launcher."
     if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in fields_of(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
-    nested = sorted({f"{owner}.{each}" for owner, part in _parts() for each in fields_of(part)})
-    top = [*fields_of(RunConfig), "experiment"]
-    expected = [each for each in nested if name and each.startswith(f"{group}.")] or top
-    near = [each for each in nested if each.endswith(f".{key}")] or difflib.get_close_matches(key, [*top, *nested], n=1)
+    below = f"{group}." if name else ""
+    own = [f"{below}{each}" for each in fields_of(part)] + ([] if name else ["experiment"])
+    own.sort(key=lambda each: -difflib.SequenceMatcher(None, key, each).ratio())
+    chosen = f" of {group}={part.name}" if name and group in GROUPS else ""  # type: ignore[attr-defined]
+    expected = f"Expected one of: {', '.join(own)}." if own else "It has none."
+    every = {f"{owner}.{each}".removeprefix(".") for owner, part in parts() for each in fields_of(part)}
+    names = {each.removeprefix(below): each for each in every if each.startswith(below)}
+    near = sorted(each for each in every if each.endswith(f".{key}")) or [
+        names[each] for each in difflib.get_close_matches(name or key, names, n=1)
+    ]
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{key} is not an option. Expected one of: {', '.join(expected)}.{hint}"
-
-
-def fields_of(part: type) -> list[str]:
-    """Names of the fields of a dataclass."""
-    return [each.name for each in dataclasses.fields(part)]
-
-
-def _parts() -> list[tuple[str, type]]:
-    """Every part, after the group that its options stand below."""
-    parts = [(group, part) for group, registry in GROUPS.items() for part in registry.values()]
-    return [*parts, ("supervision", Supervision), ("regularisation", Regularisation)]
+    return f"{key} is not an option{chosen}. {expected}{hint}"
 
 
 def as_options(message: str) -> str:
     """Rewrite a message with Python names, such as ``solver=mu``, with option names: ``method.solver=mu``."""
     # Those below the top level; data sets have no parameters in Python, and supervision has them by other names.
-    named = [(group, part) for group, part in _parts() if group not in ("dataset", "supervision")]
+    named = [(group, part) for group, part in parts() if group not in ("", "dataset", "supervision")]
     options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}
     options |= {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
     said = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)

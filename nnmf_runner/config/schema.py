@@ -7,7 +7,7 @@ import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from nnmf_runner.config.published import published_names
 from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
@@ -18,6 +18,7 @@ from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import mask_digest
 from nnmf_runner.methods import METHODS, Supervision, check_layers
+from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
 from nnmf_runner.store.start import INITIALISATIONS
 
@@ -124,6 +125,7 @@ class Computed(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.mask = None if self.mask is None else str(user_path(self.mask, "mask"))
         check_number(self.label_fraction, "label_fraction", low=0.0, high=1.0)
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
         _check_integers(self, 0, "seed", "label_level", "eval_label_level")
@@ -163,6 +165,29 @@ class Computed(Model):
     def identity(self, seed: int) -> dict[str, Any]:
         """What determines the result of the trial with this seed."""
         return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed}
+
+
+def parts() -> list[tuple[str, type]]:
+    """Every class of options, after the name that they stand below; empty for those of a run itself."""
+    below = [(group, part) for group, registry in GROUPS.items() for part in registry.values()]
+    return [("", RunConfig), *below, ("supervision", Supervision), ("regularisation", Regularisation)]
+
+
+def option_types(key: str) -> list[Any]:
+    """The types of an option by its full name, one of every part that has it."""
+    owner, _, name = key.rpartition(".")
+    return [types_of(part)[name] for below, part in parts() if below == owner and name in fields_of(part)]
+
+
+def fields_of(part: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [each.name for each in dataclasses.fields(part)]
+
+
+@functools.cache
+def types_of(part: type) -> dict[str, Any]:
+    """The types of the fields of a dataclass, by name."""
+    return get_type_hints(part)
 
 
 def _check_integers(part: Any, low: int, *names: str) -> None:
@@ -226,6 +251,7 @@ class Execution:
         _check_integers(self, 1, "trials", "threads", "workers", "runs_per_job")
         if self.time_limit is not None:
             check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
+        self.output = str(user_path(self.output, "output"))
         if self.published is not None:
             check_choice(self.published, published_names(), "published")
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):

@@ -164,6 +164,10 @@ class LayerWeights:
                 "layer, or an empty list for weights of one."
             )
 
+    def identity(self) -> dict[str, Any]:
+        """What determines the cost: weights that are all one are those of an empty list."""
+        return {"weights": [] if all(weight == 1.0 for weight in self.weights) else list(self.weights)}
+
     def level_weights(self, n_layers: int) -> list[float]:
         """The weight of every layer."""
         self.check(n_layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,6 +70,13 @@ class SparseCoding(Neural):
             check_number(value, name, low=0.0)
         check_flag(self.free, "free")
         check_flag(self.learn_penalty, "learn_penalty")
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the method, penalties as floats: a list of equal ones is the one for all layers."""
+        given = self.penalty if isinstance(self.penalty, (list, tuple)) else [self.penalty]
+        penalties = [float(value) for value in given]
+        one = len(set(penalties)) == 1
+        return {**asdict(self), "penalty": penalties[0] if one else penalties}
 
     @property
     def sign_free(self) -> bool:

@@ -27,6 +27,7 @@ from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metri
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
+from nnmf_runner.store.files import user_path
 from nnmf_runner.store.provenance import code, commit, described_code, provenance, same_code, this_code
 from nnmf_runner.store.start import Saved
 from nnmf_runner.task import Material, prepare
@@ -119,7 +120,7 @@ def _run_claimed(
         "code": code(config.method.name),
         "commit": commit(),
         "published": config.published,
-        "start": os.path.abspath(os.path.expanduser(config.init.path)) if isinstance(config.init, Saved) else None,
+        "start": os.path.abspath(user_path(config.init.path, "path")) if isinstance(config.init, Saved) else None,
         "config": config.identity(seed),
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},

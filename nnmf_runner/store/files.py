@@ -16,12 +16,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import parts
 
 # The file of factors in the folder of a run and of a saved model.
 FACTORS = "factors.npz"
 # Entries of an array that are hashed at a time.
 CHUNK = 2**20
+
+
+def user_path(text: str | os.PathLike[str], name: str) -> Path:
+    """What a path from a person stands for: ``~`` and ``~user`` begin with a home folder, whoever has read them before.
+
+    The path of a path is itself.  If there is no such user, that is an InputError with the name of the argument.
+    """
+    text = os.fspath(text)
+    try:
+        expanded = os.path.expanduser(text)
+    except ValueError:  # a null character
+        expanded = text
+    if expanded.startswith("~"):
+        user = text.partition("/")[0]
+        raise InputError(
+            f"{name}={text} is not valid: {user} is the home folder of no user. Expected a path, such as ./{user}."
+        )
+    path = Path(expanded)
+    return path.absolute() if str(path).startswith("~") else path  # as of ./~, which a path writes without the dot
 
 
 @contextmanager

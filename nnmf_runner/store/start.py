@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Greedy, Initialisation, Random, factor_shapes
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.methods.fit import numbered
-from nnmf_runner.store.files import FACTORS, digest, read_arrays
+from nnmf_runner.store.files import FACTORS, digest, read_arrays, user_path
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Saved(Initialisation):
         """The saved ``A_0, ..., A_L``; InputError if there are none."""
         if not self.path:
             raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
-        folder = Path(self.path).expanduser()
+        folder = user_path(self.path, "path")
         if not folder.is_dir():
             raise InputError(f"path={self.path} is not a folder. Expected the folder of a run or of a saved model.")
         try:

@@ -111,6 +111,97 @@ def test_what_is_no_path_or_reads_as_it_is_stays(line):
     assert composition.expanded([line]) == [line]
 
 
+def test_a_start_at_home_is_a_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert composition.expanded(["init=~"]) == ["init=saved", "init.path='~'"]
+    assert composition.expanded(["init=~/a,~/b c"]) == ["init=saved", "init.path='~/a','~/b c'"]
+    (tmp_path / "a,b").mkdir()
+    assert composition.expanded(["init=~/a,b"]) == ["init=saved", "init.path='~/a,b'"]
+
+
+@pytest.mark.parametrize("argument", ["output=~nobodyhere/x", "init=~nobodyhere", "mask=~nobodyhere/m.npy"])
+def test_the_home_of_an_unknown_user_is_refused_in_one_line(argument):
+    with pytest.raises(InputError, match=rf"^{argument} is not valid: ~nobodyhere is the home folder of no user\. .*$"):
+        composition.read([argument])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["layers=[[9,4],[2]]"], "layers=[[9,4],[2]]"),
+        (["layers={a:1}"], "layers={a:1}"),
+        (["cost=energy", "cost.weights=[[1]]"], "cost.weights=[[1]]"),
+        (["dataset.levels=[[1,2]]"], "dataset.levels=[[1,2]]"),
+        (["dataset.topics=[{a:1}]"], "dataset.topics=[{a:1}]"),
+        (["method=sparse_coding", "method.penalty={a:1}"], "method.penalty={a:1}"),
+        (["dataset=text", "dataset.min_df={a:1}"], "dataset.min_df={a:1}"),
+    ],
+)
+def test_lists_of_lists_and_names_with_values_are_no_values(arguments, shown):
+    with pytest.raises(InputError) as refused:
+        composition.read(arguments)
+    assert str(refused.value) == f"{shown} is not valid. Expected a single value or a list of single values."
+
+
+def test_nor_are_they_in_a_file_of_the_configuration(configure):
+    """Which no argument goes through."""
+    composed = engine.compose(["dataset=file"])
+    engine.OmegaConf.update(composed, "dataset.labels", [["a", "b"], ["c"]])
+    with pytest.raises(InputError, match=r"^dataset\.labels=\[\[a,b\],\[c\]\] is not valid"):
+        composition.resolve(composed)
+
+
+def test_a_sweep_over_text_has_a_cell_for_each():
+    sweep = composition.read(["-m", "dataset=file", "dataset.x=a b,'c,d',2019", "dataset.labels=[größe],[f (g)]"])
+    cells = [(cell.config.dataset.x, cell.config.dataset.labels) for cell in sweep.cells]
+    assert cells == [(x, labels) for x in ("a b", "c,d", "2019") for labels in (["größe"], ["f (g)"])]
+    assert sweep.over == ["dataset.x='a b','c,d','2019'", "dataset.labels=['größe'],['f (g)']"]
+
+
+def test_a_comma_in_the_folder_of_a_sweep_is_part_of_its_name():
+    sweep = composition.read(["-m", "output=a,b", "seed=0,1"])
+    assert [(str(cell.config.folder), cell.config.seed) for cell in sweep.cells] == [("a,b/runs", 0), ("a,b/runs", 1)]
+
+
+def test_what_launchers_keep_stands_at_home_where_the_records_stand(command, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    result = command("output=~/a b", "--cfg", "hydra", "--resolve", "-p", "hydra.sweep.dir")
+    assert result.out == "'/home/of/somebody/a b/runs/.sweep'\n"
+    assert str(composition.read(["output=~/a b"]).folder) == "/home/of/somebody/a b/runs"
+
+
+TYPED = ["dataset=file", "dataset.labels=[Cell type (broad),größe]", "dataset.x=a=b", "output=~/x"]
+
+
+def test_showing_the_configuration_shows_text_as_typed(command):
+    shown = yaml.safe_load(command("--cfg", "job", *TYPED).out)
+    assert (shown["dataset"]["labels"], shown["dataset"]["x"]) == (["Cell type (broad)", "größe"], "a=b")
+
+
+@pytest.mark.parametrize(("flag", "part"), [("--help", "dataset.labels=[]"), ("--info=defaults", "Defaults List")])
+def test_questions_are_answered_beside_any_text(command, flag, part):
+    result = command(flag, *TYPED)
+    assert (result.status, result.err, result.files) == (0, "", [])
+    assert part in result.out
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("nnmf-run dataset=file 'dataset.labels=[Cell type (broad)]' dataset.x=a=b dataset.kn", "dataset.known"),
+        ("nnmf-run output=~/x,größe method=hier method.so", "method.solver="),
+        ("nnmf-run 'dataset.labels=[größe, a]' method=sp", "method=sparse_coding"),
+        ("nnmf-run dataset.delimiter=';' ", "max_iter="),
+        ("nnmf-run", "max_iter="),
+    ],
+)
+def test_a_shell_completes_words_behind_any_text(command, monkeypatch, line, completed):
+    monkeypatch.setenv("COMP_LINE", line)
+    result = command("-sc", "query=bash")
+    assert (result.status, result.err) == (0, "")
+    assert completed in " ".join(result.out.split())
+
+
 def test_folders_and_other_starts_do_not_share_a_sweep(tmp_path):
     with pytest.raises(InputError, match=r"mixes folders with other options"):
         composition.expanded([f"init=greedy,{tmp_path}"])

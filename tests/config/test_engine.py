@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
+import re
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         ("cost={a:1}", "cost={a:1} is not valid. Expected a name, such as cost=NAME."),
         ("experiment=null", "experiment=null is not valid. Expected a name, such as experiment=NAME."),
         ("~hydra/launcher", "~hydra/launcher is not valid. Expected a name, such as hydra/launcher=NAME."),
+        ("cost.weights={a:1}", "cost.weights={a:1} is not valid. Expected a list in brackets"),
+        ("supervision=[1]", "supervision=[1] is not valid. Expected a list in brackets, or values for its options"),
+        (
+            "dataset.levels='a b'",
+            "dataset.levels='a b' is not valid. Expected a list, such as ",
+        ),
+        ("mask.a=1", "mask.a=1 is not valid. Expected a value for the whole option."),
+        ("force=5", "force=5 is not valid. Expected true or false."),
+        ("normalise=-1", "normalise=-1 is not valid. Expected true or false."),
+        ("supervision.learn_map=2", "supervision.learn_map=2 is not valid. Expected true or false."),
+        ("seed=0,1", "seed=0,1 is several values, and this is a single run. Add -m to sweep; "),
+        ("seed=choice(0,1)", "seed=choice(0,1) is a sweep, and this is a single run. Add -m to sweep."),
+        ("supervision={a:1}", "supervision.a is not an option. Expected one of: supervision."),
         ("+seed=3", "seed has a value already. Expected seed=..., without a plus."),
         ("~seed=3", "~seed needs no value. Its value is 0."),
         ("dataset=???", "dataset has to be given a value."),
@@ -69,6 +84,42 @@ def test_what_hydra_refuses_is_said_in_one_line(override, message):
 def test_an_option_of_a_part_is_found_by_its_own_name(override, meant):
     with pytest.raises(InputError, match=rf"is not an option\. .*Did you mean '{meant}'\?$"):
         engine.compose([override])
+
+
+@pytest.mark.parametrize(("given", "flag"), [("1", True), ("0", False), ("yes", True), ("off", False), ("TRUE", True)])
+def test_flags_are_written_in_the_ways_of_yaml(given, flag):
+    assert engine.compose([f"force={given}"]).force is flag
+
+
+def test_a_flag_in_a_cell_of_a_sweep_is_no_number_either():
+    composed = engine.compose([])
+    with pytest.raises(InputError, match=r"^force=5 is not valid\. Expected true or false\.$"):
+        engine.with_values(composed, engine.parse(["force=5"]), ["force=5"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset.nois=1"], "dataset.nois is not an option of dataset=toy. Expected one of: dataset.noise, "),
+        (
+            ["dataset=planted", "dataset.sampels=1"],
+            "dataset.sampels is not an option of dataset=planted. Expected ",
+        ),
+        (["dataset=digits", "dataset.nois=1"], "dataset.nois is not an option of dataset=digits. It has none."),
+        (["dataset.foo=1"], "dataset.foo is not an option of dataset=toy. Expected one of: dataset.noise, "),
+        (["max_itr=1"], "max_itr is not an option. Expected one of: max_iter, "),
+        (["supervision.wieght=1"], "supervision.wieght is not an option. Expected one of: supervision.weight, "),
+    ],
+)
+def test_an_unknown_option_is_answered_with_those_that_there_are_the_nearest_first(overrides, message):
+    with pytest.raises(InputError) as refused:
+        engine.compose(overrides)
+    assert str(refused.value).startswith(message)
+    assert "Did you mean 'dataset.idf'" not in str(refused.value)  # which has only the first part of its name in common
+    if (listed := re.search(r"Expected one of: (.*?)\.( |$)", str(refused.value))) and "dataset" in message:
+        names = {name.removeprefix("dataset.") for name in listed[1].split(", ")}
+        part = GROUPS["dataset"]["planted" if "planted" in message else "toy"]
+        assert names == {field.name for field in dataclasses.fields(part)}
 
 
 @pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])

@@ -49,6 +49,9 @@ def test_whatever_determines_the_result_changes_the_folder(configure, overrides)
         ("method=deep method.activation=power", "method.exponent=0.3"),
         ("optimizer=gd", "optimizer.step=0.1"),
         ("cost=energy", "cost.weights=[1,2,3]"),
+        ("cost=energy", "cost.weights=[2,2,2]"),
+        ("method=sparse_coding", "method.penalty=1"),
+        ("method=sparse_coding method.penalty=1", "method.penalty=[1,1,2]"),
         ("label_fraction=0.4", "label_fraction=0.5"),
         ("label_fraction=0.4", "supervision.weight=0.5"),
         ("label_fraction=0.4", "supervision.loss=cross_entropy"),
@@ -83,6 +86,13 @@ def test_the_seed_changes_the_folder(configure):
         ("method=deep", "optimizer=adam optimizer.step=0.5"),
         ("label_fraction=1", "label_fraction=1.0"),
         ("method=hier method.solver=mu", "method=hier_mu"),
+        ("dataset.levels=[3,2,1] dataset.noise=0", "dataset.levels=[3.0,2.0,1.0] dataset.noise=0.0"),
+        ("holdout=0", "holdout=0.0"),
+        ("method=sparse_coding method.penalty=1", "method.penalty=1.0"),
+        ("method=sparse_coding method.penalty=[1,2,0]", "method.penalty=[1.0,2.0,0.0]"),
+        ("method=sparse_coding method.penalty=0.5", "method.penalty=[0.5,0.5,0.5]"),
+        ("cost=energy", "cost.weights=[1,1,1]"),
+        ("cost=multilevel", "cost.weights=[1.0,1,1.0]"),
     ],
 )
 def test_what_does_not_matter_leaves_the_folder(configure, base, change):

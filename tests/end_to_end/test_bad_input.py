@@ -44,6 +44,17 @@ SINGLE = [
     ("tol=nan", ["tol=nan"]),
     ("tol=inf max_iter=1", ["tol=inf"]),
     ("force=maybe", ["force", "maybe"]),
+    ("force=5", ["force=5", "true or false"]),
+    ("method=semi layers=4 method.nonnegative=5", ["method.nonnegative=5", "true or false"]),
+    ("layers=[[9,4],[2]]", ["layers=[[9,4],[2]]", "single values"]),
+    ("layers={a:1}", ["layers={a:1}"]),
+    ("cost=energy cost.weights=[[1]]", ["cost.weights=[[1]]"]),
+    ("supervision.levels=[[0]]", ["supervision.levels[0]=[0]"]),
+    ("dataset=file dataset.labels=[[a,b],[c]]", ["dataset.labels=[[a,b],[c]]", "without lists in it"]),
+    ("output=~nobodyhere/x", ["output=~nobodyhere/x", "no user"]),
+    ("init=~nobodyhere/x", ["init=~nobodyhere/x", "no user"]),
+    ("dataset=file dataset.path=~nobodyhere/x.npz", ["dataset.path=~nobodyhere/x.npz", "no user"]),
+    ("dataset=newsgroups dataset.cache=~nobodyhere", ["dataset.cache=~nobodyhere", "no user"]),
     ("label_fraction=high", ["label_fraction", "high"]),
     ("label_fraction=2", ["label_fraction=2", "[0, 1]"]),
     ("label_fraction=-0.1", ["label_fraction=-0.1"]),
@@ -151,6 +162,12 @@ def test_too_long_a_name_is_refused(command):
     assert result.status == 2
     assert "a" * 300 in result.err.splitlines()[-1]
     assert [name for name in result.files if name != "outputs"] == []
+
+
+@pytest.mark.parametrize("program", ["nnmf-status", "nnmf-collect"])
+def test_the_home_of_an_unknown_user_is_refused_everywhere(command, program):
+    result = command("~nobodyhere/x", program=program)
+    is_one_line_that_names(result, ["folder=~nobodyhere/x", "no user"], program)
 
 
 def test_collecting_a_missing_folder_or_one_without_records_is_refused(command, tmp_path_factory):

@@ -13,7 +13,7 @@ from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.running import jobs
 from nnmf_runner.running.jobs import make_jobs
 from nnmf_runner.running.work import Run
-from nnmf_runner.store.record import find_records, read_factors
+from nnmf_runner.store.record import find_records, read_factors, read_record
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,19 @@ def test_any_number_of_runs_in_a_job_makes_the_records_of_a_local_sweep(command,
     for name, folder in ours.items():
         one, two = read_factors(folder), read_factors(theirs[name])
         assert all(np.array_equal(one[key], two[key]) for key in two)
+
+
+@pytest.mark.slow
+def test_jobs_find_home_and_text_as_it_was_typed(command, through_hydra, monkeypatch, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    np.savez(home / "arrays (1).npz", **{"größe": np.eye(4), "a,b=c": np.ones((4, 4)), "it's": np.eye(4) + 1})
+    line = ["dataset=file", "dataset.path=~/arrays (1).npz", "dataset.x=größe,'a,b=c',it's", "layers=2", "max_iter=2"]
+    result = command("-m", *line, "output=~/a b,c", "runs_per_job=2")
+    assert result.out == f"3 done, 0 failed: {home}/a b,c/runs\n"
+    assert result.files == []
+    names = {read_record(path)["config"]["dataset"]["x"] for path in find_records(home)}
+    assert names == {"größe", "a,b=c", "it's"}
 
 
 @pytest.mark.slow

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.store import files
-from nnmf_runner.store.files import digest, named, read_arrays, whole_file, whole_folder
+from nnmf_runner.store.files import digest, named, read_arrays, user_path, whole_file, whole_folder
 
 
 def write(writer, path, text, error=None):
@@ -22,6 +25,26 @@ def write(writer, path, text, error=None):
 
 def text_of(path):
     return (path / "text" if path.is_dir() else path).read_text()
+
+
+def test_a_tilde_is_a_home_folder_at_the_beginning_of_a_path_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~", "output") == tmp_path
+    assert user_path("~/a b/c", "output") == tmp_path / "a b/c"
+    assert user_path(Path("~/a"), "path") == tmp_path / "a"
+    assert user_path("~root/a", "output") == Path(pwd.getpwnam("root").pw_dir, "a")
+    for text in ("a/~", "a~", "", "/"):
+        assert user_path(text, "output") == Path(text)
+    path = user_path("./~/a", "output")
+    assert user_path(path, "output") == path == Path.cwd() / "~" / "a"
+
+
+@pytest.mark.parametrize("text", ["~nobodyhere/x", "~nobodyhere", "~no\0body/x"])
+def test_a_home_folder_of_no_user_is_refused_in_one_line(text):
+    with pytest.raises(
+        InputError, match=r"^output=~no.* is not valid: ~no.* is the home folder of no user\. Expected "
+    ):
+        user_path(text, "output")
 
 
 BOTH = pytest.mark.parametrize("writer", [whole_file, whole_folder])

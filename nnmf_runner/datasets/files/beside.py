@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nnmf_runner.datasets.files.cells import integers, numbers
 from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
+from nnmf_runner.store.files import user_path
 
 COMMENTS = ("%", "#")
 
@@ -28,7 +29,7 @@ def located(reference: str, home: Path) -> tuple[Path, str | None] | None:
     """
     head, _, key = reference.rpartition(":")
     for name, of_file in ((reference, None), (head, key)):
-        path = Path(name).expanduser() if os.sep in name else home / name
+        path = user_path(name, "path") if os.sep in name else home / name
         try:
             if name and path.is_file():
                 return path, of_file

@@ -18,6 +18,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Labels
+from nnmf_runner.store.files import user_path
 
 # Bytes that a packed file may hold; its few bytes can say anything.
 LARGEST = 2**30
@@ -53,10 +54,10 @@ def existing(path: str | None, expected: str, option: str = "dataset.path") -> P
     """The path that an option names; InputError if there is none, or nothing is there."""
     if not path:
         raise InputError(f"{option} is missing. Expected {expected}.")
+    found = user_path(path, option)
     try:
-        found = Path(path).expanduser()
         exists = found.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user
+    except (OSError, ValueError) as error:  # too long a name, a null character
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise InputError(f"{option}={path!r} is not valid: {reason}.") from None
     if not exists:
@@ -66,7 +67,7 @@ def existing(path: str | None, expected: str, option: str = "dataset.path") -> P
 
 def absolute(path: str) -> str:
     """A path that does not depend on the working directory."""
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(user_path(path, "path"))
 
 
 def existing_file(path: str | None, expected: str, option: str = "dataset.path") -> Path:

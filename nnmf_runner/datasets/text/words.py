@@ -25,6 +25,7 @@ from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import absolute, content_digest, required
 from nnmf_runner.datasets.stop_words import ENGLISH, read_stop_words, stop_words_anywhere, stop_words_identity
 from nnmf_runner.datasets.weighting import Weights
+from nnmf_runner.store.files import user_path
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Words(Weights, ABC):
     @property
     def data_folder(self) -> Path:
         """Where what is fetched or derived is kept."""
-        return Path(self.cache).expanduser()
+        return user_path(self.cache, "dataset.cache")
 
     def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
