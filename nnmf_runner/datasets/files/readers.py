@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import gzip
 import warnings
 import zipfile
 from collections import Counter
@@ -18,10 +17,9 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.contents import DATA, NUMERIC, ContentError, Contents, Refused, Table
+from nnmf_runner.datasets.files.matrix_market import read_mtx
 from nnmf_runner.datasets.files.reading import required
 
-# What entries of a Matrix Market file can be.
-FIELDS = ("real", "double", "integer", "pattern")
 # Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
 MAPPED = 2**27
 
@@ -63,63 +61,6 @@ def _plain(archive: zipfile.ZipFile, name: str) -> Any:
             return Refused("is a pickled object, which is not read: expected plain values")
     with archive.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def read_mtx(path: Path) -> Contents:
-    """A real Matrix Market file, dense or sparse, general or symmetric, gzipped or not.
-
-    Not by `scipy.io.mmread`, whose compiled parser can crash on a file that is cut short.
-    """
-    with gzip.open(path, "rt") if path.suffix.lower() == ".gz" else path.open() as file:
-        banner = file.readline().lower().split()
-        legal = (("%%matrixmarket",), ("matrix",), ("array", "coordinate"), FIELDS, ("general", "symmetric"))
-        if len(banner) != len(legal) or any(word not in words for word, words in zip(banner, legal, strict=True)):
-            raise ContentError("its first line is not that of a real general or symmetric Matrix Market file")
-        _, _, form, kind, symmetry = banner
-        below = (line for line in file if line.strip(" \n\r%") and line[0] != "%")
-        sizes = [int(word) for word in next(below, "").split()]
-        body = [line for line in file if line.strip()]
-    if len(sizes) != (3 if form == "coordinate" else 2) or min(sizes) < 0:
-        raise ContentError("it does not say the size of its matrix")
-    symmetric, (m, n) = symmetry == "symmetric", sizes[:2]
-    if symmetric and m != n:
-        raise ContentError(f"it is symmetric, but of shape {(m, n)}")
-    if form == "array":
-        return Contents({DATA: _dense_mtx(_body(body, n * (n + 1) // 2 if symmetric else m * n, 1), (m, n), symmetric)})
-    columns = 2 if kind == "pattern" else 3
-    return Contents({DATA: _sparse_mtx(_body(body, sizes[2], columns), (m, n), symmetric)})
-
-
-def _body(lines: list[str], count: int, columns: int) -> NDArray[np.float64]:
-    """The lines below the sizes as numbers, shape (count, columns); not made before it is known that all are there."""
-    if len(lines) != count:
-        raise ContentError(f"it has {len(lines)} entries, but says {count}: it may be cut short")
-    rows = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, columns))
-    if rows.shape[1] != columns:
-        raise ContentError(f"its entries have {rows.shape[1]} numbers each, expected {columns}")
-    return rows
-
-
-def _dense_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> NDArray[np.float64]:
-    if not symmetric:
-        return entries.reshape(shape, order="F")
-    values = np.zeros(shape)
-    columns, rows = np.triu_indices(shape[0])  # the lower triangle, column by column
-    values[rows, columns] = values[columns, rows] = entries[:, 0]
-    return values
-
-
-def _sparse_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> Any:
-    places = entries[:, :2]
-    if (places % 1).any() or (places < 1).any() or (places > shape).any():
-        raise ContentError(f"it has an entry that is not at a row and column from 1 to {shape[0]} and {shape[1]}")
-    rows, columns = places.astype(np.int64).T - 1
-    values = entries[:, 2] if entries.shape[1] == 3 else np.ones(len(entries))
-    if symmetric:
-        below = rows != columns
-        rows, columns = np.append(rows, columns[below]), np.append(columns, rows[below])
-        values = np.append(values, values[below])
-    return sparse.coo_array((values, (rows, columns)), shape=shape)
 
 
 def read_mat(path: Path) -> Contents:
@@ -228,6 +169,7 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".npy": read_npy,
     ".mtx": read_mtx,
     ".mtx.gz": read_mtx,
+    ".mtx.bz2": read_mtx,
     ".mat": read_mat,
     ".csv": read_csv,
     ".tsv": functools.partial(read_csv, delimiter="\t"),
