@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nnmf_runner import load
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
-from nnmf_runner.task import Task, prepare
+from nnmf_runner.task import Task, check_sweep, prepare
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
 VARIANTS = {
@@ -85,3 +86,13 @@ def test_a_start_from_saved_factors_is_found_again_by_its_path(configure, tmp_pa
     with pytest.warns(UserWarning, match="did not converge"):
         model.fit(prepare(config, 0).dataset.X.T)
     np.testing.assert_array_equal(model.factors_[0], before)
+
+
+@pytest.mark.parametrize("methods", [("semi", "neural"), ("neural", "semi"), ("sparse_coding", "semi")])
+def test_negative_data_are_refused_in_a_sweep_with_a_method_that_does_not_take_them(configure, tmp_path, methods):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).standard_normal((9, 8)))
+    given = ["dataset=file", f"dataset.path={tmp_path}/a.npy", "layers=3"]
+    configs = {method: configure(*given, f"method={method}") for method in methods}
+    with pytest.raises(InputError, match=rf"^X of dataset\.path={tmp_path}/a\.npy has to be nonnegative"):
+        check_sweep(configs.values())
+    check_sweep([configs["semi"], configure(*given, "method=sparse_coding", "method.free=true")])

@@ -77,7 +77,7 @@ class File:
         """Read what the options say of the file, see `Source.load`."""
         try:
             dataset = self._dataset(read(self._file()))
-            split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
+            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True)  # refuses what is not finite
             _log_zeros(dataset)
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
@@ -196,7 +196,7 @@ def _log_zeros(dataset: Dataset) -> None:
     X = dataset.X
     used = X.count_nonzero if sparse.issparse(X) else X.any
     features, samples = (np.flatnonzero(used(axis=axis) == 0) for axis in (1, 0))
-    if len(features) or len(samples):
+    if 0 < len(features) + len(samples) < sum(X.shape):  # data of zeros alone are refused
         shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
         log.info("dataset=file: all zeros are %s and %s.", *shown)
 

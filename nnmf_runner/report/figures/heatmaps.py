@@ -12,7 +12,7 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import BOUNDARY, colours_of, title_size
+from nnmf_runner.report.figures.style import BOUNDARY, MISSING, colours_of, title_size
 
 
 def heatmaps(view: View) -> Figure:
@@ -26,7 +26,7 @@ def heatmaps(view: View) -> Figure:
     figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
     figure.suptitle(view.title, fontsize=title_size(figure, view.title))
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.0, 0.9, 0.55])[:, 0]
-    names = ["data", *(f"after layer {i}" for i in range(depth))]
+    names = ["data, missing grey" if np.isnan(X).any() else "data", *(f"after layer {i}" for i in range(depth))]
     pictures = _row(top, [X, *view.approximations], names, "features", "samples")
     factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
     codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
@@ -46,6 +46,7 @@ def _row(
     axes, colours = figure.subplots(1, len(matrices), squeeze=False)[0], colours_of(*matrices)
     for ax, matrix, title in zip(axes, matrices, titles, strict=True):
         image = ax.imshow(matrix, aspect="auto", **colours)
+        ax.set_facecolor(MISSING)
         ax.set(title=f"{title}  ({matrix.shape[0]} x {matrix.shape[1]})", xticks=[], yticks=[], xlabel=across)
         ax.spines[:].set_visible(True)
     axes[0].set_ylabel(down)

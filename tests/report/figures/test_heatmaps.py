@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from nnmf_runner.report.figures.heatmaps import heatmaps
 from nnmf_runner.report.figures.material import load_view
+from nnmf_runner.report.figures.style import MISSING
 from nnmf_runner.report.variants import Shown
 
 
@@ -32,6 +37,19 @@ def test_factors_with_signs_get_a_scale_that_diverges_about_zero(run_of):
     assert low == -high < 0
     assert factors.axes[0].images[0].get_cmap() != codes.axes[0].images[0].get_cmap()
     assert codes.axes[0].images[0].get_clim()[0] == pictures.axes[0].images[0].get_clim()[0] == 0
+
+
+def test_missing_entries_are_grey_and_leave_the_scale_to_the_others(run_of):
+    outcome = run_of("method=semi", "label_fraction=0.4", "layers=9-4-2")
+    view = load_view(Shown("semi", outcome.folder, outcome.record))
+    X = -view.dataset.X
+    X[0, 0] = np.nan
+    data = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0].axes[0]
+    low, high = data.images[0].get_clim()
+    assert low == -high < 0
+    assert data.images[0].get_array().mask.sum() == 1
+    assert data.get_facecolor() == to_rgba(MISSING)
+    assert "missing grey" in data.get_title()
 
 
 @pytest.mark.parametrize("layers", ["9", "9-4"])
