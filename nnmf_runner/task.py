@@ -135,7 +135,7 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
-        key = repr((config.dataset, config.mask, config.holdout))
+        key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free))
         if key not in loaded:
             loaded[key] = _load(config, config.seed)
         _material(config, config.seed, *loaded[key])
@@ -143,7 +143,9 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
 
 def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
     dataset = _loader.load(config.dataset, config.computed["dataset"], seed)
-    return dataset, visible_entries(dataset, config.mask, config.holdout, stream(seed, "holdout"))
+    path = getattr(config.dataset, "path", None)
+    options = {"signed": config.method.sign_free, "name": f"X of dataset.path={path}" if path else "X"}
+    return dataset, visible_entries(dataset, config.mask, config.holdout, stream(seed, "holdout"), **options)
 
 
 def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) -> Material:

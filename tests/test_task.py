@@ -12,7 +12,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import read_factors
-from nnmf_runner.task import Task, known_labels, prepare
+from nnmf_runner.task import Task, check_sweep, known_labels, prepare
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
 VARIANTS = {
@@ -191,3 +191,13 @@ def test_levels_without_labels_or_with_one_class_are_refused(given, rng, labels,
 def test_a_level_without_labels_is_not_chosen(given, rng):
     dataset = Dataset("given", rng.random((9, 20)), [NO_LABEL, FINE, NO_LABEL])
     assert prepare(given(dataset, "layers=4-2", "label_fraction=1"), 0).task.levels == {1: 1}
+
+
+@pytest.mark.parametrize("methods", [("semi", "neural"), ("neural", "semi"), ("sparse_coding", "semi")])
+def test_negative_data_are_refused_in_a_sweep_with_a_method_that_does_not_take_them(configure, tmp_path, methods):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).standard_normal((9, 8)))
+    given = ["dataset=file", f"dataset.path={tmp_path}/a.npy", "layers=3"]
+    configs = {method: configure(*given, f"method={method}") for method in methods}
+    with pytest.raises(InputError, match=rf"^X of dataset\.path={tmp_path}/a\.npy has to be nonnegative"):
+        check_sweep(configs.values())
+    check_sweep([configs["semi"], configure(*given, "method=sparse_coding", "method.free=true")])

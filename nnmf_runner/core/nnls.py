@@ -43,6 +43,9 @@ MAX_ITER = 200
 NEGLIGIBLE = 1e-10
 # Up to this share of columns solved again, the systems of the first round serve for the others.
 AMENDED_SHARE = 0.5
+# Lengths of the columns of A, and largest products of a column of X with unit vectors, within which squares and
+# products neither overflow nor lose digits to underflow, and solutions of any accuracy neither.
+LENGTHS, PRODUCTS = (2.0**-400, 2.0**400), (2.0**-500, 2.0**500)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class NNLSResult:
     n_iter : int
         Rounds of pivoting.
     violation : float
-        `kkt_violation` of the solution.
+        `kkt_violation` of the solution.  Rounding hides no more of it than about 1e-15 times
+        ``(k ||s|| + ||x||) / ||c||``, for the columns of ``S``, ``X`` and ``C`` and columns of ``A`` of unit length.
     """
 
     S: Matrix
@@ -86,14 +90,14 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     Raises
     ------
     InputError
-        If a shape does not fit or an entry is not a finite number.
+        If a shape does not fit, an entry is not a finite number, or the solution exceeds the largest double.
 
     Notes
     -----
     Where the solution is not unique (dependent columns of ``A``), one minimiser is returned.  All comparisons
-    are relative to the columns of ``A`` and ``X``, so scaling either changes no passive set.  Since ``A^T A`` is
-    formed, columns of ``A`` that are linearly dependent up to about 1e-4 of their length cost accuracy; the
-    result's `violation` says how much.
+    are relative to the columns of ``A`` and ``X``, so scaling either changes no passive set, in the whole range of
+    doubles.  Since ``A^T A`` is formed, columns of ``A`` that are linearly dependent up to about 1e-4 of their length
+    cost accuracy; the result's `violation` says how much.
 
     References
     ----------
@@ -112,10 +116,13 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     shape = (A.shape[1], X.shape[1])
     if passive is not None and np.shape(passive) != shape:
         raise InputError(f"passive has shape {np.shape(passive)}, expected {shape}, the shape of the solution.")
-    problem = ScaledProblem(A.T @ A, cross_product(A, X))
+    problem, of_A, of_X = _formed(A, X)
     solution = pivot(problem, None if passive is None else PassiveSystems(np.asarray(passive, bool)))
     S, violation = _refine(problem, solution)
-    return NNLSResult(S * problem.unit, solution.systems.passive, solution.n_iter, violation)
+    S *= problem.unit
+    if of_A.any() or of_X.any():
+        S, violation = _scaled_back(problem, S, of_X - of_A[:, None], violation)
+    return NNLSResult(S, solution.systems.passive, solution.n_iter, violation)
 
 
 def kkt_violation(gram: Matrix, cross: Matrix, S: Matrix) -> float:
@@ -151,8 +158,10 @@ def kkt_violation(gram: Matrix, cross: Matrix, S: Matrix) -> float:
     >>> kkt_violation(gram, cross, S=np.array([[1.0], [0.0]]))
     0.5
     """
-    problem = ScaledProblem(gram, cross)
-    return float(problem.residual(S / problem.unit).max(initial=0.0))
+    of_A = np.frexp(np.sqrt(gram.diagonal()))[1][:, None] - 1
+    of_X = np.maximum(_exponents(cross) - of_A, _exponents(S) + of_A).max(axis=0)
+    problem = ScaledProblem(np.ldexp(gram, -of_A - of_A.T), np.ldexp(cross, -of_A - of_X))
+    return float(problem.residual(np.ldexp(S, of_A - of_X) / problem.unit).max(initial=0.0))
 
 
 class ScaledProblem:
@@ -211,6 +220,61 @@ class ColumnProblem(ScaledProblem):
     def systems(self, passive: Mask) -> PassiveSystems:
         """The linear systems of this problem on passive sets of shape (k, n)."""
         return ColumnSystems(passive)
+
+
+def _formed(A: Matrix, X: Any) -> tuple[ScaledProblem, Index, Index]:
+    """The scaled problem, and by which powers of two the columns of A and of X have been divided for it.
+
+    These are zero but where columns are so large or small that their products would leave the range of doubles.
+    """
+    of_A, of_X = np.zeros(A.shape[1], np.intp), np.zeros(X.shape[1], np.intp)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = A.T @ A
+        far = _outside(np.sqrt(gram.diagonal()), LENGTHS)
+        if far.any() and A[:, far].any():  # not only zeros
+            A, of_A = _normalised(A)
+            gram = A.T @ A
+        problem = ScaledProblem(gram, cross_product(A, X))
+        columns = np.flatnonzero(_outside(_largest(problem.cross), PRODUCTS))
+    if len(columns):
+        part, of_X[columns] = _normalised(X[:, columns])
+        problem.cross[:, columns] = cross_product(A, part) * problem.unit
+    return problem, of_A, of_X
+
+
+def _outside(values: Matrix, bounds: tuple[float, float]) -> Mask:
+    """Whether values are below or above the bounds, or not finite."""
+    return ~((values >= bounds[0]) & (values <= bounds[1]))
+
+
+def _exponents(M: Matrix) -> Index:
+    """The e of ``2^e <= |M| < 2^(e + 1)`` for every entry; for zeros one below all others."""
+    return np.where(M == 0, np.iinfo(np.int16).min, np.frexp(M)[1] - 1)
+
+
+def _normalised(M: Any) -> tuple[Any, Index]:
+    """Scale every column by a power of two to a largest entry in [1/2, 1); return it with the exponents."""
+    if sparse.issparse(M):
+        M = sparse.csc_array(M)
+        exponents = np.frexp(abs(M).max(axis=0).toarray().ravel())[1]
+        data = np.ldexp(M.data, -np.repeat(exponents, np.diff(M.indptr)))
+        return sparse.csc_array((data, M.indices, M.indptr), shape=M.shape), exponents
+    exponents = np.frexp(_largest(M))[1]
+    return np.ldexp(M, -exponents), exponents
+
+
+def _scaled_back(problem: ScaledProblem, S: Matrix, exponents: Index, violation: float) -> tuple[Matrix, float]:
+    """The solution in the units of A and X, and the violation, to which entries below the range of doubles add."""
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(S, exponents)
+    if not np.isfinite(scaled).all():
+        largest = np.finfo(float).max
+        raise InputError(
+            f"The solution exceeds {largest:g}, the largest double. Expected X scaled down or A scaled up."
+        )
+    rounded = np.ldexp(scaled, -exponents)
+    residual = problem.residual(rounded / problem.unit)
+    return scaled, max(violation, float(residual.max(initial=0.0)))
 
 
 def _product(gram: Matrix, S: Matrix) -> Matrix:

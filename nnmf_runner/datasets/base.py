@@ -48,7 +48,7 @@ class Dataset:
     ----------
     name : str
     X : ndarray or sparse matrix of shape (m, n)
-        Nonnegative, columns are samples; NaN where an entry of dense data is missing.
+        Columns are samples; nonnegative but for some files; NaN where an entry of dense data is missing.
     labels : list of ndarray of shape (n,)
         Class indices from 0, -1 where a sample has no label, one array per level, finest first; empty if there are
         none.

@@ -33,15 +33,27 @@ class Entries:
     heldout: NDArray[Any] | None = None
 
 
-def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.random.Generator) -> Entries:
+def visible_entries(
+    dataset: Dataset,
+    mask: str | None,
+    holdout: float,
+    rng: np.random.Generator,
+    *,
+    signed: bool = False,
+    name: str = "X",
+) -> Entries:
     """Tell missing entries apart, by a file as `read_mask` reads it as well, and hold out a share of the known ones.
+
+    Entries may be negative if `signed` says so.  Messages call the data by `name`.
 
     Raises
     ------
     InputError
         If the data are not acceptable, or the mask does not fit them.
     """
-    X, known = split_missing(dataset.X, "X", None if mask is None else read_mask(mask))
+    X, known = split_missing(dataset.X, name, None if mask is None else read_mask(mask), signed=signed)
+    if signed and not (X.data if sparse.issparse(X) else X).any():
+        raise InputError(f"{name} holds only zeros, to which no error is relative. Expected at least one other entry.")
     if not holdout:
         return Entries(in_order(X), known)
     if sparse.issparse(X):
@@ -52,10 +64,10 @@ def visible_entries(dataset: Dataset, mask: str | None, holdout: float, rng: np.
     hidden.flat[rng.choice(at, round(holdout * len(at)), replace=False)] = True
     if not X[hidden].any():
         raise InputError(
-            f"holdout={holdout:g} hides {hidden.sum()} of {len(at)} entries, none of them positive, so there is no "
+            f"holdout={holdout:g} hides {hidden.sum()} of {len(at)} entries, all of them zero, so there is no "
             "error to measure on them. Expected a larger share."
         )
-    seen, mask_left = split_missing(np.where(hidden, 0.0, X), "X", known & ~hidden)
+    seen, mask_left = split_missing(np.where(hidden, 0.0, X), name, known & ~hidden, signed=signed)
     return Entries(in_order(seen), mask_left, np.where(hidden, X, np.nan))
 
 

@@ -1,3 +1,4 @@
+from decimal import Decimal, localcontext
 from itertools import combinations
 
 import numpy as np
@@ -236,6 +237,90 @@ def test_scaling_columns_scales_the_solution_and_keeps_the_passive_sets(spread):
     np.testing.assert_allclose(scaled_.S, plain.S * x / a[:, None], rtol=1e-9)
 
 
+# Powers of two from the smallest to the largest doubles, which change no digit of hundredths above the subnormals.
+exponents = st.integers(-1010, 1010)
+LARGEST = np.finfo(float).max
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 20), arrays(int, 4, elements=exponents), arrays(int, 5, elements=exponents), st.booleans())
+def test_columns_of_any_length_are_solved_as_scipy_solves_them_at_length_one(seed, a, x, as_sparse):
+    A, X = (np.round(M, 2) for M in gaussian(seed, 9, 4, 5))
+    plain, expected = nnls(A, X), Decimals(scipy_columns(A, X)) * 2 ** (Decimals(x) - Decimals(a)[:, None])
+    far = np.ldexp(X, x)
+    if expected.max() > LARGEST:
+        with pytest.raises(InputError, match=r"^The solution exceeds 1\.79769e\+308, the largest double\. Expected X"):
+            nnls(np.ldexp(A, a), far)
+        return
+    found = nnls(np.ldexp(A, a), sparse.csr_array(far) if as_sparse else far)
+    np.testing.assert_array_equal(found.passive, plain.passive)
+    error = abs(Decimals(found.S) - expected)
+    assert (error <= Decimal("1e-9") * expected + Decimal(2.0**-1074)).all()
+    if expected[expected > 0].min(initial=Decimal(1)) > 1e-300:
+        assert found.violation == pytest.approx(plain.violation, abs=1e-15)
+
+
+def test_far_columns_change_no_digit():
+    A, X = gaussian(3, 20, 6, 50)
+    X[:, ::7] = 0.0
+    a, x = np.array([520, 0, 520, 0, 0, 0]), np.where(np.arange(50) % 2, 550, 0)
+    found = nnls(np.ldexp(A, a), np.ldexp(X, x))
+    np.testing.assert_array_equal(np.ldexp(found.S, a[:, None] - x), nnls(A, X).S)
+
+
+doubles = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.one_of(problems(doubles, 4), problems(st.builds(np.ldexp, hundredths, st.integers(-1074, 1000)), 4)))
+def test_the_violation_is_that_of_the_problem_as_given(problem):
+    A, X = problem
+    try:
+        found = nnls(A, X)
+    except InputError as error:
+        assert "exceeds" in str(error)  # noqa: PT017
+        return
+    exact, rounding = exact_violation(*problem, found.S)
+    assert abs(exact - found.violation) <= 1e-15 * rounding + 1e-9 * found.violation
+
+
+@np.vectorize(otypes=[object])
+def Decimals(number):
+    """Numbers of any size, with all digits of a double and more."""
+    return Decimal(float(number))
+
+
+def exact_violation(A, X, S):
+    """The natural residual from the definition with 60 digits, and ``(k ||s|| + ||x||) / ||c||`` for unit columns."""
+    with localcontext(prec=60, Emin=-(10**6), Emax=10**6):
+        A, X, S = Decimals(A), Decimals(X), Decimals(S)
+        length = lengths(A)
+        A, S = A / length, S * length[:, None]
+        C = A.T @ X
+        residual = np.minimum(S / largest(S), (A.T @ (A @ S) - C) / largest(C))
+        return float(abs(residual).max()), float(((len(S) * largest(S) + lengths(X)) / largest(C)).max())
+
+
+def largest(M):
+    return np.array([max(map(abs, column)) or Decimal(1) for column in M.T])
+
+
+def lengths(M):
+    return np.array([square.sqrt() or Decimal(1) for square in (M * M).sum(axis=0)])
+
+
+def test_a_solution_below_the_range_of_doubles_is_a_violation():
+    found = nnls([[1e300]], [[1e-300]])
+    assert (found.S, found.violation) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("spread", [30, 140])
+def test_rows_of_very_different_size_are_solved_as_far_as_they_determine_the_variables(spread):
+    rows = 10.0 ** np.array([-spread, 0, spread])
+    A, X = np.kron(np.diag(rows), [[1.0], [2.0]]), np.kron(np.diag(rows), [[3.0], [1.0]])  # one variable a row
+    np.testing.assert_allclose(nnls(A, X).S, np.eye(3), rtol=1e-9)
+
+
 def test_permuting_variables_and_columns_permutes_the_solution():
     A, X = gaussian(4, 20, 6, 30)
     rng = np.random.default_rng(1)
@@ -363,10 +448,11 @@ def test_any_perturbed_entry_is_a_violation(seed, row, column, change):
     assert kkt_violation(A.T @ A, A.T @ X, S) > 1e-4
 
 
-def test_violation_does_not_depend_on_scales():
+@pytest.mark.parametrize("spread", [6, 140])
+def test_violation_does_not_depend_on_scales(spread):
     A, X = gaussian(1, 12, 6, 10)
     S = np.abs(X[:6])
-    a, x = 10.0 ** np.linspace(-6, 6, 6), 10.0 ** np.linspace(5, -5, 10)
+    a, x = 10.0 ** np.linspace(-spread, spread, 6), 10.0 ** np.linspace(spread - 1, 1 - spread, 10)
     expected = kkt_violation(A.T @ A, A.T @ X, S)
     A, X, S = A * a, X * x, S * x / a[:, None]
     assert kkt_violation(A.T @ A, A.T @ X, S) == pytest.approx(expected, rel=1e-9)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from nnmf_runner import task as material
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
@@ -132,6 +134,30 @@ def test_the_share_asked_for_is_held_out_of_what_is_known(configure, share, rng)
     assert not (held & ~known).any()
     np.testing.assert_array_equal(entries.mask, known & ~held)
     assert not entries.X[~entries.mask].any()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_entries_may_be_negative_where_they_are_signed_alone(rng, form):
+    X = rng.standard_normal((6, 5))
+    entries = visible_entries(Dataset("d", form(X)), None, 0.0, rng, signed=True)
+    np.testing.assert_array_equal(entries.X if form is np.asarray else entries.X.toarray(), X)
+    with pytest.raises(InputError, match=r"^The data has to be nonnegative\. Negative values in data: the lowest is -"):
+        visible_entries(Dataset("d", form(X)), None, 0.0, rng, name="The data")
+    with pytest.raises(InputError, match=r"^X holds only zeros"):
+        visible_entries(Dataset("d", form(0.0 * X)), None, 0.0, rng, signed=True)
+
+
+def test_signed_entries_are_held_out_and_left_out(rng, tmp_path):
+    X, mask = -rng.random((6, 5)), np.ones((6, 5), bool)
+    X[0, 1], mask[2, 3] = np.nan, False
+    np.save(tmp_path / "mask.npy", mask)
+    entries = visible_entries(Dataset("d", X), str(tmp_path / "mask.npy"), 0.25, rng, signed=True)
+    held = np.isfinite(entries.heldout)
+    assert held.sum() == 7
+    assert not (held | entries.mask)[[0, 2], [1, 3]].any()
+    np.testing.assert_array_equal(
+        np.where(held, entries.heldout, entries.X)[held | entries.mask], X[held | entries.mask]
+    )
 
 
 def test_what_is_held_out_does_not_enter_the_fit(configure, data, tmp_path, rng):

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from scipy import io, sparse
 
+from nnmf_runner import SemiNMF
 from nnmf_runner.core.streams import stream
 from nnmf_runner.methods import METHODS
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.figures.draw import draw_all
+from nnmf_runner.report.figures.heatmaps import heatmaps
 from nnmf_runner.report.figures.material import load_view
 from nnmf_runner.report.table import rows_of, summarise
 from nnmf_runner.report.variants import Shown
@@ -183,6 +185,38 @@ def test_nothing_of_a_run_is_of_the_shape_of_sparse_data(configure, tmp_path, rn
         assert peak_of(collect, outcome.folder)[1] < 60e6
 
 
+SIGNED = {
+    "a.npy": lambda path, X: np.save(path, X),
+    "a.npz": lambda path, X: sparse.save_npz(path, sparse.csr_array(X)),
+    "a.mtx": lambda path, X: io.mmwrite(path, X),
+    "a.mat": lambda path, X: io.savemat(path, {"X": X}),
+    "a.csv": lambda path, X: pd.DataFrame(X).add_prefix("feature ").to_csv(path, index=False),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_negative_data_from_a_file_are_fitted_as_in_python_and_shown(configure, tmp_path, rng, name):
+    X = np.round(rng.standard_normal((12, 3)) @ rng.standard_normal((3, 9)), 6)
+    SIGNED[name](tmp_path / name, X)
+    given = ["dataset=file", f"dataset.path={tmp_path / name}", "method=semi", "layers=4-2", "max_iter=20"]
+    outcome = run_one(configure(*given, f"output={tmp_path / 'out'}"), 3)
+    factors, record = read_factors(outcome.folder), outcome.record
+    with pytest.warns(UserWarning, match="did not converge"):
+        model = SemiNMF(layers=(4, 2), max_iter=20, random_state=3).fit(sparse.csr_array(X) if name == "a.npz" else X)
+    for i, (A, S) in enumerate(zip(model.factors_, model.codes_, strict=True)):
+        np.testing.assert_array_equal(factors[f"A{i}"], A)
+        np.testing.assert_array_equal(factors[f"S{i}"].T, S)
+    assert factors["A0"].min() < 0 <= factors["S0"].min()
+    squares = np.linalg.svd(X, compute_uv=False) ** 2
+    for layer in record["layers"]:
+        floor = np.sqrt(squares[layer["rank"] :].sum() / squares.sum())
+        assert layer["floor"] == pytest.approx(floor, abs=1e-7)
+        assert layer["relative_error"] >= floor - 1e-7
+    pictures = heatmaps(load_view(Shown("semi", outcome.folder, record))).subfigs[0]
+    low, high = pictures.axes[0].images[0].get_clim()
+    assert low == -high == -max(np.abs(image.get_array()).max() for ax in pictures.axes for image in ax.images[:1])
+
+
 def text(content):
     return lambda path: path.write_text(content)
 
@@ -214,7 +248,10 @@ BAD = {
     "vector": ("a.npz", arrays(X=[1.0, 2.0]), "", ["the data have 1 dimensions"]),
     "words": ("a.npz", arrays(X=[["a", "b"]]), "", ["X is not numeric"]),
     "complex": ("a.npz", arrays(X=ONES * 1j), "", ["X is not numeric"]),
-    "negative": ("a.npz", arrays(X=-ONES), "", ["nonnegative", "-1"]),
+    "negative": ("a.npz", arrays(X=-ONES), "", ["X of dataset.path=", "nonnegative", "-1"]),
+    "signed zeros": ("a.npz", arrays(X=ONES * 0), "method=semi", ["X of dataset.path=", "only zeros"]),
+    "signed infinite": ("a.npz", arrays(X=-ONES * np.inf), "method=semi", ["infinite"]),
+    "signed method": ("a.npz", arrays(X=-ONES), "method=semi method.nonnegative=true", ["nonnegative", "-1"]),
     "infinite": ("a.npz", arrays(X=ONES / np.where(ONES.cumsum(0) > 2, 1, np.inf) + np.inf), "", ["infinite"]),
     "no entry": ("a.npz", arrays(X=ONES * np.nan), "", ["no known entry"]),
     "zeros": ("a.npz", arrays(X=ONES * 0), "", ["only zeros"]),

@@ -143,7 +143,7 @@ class File(Weights):
             contents = read(self._file(), self._layout)
             grid = contents.grid(self.x, self._references)
             dataset = self._dataset(contents, grid)
-            split_missing(dataset.X, f"dataset.path={self.path}: X")  # refuses what is negative or not finite
+            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True)  # refuses what is not finite
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
@@ -307,7 +307,7 @@ def _log_zeros(dataset: Dataset) -> None:
     X = dataset.X
     used = X.count_nonzero if sparse.issparse(X) else X.any
     features, samples = (np.flatnonzero(used(axis=axis) == 0) for axis in (1, 0))
-    if len(features) or len(samples):
+    if 0 < len(features) + len(samples) < sum(X.shape):  # data of zeros alone are refused
         shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
         log.info("dataset=file: all zeros are %s and %s.", *shown)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -17,13 +16,13 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
+from nnmf_runner.datasets.files.matrix_market import read_mtx
 from nnmf_runner.datasets.files.reading import required
 from nnmf_runner.datasets.files.tables import read_csv
 
 Reader = Callable[[Path, Layout], Contents]
+PLAIN = Layout()
 
-# What entries of a Matrix Market file can be.
-FIELDS = ("real", "double", "integer", "pattern")
 # Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
 MAPPED = 2**27
 
@@ -65,63 +64,6 @@ def _plain(archive: zipfile.ZipFile, name: str) -> Any:
             return Refused("is a pickled object, which is not read: expected plain values")
     with archive.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def read_mtx(path: Path) -> Contents:
-    """A real Matrix Market file, dense or sparse, general or symmetric, gzipped or not.
-
-    Not by `scipy.io.mmread`, whose compiled parser can crash on a file that is cut short.
-    """
-    with gzip.open(path, "rt") if path.suffix.lower() == ".gz" else path.open() as file:
-        banner = file.readline().lower().split()
-        legal = (("%%matrixmarket",), ("matrix",), ("array", "coordinate"), FIELDS, ("general", "symmetric"))
-        if len(banner) != len(legal) or any(word not in words for word, words in zip(banner, legal, strict=True)):
-            raise ContentError("its first line is not that of a real general or symmetric Matrix Market file")
-        _, _, form, kind, symmetry = banner
-        below = (line for line in file if line.strip(" \n\r%") and line[0] != "%")
-        sizes = [int(word) for word in next(below, "").split()]
-        body = [line for line in file if line.strip()]
-    if len(sizes) != (3 if form == "coordinate" else 2) or min(sizes) < 0:
-        raise ContentError("it does not say the size of its matrix")
-    symmetric, (m, n) = symmetry == "symmetric", sizes[:2]
-    if symmetric and m != n:
-        raise ContentError(f"it is symmetric, but of shape {(m, n)}")
-    if form == "array":
-        return Contents({DATA: _dense_mtx(_body(body, n * (n + 1) // 2 if symmetric else m * n, 1), (m, n), symmetric)})
-    columns = 2 if kind == "pattern" else 3
-    return Contents({DATA: _sparse_mtx(_body(body, sizes[2], columns), (m, n), symmetric)})
-
-
-def _body(lines: list[str], count: int, columns: int) -> NDArray[np.float64]:
-    """The lines below the sizes as numbers, shape (count, columns); not made before it is known that all are there."""
-    if len(lines) != count:
-        raise ContentError(f"it has {len(lines)} entries, but says {count}: it may be cut short")
-    rows = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, columns))
-    if rows.shape[1] != columns:
-        raise ContentError(f"its entries have {rows.shape[1]} numbers each, expected {columns}")
-    return rows
-
-
-def _dense_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> NDArray[np.float64]:
-    if not symmetric:
-        return entries.reshape(shape, order="F")
-    values = np.zeros(shape)
-    columns, rows = np.triu_indices(shape[0])  # the lower triangle, column by column
-    values[rows, columns] = values[columns, rows] = entries[:, 0]
-    return values
-
-
-def _sparse_mtx(entries: NDArray[np.float64], shape: tuple[int, int], symmetric: bool) -> Any:
-    places = entries[:, :2]
-    if (places % 1).any() or (places < 1).any() or (places > shape).any():
-        raise ContentError(f"it has an entry that is not at a row and column from 1 to {shape[0]} and {shape[1]}")
-    rows, columns = places.astype(np.int64).T - 1
-    values = entries[:, 2] if entries.shape[1] == 3 else np.ones(len(entries))
-    if symmetric:
-        below = rows != columns
-        rows, columns = np.append(rows, columns[below]), np.append(columns, rows[below])
-        values = np.append(values, values[below])
-    return sparse.coo_array((values, (rows, columns)), shape=shape)
 
 
 def read_mat(path: Path) -> Contents:
@@ -208,6 +150,7 @@ READERS: dict[str, Reader] = {
     ".npy": _of_arrays(read_npy),
     ".mtx": _of_arrays(read_mtx),
     ".mtx.gz": _of_arrays(read_mtx),
+    ".mtx.bz2": _of_arrays(read_mtx),
     ".mat": _of_arrays(read_mat),
     ".h5ad": _of_arrays(read_h5ad),
     ".parquet": read_parquet,
@@ -230,7 +173,7 @@ def is_text(path: Path) -> bool:
     return suffix_of(path.with_suffix("") if path.suffix.lower() == ".gz" else path) in (None, ".csv", ".tsv", ".txt")
 
 
-def read(path: Path, layout: Layout) -> Contents:
+def read(path: Path, layout: Layout = PLAIN) -> Contents:
     """Read a file by its suffix, or raise ContentError with the reason, or MemoryError."""
     suffix = suffix_of(path)
     if suffix is None:

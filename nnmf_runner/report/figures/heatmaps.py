@@ -14,7 +14,7 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import BOUNDARY, HUES, colours_of, legend_below, title_size
+from nnmf_runner.report.figures.style import BOUNDARY, HUES, MISSING, colours_of, legend_below, title_size
 
 # The strip below samples without a label.
 STRIP: dict[str, Any] = {"color": HUES[-1], "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
@@ -38,7 +38,7 @@ def heatmaps(view: View) -> Figure:
     figure = Figure(figsize=(2.0 + 1.9 * depth, 6.4), layout="constrained")
     figure.suptitle(view.title, fontsize=title_size(figure, view.title))
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.0, 0.9, 0.55])[:, 0]
-    names = ["data", *(f"after layer {i}" for i in range(depth))]
+    names = ["data, missing grey" if np.isnan(X).any() else "data", *(f"after layer {i}" for i in range(depth))]
     samples = [matrix[:, view.order] for matrix in (X, *view.approximations)]
     pictures = _row(top, samples, names, "features", "samples")
     factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
@@ -61,6 +61,7 @@ def _row(
     axes, colours = figure.subplots(1, len(matrices), squeeze=False)[0], colours_of(*matrices)
     for ax, matrix, title in zip(axes, matrices, titles, strict=True):
         image = ax.imshow(matrix, aspect="auto", **colours)
+        ax.set_facecolor(MISSING)
         ax.set(title=f"{title}  ({matrix.shape[0]} x {matrix.shape[1]})", xticks=[], yticks=[], xlabel=across)
         ax.spines[:].set_visible(True)
     axes[0].set_ylabel(down)

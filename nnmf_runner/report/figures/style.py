@@ -44,6 +44,7 @@ HATCHES = ("", "....", r"\\\\", "++++")
 MARKERS = ("o8hp", "sXP*", "^v<>", "DdH|", "phoH", "*P1x")
 
 COLOUR_MAP, SIGNED_COLOUR_MAP, PICTURE_COLOUR_MAP = "YlGnBu", "PuOr_r", "Greys"
+MISSING = "0.6"
 BOUNDARY: dict[str, Any] = {"color": HUES[4], "linewidth": 0.5, "alpha": 0.8}
 # Negative entries of a smaller share of the largest one are rounding, or of no weight in a picture.
 NEGLIGIBLE = 0.02
@@ -89,10 +90,10 @@ TOPIC_COLOURS = tuple(shaded(hue, -0.3) for hue in HUES[:-1])
 def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, Any]:
     """Options of `imshow` for one colour scale from zero, or one that diverges about zero where entries are negative.
 
-    `positive` is the colour map where there are no negative entries.
+    `positive` is the colour map where there are no negative entries.  Missing entries, which are NaN, have no colour.
     """
-    highest = max(float(np.abs(matrix).max()) for matrix in matrices) or 1.0
-    if min(float(matrix.min()) for matrix in matrices) < -NEGLIGIBLE * highest:
+    highest = max(float(np.nanmax(np.abs(matrix))) for matrix in matrices) or 1.0
+    if min(float(np.nanmin(matrix)) for matrix in matrices) < -NEGLIGIBLE * highest:
         return {"cmap": SIGNED_COLOUR_MAP, "vmin": -highest, "vmax": highest}
     return {"cmap": positive, "vmin": 0.0, "vmax": highest}
 

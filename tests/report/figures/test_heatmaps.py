@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.figures.heatmaps import STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
-from nnmf_runner.report.figures.style import BOUNDARY
+from nnmf_runner.report.figures.style import BOUNDARY, MISSING
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import run_one
 from tests.fixtures.views import make_view
@@ -56,6 +59,19 @@ def test_boundaries_of_many_or_small_classes_do_not_cover_the_picture(sizes, lin
         assert (len(ax.lines), len(ax.get_xticks())) == (lines, ticks)
         if ticks:
             np.testing.assert_array_equal(ax.get_xticks(), np.cumsum(sizes)[:-1] - 0.5)
+
+
+def test_missing_entries_are_grey_and_leave_the_scale_to_the_others(run_of):
+    outcome = run_of("method=semi", "label_fraction=0.4", "layers=9-4-2")
+    view = load_view(Shown("semi", outcome.folder, outcome.record))
+    X = -view.dataset.X
+    X[0, 0] = np.nan
+    data = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0].axes[0]
+    low, high = data.images[0].get_clim()
+    assert low == -high < 0
+    assert data.images[0].get_array().mask.sum() == 1
+    assert data.get_facecolor() == to_rgba(MISSING)
+    assert "missing grey" in data.get_title()
 
 
 @pytest.mark.parametrize("layers", ["9", "9-4"])

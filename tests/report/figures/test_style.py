@@ -46,6 +46,7 @@ def test_a_colour_scale_diverges_about_zero_where_entries_are_negative_by_more_t
     positive, signed = np.array([[0.0, 2.0]]), np.array([[-1.0, 2.0]])
     assert colours_of(positive, positive - 1e-9) == {"cmap": style.COLOUR_MAP, "vmin": 0.0, "vmax": 2.0}
     assert colours_of(positive, signed) == {"cmap": style.SIGNED_COLOUR_MAP, "vmin": -2.0, "vmax": 2.0}
+    assert colours_of(np.array([[np.nan, -2.0]]), signed) == colours_of(positive, signed)  # with an entry missing
     assert colours_of(np.zeros((2, 2)))["vmax"] > 0
 
 
