@@ -301,7 +301,7 @@ BAD = {
         "a.csv",
         lambda path: path.write_bytes(b"a,b\n1,\xff\n"),
         "",
-        ["it is not utf-8 text (byte 0xff)", "latin-1"],
+        ["it is not utf-8 text (byte 0xff at 6)", "latin-1"],
     ),
     "x of a table": ("a.csv", text("a,b\n1,2\n"), "dataset.x=a", ["dataset.x=a"]),
 }

@@ -17,7 +17,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
 from nnmf_runner.datasets.files.matrix_market import read_mtx
-from nnmf_runner.datasets.files.reading import required
+from nnmf_runner.datasets.files.reading import likely_encoding, required
 from nnmf_runner.datasets.files.tables import read_csv
 
 Reader = Callable[[Path, Layout], Contents]
@@ -186,10 +186,8 @@ def read(path: Path, layout: Layout = PLAIN) -> Contents:
     except (ContentError, InputError, MemoryError):
         raise
     except UnicodeDecodeError as error:
-        at = f"byte {error.object[error.start]:#x}"
-        raise ContentError(
-            f"it is not {layout.encoding} text ({at}): dataset.encoding=latin-1 reads any bytes"
-        ) from None
+        said = f"it is not {layout.encoding} text (byte {error.object[error.start]:#x} at {error.start})"
+        raise ContentError(f"{said}; dataset.encoding={likely_encoding(error.object)} may be what it needs") from None
     except Exception as error:  # what parsers raise for damaged files is of every kind
         reason = (str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__])[0]
         raise ContentError(f"it cannot be read as {suffix}: {reason.rstrip('.')}") from None

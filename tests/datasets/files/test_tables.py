@@ -113,7 +113,7 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path, text, message):
 
 def test_other_encodings_are_read_where_they_are_said_and_suggested_where_not(tmp_path):
     text = "größe,b\n1,2.5\n3,4\n"
-    with pytest.raises(InputError, match=r"it is not utf-8 text \(byte 0xf6.*dataset.encoding=latin-1"):
+    with pytest.raises(InputError, match=r"it is not utf-8 text \(byte 0xf6 at 2\); dataset.encoding=latin-1"):
         read(tmp_path, text.encode("latin-1"))
     for encoding in ("latin-1", "utf-16", "utf-8", "utf-8-sig"):
         assert read(tmp_path, text.encode(encoding), encoding=encoding).feature_names == ["größe", "b"]
