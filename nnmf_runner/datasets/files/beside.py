@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.datasets.files.cells import integers, numbers
-from nnmf_runner.datasets.files.contents import ContentError
+from nnmf_runner.datasets.files.contents import ContentError, Layout
+from nnmf_runner.datasets.files.readers import is_text, read
 from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
 from nnmf_runner.store.files import user_path
 
@@ -36,6 +38,14 @@ def located(reference: str, home: Path) -> tuple[Path, str | None] | None:
         except (OSError, ValueError):  # too long a name, a null character
             continue
     return None
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries for samples or features, and what the first sample is called in such files by habit."""
+
+    values: NDArray[Any]
+    index_base: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,21 @@ class Lines:
         return Lines([self.rows[places[name]] for name in names], self.header)
 
 
+def read_entries(
+    path: Path, key: str | None, n: int, names: Sequence[str] | None, encoding: str, *, exact: bool = True
+) -> Entries:
+    """The array of a key of a file, or its only one; of a text file a column of its lines, see `read_lines`."""
+    try:
+        if is_text(path):
+            return Entries(read_lines(path, n, names, encoding, exact=exact).column(key))
+        contents = read(path, Layout(encoding=encoding))
+        return Entries(contents.array(contents.only() if key is None else key), contents.index_base)
+    except UnicodeDecodeError:
+        raise ContentError(f"{path.name} is not {encoding} text (see dataset.encoding)") from None
+    except (ContentError, csv.Error, OSError, EOFError, zlib.error) as error:
+        raise ContentError(f"{path.name}: {error}") from None
+
+
 def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *, exact: bool = True) -> Lines:
     """Lines of a text file: those whose first cells are `names`, or n of them; without `exact` any number will do.
 
@@ -99,7 +124,7 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
         if len(some) == n:
             above = rows[: len(rows) - n]
             return Lines(some, above[-1] if above else None)
-    raise ContentError(f"{path.name} has {len(rows)} lines, expected {n} or a header more")
+    raise ContentError(f"it has {len(rows)} lines, expected {n} or a header more")
 
 
 def _cells(lines: list[str], name: str) -> list[list[str]]:

@@ -17,11 +17,11 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
 from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import Dataset
-from nnmf_runner.datasets.files.beside import located, read_lines
+from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.cells import as_text
 from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Grid, Layout
 from nnmf_runner.datasets.files.labels import read_classes, read_known
-from nnmf_runner.datasets.files.readers import READERS, is_text, read
+from nnmf_runner.datasets.files.readers import READERS, read
 from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
 from nnmf_runner.datasets.files.tables import DECIMALS, check_delimiter, check_encoding
 from nnmf_runner.datasets.pictures import ORDERS, SAMPLES, Pictures, as_samples, check_image_options, pictures
@@ -161,6 +161,34 @@ class File(Weights):
         _log_zeros(dataset)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
+        found = self._oriented(grid)
+        X, (m, n) = found.values, found.values.shape
+        shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
+        features = self._names(contents, m, found.rows)
+        samples = found.columns if self.sample_names is None else self._given(contents, self.sample_names, n, None)
+        levels = [read_classes(self._entries(contents, key, n, samples, shown).values, key, n) for key in self.labels]
+        known = None
+        if self.known is not None:
+            entries = self._entries(contents, self.known, n, samples, shown, exact=False)
+            base = entries.index_base if self.known_base is None else self.known_base
+            known = read_known(entries.values, self.known, n, base)
+        if self.stop_words is not None:
+            X, features = self._without_stop_words(X, features)
+        if self.weighting is not None:
+            X = tfidf(X, self, f"dataset.path={self.path}: X")
+        return Dataset(
+            self.name,
+            X,
+            [level.indices for level in levels],
+            class_names=[[*map(_printable, level.names)] for level in levels],
+            feature_names=None if features is None else [*map(_printable, features)],
+            sample_names=None if samples is None else [*map(_printable, samples)],
+            known=known,
+            pictures=shown,
+        )
+
+    def _oriented(self, grid: Grid) -> Grid:
+        """The matrix of a file as doubles, or as a sparse matrix in CSR form, with features as rows, shape (m, n)."""
         values, features, samples = grid.values, grid.columns, grid.rows
         stack = values.ndim == 3 and self.image_shape is not None
         if stack:
@@ -172,33 +200,16 @@ class File(Weights):
             values = values.T
         else:
             features, samples = samples, features
-        X = _csr(values) if sparse.issparse(values) else _doubles(values)  # (m, n)
-        m, n = X.shape
-        shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
-        features = self._names(contents, m, features)
-        if self.stop_words is not None:
-            if features is None:
-                raise ContentError("dataset.stop_words needs the features' names, dataset.names")
-            kept = keeps(features, self.stop_words)
-            X, features = X[kept], [*itertools.compress(features, kept)]
-        X = X if self.weighting is None else tfidf(X, self, f"dataset.path={self.path}: X")
-        samples = samples if self.sample_names is None else self._given(contents, self.sample_names, n, None)
-        levels = [read_classes(_flat(self._entries(contents, key, n, samples), shown), key, n) for key in self.labels]
-        known = None
-        if self.known is not None:
-            base = contents.index_base if self.known_base is None else self.known_base
-            entries = _flat(self._entries(contents, self.known, n, samples, exact=False), shown)
-            known = read_known(entries, self.known, n, base)
-        return Dataset(
-            self.name,
-            X,
-            [level.indices for level in levels],
-            class_names=[[*map(_printable, level.names)] for level in levels],
-            feature_names=None if features is None else [*map(_printable, features)],
-            sample_names=None if samples is None else [*map(_printable, samples)],
-            known=known,
-            pictures=shown,
-        )
+        return Grid(_csr(values) if sparse.issparse(values) else _doubles(values), features, samples)
+
+    def _without_stop_words(self, X: Any, features: list[str] | None) -> tuple[Any, list[str]]:
+        """Data and names of those features whose names are no stop words."""
+        if features is None:
+            raise ContentError("dataset.stop_words needs the features' names, dataset.names")
+        if self.image_shape is not None:
+            raise ContentError("dataset.stop_words leaves features out, of which dataset.image_shape needs all")
+        kept = keeps(features, self.stop_words)
+        return X[kept], [*itertools.compress(features, kept)]
 
     @property
     def _layout(self) -> Layout:
@@ -221,25 +232,31 @@ class File(Weights):
 
     def _given(self, contents: Contents, reference: str, count: int, names: Sequence[str] | None) -> list[str]:
         """Names of the features or samples that an option refers to."""
-        found = as_text(self._entries(contents, reference, count, names).ravel())
+        found = as_text(self._entries(contents, reference, count, names).values.ravel())
         if len(found) != count:
             raise ContentError(f"{reference} has {len(found)} names, expected {count} (see dataset.orientation)")
         return found
 
     def _entries(
-        self, contents: Contents, reference: str, count: int, names: Sequence[str] | None, *, exact: bool = True
-    ) -> NDArray[Any]:
-        """The array of a key, or that of a file of the data's own folder, see `beside.read_lines`."""
-        found = None if reference in contents.arrays else located(reference, self._file().parent)
+        self,
+        contents: Contents,
+        reference: str,
+        count: int,
+        names: Sequence[str] | None,
+        shown: Pictures | None = None,
+        *,
+        exact: bool = True,
+    ) -> Entries:
+        """What there is for every sample or feature: the array of a key, or of a file, see `beside.read_entries`."""
         if reference in contents.arrays:
-            return contents.array(reference)
-        if found is None:
+            found = Entries(contents.array(reference), contents.index_base)
+        elif (place := located(reference, self._file().parent)) is not None:
+            found = read_entries(*place, count, names, self.encoding, exact=exact)
+        else:
             raise ContentError(f"it has no {reference!r}, and no such file stands beside it. {contents.keys()}")
-        path, key = found
-        if is_text(path):
-            return read_lines(path, count, names, self.encoding, exact=exact).column(key)
-        beside = read(path, Layout(encoding=self.encoding))
-        return beside.array(beside.only() if key is None else key)
+        if shown is not None and shown.of == SAMPLES and found.values.shape == (shown.height, shown.width):
+            return Entries(shown.flatten(found.values), found.index_base)  # a map of the pixels
+        return found
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
@@ -271,12 +288,6 @@ class File(Weights):
 
     def _file(self) -> Path:
         return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
-
-
-def _flat(entries: NDArray[Any], shown: Pictures | None) -> NDArray[Any]:
-    """What there is for every sample, where that may be a map of the pixels that the samples are."""
-    is_map = shown is not None and shown.of == SAMPLES and entries.shape == (shown.height, shown.width)
-    return shown.flatten(entries) if shown is not None and is_map else entries
 
 
 def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -84,12 +84,26 @@ def test_one_hot_labels_and_a_mask_from_files(matrix):
 
 def test_a_file_of_another_length_is_refused(matrix):
     matrix.with_name("words.txt").write_text("a\nb\n")
-    with pytest.raises(InputError, match=r"words.txt has 2 lines, expected 4 or a header more"):
+    with pytest.raises(InputError, match=r"words.txt: it has 2 lines, expected 4 or a header more"):
         beside(matrix, names="words.txt")
     with pytest.raises(
         InputError, match=r"it has no 'nowhere.txt', and no such file stands beside it. Expected one of: X"
     ):
         beside(matrix, names="nowhere.txt")
+
+
+def test_a_file_beside_that_cannot_be_read_is_named(matrix):
+    for name, content in (("a.npy", b"x"), ("a.txt", b"\xff\n" * 4), ("a.txt.gz", b"x"), ("a.csv", b'"a\n')):
+        matrix.with_name(name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"matrix.mtx: {name}"):
+            beside(matrix, names=name)
+
+
+def test_known_samples_of_a_matlab_file_are_counted_from_one(matrix):
+    io.savemat(matrix.with_name("known.mat"), {"seen": [1, 3]})
+    assert beside(matrix, known="known.mat").known.tolist() == [True, False, True]
+    with pytest.raises(InputError, match=r"known.mat:seen holds 3, expected indices of samples"):
+        beside(matrix, known="known.mat:seen", known_base=0)
 
 
 def test_a_key_of_the_file_comes_before_a_file_of_that_name(tmp_path):
