@@ -79,7 +79,8 @@ class Factorisation:
     max_iter : int
         Maximum number of iterations.
     random_state : int, Generator or None
-        Seed of the initial factors and of the fit; an integer has the same effect as ``seed`` of a run.
+        Seed of the initial factors and of the fit; an integer, from zero up and of any size, has the same effect as
+        ``seed`` of a run.
 
     Attributes
     ----------

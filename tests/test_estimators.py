@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -705,6 +707,16 @@ def test_codes_are_data_frames_on_request(kind, X):
     assert isinstance(model.set_output(transform="default").transform(frame), np.ndarray)
     with pytest.raises(InputError, match=r"transform=polars is not known\. Expected one of: default, pandas"):
         model.set_output(transform="polars")
+
+
+def test_data_frames_need_no_scikit_learn():
+    code = (
+        "import sys, numpy as np; from nnmf_runner import NeuralNMF; "
+        "model = NeuralNMF(layers=(1,), random_state=0).set_output(transform='pandas'); "
+        "print(list(model.fit_transform(np.ones((3, 2))).columns), 'sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['neuralnmf0'] False\n"
 
 
 @EVERY
