@@ -400,7 +400,11 @@ class Factorisation:
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
         with _python_names():
             method.check_data(columns, known)
-        return columns, known, method.transform(self._fit, columns, known)
+        codes = method.transform(self._fit, columns, known)
+        if known is not None:  # an iteration without any known entry has converged at its start
+            for S in codes:
+                S[:, ~known.any(axis=0)] = 0.0
+        return columns, known, codes
 
     def _output(self, codes: NDArray[Any], X: Any) -> Any:
         """The codes of samples X in the form that `set_output` or, where it is loaded, scikit-learn says."""
