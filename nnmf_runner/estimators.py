@@ -24,7 +24,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_finite, spli
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Method, Supervision, check_layers, in_parameters
+from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers, in_parameters
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import predicted, read_target, share_right, side_by_side
@@ -35,6 +35,10 @@ from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
 OBJECTS = ("cost", "optimizer", "init")
+# Attributes that a fit may not have.
+OPTIONAL = ("classes_", "feature_names_in_")
+# What `transform` may return.
+OUTPUTS = ("default", "pandas")
 
 
 class ConvergenceWarning(UserWarning):
@@ -75,7 +79,8 @@ class Factorisation:
     max_iter : int
         Maximum number of iterations.
     random_state : int, Generator or None
-        Seed of the initial factors and of the fit; an integer has the same effect as ``seed`` of a run.
+        Seed of the initial factors and of the fit; an integer, from zero up and of any size, has the same effect as
+        ``seed`` of a run.
 
     Attributes
     ----------
@@ -112,6 +117,12 @@ class Factorisation:
     label_weight: float | None
     max_iter: int
     random_state: Any
+    _fitted: SavedModel
+    _fit: Fit
+    factors_: list[Matrix]
+    label_layers_: list[int | None]
+    label_maps_: list[Matrix | None]
+    n_features_in_: int
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
@@ -127,6 +138,24 @@ class Factorisation:
         """
         for name, value in params.items():
             setattr(self, check_choice(name, _fields(self), "parameter"), value)
+        return self
+
+    def set_output(self, *, transform: str | None = None) -> Factorisation:
+        """Choose what `transform` and `fit_transform` return, as in scikit-learn.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas"} or None
+            "pandas" for a data frame with the names of `get_feature_names_out` and the index of X, "default" for an
+            array; None leaves it as it is.  Where nothing was chosen, scikit-learn's ``transform_output`` says it.
+
+        Returns
+        -------
+        self
+        """
+        if transform is not None:
+            # By the name under which scikit-learn's `clone` looks for it.
+            self._sklearn_output_config = {"transform": check_choice(transform, OUTPUTS, "transform")}
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -152,10 +181,13 @@ class Factorisation:
         Parameters
         ----------
         X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
-            Nonnegative; NaN where an entry is missing, for methods that can leave it out.
+            Nonnegative; where an entry is missing, for methods that can leave it out, it is NaN, None, ``pandas.NA`` or
+            masked in a masked array.
         y : array_like or data frame of shape (n_samples,) or (n_samples, n_levels), optional
-            Class labels, integers or strings; -1 where unknown.  Columns are levels of labels, such as topics and the
-            themes that they belong to, in any order and each of its own kind; they may contradict each other.
+            Class labels, integers or strings.  One is unknown if it is -1, "-1" (which numpy makes of -1 among
+            strings), an empty string, None, NaN, NaT, ``pandas.NA`` or masked in a masked array; "nan" is a class.
+            Columns are levels of labels, such as topics and the themes that they belong to, in any order and each of
+            its own kind; they may contradict each other.
         mask : array_like of bool, shape (n_samples, n_features), optional
             True where an entry of dense X is known.
 
@@ -189,7 +221,9 @@ class Factorisation:
         if target is not None:
             classes = target.classes if target.has_columns else target.classes[0]
             layers, maps = target.predictors(levels, fit, lambda: model.method.transform(fit, columns, known))
-            saved = dataclasses.replace(saved, classes=classes, label_layers=layers, label_maps=maps)
+            saved = dataclasses.replace(
+                saved, classes=classes, label_layers=layers, label_maps=maps, majorities=target.majorities
+            )
         self._store(saved)
         if self._fit.stop is Stop.MAX_ITER:
             message = f"{type(self).__name__} did not converge in max_iter={self.max_iter} iterations."
@@ -215,14 +249,15 @@ class Factorisation:
 
         Returns
         -------
-        ndarray of shape (n_samples, layers[-1])
+        ndarray of shape (n_samples, layers[-1]), or data frame
+            As `set_output` says.  A sample whose known entries are all zero, or which has none, has codes of zeros.
 
         Raises
         ------
         InputError
             If the estimator is not fitted, or X is not acceptable or has other features.
         """
-        return self._encoded(X, mask)[2][-1].T
+        return self._output(self._encoded(X, mask)[2][-1].T, X)
 
     def inverse_transform(self, codes: ArrayLike) -> NDArray[Any]:
         """Transform codes of the last layer back into data.
@@ -257,8 +292,9 @@ class Factorisation:
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels), as y had in the fit
-            Of ``classes_``; -1 for a level of which no label was known.  An array of objects where levels differ in
-            their kind, such as integers and strings.
+            Of ``classes_``; -1 for a level of which no label was known.  A sample whose codes are all zero is of the
+            class that most labelled samples of the fit were of, the first of equally frequent ones.  An array of
+            objects where levels differ in their kind, such as integers and strings.
 
         Raises
         ------
@@ -279,14 +315,14 @@ class Factorisation:
         X, mask
             As for `transform`.
         y : array_like of shape (n_samples,) or (n_samples, n_levels), as in the fit, optional
-            Class labels, -1 where unknown.
+            Class labels, unknown as in `fit`.
 
         Returns
         -------
         float
             With y, where labels were fitted: the share of the known labels, of all levels together, that `predict`
             gets right.  Otherwise minus the relative error of the known entries,
-            ``-||X - inverse_transform(transform(X))|| / ||X||``.
+            ``-||X - inverse_transform(transform(X))|| / ||X||``, and zero for X of zeros, which leave no error.
 
         Raises
         ------
@@ -299,8 +335,32 @@ class Factorisation:
         return share_right(self._predicted(codes), y, isinstance(self.classes_, list))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Names of the columns that `transform` returns: the class and a number."""
+        """Names of the columns that `transform` returns: the class and a number.
+
+        Parameters
+        ----------
+        input_features : array_like of str, optional
+            Names of the features, only to be compared with those of the fit.
+
+        Returns
+        -------
+        ndarray of str, shape (layers[-1],)
+
+        Raises
+        ------
+        InputError
+            If the estimator is not fitted, or had other features or another number of them.
+        """
         self._check_fitted()
+        if input_features is not None:
+            expected = getattr(self, "feature_names_in_", input_features)
+            if len(input_features) != self.n_features_in_:
+                raise InputError(
+                    f"input_features should have length equal to number of features ({self.n_features_in_}), got "
+                    f"{len(input_features)}."
+                )
+            if not np.array_equal(np.asarray(input_features, dtype=object), expected):
+                raise InputError("input_features is not equal to feature_names_in_, expected the names as in fit.")
         name = type(self).__name__.lower()
         return np.array([f"{name}{i}" for i in range(self._fit.A[-1].shape[1])], dtype=object)
 
@@ -328,7 +388,7 @@ class Factorisation:
         """New data as columns, their mask, and their codes in every layer."""
         self._check_fitted()
         method, names = self._fitted.method, _feature_names(X)
-        columns, known = _columns(X, mask, method)
+        columns, known = _columns(X, mask, method, zeros=True)
         if columns.shape[0] != self.n_features_in_:
             raise InputError(
                 f"X has {columns.shape[0]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
@@ -340,7 +400,23 @@ class Factorisation:
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
         with _python_names():
             method.check_data(columns, known)
-        return columns, known, method.transform(self._fit, columns, known)
+        codes = method.transform(self._fit, columns, known)
+        if known is not None:  # an iteration without any known entry has converged at its start
+            for S in codes:
+                S[:, ~known.any(axis=0)] = 0.0
+        return columns, known, codes
+
+    def _output(self, codes: NDArray[Any], X: Any) -> Any:
+        """The codes of samples X in the form that `set_output` or, where it is loaded, scikit-learn says."""
+        sklearn = sys.modules.get("sklearn")
+        default = "default" if sklearn is None else sklearn.get_config()["transform_output"]
+        chosen = getattr(self, "_sklearn_output_config", {}).get("transform", default)
+        if check_choice(chosen, OUTPUTS, "transform_output") == "default":
+            return codes
+        import pandas as pd
+
+        index = X.index if hasattr(X, "iloc") else None  # lists have a method of that name
+        return pd.DataFrame(codes, index=index, columns=self.get_feature_names_out())
 
     @property
     def _predicts(self) -> bool:
@@ -350,9 +426,10 @@ class Factorisation:
     def _predicted(self, codes: list[Matrix]) -> list[NDArray[Any]]:
         """The classes by level, of shape (n_samples,), from the codes of every layer."""
         classes = self.classes_ if isinstance(self.classes_, list) else [self.classes_]
+        levels = zip(classes, self.label_maps_, self.label_layers_, self._fitted.majorities, strict=True)
         return [
-            predicted(of_level, B, None if layer is None else codes[layer], codes[0].shape[1])
-            for of_level, B, layer in zip(classes, self.label_maps_, self.label_layers_, strict=True)
+            predicted(of_level, B, None if layer is None else codes[layer], most, codes[0].shape[1])
+            for of_level, B, layer, most in levels
         ]
 
     def _decoded(self, codes: list[Matrix]) -> Matrix:
@@ -391,21 +468,27 @@ class Factorisation:
         return {name: getattr(self, name) for name in _fields(kind) if name in _fields(self)}
 
     def _store(self, model: SavedModel) -> None:
-        """Keep what was fitted or read."""
-        self._fitted, self._fit, method, fit = model, model.fit, model.method, model.fit
-        self.factors_ = fit.A
-        self.codes_ = [S.T for S in fit.S]
-        self.label_map_ = fit.B
-        self.label_layers_, self.label_maps_ = list(model.label_layers), list(model.label_maps)
-        self.components_ = method.topics(fit.A, len(fit.A) - 1).T
-        self.n_features_in_ = fit.A[0].shape[0]
-        self.history_ = {name: np.asarray(column) for name, column in fit.history.columns().items()}
-        self.n_iter_ = len(fit.history) - 1
-        self.stop_ = fit.stop.value
-        for name, value in (("classes_", model.classes), ("feature_names_in_", model.feature_names)):
+        """Keep what was fitted or read in place of an earlier fit, all of it or nothing."""
+        method, fit = model.method, model.fit
+        found = {
+            "_fitted": model,
+            "_fit": fit,
+            "factors_": fit.A,
+            "codes_": [S.T for S in fit.S],
+            "label_map_": fit.B,
+            "label_layers_": list(model.label_layers),
+            "label_maps_": list(model.label_maps),
+            "components_": method.topics(fit.A, len(fit.A) - 1).T,
+            "n_features_in_": fit.A[0].shape[0],
+            "history_": {name: np.asarray(column) for name, column in fit.history.columns().items()},
+            "n_iter_": len(fit.history) - 1,
+            "stop_": fit.stop.value,
+            "classes_": model.classes,
+            "feature_names_in_": model.feature_names,
+        }
+        for name in OPTIONAL:
             vars(self).pop(name, None)  # of an earlier fit
-            if value is not None:
-                setattr(self, name, value)
+        vars(self).update({name: value for name, value in found.items() if name not in OPTIONAL or value is not None})
 
 
 class NotFittedError(InputError):
@@ -433,14 +516,14 @@ def _fields(kind: Any) -> list[str]:
     return [each.name for each in dataclasses.fields(kind)]
 
 
-def _columns(X: Any, mask: Any, method: Method) -> tuple[Any, NDArray[np.bool_] | None]:
-    """Data with samples as columns, zero where they are missing, and which entries are known."""
+def _columns(X: Any, mask: Any, method: Method, *, zeros: bool = False) -> tuple[Any, NDArray[np.bool_] | None]:
+    """Data with samples as columns, zero where they are missing, and which entries are known; `zeros` may be all."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 1:
         raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row per sample. Reshape your data.")
     if len(shape) == 2 and shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
-    rows, known = split_missing(X, "X", mask, signed=method.sign_free)
+    rows, known = split_missing(X, "X", mask, signed=method.sign_free, zeros=zeros)
     return in_order(rows.T), None if known is None else known.T
 
 

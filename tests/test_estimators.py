@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 import nnmf_runner
-from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, estimators
+from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SparseCodingNMF, estimators, nnls
 from nnmf_runner.config.numpydoc import parameters, section
-from nnmf_runner.core.optimizers import StochasticGradient
+from nnmf_runner.core.optimizers import OPTIMIZERS, StochasticGradient
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
 
@@ -163,6 +166,7 @@ def broken(X, change):
         "zeros": lambda: np.zeros_like(X),
         "empty": lambda: X[:0],
         "vector": lambda: X[0],
+        "nothing": lambda: None,
         "sparse nan": lambda: sparse.csr_array(np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X)),
     }[change]()
 
@@ -179,6 +183,7 @@ CHANGES = [
     "zeros",
     "empty",
     "vector",
+    "nothing",
     "sparse nan",
 ]
 
@@ -186,10 +191,11 @@ CHANGES = [
 @pytest.mark.parametrize("kind", ESTIMATORS)
 @pytest.mark.parametrize("change", CHANGES)
 def test_bad_data_are_refused_in_one_line_by_name(kind, X, change):
-    for refused in (
+    refusals = [
         lambda: kind(layers=(4, 2)).fit(broken(X, change)),
         lambda: fitted(kind, X).transform(broken(X, change)),
-    ):
+    ]
+    for refused in refusals[: 1 if change in ("missing", "zeros") else 2]:  # samples without a word have codes
         with pytest.raises(InputError, match=r"^X ") as caught:
             refused()
         assert "\n" not in str(caught.value)
@@ -210,9 +216,13 @@ def test_bad_data_are_refused_in_one_line_by_name(kind, X, change):
         (np.zeros(24, int), "y has one class"),
         (np.where(np.arange(24) < 3, 5, -1), "y has one class, 5"),
         (np.full(24, 0.5), "y is of type float64"),
-        (np.where(np.arange(24) < 12, np.nan, 1.0), "y is of type float64"),
+        (np.where(np.arange(24) < 12, np.nan, 1.0), "y has one class, 1"),
+        (np.where(np.arange(24) < 12, np.inf, 1.0), "y is of type float64"),
         (np.full(24, "a"), "y has one class, a"),
-        (np.full(24, None), "y is of type object"),
+        (np.full(24, {}), "y is of type object"),
+        (np.full(24, b"a"), r"y is of type \|S1"),
+        (np.full(24, "2020-01-01", "M8[D]"), "y is of type datetime64"),
+        ([np.arange(i % 2 + 1) for i in range(24)], "y has rows of different lengths"),
         (np.array(["a", 1] * 12, object), "y is of type object, expected class labels"),
         (np.full(24, 1j), "y is of type complex128"),
     ],
@@ -292,8 +302,6 @@ def test_options_of_the_neural_estimator_fit_and_predict(X, y, params):
 
 
 def test_example_of_the_documentation():
-    from nnmf_runner import nnls
-
     X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
     model = NeuralNMF(layers=(4, 2), random_state=0)
     assert model.fit_transform(X).shape == (20, 2)
@@ -563,3 +571,235 @@ def test_a_method_of_ones_own_need_not_describe_its_options():
     assert kind().strength == 1.0
     assert described["strength"] == "strength"
     assert described["solver"] == parameters(HierarchicalNMF.__doc__)["solver"]
+
+
+EVERY = pytest.mark.parametrize("kind", estimators.ESTIMATORS.values(), ids=list(estimators.ESTIMATORS))
+ALL = list(estimators.ESTIMATORS.values())
+# Every estimator, and options with which codes are found in another way.
+EVERY_WAY = [(kind, {}) for kind in ALL] + [
+    (HierarchicalNMF, {"solver": "mu", "cost": "kl"}),
+    (DeepNMF, {"activation": "log1p", "pooling": "max"}),
+    (DeepNMF, {"cost": "kl"}),
+    (NeuralNMF, {"cost": "kl"}),
+    (SparseCodingNMF, {"free": True}),
+]
+
+
+def quickly(kind, X, y=None, **params):
+    """A short fit of any estimator."""
+    return fitted(kind, X, y, **{"layers": (4, 2)[: kind._method.most_layers], "max_iter": 20, **params})
+
+
+@pytest.mark.parametrize(("kind", "params"), EVERY_WAY)
+def test_samples_of_zeros_have_no_codes_and_the_majority_whatever_the_others_are(kind, params, X):
+    y = np.where(np.arange(24) < 8, "a", np.where(np.arange(24) < 18, "c", "b"))
+    model, nothing = quickly(kind, X, y, **params), np.zeros((2, 15))
+    both, forms = np.vstack([nothing, X[:3]]), [np.asarray]
+    if model._fitted.method.takes_sparse and params.get("cost") != "kl":
+        forms += [sparse.csr_array, sparse.csc_matrix]
+    for form in forms:
+        np.testing.assert_array_equal(model.transform(form(nothing)), np.zeros((2, model.components_.shape[0])))
+        np.testing.assert_array_equal(model.transform(form(both))[:2], model.transform(form(nothing)))
+        assert model.predict(form(nothing)).tolist() == ["c", "c"]
+        assert model.predict(form(both)).tolist() == ["c", "c", *model.predict(X[:3])]
+        assert model.score(form(nothing), ["c", "b"]) == 0.5
+        assert model.score(form(nothing)) == 0.0
+        with pytest.raises(InputError, match="X holds only zeros, expected at least one"):
+            model.fit(form(0.0 * X))
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"), [way for way in EVERY_WAY if way[0](**way[1])._model().method.takes_missing]
+)
+def test_samples_of_which_nothing_is_known_are_as_those_of_zeros(kind, params, X):
+    model, unknown = quickly(kind, X, np.arange(24) < 8, **params), np.full((2, 15), np.nan)
+    both = np.vstack([unknown, X[:3]])
+    for given in (unknown, both):
+        np.testing.assert_array_equal(model.transform(given)[:2], np.zeros((2, model.components_.shape[0])))
+        assert model.predict(given)[:2].tolist() == [False, False]
+    assert model.score(unknown) == 0.0
+
+
+def test_codes_of_zeros_have_the_majority_also_where_the_data_are_other():
+    X = np.kron(np.eye(2), np.ones((6, 3)))  # the last feature occurs in no sample of the fit
+    X = np.hstack([X, np.zeros((12, 1))])
+    model = quickly(HierarchicalNMF, X, np.arange(12) > 2, layers=(2,), max_iter=200)
+    strange = np.eye(1, 7, 6)
+    assert not model.transform(strange).any()
+    assert model.predict(strange).tolist() == [True]
+
+
+MASKED_WAYS = {
+    "masked array": lambda X, hidden: np.ma.array(np.where(hidden, 99.0, X), mask=hidden),
+    "masked rows": lambda X, hidden: list(np.ma.array(np.where(hidden, 99.0, X), mask=hidden)),
+    "nullable data frame": lambda X, hidden: pd.DataFrame(X).astype("Float64").mask(hidden),
+    "data frame of objects": lambda X, hidden: pd.DataFrame(X).astype(object).mask(hidden, None),
+    "nested lists": lambda X, hidden: np.where(hidden, None, X).tolist(),
+    "pyarrow's data frame": lambda X, hidden: pd.DataFrame(X).astype("double[pyarrow]").mask(hidden),
+}
+
+
+@EVERY
+@pytest.mark.parametrize("way", MASKED_WAYS)
+def test_entries_that_are_masked_or_not_available_are_missing_or_refused(kind, way, X):
+    if "pyarrow" in way:
+        pytest.importorskip("pyarrow")
+    hidden = np.random.default_rng(3).random(X.shape) < 0.2
+    given, y = MASKED_WAYS[way](X, hidden), np.arange(24) < 12
+    plain = quickly(kind, X, y)
+    if not kind._method().takes_missing:
+        calls = [lambda: quickly(kind, given, y), *(lambda do=do: do(given) for do in (plain.transform, plain.predict))]
+        for refused in [*calls, lambda: plain.score(given)]:
+            with pytest.raises(InputError, match=rf"^{kind.__name__} .*cannot leave out missing entries"):
+                refused()
+        return
+    model, holes = quickly(kind, given, y), np.where(hidden, np.nan, X)
+    expected = quickly(kind, holes, y)
+    for found, other in zip(model.factors_, expected.factors_, strict=True):
+        np.testing.assert_array_equal(found, other)
+    np.testing.assert_array_equal(model.transform(given), expected.transform(holes))
+    np.testing.assert_array_equal(model.predict(given), expected.predict(holes))
+    assert model.score(given) == expected.score(holes)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["Float64", "double[pyarrow]", "Int64", "boolean", "bool[pyarrow]"])
+def test_data_frames_of_nullable_types_are_as_good_as_arrays(kind, dtype, X):
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    plain = (X > 1.0) if "bool" in dtype else np.round(X) if dtype == "Int64" else X
+    frame = pd.DataFrame(plain).astype(dtype)
+    model, expected = quickly(kind, frame), quickly(kind, plain)
+    np.testing.assert_array_equal(model.components_, expected.components_)
+    np.testing.assert_array_equal(model.transform(frame[3:5]), expected.transform(plain[3:5]))
+
+
+def test_masked_data_are_refused_where_nothing_may_be_missing(X):
+    hidden = np.ma.array(X, mask=X > 4.0)
+    for refused in (lambda: nnls(hidden.T, X.T), lambda: nnls(X.T, hidden.T)):
+        with pytest.raises(InputError, match=r"^[AX] has [0-9]+ entries that are masked, NaN or infinite"):
+            refused()
+    model = fitted(NeuralNMF, X)
+    with pytest.raises(InputError, match=r"^codes has 1 entries that are masked"):
+        model.inverse_transform(np.ma.array([[1.0, 2.0]], mask=[[True, False]]))
+    for mask in (np.ma.array(X > 0.0, mask=X > 4.0), pd.DataFrame(X > 0.0).astype("boolean").mask(X > 4.0)):
+        with pytest.raises(InputError, match=r"^mask is (masked itself|of type object)"):
+            model.fit(X, mask=mask)
+    mask = X < 4.0
+    np.testing.assert_array_equal(
+        model.transform(X, mask=pd.DataFrame(mask).astype("boolean")), model.transform(X, mask=mask)
+    )
+
+
+@EVERY
+def test_codes_are_data_frames_on_request(kind, X):
+    frame = pd.DataFrame(X, index=[f"text {i}" for i in range(24)])
+    model = kind(layers=(2,), max_iter=5, random_state=0)
+    plain = model.fit(X).transform(X)
+    assert model.set_output(transform="pandas") is model
+    for found in (model.transform(frame), model.fit_transform(frame), model.set_output().transform(frame)):
+        np.testing.assert_array_equal(found, plain)
+        assert list(found.index) == list(frame.index)
+        assert list(found.columns) == list(model.get_feature_names_out())
+    for given in (X, X.tolist(), *([sparse.csr_array(X)] if kind._method().takes_sparse else [])):
+        assert list(model.transform(given).index) == list(range(24))
+    assert isinstance(model.inverse_transform(model.transform(frame)), np.ndarray)
+    assert isinstance(model.set_output(transform="default").transform(frame), np.ndarray)
+    with pytest.raises(InputError, match=r"transform=polars is not known\. Expected one of: default, pandas"):
+        model.set_output(transform="polars")
+
+
+def test_data_frames_need_no_scikit_learn():
+    code = (
+        "import sys, numpy as np; from nnmf_runner import NeuralNMF; "
+        "model = NeuralNMF(layers=(1,), random_state=0).set_output(transform='pandas'); "
+        "print(list(model.fit_transform(np.ones((3, 2))).columns), 'sklearn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['neuralnmf0'] False\n"
+
+
+@EVERY
+def test_names_of_features_may_be_handed_over_for_comparison(kind, X):
+    names = [f"word{i}" for i in range(15)]
+    model, unnamed = quickly(kind, pd.DataFrame(X, columns=names)), quickly(kind, X)
+    for each, given in ((model, names), (model, np.array(names)), (unnamed, names)):
+        np.testing.assert_array_equal(each.get_feature_names_out(given), each.get_feature_names_out())
+    with pytest.raises(InputError, match="input_features is not equal to feature_names_in_"):
+        model.get_feature_names_out(names[::-1])
+    for each in (model, unnamed):
+        with pytest.raises(InputError, match=r"input_features should have length equal to .* \(15\), got 14"):
+            each.get_feature_names_out(names[1:])
+
+
+@EVERY
+def test_any_integer_is_a_seed_and_a_limit(kind, X, tmp_path):
+    large = {"init": "random", "random_state": 2**200, "max_iter": 10**20, "tol": 0.05}
+    model, other = quickly(kind, X, **large), quickly(kind, X, **large | {"random_state": 2**200 + 1})
+    assert (model.stop_, other.stop_) == ("converged", "converged")
+    assert not np.array_equal(model.components_, other.components_)
+    np.testing.assert_array_equal(quickly(kind, X, **large | {"max_iter": 5000}).components_, model.components_)
+    model.save(tmp_path / "model")
+    again = nnmf_runner.load(tmp_path / "model")
+    assert (again.random_state, again.max_iter) == (2**200, 10**20)
+    np.testing.assert_array_equal(again.fit(X).components_, model.components_)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_no_optimizer_has_a_limit_of_its_own(optimizer, X):
+    chosen = {"optimizer": optimizer, "tol": 0.05}
+    model = fitted(NeuralNMF, X, max_iter=10**20, **chosen)
+    assert model.stop_ == "converged"
+    np.testing.assert_array_equal(model.components_, fitted(NeuralNMF, X, max_iter=10**5, **chosen).components_)
+
+
+REFUSED = {
+    "nothing": lambda model, X: model.fit(None),
+    "zeros": lambda model, X: model.fit(0.0 * X),
+    "no number": lambda model, X: model.fit(np.full_like(X, np.inf)),
+    "too few labels": lambda model, X: model.fit(X, [1, 2]),
+    "one class": lambda model, X: model.fit(X, np.ones(24)),
+    "a level that is none": lambda model, X: model.fit(X[:, ::-1], np.full(24, 0.5)),
+    "a rank that is too large": lambda model, X: model.set_params(layers=(16,)).fit(X),
+    "a parameter": lambda model, X: model.set_params(tol=-1.0).fit(X),
+    "what comes last": lambda model, X: model.fit(X[:12, :12], [1, 2] * 6),
+}
+
+
+@EVERY
+@pytest.mark.parametrize("refusal", REFUSED)
+def test_a_refused_fit_leaves_the_earlier_one(kind, refusal, X, monkeypatch):
+    frame, y = pd.DataFrame(X, columns=[f"word{i}" for i in range(15)]), np.where(np.arange(24) < 12, "a", "b")
+    model = quickly(kind, frame, y)
+    before = (model.transform(frame), model.predict(frame), model.score(frame, y))
+    fit = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    if refusal == "what comes last":
+        monkeypatch.setattr(kind._method, "topics", lambda *_: (_ for _ in ()).throw(InputError("late")))
+    with pytest.raises(InputError) as caught:
+        REFUSED[refusal](model, X)
+    assert "\n" not in str(caught.value)
+    for old, new in zip(before, (model.transform(frame), model.predict(frame), model.score(frame, y)), strict=True):
+        np.testing.assert_array_equal(new, old)
+    left = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    assert left.keys() == fit.keys()
+    assert all(left[name] is fit[name] for name in fit)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: np.where((np.arange(24) % 7 == 3)[:, None] | (np.arange(15) == 2), 0.0, X),
+        lambda X: np.full_like(X, 3.0),
+        lambda X: np.eye(1, X.size, 40).reshape(X.shape),
+    ],
+    ids=["rows and columns of zeros", "constant", "one entry"],
+)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_data_that_say_little_are_fitted(kind, change, labelled, X):
+    given = change(X)
+    model = quickly(kind, given, np.arange(24) % 2 if labelled else None)
+    assert np.isfinite(model.transform(given)).all()
+    assert -1.0 <= model.score(given) <= 0.0
+    if labelled:
+        assert set(model.predict(given)) <= {0, 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,12 +57,20 @@ def check_number(
     if isinstance(value, kinds) and not isinstance(value, bool):
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
-        if above and below and np.isfinite(value):
+        if above and below and _is_finite_number(value, integer):
             return value
     left = "(" if open_low or low == -np.inf else "["
     right = ")" if open_high or high == np.inf else "]"
     kind = "an integer" if integer else "a number"
     raise InputError(f"{name}={value} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
+
+
+def _is_finite_number(value: Any, integer: bool) -> bool:
+    """Whether a number is finite; one beyond the range of doubles is so as an integer alone."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return integer
 
 
 def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]:
@@ -100,34 +109,78 @@ def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
             )
 
 
+def is_missing(value: Any) -> bool:
+    """Whether `value` stands for nothing: None, what does not equal itself (NaN, NaT), or of which nothing is true."""
+    try:
+        return value is None or not bool(value == value)
+    except TypeError:  # of pandas.NA, which is neither true nor false
+        return True
+    except ValueError:  # of several values
+        return False
+
+
 def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     """Return a matrix, array_like or sparse and of shape (m, n), in float64; `name` is what errors call it.
 
     Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
-    or infinity.
+    or infinity; a masked entry counts as NaN.
     """
+    given = array
     if sparse.issparse(array):
         array = canonical(array.tocsr() if array.format not in ("csr", "csc") else array)
         values = array.data
+        _check_real(values, name)
     else:
-        try:
-            array = np.asarray(array)
-            array = array.astype(np.float64) if array.dtype == object else array  # numbers, if they are
-        except TypeError as error:
-            raise InputTypeError(f"{name} is not numeric: {error}.") from None
-        except (ValueError, OverflowError) as error:  # rows of different lengths, or words
-            raise InputError(f"{name} is not a matrix of numbers: {error}.") from None
-        values = array
-    if values.dtype.kind not in "biuf":
-        hint = " Complex data not supported." if values.dtype.kind == "c" else ""
-        raise InputError(f"{name} is not numeric: expected real numbers, got entries of type {values.dtype}.{hint}")
+        array = values = _as_numbers(array, name)
     if array.ndim != 2 and not (vector and array.ndim == 1):
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
     if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
-        raise InputError(f"{name} has {bad} entries that are NaN or infinite, expected finite numbers.")
+        missing = "NaN" if masked(given) is None else "masked, NaN"
+        raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
     return array.astype(np.float64, copy=False)
+
+
+def _as_numbers(array: Any, name: str) -> NDArray[Any]:
+    """A dense array of real numbers, NaN where it is masked or `is_missing`; otherwise an `InputError`."""
+    if array is None:
+        raise InputError(f"{name} is None, expected a matrix of numbers.")
+    try:
+        found = _plain(array)
+    except TypeError as error:
+        raise InputTypeError(f"{name} is not numeric: {error}.") from None
+    except (ValueError, OverflowError) as error:  # rows of different lengths, or words
+        raise InputError(f"{name} is not a matrix of numbers: {error}.") from None
+    _check_real(found, name)
+    return found
+
+
+def _plain(array: Any) -> NDArray[Any]:
+    """An array without a mask, and of doubles where it was of objects."""
+    hidden = masked(array)
+    found = np.asarray(array) if hidden is None else np.where(hidden, np.nan, np.asarray(array))
+    if found.dtype != object:
+        return found
+    try:
+        return found.astype(np.float64)  # numbers and None, if they are
+    except TypeError:
+        missing = np.frompyfunc(is_missing, 1, 1)(found).astype(bool)
+        return np.where(missing, np.nan, found).astype(np.float64)
+
+
+def masked(array: Any) -> NDArray[np.bool_] | None:
+    """The entries that a masked array, or a list of such, hides, which `numpy.asarray` would uncover; None if none."""
+    if isinstance(array, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in array):
+        array = np.ma.array(array, dtype=object)
+    hides = isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array)
+    return np.ma.getmaskarray(array) if hides else None
+
+
+def _check_real(values: NDArray[Any], name: str) -> None:
+    if values.dtype.kind not in "biuf":
+        hint = " Complex data not supported." if values.dtype.kind == "c" else ""
+        raise InputError(f"{name} is not numeric: expected real numbers, got entries of type {values.dtype}.{hint}")
 
 
 def _is_finite(values: NDArray[Any]) -> bool:
@@ -153,30 +206,29 @@ def check_scaled(array: Any, name: str) -> Any:
 
 
 def check_nonnegative(array: Any, name: str) -> Any:
-    """Return `array` as `check_scaled` does; raise an `InputError` for negative entries and for zeros alone, too."""
+    """Return `array` as `check_scaled` does; raise an `InputError` for negative entries, too."""
     array = check_scaled(array, name)
-    values = array.data if sparse.issparse(array) else array
-    lowest = values.min(initial=0.0)
+    lowest = (array.data if sparse.issparse(array) else array).min(initial=0.0)
     if lowest < 0:
         raise InputError(f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}.")
-    if not values.any():
-        raise InputError(f"{name} holds only zeros, expected at least one positive entry.")
     return array
 
 
 def split_missing(
-    array: Any, name: str, mask: Any = None, *, signed: bool = False
+    array: Any, name: str, mask: Any = None, *, signed: bool = False, zeros: bool = False
 ) -> tuple[Any, NDArray[np.bool_] | None]:
     """Return data with zeros for their missing entries, and which entries are known.
 
     Parameters
     ----------
     array : array_like or scipy sparse matrix of shape (m, n)
-        NaN in dense data is a missing entry.
+        In dense data, NaN, None, pandas.NA and what a masked array hides are missing entries.
     mask : array_like of bool, shape (m, n), optional
         True where an entry is known; the others are ignored.
     signed : bool
         Whether entries may be negative.
+    zeros : bool
+        Whether all known entries may be zero, and all entries missing.
 
     Returns
     -------
@@ -188,26 +240,29 @@ def split_missing(
     Raises
     ------
     InputError
-        As these two, for the known entries; also if no entry is known, or if `mask` has another shape or type.
+        As these two, for the known entries; if they are all zero or there are none, unless that is allowed; also if
+        `mask` has another shape or type.
     """
-    check = check_scaled if signed else check_nonnegative
     if sparse.issparse(array):
-        return check(array, name), _as_mask(mask, array.shape, name)
-    try:
-        array = np.asarray(array)
-        values = array.astype(np.float64) if array.dtype == object else array
-        if mask is None and _is_finite(values):  # before anything is formed that is as large as the data
-            return check(array, name), None
-        known = ~np.isnan(values)
-    except (TypeError, ValueError, OverflowError):  # neither numbers nor NaN
-        return check(array, name), _as_mask(mask, np.shape(array), name)
+        values, known = array, _as_mask(mask, array.shape, name)
+    else:
+        values, known = _known_entries(_as_numbers(array, name), mask, name)
+    if known is not None and not known.any() and not zeros:
+        raise InputError(f"{name} has no known entry: all {known.size} are missing, expected at least one number.")
+    values = (check_scaled if signed else check_nonnegative)(values, name)
+    if not zeros and not (values.data if sparse.issparse(values) else values).any():
+        raise InputError(f"{name} holds only zeros, expected at least one {'other' if signed else 'positive'} entry.")
+    return values, known
+
+
+def _known_entries(values: NDArray[Any], mask: Any, name: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Dense data with zeros for what is NaN or hidden by a mask, and which entries are neither; None if all are."""
+    if mask is None and _is_finite(values):  # before anything is formed that is as large as the data
+        return values, None
+    known = ~np.isnan(values)
     if (given := _as_mask(mask, values.shape, name)) is not None:
         known &= given
-    if known.all():
-        return check(array, name), None
-    if not known.any():
-        raise InputError(f"{name} has no known entry: all {known.size} are missing, expected at least one number.")
-    return check(np.where(known, values, 0.0), name), known
+    return (values, None) if known.all() else (np.where(known, values, 0.0), known)
 
 
 def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
@@ -225,7 +280,14 @@ def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] 
     """A checked mask; None for one that hides nothing."""
     if mask is None:
         return None
-    found = np.asarray(mask)
+    try:
+        hidden, found = masked(mask), np.asarray(mask)
+    except ValueError:
+        raise InputError(f"mask has rows of different lengths, expected the shape {shape} as {name} has.") from None
+    if hidden is not None:
+        raise InputError(f"mask is masked itself. Expected True or False for every entry of {name}.")
+    if found.dtype == object and all(isinstance(entry, (bool, np.bool_)) for entry in found.flat):
+        found = found.astype(bool)  # of a data frame of nullable type
     if found.dtype != bool:
         raise InputError(f"mask is of type {found.dtype}, expected booleans: True where an entry of {name} is known.")
     if found.shape != shape:

@@ -25,6 +25,19 @@ def label_map(S: Matrix, Y: Matrix) -> Matrix:
     return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
 
 
+def classify(B: Matrix, S: Matrix, most: int) -> NDArray[np.intp]:
+    """The class index of every column of the codes S, shape (n,): the largest entry of ``B S``.
+
+    Codes of zeros tell nothing of a class; `most`, the `majority` of the known labels, is theirs.
+    """
+    return np.where(S.any(axis=0), np.argmax(B @ S, axis=0), most)
+
+
+def majority(indices: NDArray[np.intp]) -> int:
+    """The most frequent of class indices; the first of equally frequent ones."""
+    return int(np.bincount(indices).argmax())
+
+
 @dataclass
 class LabelDerivative:
     """Value of a label cost with its derivatives by the codes, shape (k, n), and by the map, shape (c, k)."""

@@ -114,7 +114,10 @@ class Semi(Method):
         for level, start in enumerate(plan.start):
             monitor = Monitor(rule, history, level)
             first = lift_zeros(start) if self.nonnegative else start
-            H = lift_zeros(forward(first, inputs).S)
+            S = forward(first, inputs).S
+            if not S.any():  # of data of one sign: with codes of their sizes, the factor takes the sign
+                S = forward(lift_zeros(first), abs(inputs)).S
+            H = lift_zeros(S)
             [factor], inputs = fine_tune(inputs, [first], H, monitor, nonnegative=self.nonnegative)
             factors.append(factor)
             stops.append(None if monitor.stop is Stop.MAX_ITER else monitor.stop)

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.label_costs import label_map
+from nnmf_runner.core.checks import InputError, is_missing, masked
+from nnmf_runner.core.label_costs import classify, label_map, majority
 from nnmf_runner.core.linalg import Matrix, nearest
 from nnmf_runner.methods import Fit
+
+# What stands for no label beside what is masked or missing; the text is what numpy makes of -1 among strings.
+UNLABELLED = (-1, "-1", "")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class Target:
     def labelled(self) -> list[int]:
         """Number of labelled samples of every level."""
         return [int((indices >= 0).sum()) for indices in self.indices]
+
+    @property
+    def majorities(self) -> list[int | None]:
+        """The class of most labelled samples of every level, see `majority`; None where none is known."""
+        return [
+            majority(indices[indices >= 0]) if len(c) else None
+            for c, indices in zip(self.classes, self.indices, strict=True)
+        ]
 
     def predictors(
         self, levels: dict[int, int], fit: Fit, encode: Callable[[], list[Matrix]]
@@ -77,8 +88,8 @@ class Target:
 def read_target(y: Any, n: int) -> Target:
     """The labels y of n samples that are to be learnt, array_like or a data frame of shape (n,) or (n, n_levels).
 
-    They are integers or strings, every column of its own kind; -1 where unknown.  Raise an `InputError` if y has
-    another shape, is not of class labels, or knows one class only of a level.
+    They are integers or strings, every column of its own kind, and unknown as `known_labels` says.  Raise an
+    `InputError` if y has another shape, is not of class labels, or knows one class only of a level.
     """
     columns, shape = _columns(y)
     if not columns or shape[0] != n:
@@ -88,9 +99,9 @@ def read_target(y: Any, n: int) -> Target:
         )
     target = Target([], [], len(shape) == 2)
     for name, column in _named(columns, target.has_columns):
-        column, known = as_labels(column, name)
+        labels, known = known_labels(column, name)
         indices = np.full(n, -1)
-        classes, indices[known] = np.unique(column[known], return_inverse=True)
+        classes, indices[known] = np.unique(labels, return_inverse=True)
         if len(classes) == 1:
             raise InputError(f"{name} has one class, {classes[0]}, expected at least two, or y=None.")
         target.classes.append(classes)
@@ -101,49 +112,69 @@ def read_target(y: Any, n: int) -> Target:
 def share_right(found: Sequence[NDArray[Any]], y: Any, has_columns: bool) -> float:
     """The share of known labels that were found, by level and each of shape (n_samples,), over all levels.
 
-    The true ones, y, are -1 where unknown; their shape is (n_samples,) or, with columns, (n_samples, n_levels).  Raise
-    an `InputError` if y has the other shape, is not of class labels or knows none.
+    The true ones, y, are unknown as `known_labels` says; their shape is (n_samples,) or, with columns,
+    (n_samples, n_levels).  Raise an `InputError` if y has the other shape, is not of class labels or knows none.
     """
     columns, shape = _columns(y)
     expected = (len(found[0]), len(found)) if has_columns else found[0].shape
     if shape != expected:
         raise InputError(f"y has shape {shape}, expected {expected}: one class label per sample and level, as in fit.")
     right = []
-    for (name, column), labels in zip(_named(columns, has_columns), found, strict=True):
-        column, known = as_labels(column, name)
-        right.append(labels[known] == column[known])
+    for (name, column), predictions in zip(_named(columns, has_columns), found, strict=True):
+        labels, known = known_labels(column, name)
+        right.append(predictions[known] == labels)
     if not sum(map(len, right)):
         raise InputError("y has no labelled sample to score. Expected at least one class label, or y=None.")
     return float(np.mean(np.concatenate(right)))
 
 
-def as_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Class labels of one level, and which of them are known, both of shape (n,).
+def known_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The class labels of one level that are known, and which of the n samples they belong to, shape (n,).
 
-    Raise an `InputError` if they are neither integers nor strings.
+    A label is unknown if it is masked, `is_missing`, or one of `UNLABELLED`.  Raise an `InputError` if the known ones
+    are neither integers nor strings.
     """
-    if column.dtype == object:
-        plain = np.asarray(column.tolist()) if all(isinstance(label, (int, np.integer)) for label in column) else column
-        column = plain if plain.dtype.kind in "bi" else column
-    if column.dtype == object:
-        known = np.array([not isinstance(label, (int, np.integer)) or label != -1 for label in column], dtype=bool)
-        is_label = all(isinstance(label, str) for label in column[known])
-    else:
-        known = column != -1 if column.dtype.kind in "if" else np.ones(len(column), bool)
-        kind = column.dtype.kind
-        whole = kind == "f" and bool(np.isfinite(column).all()) and np.array_equal(column, np.floor(column))
-        is_label = kind in "iubU" or whole
-    if not is_label:
+    hidden, column = masked(column), np.asarray(column)
+    unknown = _is_unlabelled(column) if hidden is None else hidden | _is_unlabelled(column)
+    labels = _of_one_kind(column[~unknown])
+    if not _are_labels(labels):
         raise InputError(
             f"{name} is of type {column.dtype}, expected class labels: integers or strings, and -1 where unknown "
             "(label_weight=None leaves y out)."
         )
-    return column, known
+    return labels, ~unknown
 
 
-def predicted(classes: NDArray[Any], B: Matrix | None, S: Matrix | None, n: int) -> NDArray[Any]:
-    """The classes of n samples by their codes S of shape (k, n) and a map B; -1 where there is none."""
-    return np.full(n, -1) if B is None or S is None else classes[np.argmax(B @ S, axis=0)]
+def _is_unlabelled(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where labels of any type are missing or one of `UNLABELLED`, shape (n,)."""
+    if column.dtype.kind == "U":
+        return np.isin(column, [value for value in UNLABELLED if isinstance(value, str)])
+    if column.dtype.kind in "if":
+        return np.isnan(column) | (column == -1)
+    plain = (int, float, str, np.number)  # of which a comparison is true or false
+    unknown = [is_missing(label) or (isinstance(label, plain) and label in UNLABELLED) for label in column]
+    return np.array(unknown, dtype=bool)
+
+
+def _of_one_kind(labels: NDArray[Any]) -> NDArray[Any]:
+    """Numbers among objects as numpy types them; other labels as they are."""
+    numbers = (int, float, np.number, np.bool_)
+    are_numbers = labels.dtype == object and all(isinstance(label, numbers) for label in labels)
+    return np.asarray(labels.tolist()) if are_numbers else labels
+
+
+def _are_labels(labels: NDArray[Any]) -> bool:
+    kind = labels.dtype.kind
+    if kind == "O":
+        return all(isinstance(label, str) for label in labels)
+    return kind in "biuU" or (kind == "f" and bool((np.isfinite(labels) & (labels == np.floor(labels))).all()))
+
+
+def predicted(classes: NDArray[Any], B: Matrix | None, S: Matrix | None, most: int | None, n: int) -> NDArray[Any]:
+    """The classes of n samples by their codes S of shape (k, n), a map B and the majority; -1 where there is none."""
+    if B is None or S is None or most is None:
+        return np.full(n, -1)
+    return classes[classify(B, S, most)]
 
 
 def side_by_side(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -159,17 +190,28 @@ def side_by_side(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def _columns(y: Any) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
     """The levels of y, which are its columns if it has any, and its shape."""
     if hasattr(y, "columns") and hasattr(y, "items"):  # a data frame, whose columns differ in their types
-        return [np.asarray(column) for _, column in y.items()], y.shape
-    try:
-        array = np.asarray(y)
-    except ValueError:
-        raise InputError("y has rows of different lengths, expected one class label per sample and level.") from None
-    if array.dtype.kind == "U" and not hasattr(y, "dtype"):  # numpy made strings of numbers beside strings
-        given = np.asarray(y, dtype=object)
-        array = array if all(isinstance(label, str) for label in given.flat) else given
+        return [_as_given(column) for _, column in y.items()], y.shape
+    array = _as_given(y)
     if array.ndim not in (1, 2):
         raise InputError(f"y has shape {array.shape}, expected one or two dimensions: samples, and levels of labels.")
     return [array] if array.ndim == 1 else list(array.T), array.shape
+
+
+def _as_given(y: Any) -> NDArray[Any]:
+    """Labels as an array, of objects where numpy would turn what is missing into text or integers into floats."""
+    own = getattr(y, "dtype", None)
+    if isinstance(own, np.dtype) and own.kind != "T":
+        return y if isinstance(y, np.ma.MaskedArray) else np.asarray(y)
+    try:
+        hidden, given = masked(y), np.asarray(y, dtype=object)
+        if hidden is not None:
+            given[hidden] = None
+        if any(isinstance(label, (list, tuple, np.ndarray)) for label in given.flat):
+            raise ValueError
+    except ValueError:
+        raise InputError("y has rows of different lengths, expected one class label per sample and level.") from None
+    is_text = own is None and all(isinstance(label, str) for label in given.flat)
+    return given.astype(str) if is_text else given
 
 
 def _named(columns: Sequence[NDArray[Any]], has_columns: bool) -> list[tuple[str, NDArray[Any]]]:

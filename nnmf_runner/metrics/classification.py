@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.label_costs import label_map
+from nnmf_runner.core.label_costs import classify, label_map, majority
 from nnmf_runner.core.linalg import Matrix
 
 
@@ -70,6 +70,9 @@ def _share_right(
 
 
 def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[Any]:
-    """Class index of every column by the least-squares map from the codes of the known columns, shape (n,)."""
+    """Class index of every column by the least-squares map from the codes of the known columns, shape (n,).
+
+    A column without any code has the most frequent of the known labels, see `classify`.
+    """
     Y = np.eye(labels.max() + 1)[:, labels[known]]  # (c, n_known)
-    return np.argmax(label_map(S[:, known], Y) @ S, axis=0)
+    return classify(label_map(S[:, known], Y), S, majority(labels[known]))

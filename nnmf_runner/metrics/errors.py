@@ -12,7 +12,7 @@ from nnmf_runner.core.linalg import Matrix, squared_norm, squared_residual, tail
 
 
 def relative_error(X: Any, A: Matrix, S: Matrix, entries: NDArray[np.bool_] | None = None) -> float:
-    """``||X - A S|| / ||X||`` (Frobenius).
+    """``||X - A S|| / ||X||`` (Frobenius); zero for data of zeros that are approximated by zeros.
 
     Parameters
     ----------
@@ -27,8 +27,10 @@ def relative_error(X: Any, A: Matrix, S: Matrix, entries: NDArray[np.bool_] | No
     0.6
     """
     if entries is not None:
-        return float(np.linalg.norm((X - A @ S)[entries]) / np.linalg.norm(X[entries]))
-    return float(np.sqrt(squared_residual(X, A, S) / squared_norm(X)))
+        residual = np.linalg.norm((X - A @ S)[entries])
+        return float(residual / np.linalg.norm(X[entries])) if residual else 0.0
+    square = squared_residual(X, A, S)
+    return float(np.sqrt(square / squared_norm(X))) if square else 0.0
 
 
 def eckart_young_floors(X: Any, ranks: Sequence[int]) -> list[float]:

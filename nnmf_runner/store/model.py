@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import COSTS
+from nnmf_runner.core.label_costs import majority
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS, Fit, Method
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
-from nnmf_runner.methods.target import as_labels
+from nnmf_runner.methods.target import known_labels
 from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
@@ -59,6 +60,8 @@ class SavedModel:
         The layer that every level of labels is predicted from; None for a level of which no label was known.
     label_maps : list of ndarray of shape (c_j, k_l) or None
         The label map of every level.
+    majorities : list of int or None
+        The class of every level that samples without any code are predicted to be of, as an index.
     feature_names : ndarray of str, shape (n_features,), or None
     """
 
@@ -69,6 +72,7 @@ class SavedModel:
     classes: NDArray[Any] | list[NDArray[Any]] | None = None
     label_layers: Sequence[int | None] = ()
     label_maps: Sequence[Matrix | None] = ()
+    majorities: Sequence[int | None] = ()
     feature_names: NDArray[Any] | None = None
 
 
@@ -90,6 +94,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         "method": _part_description(model.method),
         "classes": _classes_description(model.classes),
         "label_layers": model.label_layers,
+        "majorities": model.majorities,
         "n_features": len(fit.A[0]),
         "feature_names": None if names is None else names.tolist(),
         "stop": fit.stop.value,
@@ -180,7 +185,9 @@ def _saved(folder: Path) -> SavedModel:
     classes = _classes(description["classes"], fit, maps)
     parameters = {name: _parameter(name, value) for name, value in description["parameters"].items()}
     feature_names = None if names is None else np.array(names, dtype=object)
-    return SavedModel(description["estimator"], parameters, method, fit, classes, layers, maps, feature_names)
+    given = description.get("majorities")
+    most = _majorities(fit, layers, maps) if given is None else _checked_majorities(given, maps)
+    return SavedModel(description["estimator"], parameters, method, fit, classes, layers, maps, most, feature_names)
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -225,8 +232,8 @@ def _run(folder: Path) -> SavedModel:
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
     parameters = {name: _parameter(name, value) for name, value in parameters.items()}
     classes = [np.arange(len(B)) for B in fit.maps.values()]
-    of_run = classes if len(classes) > 1 else next(iter(classes), None)
-    return SavedModel(None, parameters, method, fit, of_run, layers, list(fit.maps.values()))
+    of_run, maps = classes if len(classes) > 1 else next(iter(classes), None), list(fit.maps.values())
+    return SavedModel(None, parameters, method, fit, of_run, layers, maps, _majorities(fit, layers, maps))
 
 
 def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit, dict[str, Matrix]]:
@@ -293,6 +300,20 @@ def _label_maps(fit: Fit, label_layers: list[int | None], own: Mapping[str, Matr
     return found
 
 
+def _majorities(fit: Fit, layers: Sequence[int | None], maps: Sequence[Matrix | None]) -> list[int | None]:
+    """The most frequent of the classes that the maps predict for the samples of the fit, where no labels are kept."""
+    levels = zip(layers, maps, strict=True)
+    return [None if i is None or B is None else majority(np.argmax(B @ fit.S[i], axis=0)) for i, B in levels]
+
+
+def _checked_majorities(given: list[int | None], maps: Sequence[Matrix | None]) -> list[int | None]:
+    legal = [[None] if B is None else range(len(B)) for B in maps]
+    if len(given) != len(legal) or any(most not in of_level for most, of_level in zip(given, legal, strict=True)):
+        counts = [0 if B is None else len(B) for B in maps]
+        raise InputError(f"majorities={given} do not fit label maps of {counts} classes")
+    return given
+
+
 def _classes(description: Any, fit: Fit, maps: Sequence[Matrix | None]) -> NDArray[Any] | list[NDArray[Any]] | None:
     """The class labels of a `_classes_description`, for the label map of every level."""
     levels = description if isinstance(description, list) else [description] if description else []
@@ -309,7 +330,7 @@ def _classes_of_level(described: Mapping[str, Any], B: Matrix | None) -> NDArray
         classes = np.array(described["values"], dtype=described["dtype"])
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"classes={described} are no class labels") from None
-    as_labels(np.atleast_1d(classes), "classes")
+    known_labels(np.atleast_1d(classes), "classes")
     if B is None and len(classes):
         raise InputError(f"there are {len(classes)} classes, but no label map")
     if B is not None and len(classes) != len(B):
@@ -322,8 +343,8 @@ def _is_classes(value: Any) -> bool:
     return value is None or all(isinstance(level, dict) and set(level) == {"dtype", "values"} for level in levels)
 
 
-def _are_layers(value: Any) -> bool:
-    return isinstance(value, list) and all(layer is None or (type(layer) is int and layer >= 0) for layer in value)
+def _are_indices(value: Any) -> bool:
+    return isinstance(value, list) and all(index is None or (type(index) is int and index >= 0) for index in value)
 
 
 def _are_names(value: Any) -> bool:
@@ -336,7 +357,8 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "parameters": lambda value: isinstance(value, dict),
     "method": lambda value: isinstance(value, dict),
     "classes": _is_classes,
-    "label_layers": _are_layers,
+    "label_layers": _are_indices,
+    "majorities": lambda value: value is None or _are_indices(value),  # models saved before had none
     "n_features": lambda value: type(value) is int,
     "feature_names": _are_names,
     "stop": lambda value: value in [stop.value for stop in Stop],

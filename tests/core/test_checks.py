@@ -1,5 +1,6 @@
 import re
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from nnmf_runner.core.checks import (
     check_number,
     check_ranks,
     filled,
+    is_missing,
     split_missing,
 )
 
@@ -41,6 +43,16 @@ def test_choice_like_none_is_refused_without_a_guess(value):
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
 def test_number_in_range_is_returned(value):
     assert check_number(value, "x", low=0.0, high=1.0) is value
+
+
+@pytest.mark.parametrize("value", [10**20, 10**400])
+def test_integers_have_any_size_and_numbers_that_of_doubles(value):
+    assert check_number(value, "x", low=0, integer=True) is value
+    if value < 1e308:
+        assert check_number(value, "x", low=0.0) is value
+    else:
+        with pytest.raises(InputError, match=r"x=10*0 is not valid\. Expected a number in \[0, inf\)"):
+            check_number(value, "x", low=0.0)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +171,14 @@ def test_negative_entries_are_refused_with_the_lowest(form):
         check_nonnegative(form([[1.0, -2.0], [0.0, -1.0]]), "X")
 
 
-@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
-def test_zeros_alone_are_refused(form):
-    with pytest.raises(InputError, match="X holds only zeros"):
-        check_nonnegative(form([[0.0, 0.0]]), "X")
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array, lambda X: np.array(X) * np.nan])
+def test_zeros_alone_and_missing_entries_alone_pass_on_request(form):
+    for signed, expected in ((False, "positive entry|number"), (True, "other entry|number")):
+        with pytest.raises(InputError, match=f"X (holds only zeros|has no known entry).* at least one ({expected})"):
+            split_missing(form([[0.0, 0.0]]), "X", signed=signed)
+        X, known = split_missing(form([[0.0, 0.0]]), "X", signed=signed, zeros=True)
+        assert (X.shape, X.sum()) == ((1, 2), 0.0)
+        assert known is None or not known.any()
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array, sparse.csc_matrix])
@@ -186,6 +202,60 @@ def test_nan_is_split_off_as_missing(array):
     assert np.isnan(np.asarray(array, float)).any()  # the data stay as they are
 
 
+class NotAvailable:
+    """What pandas.NA is: no comparison with it is true or false."""
+
+    def __eq__(self, other):
+        return self
+
+    __hash__ = None
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *((value, True) for value in (None, np.nan, np.float32("nan"), np.datetime64("NaT"), NotAvailable())),
+        *((value, True) for value in (np.ma.masked, Decimal("nan"))),
+        *((value, False) for value in (0, -1, "", "nan", np.inf, False, np.zeros(2), [np.nan], {})),
+    ],
+)
+def test_what_stands_for_nothing_is_missing(value, expected):
+    assert is_missing(value) is expected
+
+
+HIDDEN = np.ma.array([[1.0, 99.0], [0.0, 2.0]], mask=[[False, True], [False, False]])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        HIDDEN,
+        HIDDEN.astype(int),
+        HIDDEN.astype(np.float32),
+        HIDDEN.astype(object),
+        list(HIDDEN),
+        np.array([[1.0, NotAvailable()], [0, 2]], object),
+    ],
+    ids=["floats", "integers", "single", "objects", "list of rows", "NA"],
+)
+def test_what_is_masked_or_not_available_is_missing_whatever_stands_below(array):
+    X, known = split_missing(array, "X")
+    np.testing.assert_array_equal(X, [[1.0, 0.0], [0.0, 2.0]])
+    np.testing.assert_array_equal(known, ~HIDDEN.mask)
+    with pytest.raises(InputError, match=r"^X has 1 entries that are (masked, )?NaN or infinite"):
+        check_finite(array, "X")
+
+
+def test_a_masked_array_that_hides_nothing_is_an_array():
+    array = np.ma.array([[1.0, 2.0]], mask=False)
+    X, known = split_missing(array, "X")
+    assert (type(X), known) == (np.ndarray, None)
+    assert np.shares_memory(X, array.data)
+
+
 def test_a_mask_adds_to_nan_and_hides_whatever_stands_below_it():
     array = np.array([[1.0, np.nan, -999.0], [np.inf, 2.0, 3.0]])
     mask = np.array([[True, True, False], [False, True, True]])
@@ -195,9 +265,12 @@ def test_a_mask_adds_to_nan_and_hides_whatever_stands_below_it():
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array])
-def test_a_mask_of_everything_is_none(form):
+@pytest.mark.parametrize(
+    "mask", [np.ones((2, 2), bool), np.ones((2, 2), bool).astype(object), np.ma.ones((2, 2), bool)]
+)
+def test_a_mask_of_everything_is_none(form, mask):
     array = form([[1.0, 0.0], [0.0, 2.0]])
-    X, known = split_missing(array, "X", np.ones((2, 2), bool))
+    X, known = split_missing(array, "X", mask)
     assert known is None
     assert (array != X).sum() == 0
 
@@ -214,12 +287,20 @@ def test_free_signs_pass_where_they_may():
         ([[np.nan, np.nan]], None, "X has no known entry: all 2 are missing"),
         ([[np.nan, 0.0]], None, "X holds only zeros"),
         ([[1.0, 2.0]], [[False, False]], "X has no known entry"),
+        ([[1.0, 2.0]], [[True], [True, False]], "mask has rows of different lengths"),
         ([[1.0, 2.0]], [[True]], r"mask has shape \(1, 1\), expected \(1, 2\) as X has"),
         ([[1.0, 2.0]], [[1, 0]], "mask is of type int64, expected booleans"),
+        ([[1.0, 2.0]], np.array([[True, None]], object), "mask is of type object, expected booleans"),
+        ([[1.0, 2.0]], np.ma.array([[True, False]], mask=[[False, True]]), "mask is masked itself"),
         (sparse.csr_array([[np.nan, 1.0]]), None, "X has 1 entries"),
         (sparse.csr_array([[1.0, 1.0]]), [[True]], "mask has shape"),
         ([["a"]], None, "X is not numeric"),
         ([[1j * np.nan, 1.0]], None, "X is not numeric"),
+        (None, None, "X is None, expected a matrix of numbers"),
+        ([["a", NotAvailable()]], None, "X is not a matrix of numbers: could not convert string to float: 'a'"),
+        ([[{}, NotAvailable()]], None, "X is not numeric"),
+        (np.ma.array([["a"]], mask=[[True]]), None, "X is not numeric"),
+        (np.ma.array([[1.0, -2.0]], mask=[[True, False]]), None, "X has to be nonnegative"),
         ([], None, "X has 1 dimensions"),
         (np.empty((0, 2)), None, "X is empty"),
     ],

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from nnmf_runner.core.label_costs import LABEL_COSTS, CrossEntropyLabels, Labels, SquaredLabels, label_map
+from nnmf_runner.core.label_costs import (
+    LABEL_COSTS,
+    CrossEntropyLabels,
+    Labels,
+    SquaredLabels,
+    classify,
+    label_map,
+    majority,
+)
 
 
 def one_hot(rng, classes, n):
@@ -30,6 +38,17 @@ def test_label_map_of_dependent_codes_predicts_like_the_pseudoinverse(rng, n):
 def test_label_map_does_not_depend_on_the_scale_of_codes(rng):
     S, Y, d = rng.random((3, 30)), one_hot(rng, 3, 30), np.array([1e-9, 1.0, 1e9])
     np.testing.assert_allclose(label_map(S * d[:, None], Y) * d, label_map(S, Y), rtol=1e-9)
+
+
+def test_columns_without_a_code_are_of_the_majority_and_others_of_the_largest_product(rng):
+    S, B = rng.random((4, 30)), rng.standard_normal((3, 4))
+    S[:, ::3] = 0.0
+    np.testing.assert_array_equal(classify(B, S, 2), np.where(np.arange(30) % 3 == 0, 2, np.argmax(B @ S, axis=0)))
+
+
+@pytest.mark.parametrize(("indices", "expected"), [([1, 0, 1], 1), ([2, 0, 0, 2, 1], 0), ([4], 4)])
+def test_the_majority_is_the_first_of_the_most_frequent(indices, expected):
+    assert majority(np.array(indices)) == expected
 
 
 def test_cross_entropy_equals_the_log_softmax(rng):

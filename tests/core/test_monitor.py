@@ -40,6 +40,10 @@ def test_fit_of_data_without_noise_converges(cost):
     assert Monitor(StoppingRule(tol=1e-3)).watch(cost, 1e-5) is Stop.CONVERGED
 
 
+def test_a_limit_may_be_larger_than_any_machine_integer():
+    assert Monitor(StoppingRule(max_iter=10**20)).watch(1.0, 1.0) is None
+
+
 def test_fit_ends_after_the_last_iteration_and_not_before():
     monitor = Monitor(StoppingRule(max_iter=2))
     assert [monitor.watch(1.0, 1.0) for _ in range(3)] == [None, None, Stop.MAX_ITER]

@@ -6,7 +6,7 @@ import pytest
 from nnmf_runner.core.streams import STREAMS, stream
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**40])
+@pytest.mark.parametrize("seed", [0, 1, 2**40, 2**200])
 def test_streams_are_the_children_of_the_seed(seed):
     children = np.random.SeedSequence(seed).spawn(len(STREAMS))
     for name, child in zip(STREAMS, children, strict=True):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
@@ -68,6 +71,25 @@ def test_a_pipeline_to_a_regression_leaves_its_targets_out(X):
     assert pipeline.fit(X, target).score(X, target) > 0.9
     names = pipeline[:-1].get_feature_names_out()
     assert list(names) == [f"neuralnmf{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+def test_a_pipeline_gives_data_frames_on_request(kind, X, y):
+    frame = pd.DataFrame(X, index=[f"text {i}" for i in range(48)], columns=[f"word{i}" for i in range(12)])
+    model = small(kind).set_params(random_state=0, max_iter=20)
+    pipeline = make_pipeline(MinMaxScaler(), clone(model), FunctionTransformer()).set_output(transform="pandas")
+    codes = pipeline.fit(frame, y).transform(frame[5:9])
+    names = [f"{kind.__name__.lower()}{i}" for i in range(len(codes.columns))]
+    assert (list(codes.columns), list(codes.index)) == (names, [f"text {i}" for i in range(5, 9)])
+    assert list(pipeline[:2].get_feature_names_out(frame.columns)) == names
+    plain = make_pipeline(MinMaxScaler(), model).fit(frame, y).transform(frame[5:9])
+    np.testing.assert_array_equal(codes, plain)
+    with sklearn.config_context(transform_output="pandas"):
+        assert isinstance(model.fit(X).transform(X), pd.DataFrame)
+        assert isinstance(model.set_output(transform="default").transform(X), np.ndarray)
+        assert isinstance(clone(model).fit_transform(X), np.ndarray)  # which was chosen for it
+    with sklearn.config_context(transform_output="polars"), pytest.raises(InputError, match="transform_output=polars"):
+        small(kind).set_params(max_iter=20).fit_transform(X)
 
 
 def test_a_pipeline_passes_a_mask_on(X, y):

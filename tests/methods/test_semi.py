@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
+from nnmf_runner import SemiNMF
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
@@ -352,3 +354,15 @@ def test_several_layers_without_a_finite_cost_end_as_diverged(method, toy):
 def test_bad_pretraining_is_refused_by_name(pretrain):
     with pytest.raises(InputError, match=rf"pretrain={pretrain} is not valid\. Expected an integer in \[0"):
         Semi(pretrain=pretrain)
+
+
+@pytest.mark.parametrize("layers", [(2,), (4, 2)])
+@pytest.mark.parametrize("init", ["nndsvd", "random", "greedy"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_data_of_negative_entries_alone_are_fitted_as_well_as_those_of_the_other_sign(layers, init, form, rng):
+    # codes of the nonnegative start would all be zero, and so would those of every further layer
+    X = -rng.random((20, 2)) @ rng.random((2, 15))
+    for data in (X, np.full((20, 15), -3.0)):
+        model = SemiNMF(layers=layers, init=init, random_state=0, max_iter=1000).fit(form(data))
+        assert model.score(data) > -0.01
+        assert all((codes >= 0).all() for codes in model.codes_)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SemiNMF, SparseCodingNMF, UnfoldedNMF
 from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS, label_units
+from nnmf_runner.methods.target import read_target, share_right
 from nnmf_runner.task import prepare
 
 SEVERAL = [NeuralNMF, SparseCodingNMF]  # these supervise lower layers
@@ -301,3 +303,155 @@ def test_labels_of_other_shapes_are_refused_by_score(kind, X, y):
         with pytest.raises(InputError, match=message) as caught:
             model.score(X, given)
         assert "\n" not in str(caught.value)
+
+
+NAMES = np.array(["news", "sport"])
+NA = pd.NA
+# Labels of text in every container that people have, from a list of names in which None is unlabelled.
+TEXT = {
+    "list with -1": lambda names: [-1 if name is None else name for name in names],
+    "array of a list with -1": lambda names: np.array([-1 if name is None else name for name in names]),
+    "list with the text of -1": lambda names: ["-1" if name is None else name for name in names],
+    "list with None": lambda names: names,
+    "list with NaN": lambda names: [np.nan if name is None else name for name in names],
+    "list with NA": lambda names: [NA if name is None else name for name in names],
+    "list with NaT": lambda names: [pd.NaT if name is None else name for name in names],
+    "list with masked": lambda names: [np.ma.masked if name is None else name for name in names],
+    "list with empty texts": lambda names: [name or "" for name in names],
+    "array with empty texts": lambda names: np.array([name or "" for name in names]),
+    "tuple": lambda names: tuple(names),
+    "array of objects": lambda names: np.array(names, object),
+    "masked array": lambda names: np.ma.array(
+        [name or "hidden" for name in names], mask=[name is None for name in names]
+    ),
+    "array of numpy's strings": lambda names: np.array([name or "" for name in names], np.dtypes.StringDType()),
+    "array of numpy's strings and NA": lambda names: np.array(names, np.dtypes.StringDType(na_object=None)),
+    "series": lambda names: pd.Series(names),
+    "series of objects with -1": lambda names: pd.Series([-1 if name is None else name for name in names]),
+    "categorical": lambda names: pd.Categorical(names),
+    "series of categories": lambda names: pd.Series(names, dtype="category"),
+    "nullable strings": lambda names: pd.Series(names, dtype="string"),
+    "index": lambda names: pd.Index(names),
+}
+NUMBERS = {
+    "list with None": lambda numbers: numbers,
+    "list with NaN": lambda numbers: [np.nan if number is None else number for number in numbers],
+    "list with NA": lambda numbers: [NA if number is None else number for number in numbers],
+    "list with empty texts": lambda numbers: ["" if number is None else number for number in numbers],
+    "array of objects": lambda numbers: np.array(numbers, object),
+    "array with NaN": lambda numbers: np.array(numbers, float),
+    "masked array": lambda numbers: np.ma.array(
+        [number or 5 for number in numbers], mask=[number is None for number in numbers]
+    ),
+    "series": lambda numbers: pd.Series(numbers),
+    "nullable integers": lambda numbers: pd.Series(numbers, dtype="Int64"),
+    "categorical": lambda numbers: pd.Categorical(numbers),
+}
+
+
+def arrow(kind):
+    """A maker of series of a type of pyarrow."""
+
+    def make(labels):
+        pytest.importorskip("pyarrow")
+        return pd.Series(labels, dtype=kind)
+
+    return make
+
+
+TEXT["pyarrow's strings"] = arrow("string[pyarrow]")
+NUMBERS["pyarrow's integers"] = arrow("int64[pyarrow]")
+
+
+def named(half, classes):
+    """The coarser labels as a list of the names of classes, None where unknown."""
+    return [None if label < 0 else classes[label] for label in half[:, 1]]
+
+
+@pytest.mark.parametrize("container", TEXT)
+def test_text_is_unlabelled_in_every_container(container, X, half):
+    given = TEXT[container](named(half, ["news", "sport"]))
+    found, plain = read_target(given, 96), read_target(half[:, 1], 96)
+    assert found.classes[0].tolist() == ["news", "sport"]
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    predictions = [NAMES[half[:, 1] % 2], NAMES[(half[:, 1] + 1) % 2]]  # whatever stands where nothing is known
+    assert [share_right([each], given, False) for each in predictions] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("container", NUMBERS)
+def test_numbers_are_unlabelled_in_every_container(container, half):
+    found = read_target(NUMBERS[container](named(half, [3, 7])), 96)
+    assert found.classes[0].tolist() == [3, 7]
+    np.testing.assert_array_equal(found.indices, read_target(half[:, 1], 96).indices)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+def test_every_estimator_learns_and_scores_text_with_unlabelled_samples(kind, X, y, half):
+    plain, coarse = fitted(kind, X, half[:, 1]), named(half, ["news", "sport"])
+    for given in (TEXT["array of a list with -1"](coarse), TEXT["nullable strings"](coarse)):
+        model = fitted(kind, X, given)
+        np.testing.assert_array_equal(model.components_, plain.components_)
+        np.testing.assert_array_equal(model.predict(X), NAMES[plain.predict(X)])
+        assert model.score(X, given) == plain.score(X, half[:, 1])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda columns: pd.DataFrame(columns),
+        lambda columns: pd.DataFrame(columns).astype("category"),
+        lambda columns: pd.DataFrame(columns).convert_dtypes(),
+        lambda columns: list(zip(*columns.values(), strict=True)),
+        lambda columns: np.array(list(columns.values()), object).T,
+        lambda columns: (
+            np.ma.array(
+                [[label or "hidden" for label in column] for column in columns.values()],
+                mask=[[label is None for label in column] for column in columns.values()],
+            ).T
+        ),
+    ],
+    ids=["data frame", "categories", "nullable", "list", "objects", "masked"],
+)
+def test_several_levels_are_unlabelled_each_for_itself(form, X, half):
+    fine = [None if label < 0 else "abcd"[label] for label in half[:, 0]]
+    coarse = [None if i % 3 == 0 else name for i, name in enumerate(named(half, ["news", "sport"]))]
+    model = fitted(NeuralNMF, X, form({"fine": fine, "coarse": coarse}))
+    plain = fitted(NeuralNMF, X, np.column_stack([half[:, 0], np.where(np.arange(96) % 3 == 0, -1, half[:, 1])]))
+    np.testing.assert_array_equal(model.components_, plain.components_)
+    assert [classes.tolist() for classes in model.classes_] == [list("abcd"), ["news", "sport"]]
+
+
+def test_a_text_of_nan_is_a_class_and_a_number_that_is_not_one_is_none():
+    assert read_target(np.array(["a", "nan", "a"]), 3).classes[0].tolist() == ["a", "nan"]
+    assert read_target(["a", np.nan, "b"], 3).classes[0].tolist() == ["a", "b"]
+
+
+def test_large_integers_of_a_nullable_series_stay_apart():
+    large = [2**53, 2**53 + 1, None]
+    assert read_target(pd.Series(large, dtype="Int64"), 3).classes[0].tolist() == large[:2]
+
+
+@pytest.mark.parametrize("y", [["a", 1, None], [1.5, None, 2.0], [{}, None, 1], [b"a", None, b"b"]], ids=str)
+def test_known_labels_that_are_no_labels_are_refused_beside_unknown_ones(y):
+    with pytest.raises(InputError, match=r"^y is of type object, expected class labels"):
+        read_target(y, 3)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+def test_samples_without_a_code_are_of_the_majority_by_level(kind, X, half):
+    y = np.where(half < 0, -1, half)
+    y[:36:2], y[60::4] = [[1, 1]], -1  # most are known of class 1, at both levels
+    y[36:46, 1] = -1
+    model = fitted(kind, X, y)
+    expected = [np.bincount(column[column >= 0]).argmax() for column in y.T]
+    assert expected == [1, 1]
+    nothing = np.zeros((2, 44))
+    np.testing.assert_array_equal(model.predict(nothing), [expected, expected])
+    both = np.vstack([nothing, X[:5]])
+    np.testing.assert_array_equal(model.predict(both), np.vstack([model.predict(nothing), model.predict(X[:5])]))
+    assert model.score(both[:2], np.array([[1, 0], [1, 1]])) == 0.75
+
+
+def test_of_equally_frequent_classes_the_first_is_the_majority():
+    assert read_target(["b", "a", "c", "b", "a", -1], 6).majorities == [0]
+    assert read_target(np.array([[1, -1], [2, -1], [2, -1]]), 3).majorities == [1, None]

@@ -100,3 +100,12 @@ def test_codes_of_zeros_or_fewer_than_classes_give_numbers():
     known = np.array([True, True, True, False])
     for S in (np.zeros((2, 4)), np.ones((1, 4)), np.vstack([np.ones((2, 4)), np.zeros((1, 4))])):
         assert 0.0 <= accuracy(S, labels, known).all <= 1.0
+
+
+def test_samples_without_a_code_are_of_the_most_frequent_known_class(problem):
+    S, labels, known = problem
+    S[:, ::2] = 0.0
+    found, others = predict(S, labels, known), reference_predictions(S, labels, known)
+    most = np.bincount(labels[known]).argmax()
+    np.testing.assert_array_equal(found, np.where(np.arange(60) % 2 == 0, most, others))
+    assert most != 0  # which would be the largest of zeros

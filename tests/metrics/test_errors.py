@@ -70,3 +70,9 @@ def test_no_factorisation_beats_the_floor(X, rng):
         A = rng.random((30, 4))
         S = np.linalg.lstsq(A, X, rcond=None)[0]
         assert relative_error(X, A, S) >= floor
+
+
+def test_zeros_that_are_approximated_by_zeros_leave_no_error():
+    X = np.zeros((3, 2))
+    for data, entries in ((X, None), (sparse.csr_array(X), None), (X, np.ones((3, 2), bool)), (X, X.astype(bool))):
+        assert relative_error(data, np.ones((3, 1)), np.zeros((1, 2)), entries) == 0.0

@@ -319,6 +319,10 @@ DAMAGES = {
         edit_json(lambda d: d.update(label_layers=[0])),
         "needs a map of 4 topics, it has none",
     ),
+    "a majority that is no class": (edit_json(lambda d: d.update(majorities=[2])), r"majorities=\[2\] do not fit"),
+    "no majority": (edit_json(lambda d: d.update(majorities=[None])), r"majorities=\[None\] do not fit"),
+    "majorities of more levels": (edit_json(lambda d: d.update(majorities=[0, 0])), "do not fit label maps of .2. cl"),
+    "majorities of words": (edit_json(lambda d: d.update(majorities=["0"])), "majorities="),
     "layers of words": (edit_json(lambda d: d.update(label_layers=["0"])), "label_layers="),
     "another map of a level": (
         edit_arrays(**{"label_maps/0": np.ones((2, 3))}),
@@ -327,6 +331,27 @@ DAMAGES = {
     "a map of no level": (edit_arrays(**{"label_maps/1": np.ones((2, 2))}), "an array label_maps/1, which no fit has"),
     "an unknown end": (edit_json(lambda d: d.update(stop="boredom")), "stop='boredom'"),
 }
+
+
+MOST_SMALL = np.where(np.arange(24) < 8, "large", "small")
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_samples_without_a_code_are_of_the_majority_of_a_saved_model_too(name, tmp_path):
+    kind, params = FITS[name]
+    y = np.column_stack([MOST_SMALL, np.full(24, ""), np.where(np.arange(24) % 3, MOST_SMALL, "")])
+    y[8::2, 0] = ""  # as many as of the other class, which comes first
+    fitted(kind, y=y, **params).save(tmp_path / "model")
+    assert load(tmp_path / "model").predict(np.zeros((1, 15))).tolist() == [["large", -1, "small"]]
+
+
+def test_a_model_saved_without_a_majority_takes_that_of_its_predictions(tmp_path):
+    model = NeuralNMF(layers=(4, 2), max_iter=30, random_state=0).fit(X[6:], y[6:])  # most are small
+    model.save(tmp_path / "model")
+    edit_json(lambda d: d.pop("majorities"))(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.predict(np.zeros((2, 15))).tolist() == ["small", "small"]
+    np.testing.assert_array_equal(again.predict(NEW), model.predict(NEW))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -370,6 +395,7 @@ def test_a_run_is_a_model_of_its_method(line, command, tmp_path):
         np.testing.assert_array_equal(of_level, np.arange(len(B)))
     decoded = model._fitted.method.decode(model.factors_, [S.T for S in model.codes_], 1)
     samples = (factors["A0"] @ decoded).T[::45]
+    assert model.predict(0.0 * samples).shape == model.predict(samples).shape
     assert model.score(samples) > -0.3  # it knows its own reconstruction again
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
