@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -123,10 +122,10 @@ def expanded(arguments: Sequence[str]) -> list[str]:
 
 
 def _written_out(argument: str) -> list[str]:
-    value = argument.removeprefix("init=")
-    values = [value] if Path(value).is_dir() else value.split(",")
+    key, _, value = argument.partition("=")
+    values = [value] if os.path.isdir(value) else value.split(",")
     paths = [each for each in values if _is_path(each)]
-    if value == argument or not paths:
+    if key != "init" or not paths:
         return [argument]
     if len(paths) < len(values):
         raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
@@ -156,7 +155,7 @@ def _quoted(paths: Sequence[str]) -> str:
 
 
 def _is_path(value: str) -> bool:
-    return bool(value) and value not in INITIALISATIONS and (os.sep in value or Path(value).is_dir())
+    return bool(value) and value not in INITIALISATIONS and (os.sep in value or os.path.isdir(value))
 
 
 @plain_errors()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,7 +57,8 @@ def check_number(
     if isinstance(value, kinds) and not isinstance(value, bool):
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
-        if above and below and np.isfinite(value):
+        finite = abs(value) <= sys.float_info.max if isinstance(value, int) else np.isfinite(value)
+        if above and below and (finite or integer):
             return value
     left = "(" if open_low or low == -np.inf else "["
     right = ")" if open_high or high == np.inf else "]"
