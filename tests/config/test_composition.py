@@ -41,6 +41,11 @@ def test_integers_of_any_size_are_read_digit_by_digit(configure, number):
     assert one.config.identity(number + 1) == other.config.identity(number + 1) != one.config.identity(number)
 
 
+def test_an_argument_may_be_longer_than_the_name_of_a_file():
+    layers = [9] * 500
+    assert list(composition.read([f"layers={layers}".replace(" ", "")]).layers) == layers
+
+
 @pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
 def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
     preset = f"method=neural_{cost}"

@@ -123,6 +123,11 @@ def is_one_line_that_names(result, parts, program="nnmf-run"):
     assert result.out == ""
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m", "label_fraction=0,1"]])
+def test_an_integer_of_more_digits_than_python_reads_is_refused(command, sweep):
+    is_one_line_that_names(command(*sweep, f"seed={'9' * 5000}"), ["seed has an integer of too many digits", "4300"])
+
+
 @pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])
 def test_a_run_is_refused_before_anything_is_written(command, line, parts):
     is_one_line_that_names(command("max_iter=3", *line.split()), parts)
