@@ -156,7 +156,7 @@ def _written_out(argument: str) -> list[str]:
     if not argument.startswith("init="):
         return [readable(argument)]
     value = argument.removeprefix("init=")
-    values = [value] if _is_path(value) and user_path(value, "init").is_dir() else value.split(",")
+    values = [value] if _is_path(value) and os.path.isdir(user_path(value, "init")) else value.split(",")
     paths = [each for each in values if _is_path(each)]
     if not paths:
         return [readable(argument)]
@@ -166,7 +166,7 @@ def _written_out(argument: str) -> list[str]:
 
 
 def _is_path(value: str) -> bool:
-    return value not in (*INITIALISATIONS, "") and (os.sep in value or user_path(value, "init").is_dir())
+    return value not in (*INITIALISATIONS, "") and (os.sep in value or os.path.isdir(user_path(value, "init")))
 
 
 @plain_errors()

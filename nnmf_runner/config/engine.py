@@ -82,7 +82,11 @@ def plain_errors() -> Iterator[None]:
 @plain_errors()
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Parse overrides; an `InputError` is also raised for a number that is to be a flag."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except ValueError:  # of Python, at an integer of more digits than it converts
+        name, most = max(overrides, key=len).partition("=")[0], sys.get_int_max_str_digits()
+        raise InputError(f"{name} has an integer of too many digits. Expected at most {most}.") from None
     refuse_numbers_as_flags(parsed)
     return parsed
 

@@ -30,6 +30,8 @@ GROUPS: dict[str, dict[str, type]] = {
     "optimizer": OPTIMIZERS,
     "init": INITIALISATIONS,
 }
+# More trials than anybody waits for, which are all listed before the first of them runs.
+MOST_TRIALS = 10**6
 # OmegaConf's mark of a value that has to be given.
 MISSING: Any = "???"
 
@@ -248,7 +250,8 @@ class Execution:
     published: str | None = None
 
     def __post_init__(self) -> None:
-        _check_integers(self, 1, "trials", "threads", "workers", "runs_per_job")
+        _check_integers(self, 1, "threads", "workers", "runs_per_job")
+        check_number(self.trials, "trials", low=1, high=MOST_TRIALS, integer=True)
         if self.time_limit is not None:
             check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
         self.output = str(user_path(self.output, "output"))

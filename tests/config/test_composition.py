@@ -32,6 +32,20 @@ def test_single_runs_are_no_sweep(configure, arguments):
     assert composition.read_sweep(arguments) is None
 
 
+@pytest.mark.parametrize("number", [2**63, 2**70, 2**200, 10**400])
+def test_integers_of_any_size_are_read_digit_by_digit(configure, number):
+    config = composition.read([f"seed={number}", f"max_iter={number}"])
+    assert (config.seed, config.max_iter) == (number, number)
+    [one, other] = composition.read_sweep([f"seed={number},{number + 1}", "trials=2"], multirun=True).cells
+    assert (one.config.seed, other.config.seed) == (number, number + 1)
+    assert one.config.identity(number + 1) == other.config.identity(number + 1) != one.config.identity(number)
+
+
+def test_an_argument_may_be_longer_than_the_name_of_a_file():
+    layers = [9] * 500
+    assert list(composition.read([f"layers={layers}".replace(" ", "")]).layers) == layers
+
+
 @pytest.mark.parametrize("cost", ["reconstruction", "multilevel"])
 def test_a_preset_of_a_method_brings_its_cost_and_gives_way_to_one_that_is_asked_for(configure, cost):
     preset = f"method=neural_{cost}"

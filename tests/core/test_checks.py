@@ -63,6 +63,8 @@ def test_integers_have_any_size_and_numbers_that_of_doubles(value):
         (0.0, {"low": 0.0, "open_low": True}, r"Expected a number in \(0, inf\)\."),
         (1.0, {"high": 1.0, "open_high": True}, r"Expected a number in \(-inf, 1\)\."),
         (2.0, {"low": 1, "integer": True}, r"x=2\.0 is not valid\. Expected an integer in \[1, inf\)\."),
+        (-(2**200), {"low": 0, "integer": True}, r"x=-1606938\d+ is not valid\. Expected an integer in \[0, inf\)\."),
+        (10**400, {"low": 0.0}, r"x=10+ is not valid\. Expected a number in \[0, inf\)\."),
         (np.nan, {}, r"x=nan is not valid\. Expected a number in \(-inf, inf\)\."),
         (True, {}, r"x=True is not valid"),
         ("1", {}, r"x=1 is not valid"),

@@ -101,6 +101,9 @@ SINGLE = [
     ("dataset.topics=[0,0]", ["dataset."]),
     ("dataset.levels=[0,0,0] dataset.noise=0", ["X holds only zeros"]),
     ("published=table9 max_iter=1", ["published=table9", "table1, table2"]),
+    ("trials=100000000000000000000", ["trials=100000000000000000000", "an integer in [1, 1e+06]"]),
+    ("seed=-1180591620717411303424", ["seed=-1180591620717411303424", "an integer in [0, inf)"]),
+    ("max_iter=10**20", ["max_iter=10**20", "an integer"]),
     ("output=/dev/null/x max_iter=1", ["/dev/null"]),
     ("output=/proc/nowhere max_iter=1", ["/proc/nowhere"]),
     ("hydra/launcher=nope", ["hydra/launcher=nope"]),
@@ -129,6 +132,11 @@ def is_one_line_that_names(result, parts, program="nnmf-run"):
     assert result.err.startswith(f"{program}: ")
     assert [part for part in parts if part not in result.err] == []
     assert result.out == ""
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "label_fraction=0,1"]])
+def test_an_integer_of_more_digits_than_python_reads_is_refused(command, sweep):
+    is_one_line_that_names(command(*sweep, f"seed={'9' * 5000}"), ["seed has an integer of too many digits", "4300"])
 
 
 @pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])

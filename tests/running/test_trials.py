@@ -8,11 +8,13 @@ import platform
 
 import pytest
 
+from nnmf_runner import load
 from nnmf_runner.methods.deep import Deep
+from nnmf_runner.report.collect import collect
 from nnmf_runner.running import trials
 from nnmf_runner.running.trials import run_and_wait, run_trials
 from nnmf_runner.store.claims import claim_path
-from nnmf_runner.store.record import run_folder
+from nnmf_runner.store.record import RECORD, read_factors, read_record, run_folder
 
 
 @pytest.fixture
@@ -52,3 +54,20 @@ def test_an_interrupted_trial_is_the_last_one(config, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_trials(config)
     assert list(tmp_path.rglob("*")) == []  # neither a record nor a claim
+
+
+def test_trials_of_any_seed_share_processes_and_are_collected_apart(configure, tmp_path):
+    seed = 2**200
+    given = ["method=deep", "layers=9", "tol=0.1", f"max_iter={10**20}", "trials=2", "workers=2"]
+    outcomes = run_trials(configure(*given, f"seed={seed}", f"output={tmp_path}"))
+    assert outcomes.keys() == {seed, seed + 1}
+    for own, outcome in outcomes.items():
+        record = read_record(outcome.folder / RECORD)
+        assert (record["config"]["seed"], record["config"]["max_iter"]) == (own, 10**20)
+        assert load(outcome.folder).random_state == own
+    one, other = (read_factors(outcome.folder)["A0"] for outcome in outcomes.values())
+    assert (one != other).any()
+    collect(tmp_path, figures=False)
+    table = (tmp_path / "records.csv").read_text()
+    assert f",{seed}," in table
+    assert f",{seed + 1}," in table
