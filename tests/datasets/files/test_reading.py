@@ -51,7 +51,7 @@ def test_a_path_is_found_from_the_working_directory_and_the_home(tmp_path, monke
         ("", r"^dataset\.path is missing\. Expected a file\.$"),
         ("absent", r"^dataset\.path=absent does not exist\. Expected a file\.$"),
         ("a" * 5000, r"is not valid: File name too long\.$"),
-        ("~nobody-of-this-name/a", r"^dataset\.path='~nobody-of-this-name/a' is not valid: "),
+        ("~nobody-of-this-name/a", r"^dataset\.path=~nobody-of-this-name/a is not valid: "),
     ],
 )
 def test_a_path_where_nothing_can_be_is_refused(tmp_path, monkeypatch, path, message):
