@@ -95,7 +95,8 @@ def explain(error: Exception) -> str:
         reason = first_line(error.__cause__ or error).rstrip(".")
         reason = next((said for pattern, said in _REASONS.items() if re.search(pattern, reason)), reason)
         key, _, value = match[1].partition("=")
-        return f"{match[1]} is not valid. {reason.replace('KEY', key).replace('VALUE', value)}."
+        value = re.sub(r"\A'([^'\\]*)'\Z", r"\1", value)  # as it was typed, mostly
+        return f"{key}={value} is not valid. {reason.replace('KEY', key).replace('VALUE', value)}."
     for pattern, said in _INSTEAD.items():
         message = re.sub(pattern, said, message)
     return message

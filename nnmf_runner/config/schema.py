@@ -222,7 +222,7 @@ class Execution:
     name : str
         Folder below `output` for the records; also the experiment's name in tables.
     output : str
-        Folder below which everything is written.
+        Folder below which everything is written; ``~`` stands for the home folder, as in every path.
     force : bool
         Whether to repeat runs that this version of the code has already finished.
     fail_fast : bool

@@ -6,10 +6,11 @@ The types in the schema say which options are text.  Of these a value is read as
   ``\\()[]{}:=,`` or a space comes off, too, and one before a ``t`` that is all there is stands for a tab.
 - ``null`` is no text, but in a list, where every element is a name.
 - A comma divides several values, of which a sweep makes a run each, unless it stands in brackets, has nothing on one
-  side, belongs to the name of something that is there, or the option is none that is computed with, such as `output`.
+  side, belongs to a path of something that is there, or the option is none that is computed with, such as `output`.
 - ``${name}`` stands for another option, and ``choice(a,b)`` and the like are Hydra's.
 
-Options of other types are Hydra's to read; what it cannot is text as well, so that the option itself refuses it.
+Options of other types are Hydra's to read; what it cannot is text as well, so that the option itself refuses it.  One
+that has the type Any beside that of text, in another part of its group, is text or a list of it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from nnmf_runner.store.files import user_path
 
 TEXT: tuple[Any, ...] = (str, str | None)
 TEXTS: tuple[Any, ...] = (list[str], list[str] | None)
+# Options of which a value with commas may be the name of one thing that is there.
+PATHS = ("dataset.path", "dataset.cache", "init.path", "mask")
 # What Hydra reads as a text of the same letters, whatever the option.
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)\Z)[a-z_/][\w./-]*", re.ASCII | re.IGNORECASE)
 _QUOTED = r"""(?:'(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)'|"(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)")"""
@@ -43,13 +46,13 @@ def readable(argument: str) -> str:
         return argument
     head, key, value = found.groups()
     types = option_types(key)
-    is_text, is_list = (bool(types) and all(each in kind for each in types) for kind in (TEXT, TEXTS))
-    for_hydra = not (is_text or is_list) or value.lower() == "null" or re.match(r"\w+\(", value)
-    if for_hydra and _parsed(value):
+    known = [each for each in types if each is not Any]
+    has_text = bool(known) and all(each in TEXT + TEXTS for each in known)
+    if (not has_text or re.match(r"\w+\(", value)) and _parsed(value):
         return argument
-    if not is_text and _is_list(value.strip()):
+    if _is_list(value.strip()) and not (types and all(each in TEXT for each in types)):
         return head + _lists(argument, value.strip())
-    if is_list:
+    if types and all(each in TEXTS for each in types):
         return head + (value if _parsed(value) else quoted(value))  # which the option refuses
     return head + ",".join(map(_element, _values(key, value)))
 
@@ -95,7 +98,7 @@ def _names(argument: str, some: str) -> list[str]:
 
 def _values(key: str, value: str) -> list[str]:
     """The values of an option of text: one, or several to sweep over."""
-    if _exists(value):
+    if key in PATHS and _exists(value):
         return [quoted(value)]
     values = _parts(value)
     return values if all(values) and key not in fields_of(Execution) else [value]

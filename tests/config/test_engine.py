@@ -54,7 +54,7 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         ("supervision=[1]", "supervision=[1] is not valid. Expected a list in brackets, or values for its options"),
         (
             "dataset.levels='a b'",
-            "dataset.levels='a b' is not valid. Expected a list, such as ",
+            "dataset.levels=a b is not valid. Expected a list, such as 'dataset.levels=[a b]'.",
         ),
         ("mask.a=1", "mask.a=1 is not valid. Expected a value for the whole option."),
         ("force=5", "force=5 is not valid. Expected true or false."),

@@ -9,6 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
+from nnmf_runner import HierarchicalNMF, load
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.record import find_records, read_record
 from tests.fixtures.commands import BIN
 
@@ -93,3 +95,14 @@ def test_delimiters_come_through_a_shell(shell, typed, shown, tmp_path):
     line = f"{shlex.quote(str(BIN / 'nnmf-run'))} {typed} --cfg job -p dataset.delimiter"
     done = subprocess.run([shell, "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.stdout.rstrip("\n").strip("'"), done.stderr) == (shown, "")
+
+
+def test_models_are_saved_and_loaded_at_home(home):
+    X = np.random.default_rng(0).random((9, 5))
+    model = HierarchicalNMF(layers=(2,), random_state=0, max_iter=3).fit(X)
+    model.save("~/a model")
+    assert (home / "a model" / "factors.npz").exists()
+    np.testing.assert_array_equal(load("~/a model").transform(X), model.transform(X))
+    for refused in (load, model.save):
+        with pytest.raises(InputError, match=r"^path=~nobodyhere/x is not valid: ~nobodyhere is the home folder of no"):
+            refused("~nobodyhere/x")

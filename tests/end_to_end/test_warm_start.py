@@ -131,10 +131,10 @@ def test_only_what_is_a_path_is_written_out(tmp_path, monkeypatch):
         "dataset.path=~/a.npz,b c.npz": ["dataset.path='~/a.npz','b c.npz'"],
         "dataset.path=a.npz,b.npz": ["dataset.path=a.npz,b.npz"],
         "dataset.path=a, b's": [r"dataset.path='a, b\'s'"],
-        "name=x (1)": ["name=x (1)"],
-        "init=folder": ["init=saved", "init.path='folder'"],
-        "init=x/y": ["init=saved", "init.path='x/y'"],
-        "init=x/y,folder": ["init=saved", "init.path='x/y','folder'"],
+        "name=x (1)": ["name='x (1)'"],
+        "init=folder": ["init=saved", "init.path=folder"],
+        "init=x/y": ["init=saved", "init.path=x/y"],
+        "init=x/y,folder": ["init=saved", "init.path=x/y,folder"],
         "init=a, b's": ["init=saved", r"init.path='a, b\'s'"],
     }.items():
         assert composition.expanded([argument]) == full
