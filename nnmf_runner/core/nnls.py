@@ -235,10 +235,12 @@ def _formed(A: Matrix, X: Any) -> tuple[ScaledProblem, Index, Index]:
             A, of_A = _normalised(A)
             gram = A.T @ A
         problem = ScaledProblem(gram, cross_product(A, X))
-        columns = np.flatnonzero(_outside(_largest(problem.cross), PRODUCTS))
-    if len(columns):
-        part, of_X[columns] = _normalised(X[:, columns])
-        problem.cross[:, columns] = cross_product(A, part) * problem.unit
+        scale = _largest(problem.cross)
+    if (far := _outside(scale, PRODUCTS)).any():
+        part, of_X[far] = _normalised(X[:, far])
+        problem.cross[:, far] = cross_product(A, part) * problem.unit
+    else:
+        problem.scale = scale  # which is asked for anyway
     return problem, of_A, of_X
 
 
