@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents
+from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid
 
 FORMS = ("array", "coordinate")
 FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
@@ -72,9 +72,10 @@ class Header:
 def read_mtx(path: Path) -> Contents:
     """A real Matrix Market file: general, symmetric or skew-symmetric; compressed by gzip or bzip2 or not."""
     with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
-        header = _header(file)
-        matrix = _dense(file, header) if header.form == "array" else _sparse(file, header)
-    return Contents({DATA: matrix})
+        header, notes = _header(file), list[str]()
+        entries = _entries(file, header, notes)
+        matrix = _dense(entries, header) if header.form == "array" else _sparse(entries, header)
+    return Contents({DATA: Grid(matrix, notes=tuple(notes))})
 
 
 def _header(file: IO[bytes]) -> Header:
@@ -98,8 +99,8 @@ def _header(file: IO[bytes]) -> Header:
     return Header(form, field, symmetry, (m, n), counts[0] if counts else dense[symmetry])
 
 
-def _dense(file: IO[bytes], header: Header) -> NDArray[np.float64]:
-    values = np.concatenate([np.empty(0), *(rows[:, 0] for rows in _entries(file, header))])
+def _dense(entries: Iterator[NDArray[np.float64]], header: Header) -> NDArray[np.float64]:
+    values = np.concatenate([np.empty(0), *(rows[:, 0] for rows in entries)])
     if header.mirrored is None:
         return values.reshape(header.shape, order="F")
     matrix = np.zeros(header.shape)
@@ -109,16 +110,16 @@ def _dense(file: IO[bytes], header: Header) -> NDArray[np.float64]:
     return matrix
 
 
-def _sparse(file: IO[bytes], header: Header) -> Any:
+def _sparse(entries: Iterator[NDArray[np.float64]], header: Header) -> Any:
     kind = np.int32 if max(header.shape) <= np.iinfo(np.int32).max else np.int64
     places, values = [np.empty((2, 0), kind)], [np.empty(0)]
-    for entries in _entries(file, header):
-        given = entries[:, :2]
+    for rows in entries:
+        given = rows[:, :2]
         if (given < 1).any() or (given > header.shape).any() or (given % 1).any():
             last = f"{header.shape[0]} and {header.shape[1]}"
             raise ContentError(f"it has an entry that is not at a row and column from 1 to {last}")
         places.append(given.T.astype(kind) - 1)
-        values.append(np.ones(len(entries)) if header.field == "pattern" else entries[:, 2].copy())
+        values.append(np.ones(len(rows)) if header.field == "pattern" else rows[:, 2].copy())
     indices, data = np.concatenate(places, axis=1), np.concatenate(values)
     if header.mirrored is not None:
         off = indices[0] != indices[1]
@@ -127,13 +128,19 @@ def _sparse(file: IO[bytes], header: Header) -> Any:
     return sparse.coo_array((data, (indices[0], indices[1])), shape=header.shape)
 
 
-def _entries(file: IO[bytes], header: Header) -> Iterator[NDArray[np.float64]]:
-    """The entries below the header, some at a time, shape (some, columns); all of them are there, and no more."""
+def _entries(file: IO[bytes], header: Header, notes: list[str]) -> Iterator[NDArray[np.float64]]:
+    """The entries below the header, some at a time, shape (some, columns); all of them are there, and no more.
+
+    There is a note on a last line without an end, whose last number nobody can tell from the beginning of a longer one.
+    """
     found = 0
     while chunk := file.read(CHUNK):
         chunk += file.readline(CHUNK)
         if chunk.rpartition(b"\n")[2].strip():
-            raise ContentError("its last line has no end, so it may be cut short. Expected a line break")
+            if file.read(1):
+                raise ContentError("it has a line that is too long for a Matrix Market file")
+            notes.append("the last line has no end: if the file was cut short, its last number is not whole")
+            chunk += b"\n"
         rows = _numbers(chunk, header.columns)
         _check_values(rows[:, -1], header.field)
         found += len(rows)
