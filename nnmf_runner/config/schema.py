@@ -16,7 +16,7 @@ from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
-from nnmf_runner.datasets.base import mask_digest
+from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
@@ -176,9 +176,11 @@ def parts() -> list[tuple[str, type]]:
 
 
 def option_types(key: str) -> list[Any]:
-    """The types of an option by its full name, one of every part that has it."""
+    """The types of an option by its full name, of every part that has it; with `TEXT_OR_LIST`, text as well."""
     owner, _, name = key.rpartition(".")
-    return [types_of(part)[name] for below, part in parts() if below == owner and name in fields_of(part)]
+    found = [part for below, part in parts() if below == owner and name in fields_of(part)]
+    own = [each for part in found for each in dataclasses.fields(part) if each.name == name]
+    return [types_of(part)[name] for part in found] + [str for each in own if each.metadata == TEXT_OR_LIST]
 
 
 def fields_of(part: type) -> list[str]:

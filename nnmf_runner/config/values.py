@@ -10,7 +10,7 @@ The types in the schema say which options are text.  Of these a value is read as
 - ``${name}`` stands for another option, and ``choice(a,b)`` and the like are Hydra's.
 
 Options of other types are Hydra's to read; what it cannot is text as well, so that the option itself refuses it.  One
-that has the type Any beside that of text, in another part of its group, is text or a list of it.
+that is said to be text or a list of it, beside the type Any, is either.
 """
 
 from __future__ import annotations

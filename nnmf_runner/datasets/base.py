@@ -19,6 +19,8 @@ from nnmf_runner.datasets.pictures import SAMPLES, Pictures, as_numbers
 from nnmf_runner.store.files import digest
 
 Labels = NDArray[np.intp]
+# Of a field of a source for text or a list of it; its type is Any, since OmegaConf has none for both.
+TEXT_OR_LIST = {"text or list": True}
 
 
 @dataclass(frozen=True)

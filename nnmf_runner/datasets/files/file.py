@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
 from nnmf_runner.core.linalg import canonical
-from nnmf_runner.datasets.base import Dataset
+from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.cells import as_text
 from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Grid, Layout
@@ -115,7 +115,7 @@ class File(Weights):
     image_shape: list[int] | None = None
     image_order: str = ORDERS[0]
     weighting: str | None = None
-    stop_words: Any = None
+    stop_words: Any = field(default=None, metadata=TEXT_OR_LIST)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,7 +143,8 @@ class File(Weights):
             contents = read(self._file(), self._layout)
             grid = contents.grid(self.x, self._references)
             dataset = self._dataset(contents, grid)
-            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True)  # refuses what is not finite
+            # The method is to say whether it takes negative entries, or none that is positive.
+            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True, zeros=True)
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:

@@ -10,7 +10,7 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_flag, check_number
-from nnmf_runner.datasets.base import Dataset, Labels
+from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset, Labels
 from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import absolute, content_digest, required
 from nnmf_runner.datasets.stop_words import ENGLISH, read_stop_words, stop_words_anywhere, stop_words_identity
@@ -80,7 +80,7 @@ class Words(Weights, ABC):
     min_df: Any = 1
     max_df: Any = 1.0
     max_features: int | None = None
-    stop_words: Any = ENGLISH
+    stop_words: Any = field(default=ENGLISH, metadata=TEXT_OR_LIST)
     lowercase: bool = True
     keep_empty: bool = False
     cache: str = "data"
