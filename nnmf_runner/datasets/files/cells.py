@@ -17,6 +17,7 @@ _FLAGS = {"true": 1.0, "false": 0.0}
 # Python's `float` takes more: underscores, digits of every alphabet.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
+_GROUPED = re.compile(r"[+-]?\d{1,3}([,.'\s]\d{3})+([.,]\d*)?")
 _UNLABELLED = re.compile(r"-1(\.0*)?")
 _DIGITS = frozenset("0123456789+-.eE")
 
@@ -25,6 +26,12 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     """Whether a cell is a number with this decimal mark."""
     cell = cell.strip()
     return _NUMBER.fullmatch(cell if decimal == "." else cell.replace(".", "?").replace(decimal, ".")) is not None
+
+
+def resembles_number(cell: str) -> bool:
+    """Whether a cell is a number but for its decimal mark, marks between thousands, and signs of percents or money."""
+    bare = cell.strip("%$€£ ")
+    return is_number(bare) or is_number(bare, ",") or _GROUPED.fullmatch(bare) is not None
 
 
 def numbers(column: NDArray[Any], decimal: str = ".") -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers
+from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers, resembles_number
 
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
@@ -209,7 +209,12 @@ class Table(Contents):
             return self.index[0] if self.index else None
         first, column = next(iter(columns.items()))
         named = names_rows(first) and _tells_apart(column)
-        return first if named or first in _counters(columns) or _is_text(column, self.layout.decimal) else None
+        if named or first in _counters(columns) or _is_text(column, self.layout.decimal):
+            return first
+        if UNNAMED.fullmatch(first):
+            says = f"dataset.index={first!r} says so, and dataset.index=null that it is a feature"
+            raise ContentError(f"its first column has no name and may name the rows: {says}")
+        return None
 
     def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
         """A column as numbers."""
@@ -219,8 +224,9 @@ class Table(Contents):
             at = int(np.argmin(good))
             cell, other = str(column[at]), "," if decimal == "." else "."
             hint = "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
-            hint = "a percent sign is no part of a number" if is_number(cell.rstrip("% "), decimal) else hint
-            hint = f"dataset.decimal={other!r} reads it as one" if is_number(cell, other) else hint
+            hint = "signs and marks between thousands are no part of a number" if resembles_number(cell) else hint
+            if is_number(cell, other):
+                hint = f"dataset.decimal={other!r} reads it as {cell.strip().replace(other, '.')}"
             raise ContentError(f"column {name!r} holds {cell!r} in row {at + 1}, expected numbers ({hint})")
         if len(values) and np.isnan(values).all():
             raise ContentError(f"column {name!r} is empty, expected numbers (dataset.exclude leaves it out)")
@@ -239,9 +245,9 @@ def check_unique(names: Sequence[str]) -> None:
 
 
 def _is_text(column: NDArray[Any], decimal: str) -> bool:
-    """Whether no entry is a number, and some are words."""
+    """Whether no entry is a number, and some are words, rather than numbers with other marks."""
     values, good = numbers(column, decimal)
-    return not good.all() and bool(np.isnan(values).all())
+    return bool(np.isnan(values).all()) and not all(map(resembles_number, column[~good]))
 
 
 def _tells_apart(column: NDArray[Any]) -> bool:
