@@ -121,6 +121,10 @@ class Contents:
             raise ContentError(f"{key} is not numeric: expected real numbers, got entries of type {found.dtype}")
         return named if isinstance(named, Grid) else Grid(found)
 
+    def row_names(self) -> list[str] | None:
+        """What the rows of its matrices are called, if the file says so."""
+        return next((array.rows for array in self.arrays.values() if isinstance(array, Grid)), None)
+
     def only(self) -> str:
         """The only key."""
         if len(self.arrays) != 1:
@@ -175,6 +179,10 @@ class Table(Contents):
     named: bool = True
     index: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def row_names(self) -> list[str] | None:
+        """The column that names the rows, or else the first one."""
+        return as_text(self.array((*self.index, *self.arrays)[0]))
 
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
         """All columns that are neither taken nor excluded, and the names of the rows.
@@ -259,10 +267,10 @@ def _tells_apart(column: NDArray[Any]) -> bool:
 def _counters(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     """Columns that number the rows from 0 or 1: the first one, whatever its name, and all without a name."""
     some = [name for i, name in enumerate(columns) if i == 0 or UNNAMED.fullmatch(name)]
-    return [name for name in some if _counts(columns[name])]
+    return [name for name in some if counts(columns[name])]
 
 
-def _counts(column: NDArray[Any]) -> bool:
+def counts(column: NDArray[Any]) -> bool:
     """Whether the entries are 0, 1, 2, ... or 1, 2, 3, ..."""
     counted = integers(as_text(column)) or [0]
     return len(counted) > 2 and counted in ([*range(len(counted))], [*range(1, len(counted) + 1)])
