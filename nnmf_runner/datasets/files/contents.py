@@ -20,6 +20,8 @@ DATA, NAMES = "X", ("names", "vocab")
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
 _NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
 
+_GUESSED = "column {!r} names the rows and is no feature (dataset.index=null makes it one)"
+
 
 class ContentError(ValueError):
     """A file does not hold what is asked of it; the message says what is wrong, in half a sentence."""
@@ -197,15 +199,15 @@ class Table(Contents):
             self._found(name)
         left = {name: column for name, column in columns.items() if name not in {*taken, *self.layout.exclude}}
         naming = self._naming(left)
-        counters = _counters(left) if self.layout.index == "auto" else []
+        counters = self._counters(left) if self.layout.index == "auto" else []
+        found = [name for name in left if name in (naming, *counters) and name not in self.index]
         left = {name: column for name, column in left.items() if name not in (naming, *self.index, *counters)}
+        guessed = [_GUESSED.format(name) for name in found if self.layout.index == "auto"]
         if not left:
-            raise ContentError(f"no column is left for the data. {self.keys()}")
+            raise ContentError("; ".join(["no column is left for the data", *guessed]) + f". {self.keys()}")
         values = np.column_stack([self._numeric(name, column) for name, column in left.items()])
         rows = None if naming is None else as_text(columns[naming])
-        named = f"column {naming!r} names the rows and is no feature (dataset.index=null makes it one)"
-        notes = (*self.notes, named) if rows and self.layout.index == "auto" and not self.index else self.notes
-        return Grid(values, rows, [*left] if self.named else None, notes)
+        return Grid(values, rows, [*left] if self.named else None, (*self.notes, *guessed))
 
     def _naming(self, columns: Mapping[str, NDArray[Any]]) -> str | None:
         """The column that names the rows."""
@@ -217,12 +219,17 @@ class Table(Contents):
             return self.index[0] if self.index else None
         first, column = next(iter(columns.items()))
         named = names_rows(first) and _tells_apart(column)
-        if named or first in _counters(columns) or _is_text(column, self.layout.decimal):
+        if named or first in self._counters(columns) or _is_text(column, self.layout.decimal):
             return first
         if UNNAMED.fullmatch(first):
             says = f"dataset.index={first!r} says so, and dataset.index=null that it is a feature"
             raise ContentError(f"its first column has no name and may name the rows: {says}")
         return None
+
+    def _counters(self, columns: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Columns that number the rows: all without a name, and the first one, unless the file itself names them."""
+        some = [name for i, name in enumerate(columns) if UNNAMED.fullmatch(name) or (i == 0 and not self.index)]
+        return [name for name in some if counts(columns[name])]
 
     def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
         """A column as numbers."""
@@ -262,12 +269,6 @@ def _tells_apart(column: NDArray[Any]) -> bool:
     """Whether every row has a value of its own, of which numbers are whole."""
     words = as_text(column)
     return len(set(words)) == len(words) and (integers(words) is not None or not all(map(is_number, words)))
-
-
-def _counters(columns: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Columns that number the rows from 0 or 1: the first one, whatever its name, and all without a name."""
-    some = [name for i, name in enumerate(columns) if i == 0 or UNNAMED.fullmatch(name)]
-    return [name for name in some if counts(columns[name])]
 
 
 def counts(column: NDArray[Any]) -> bool:

@@ -93,7 +93,7 @@ def without_mark(encoding: str, start: bytes) -> str:
 def delimiter_of(lines: Sequence[str], usual: str, decimal: str = ".", among: Sequence[str] = DELIMITERS) -> str:
     """The character by which lines are rows of equal length, and most cells below the first row numbers.
 
-    A decimal comma separates no cells unless these are quoted.
+    A decimal comma separates no cells unless these are quoted, or their names in the first line.
     """
 
     def fit(delimiter: str) -> tuple[float, bool]:
@@ -106,10 +106,16 @@ def delimiter_of(lines: Sequence[str], usual: str, decimal: str = ".", among: Se
             return -1.0, False
         return float(np.mean([is_number(cell) or is_number(cell, ",") for cell in cells])), widths == {len(first)}
 
-    usual = ";" if usual == decimal and not any('"' in line for line in lines) else usual
+    if usual == decimal and not any('"' in line for line in lines) and _is_cell(lines[0], decimal):
+        usual = ";"
     # Of equal ones that by which the first row is no shorter than the others, the usual one, and then the first.
     best = max([usual, *(mark for mark in among if mark != decimal)], key=fit)
     return usual if fit(best)[0] < 0 else best
+
+
+def _is_cell(line: str, decimal: str) -> bool:
+    """Whether a line is one cell, a name or a number, where this is the decimal mark."""
+    return decimal not in line or is_number(line, decimal)
 
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:

@@ -47,6 +47,7 @@ def test_a_decimal_comma_is_an_option_that_the_message_names(tmp_path):
     [
         ("x\n1,5\n2,5\n", [[1.5, 2.5]]),
         ("name;x\nA;1,5\nB;2,5\n", [[1.5, 2.5]]),  # as many numbers on either side of the commas
+        ("x,y\n1,5\n2,6\n", [[1, 2], [5, 6]]),
         ('x,y\n"1,5","2,0"\n"2,5","1,0"\n', [[1.5, 2.5], [2.0, 1.0]]),
         ("sep=;\na;b;c\n1,5;2;u\n2,5;1;v\n", [[1.5, 2.5], [2.0, 1.0]]),
     ],
@@ -247,12 +248,15 @@ def test_index_and_exclude_say_what_is_no_feature(tmp_path):
             read(tmp_path, text, **options)
 
 
-def test_numbers_of_rows_that_pandas_wrote_twice_are_no_features(tmp_path):
+def test_numbers_of_rows_that_pandas_wrote_twice_are_no_features(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     frame = pandas.DataFrame({"a": [2.0, 1.0, 4.0]})
     frame.to_csv(tmp_path / "once.csv")
     pandas.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
-    for name in ("once.csv", "twice.csv"):
+    for name, columns in (("once.csv", [""]), ("twice.csv", ["", "Unnamed: 0"])):
+        caplog.clear()
         assert load(tmp_path / name).feature_names == ["a"]
+        assert [f"column {column!r} names the rows" in caplog.text for column in columns] == [True] * len(columns)
 
 
 def test_empty_columns_behind_a_last_delimiter_are_none(tmp_path):
