@@ -75,8 +75,10 @@ class Lines:
             if (matrix := self.flags()) is not None:
                 return matrix
             at = int(len(self.rows[0]) > 1 and self._told_apart)
-        elif key in (self.header or ()):
-            at = (self.header or []).index(key)
+        elif self.header is not None and key in self.header:
+            if self.header.count(key) > 1:
+                raise ContentError(f"its header has {key!r} twice")
+            at = self.header.index(key)
         else:
             numbered = [str(i + 1) for i in range(len(self.rows[0]))]
             if key not in numbered:
