@@ -60,7 +60,7 @@ def test_a_column_of_a_table_is_named_behind_a_colon(matrix):
     with pytest.raises(InputError, match=r"no column 'x'. Expected one of: id, theme, fine, too, 1 to 3"):
         beside(matrix, labels=["meta.csv:x"])
     matrix.with_name("meta.csv").write_text("id,y,y\n1,u,x\n2,v,z\n3,u,y\n")
-    with pytest.raises(InputError, match="meta.csv: its header has 'y' twice"):
+    with pytest.raises(InputError, match=r"meta.csv: its header has 'y' twice"):
         beside(matrix, labels=["meta.csv:y"])
     np.testing.assert_array_equal(beside(matrix, labels=["meta.csv:2"]).labels, [[0, 1, 0]])
 
