@@ -134,8 +134,10 @@ def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """
     csv.field_size_limit(LONGEST)
     reader = csv.reader(_text(file), delimiter=delimiter, strict=True, skipinitialspace=True)
-    filled = (row for row in reader if row and not SAID.fullmatch(delimiter.join(row)))
+    filled = (row for row in reader if row)
     first = next(filled, None)
+    if first is not None and SAID.fullmatch(delimiter.join(first)):
+        first = next(filled, None)
     if first is None:
         return
     second = next(filled, None)
