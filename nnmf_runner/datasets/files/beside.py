@@ -213,10 +213,10 @@ def _counted(rows: list[list[str]], comments: int, n: int) -> Lines:
 
 
 def _listed(below: list[list[str]], n: int) -> Lines:
-    """Any number of lines, or the cells of a single one, with a header if the first line holds no numbers."""
+    """Any number of lines, or the cells of a single one, with a header if the first line holds no number."""
     if not below:
         raise ContentError("it holds comments only")
-    start = int(not numbers(np.array(below[0]))[1].all())
+    start = int(any(below[0]) and not any(cell and numbers(np.array([cell]))[1].all() for cell in below[0]))
     if len(below) - start != n:
         below = _filled(below)
     if len(below) == 1 and not start:

@@ -191,6 +191,7 @@ class Table(Contents):
 
         By default these stand in the column that the file itself says, or else in the first one, if it holds no number,
         numbers the rows, or has the name of such a column and a value of its own for every row.
+        A first column without a name that does none of these may still do so: a ContentError asks.
         """
         if key is not None:
             raise ContentError(f"it is a table, of which all columns are data, so dataset.x={key} means nothing")

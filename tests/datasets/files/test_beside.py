@@ -224,10 +224,13 @@ def test_one_hot_labels_of_text_in_every_shape(matrix, name, text):
     np.testing.assert_array_equal(beside(matrix, labels=[name]).labels, [[0, 1, -1]])
 
 
-@pytest.mark.parametrize("text", ["0 2\n", "0\n2\n\n\n", "# two\n0\n2\n", "1\n0\n1\n"])
+@pytest.mark.parametrize(
+    "text", ["0 2\n", "0\n2\n\n\n", "# two\n0\n2\n", "1\n0\n1\n", "x,1\ny,0\nz,1\n", ",seen\nx,1\ny,0\nz,1\n"]
+)
 def test_known_samples_in_lines_or_one_line(matrix, text):
-    matrix.with_name("known").write_text(text)
-    assert beside(matrix, known="known").known.tolist() == [True, False, True]
+    name = "known.csv" if "," in text else "known"
+    matrix.with_name(name).write_text(text)
+    assert beside(matrix, known=name).known.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("text", ["1\n0\n\n", "known\n1\n0\n\n", "# none\n", "known\n"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
 import logging
 import re
@@ -9,6 +11,8 @@ import re
 import numpy as np
 import pandas
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.file import File
@@ -270,3 +274,31 @@ def test_options_of_tables_are_refused_for_files_of_arrays(tmp_path, option, val
     np.savez(tmp_path / "a.npz", X=np.eye(3))
     with pytest.raises(InputError, match=f"dataset.{option}=.* is for tables, and this file is none"):
         load(tmp_path / "a.npz", **{option: value})
+
+
+NUMBERS = st.one_of(st.integers(0, 12), st.sampled_from([0.5, 1e-7, 1e20, -2.25, 1234.5, np.nan]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_frame_that_pandas_wrote_is_read_as_it_was_or_refused(tmp_path_factory, data):
+    draw, path = data.draw, tmp_path_factory.mktemp("frame") / "a.txt"
+    n, m = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    words = st.text(st.sampled_from("ab é,;|\t\"'_#.-"), min_size=1, max_size=4).map(lambda word: f"n{word}")
+    frame = pandas.DataFrame(
+        draw(st.lists(st.lists(NUMBERS, min_size=m, max_size=m), min_size=n, max_size=n)),
+        draw(st.one_of(st.just(range(n)), st.lists(words, min_size=n, max_size=n, unique=True))),
+        draw(st.lists(words, min_size=m, max_size=m, unique_by=str.strip)),
+    )
+    options = {
+        "sep": draw(st.sampled_from(",;\t| ")),
+        "decimal": draw(st.sampled_from(".,")),
+        "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        "encoding": draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"])),
+        "na_rep": draw(st.sampled_from(["", "NA", "nan", "NULL"])),
+        "index": draw(st.booleans()),
+    }
+    frame.to_csv(path, **options)
+    with contextlib.suppress(InputError):
+        dataset = load(path, decimal=options["decimal"], encoding=options["encoding"])
+        np.testing.assert_array_equal(dataset.X.T, frame)
