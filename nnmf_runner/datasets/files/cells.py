@@ -17,8 +17,10 @@ _FLAGS = {"true": 1.0, "false": 0.0}
 # Python's `float` takes more: underscores, digits of every alphabet.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
+_GROUPED = re.compile(r"[+-]?\d{1,3}([,.'\s]\d{3})+([.,]\d*)?")
 _UNLABELLED = re.compile(r"-1(\.0*)?")
-_DIGITS = frozenset("0123456789+-.eE")
+# By their codes, the characters of numbers, and what fills up shorter strings of an array.
+_LEGAL = np.isin(np.arange(128), [0, *b"0123456789+-.eE"])
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
@@ -27,25 +29,44 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     return _NUMBER.fullmatch(cell if decimal == "." else cell.replace(".", "?").replace(decimal, ".")) is not None
 
 
+def resembles_number(cell: str) -> bool:
+    """Whether a cell is a number but for its decimal mark, marks between thousands, and signs of percents or money."""
+    bare = cell.strip("%$€£ ")
+    return is_number(bare) or is_number(bare, ",") or _GROUPED.fullmatch(bare) is not None
+
+
 def numbers(column: NDArray[Any], decimal: str = ".") -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Numbers of a column, NaN where a cell holds nothing, and which cells are numbers, truth values or nothing."""
     good = np.ones(len(column), bool)
     if column.dtype.kind in NUMERIC:
         return column, good
-    if decimal == "." and set().union(*column) <= _DIGITS:  # as in most columns
-        try:
-            return column.astype(np.float64), good
-        except ValueError:  # an empty cell, or no number after all
-            pass
     values = np.full(len(column), np.nan)
-    for i, cell in enumerate(column):
-        word = cell.strip().lower()
-        if is_number(word, decimal):
-            values[i] = float(word.replace(decimal, "."))
-        else:
-            values[i] = _FLAGS.get(word, np.nan)
-            good[i] = word in _FLAGS or word in _NOTHING
+    plain = _of_digits(column)
+    try:
+        values[plain] = column[plain].astype(np.float64)
+    except ValueError:  # "1-2"
+        plain[:] = False
+    if decimal != ".":
+        plain &= np.char.find(column, ".") < 0  # which is read again
+    words, places = np.unique(column[~plain], return_inverse=True)
+    read = [_number(word, decimal) for word in words]
+    values[~plain] = np.array([value for value, _ in read], np.float64)[places]
+    good[~plain] = np.array([is_good for _, is_good in read], bool)[places]
     return values, good
+
+
+def _of_digits(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells hold nothing but characters of numbers, as most do, and at least one."""
+    codes = np.ascontiguousarray(column).view(np.uint32).reshape(len(column), column.itemsize // 4)
+    return np.asarray((_LEGAL[np.minimum(codes, len(_LEGAL) - 1)]).all(axis=1) & (codes[:, 0] > 0))
+
+
+def _number(cell: str, decimal: str) -> tuple[float, bool]:
+    """The number of a cell, NaN if it holds nothing, and whether it is either or a truth value."""
+    word = cell.strip().lower()
+    if is_number(word, decimal):
+        return float(word.replace(decimal, ".")), True
+    return _FLAGS.get(word, np.nan), word in _FLAGS or word in _NOTHING
 
 
 def integers(words: Sequence[str]) -> list[int] | None:

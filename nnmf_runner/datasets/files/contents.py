@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers
+from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers, resembles_number
 
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
 # What columns are called that name or number rows: nothing at all, and by pandas.
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
 _NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
+
+_GUESSED = "column {!r} names the rows and is no feature (dataset.index=null makes it one)"
 
 
 class ContentError(ValueError):
@@ -121,6 +123,10 @@ class Contents:
             raise ContentError(f"{key} is not numeric: expected real numbers, got entries of type {found.dtype}")
         return named if isinstance(named, Grid) else Grid(found)
 
+    def row_names(self) -> list[str] | None:
+        """What the rows of its matrices are called, if the file says so."""
+        return next((array.rows for array in self.arrays.values() if isinstance(array, Grid)), None)
+
     def only(self) -> str:
         """The only key."""
         if len(self.arrays) != 1:
@@ -176,11 +182,16 @@ class Table(Contents):
     index: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def row_names(self) -> list[str] | None:
+        """The column that names the rows, or else the first one."""
+        return as_text(self.array((*self.index, *self.arrays)[0]))
+
     def grid(self, key: str | None, taken: Iterable[str]) -> Grid:
         """All columns that are neither taken nor excluded, and the names of the rows.
 
         By default these stand in the column that the file itself says, or else in the first one, if it holds no number,
         numbers the rows, or has the name of such a column and a value of its own for every row.
+        A first column without a name that does none of these may still do so: a ContentError asks.
         """
         if key is not None:
             raise ContentError(f"it is a table, of which all columns are data, so dataset.x={key} means nothing")
@@ -189,15 +200,15 @@ class Table(Contents):
             self._found(name)
         left = {name: column for name, column in columns.items() if name not in {*taken, *self.layout.exclude}}
         naming = self._naming(left)
-        counters = _counters(left) if self.layout.index == "auto" else []
+        counters = self._counters(left) if self.layout.index == "auto" else []
+        found = [name for name in left if name in (naming, *counters) and name not in self.index]
         left = {name: column for name, column in left.items() if name not in (naming, *self.index, *counters)}
+        guessed = [_GUESSED.format(name) for name in found if self.layout.index == "auto"]
         if not left:
-            raise ContentError(f"no column is left for the data. {self.keys()}")
+            raise ContentError("; ".join(["no column is left for the data", *guessed]) + f". {self.keys()}")
         values = np.column_stack([self._numeric(name, column) for name, column in left.items()])
         rows = None if naming is None else as_text(columns[naming])
-        named = f"column {naming!r} names the rows and is no feature (dataset.index=null makes it one)"
-        notes = (*self.notes, named) if rows and self.layout.index == "auto" and not self.index else self.notes
-        return Grid(values, rows, [*left] if self.named else None, notes)
+        return Grid(values, rows, [*left] if self.named else None, (*self.notes, *guessed))
 
     def _naming(self, columns: Mapping[str, NDArray[Any]]) -> str | None:
         """The column that names the rows."""
@@ -209,7 +220,17 @@ class Table(Contents):
             return self.index[0] if self.index else None
         first, column = next(iter(columns.items()))
         named = names_rows(first) and _tells_apart(column)
-        return first if named or first in _counters(columns) or _is_text(column, self.layout.decimal) else None
+        if named or first in self._counters(columns) or _is_text(column, self.layout.decimal):
+            return first
+        if UNNAMED.fullmatch(first):
+            says = f"dataset.index={first!r} says so, and dataset.index=null that it is a feature"
+            raise ContentError(f"its first column has no name and may name the rows: {says}")
+        return None
+
+    def _counters(self, columns: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Columns that number the rows: all without a name, and the first one, unless the file itself names them."""
+        some = [name for i, name in enumerate(columns) if UNNAMED.fullmatch(name) or (i == 0 and not self.index)]
+        return [name for name in some if counts(columns[name])]
 
     def _numeric(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
         """A column as numbers."""
@@ -219,8 +240,9 @@ class Table(Contents):
             at = int(np.argmin(good))
             cell, other = str(column[at]), "," if decimal == "." else "."
             hint = "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
-            hint = "a percent sign is no part of a number" if is_number(cell.rstrip("% "), decimal) else hint
-            hint = f"dataset.decimal={other!r} reads it as one" if is_number(cell, other) else hint
+            hint = "signs and marks between thousands are no part of a number" if resembles_number(cell) else hint
+            if is_number(cell, other):
+                hint = f"dataset.decimal={other!r} reads it as {cell.strip().replace(other, '.')}"
             raise ContentError(f"column {name!r} holds {cell!r} in row {at + 1}, expected numbers ({hint})")
         if len(values) and np.isnan(values).all():
             raise ContentError(f"column {name!r} is empty, expected numbers (dataset.exclude leaves it out)")
@@ -239,9 +261,9 @@ def check_unique(names: Sequence[str]) -> None:
 
 
 def _is_text(column: NDArray[Any], decimal: str) -> bool:
-    """Whether no entry is a number, and some are words."""
+    """Whether no entry is a number, and some are words, rather than numbers with other marks."""
     values, good = numbers(column, decimal)
-    return not good.all() and bool(np.isnan(values).all())
+    return bool(np.isnan(values).all()) and not all(map(resembles_number, column[~good]))
 
 
 def _tells_apart(column: NDArray[Any]) -> bool:
@@ -250,13 +272,7 @@ def _tells_apart(column: NDArray[Any]) -> bool:
     return len(set(words)) == len(words) and (integers(words) is not None or not all(map(is_number, words)))
 
 
-def _counters(columns: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Columns that number the rows from 0 or 1: the first one, whatever its name, and all without a name."""
-    some = [name for i, name in enumerate(columns) if i == 0 or UNNAMED.fullmatch(name)]
-    return [name for name in some if _counts(columns[name])]
-
-
-def _counts(column: NDArray[Any]) -> bool:
+def counts(column: NDArray[Any]) -> bool:
     """Whether the entries are 0, 1, 2, ... or 1, 2, 3, ..."""
     counted = integers(as_text(column)) or [0]
     return len(counted) > 2 and counted in ([*range(len(counted))], [*range(1, len(counted) + 1)])

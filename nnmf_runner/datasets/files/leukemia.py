@@ -71,4 +71,4 @@ def _dataset(name: str, found: Any) -> Dataset:
     types, cells = ([str(each) for each in found.phenoData.data[column]] for column in ("ALL.AML", "Cell"))
     subtypes = [f"{kind}/{cell}" for kind, cell in zip(types, cells, strict=True)]
     X = np.asarray(expression.values, float)
-    return Dataset(name, X, [class_indices(subtypes), class_indices(types)], feature_names=genes)
+    return Dataset(name, X, [class_indices(level)[0] for level in (subtypes, types)], feature_names=genes)

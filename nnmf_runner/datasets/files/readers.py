@@ -23,6 +23,8 @@ from nnmf_runner.datasets.files.tables import read_csv
 Reader = Callable[[Path, Layout], Contents]
 PLAIN = Layout()
 
+# Integers to which are all of them doubles; larger ones beside a missing one stay text, since labels may be such.
+EXACT = 2**53
 # Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
 MAPPED = 2**27
 
@@ -105,7 +107,9 @@ def read_parquet(path: Path, layout: Layout) -> Contents:
         table = parquet.ParquetFile(file).read()
     check_unique(table.column_names)
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    columns = {name: _plain_column(table.column(name).to_pandas()) for name in table.column_names}
+    columns = {
+        name: _plain_column(table.column(name).to_pandas(integer_object_nulls=True)) for name in table.column_names
+    }
     return Table(columns, layout=layout, index=tuple(name for name in index if isinstance(name, str)))  # no range
 
 
@@ -114,7 +118,7 @@ def _plain_column(values: Any) -> NDArray[Any]:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in NUMERIC:
         return values.to_numpy()
     pairs = list(zip(values.tolist(), values.isna(), strict=True))
-    if all(missing or isinstance(value, (bool, int, float)) for value, missing in pairs):
+    if all(missing or (isinstance(value, (bool, int, float)) and abs(value) <= EXACT) for value, missing in pairs):
         return np.array([np.nan if missing else value for value, missing in pairs])
     return np.array(["" if missing else str(value) for value, missing in pairs])
 

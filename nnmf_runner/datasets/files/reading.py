@@ -42,12 +42,11 @@ def required(module: str, extra: str, dataset: str) -> Any:
         ) from None
 
 
-def class_indices(names: Sequence[Any]) -> Labels:
-    """Indices of names in their sorted order, shape (n,); -1 where the name is None."""
-    given = np.array([name is not None for name in names], bool)
-    indices = np.full(len(names), -1, np.intp)
-    indices[given] = np.unique([name for name in names if name is not None], return_inverse=True)[1]
-    return indices
+def class_indices(names: Sequence[str | None]) -> tuple[Labels, list[str]]:
+    """Class of every sample by the name of its class, -1 where that is None, and the classes in their sorted order."""
+    classes = sorted({name for name in names if name is not None})
+    places = {name: i for i, name in enumerate(classes)}
+    return np.array([-1 if name is None else places[name] for name in names], np.intp), classes
 
 
 def existing(path: str | None, expected: str, option: str = "dataset.path") -> Path:

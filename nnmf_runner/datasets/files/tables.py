@@ -15,8 +15,9 @@ from typing import TextIO
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets.files.cells import NOTHING, is_number
+from nnmf_runner.datasets.files.cells import NOTHING, integers, is_number
 from nnmf_runner.datasets.files.contents import UNNAMED, ContentError, Layout, Table, check_unique, names_rows
+from nnmf_runner.datasets.files.reading import MARKS
 
 DELIMITERS, DECIMALS = (",", ";", "\t", "|", " "), (".", ",")
 # How a tab is typed where a shell does not let it through.
@@ -36,15 +37,14 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     """
     with opened(path, layout.encoding) as file:
         first = [line for line in itertools.islice(file, FIRST) if line.strip()]
-    if first and (said := SAID.fullmatch(first[0])):
-        usual = said[1]
-    delimiter = layout.delimiter or delimiter_of(first, usual)
+    said = SAID.fullmatch(first[0]) if first else None
+    delimiter = layout.delimiter or (said[1] if said else delimiter_of(first, usual, layout.decimal))
     with opened(path, layout.encoding) as file:
         rows = list(rows_of(file, delimiter))
     if not rows:
         raise ContentError("it holds no rows")
     header = _header(rows, layout)
-    if len(header or rows[0]) == 1 and (other := delimiter_of(first, delimiter)) != delimiter:
+    if len(rows[0]) == 1 and (other := delimiter_of(first, delimiter, layout.decimal)) != delimiter:
         raise ContentError(f"its cells are separated by {other!r}, expected {delimiter!r} (see dataset.delimiter)")
     body = rows if header is None else rows[1:]
     if not body:
@@ -76,28 +76,46 @@ def check_encoding(encoding: str) -> None:
 
 def opened(path: Path, encoding: str) -> TextIO:
     """A file of text, gzipped or not, without a byte order mark."""
-    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding=encoding, newline="")
-    return path.open(encoding=encoding, newline="")
+    packed = path.suffix.lower() == ".gz"
+    with gzip.open(path) if packed else path.open("rb") as file:
+        encoding = without_mark(encoding, file.read(4))
+    return gzip.open(path, "rt", encoding=encoding, newline="") if packed else path.open(encoding=encoding, newline="")
 
 
-def delimiter_of(lines: Sequence[str], usual: str) -> str:
-    """The character by which lines are rows of equal length, and most cells below the first row numbers."""
+def without_mark(encoding: str, start: bytes) -> str:
+    """The variant of an encoding that passes over the byte order mark with which a text starts."""
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    marked = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
+    return marked if marked and codecs.lookup(encoding).name.startswith(marked) else encoding
 
-    def share_of_numbers(delimiter: str) -> float:
+
+def delimiter_of(lines: Sequence[str], usual: str, decimal: str = ".", among: Sequence[str] = DELIMITERS) -> str:
+    """The character by which lines are rows of equal length, and most cells below the first row numbers.
+
+    A decimal comma separates no cells unless these are quoted, or their names in the first line.
+    """
+
+    def fit(delimiter: str) -> tuple[float, bool]:
         rows = _split(lines, delimiter)
         if not rows:
-            return -1.0
+            return -1.0, False
         first, *rest = rows
         widths, cells = {len(row) for row in rest} or {len(first)}, [*itertools.chain(*rest)] or first
         if widths not in ({len(first)}, {len(first) + 1}) or max(widths) == 1:
-            return -1.0
-        return float(np.mean([is_number(cell) or is_number(cell, ",") for cell in cells]))
+            return -1.0, False
+        return float(np.mean([is_number(cell) or is_number(cell, ",") for cell in cells])), widths == {len(first)}
 
-    # Of equal ones the usual one, and then the first.
-    best = max([usual, *DELIMITERS], key=share_of_numbers)
-    return usual if share_of_numbers(best) < 0 else best
+    if usual == decimal and not any('"' in line for line in lines) and _is_cell(lines[0], decimal):
+        usual = ";"
+    # Of equal ones that by which the first row is no shorter than the others, the usual one, and then the first.
+    best = max([usual, *(mark for mark in among if mark != decimal)], key=fit)
+    return usual if fit(best)[0] < 0 else best
+
+
+def _is_cell(line: str, decimal: str) -> bool:
+    """Whether a line is one cell, a name or a number, where this is the decimal mark."""
+    return decimal not in line or is_number(line, decimal)
 
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
@@ -116,8 +134,10 @@ def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """
     csv.field_size_limit(LONGEST)
     reader = csv.reader(_text(file), delimiter=delimiter, strict=True, skipinitialspace=True)
-    filled = (row for row in reader if row and not SAID.fullmatch(delimiter.join(row)))
+    filled = (row for row in reader if row)
     first = next(filled, None)
+    if first is not None and SAID.fullmatch(delimiter.join(first)):
+        first = next(filled, None)
     if first is None:
         return
     second = next(filled, None)
@@ -151,16 +171,27 @@ def _is_header(first: Sequence[str], below: Sequence[Sequence[str]], decimal: st
     Numbers that rise or fall from cell to cell may be names, as wavelengths are, or a sample: a ContentError asks.
     """
     are_numbers = [is_number(cell, decimal) for cell in first]
-    if not any(are_numbers) or names_rows(first[0]):
+    if not all(cell.strip() in NOTHING for cell in first) and not any(are_numbers):
+        return True
+    blank = not first[0].strip()
+    if names_rows(first[0]) and not (blank and _are_measured([row[0] for row in below], decimal)):
         return True
     for cell, is_one, *column in zip(first, are_numbers, *below, strict=True):
         if not is_one and cell not in NOTHING and all(is_number(each, decimal) or each in NOTHING for each in column):
             return True
     found = [float(cell.replace(decimal, ".")) for cell, is_one in zip(first, are_numbers, strict=True) if is_one]
-    if (np.diff(found) > 0).all() or (np.diff(found) < 0).all():
+    if blank or (np.diff(found) > 0).all() or (np.diff(found) < 0).all():
         expected = "expected dataset.header=true or dataset.header=false"
         raise ContentError(f"its first line ({_shown(first)}) may be a header of numbers or a row of them: {expected}")
     return False
+
+
+def _are_measured(column: Sequence[str], decimal: str) -> bool:
+    """Whether a column holds numbers or nothing, and does not number the rows from 0 or 1."""
+    counted = (integers(column) or [-1])[:2]
+    return counted not in ([0, 1], [1, 2], [0], [1]) and all(
+        is_number(cell, decimal) or cell in NOTHING for cell in column
+    )
 
 
 def _shown(row: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.datasets.files.labels import read_words
 from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
-from nnmf_runner.datasets.files.tables import DELIMITERS, check_delimiter, check_encoding, rows_of
+from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter, check_encoding, rows_of
 from nnmf_runner.datasets.text.words import Documents, Words
 
 
@@ -112,9 +112,11 @@ class Text(Words):
         for column in self._columns:
             if column not in header:
                 raise InputError(f"{option} has no column {column}. Expected one of: {', '.join(header)}.")
-        places = {column: header.index(column) for column in header}
-        classes = [self._classes(column, [row[places[column]] for row in rows]) for column in self.label_columns]
-        return Documents([row[places[self.text_column]] for row in rows], classes)
+            if header.count(column) > 1:
+                raise InputError(f"{option} has the column {column} twice. Expected one of this name.")
+        text, *labels = ([row[header.index(column)] for row in rows] for column in self._columns)
+        classes = [self._classes(column, words) for column, words in zip(self.label_columns, labels, strict=True)]
+        return Documents(text, classes)
 
     def _classes(self, column: str, words: list[str]) -> list[str | None]:
         """Names of the classes of a column, None where a text has none."""
@@ -135,6 +137,8 @@ class Text(Words):
         """The delimiter that is given, or else the first by which the header of a table has all of its columns."""
         if self.delimiter is not None:
             return self.delimiter
+        if said := SAID.fullmatch(content.partition("\n")[0]):
+            return said[1]
         usual = "\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","
         for mark in (usual, *DELIMITERS):
             header = next((row for row in csv.reader(io.StringIO(content, newline=""), delimiter=mark) if row), [])

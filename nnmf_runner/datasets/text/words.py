@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_flag, check_number
-from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset, Labels
+from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.kept import keep, recall
-from nnmf_runner.datasets.files.reading import absolute, content_digest, required
+from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, required
 from nnmf_runner.datasets.stop_words import ENGLISH, read_stop_words, stop_words_anywhere, stop_words_identity
 from nnmf_runner.datasets.weighting import Weights
 from nnmf_runner.store.files import user_path
@@ -180,7 +180,7 @@ class Words(Weights, ABC):
             names = np.array(documents.classes[0])[chosen]
             first = [np.flatnonzero(names == name)[:per_class] for name in np.unique(names)]
             chosen = chosen[np.sort(np.concatenate(first))]
-        classes = [_indexed([level[i] for i in chosen]) for level in documents.classes]
+        classes = [class_indices([level[i] for i in chosen]) for level in documents.classes]
         if any(len(names) < 2 for _, names in classes):
             raise InputError(
                 f"dataset={self.name} has documents of a single class. Expected at least two classes with words."
@@ -212,10 +212,3 @@ def _log_parts(vectorizer: Any, stop_words: Collection[str]) -> None:
             "dataset.stop_words: in texts some read %s, no stop words themselves; add those to leave them out.",
             ", ".join(parts[:NAMED]) + (", ..." if len(parts) > NAMED else ""),
         )
-
-
-def _indexed(level: Sequence[str | None]) -> tuple[Labels, list[str]]:
-    """The class index of every text, -1 where it has no class, and the names of the classes in their order."""
-    names = sorted({name for name in level if name is not None})
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([-1 if name is None else place[name] for name in level], np.intp), names

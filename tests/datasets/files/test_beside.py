@@ -6,6 +6,7 @@ import gzip
 import os
 
 import numpy as np
+import pandas
 import pytest
 from scipy import io, sparse
 
@@ -58,6 +59,10 @@ def test_a_column_of_a_table_is_named_behind_a_colon(matrix):
     np.testing.assert_array_equal(dataset.labels, [[0, -1, 1], [0, 1, 0], [0, 1, 0]])
     with pytest.raises(InputError, match=r"no column 'x'. Expected one of: id, theme, fine, too, 1 to 3"):
         beside(matrix, labels=["meta.csv:x"])
+    matrix.with_name("meta.csv").write_text("id,y,y\n1,u,x\n2,v,z\n3,u,y\n")
+    with pytest.raises(InputError, match=r"meta.csv: its header has 'y' twice"):
+        beside(matrix, labels=["meta.csv:y"])
+    np.testing.assert_array_equal(beside(matrix, labels=["meta.csv:2"]).labels, [[0, 1, 0]])
 
 
 def test_a_table_that_has_the_names_of_the_samples_is_put_into_their_order(matrix):
@@ -110,6 +115,129 @@ def test_a_key_of_the_file_comes_before_a_file_of_that_name(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.eye(3), y=["u", "v", "v"])
     (tmp_path / "y").write_text("v\nu\nu\n")
     np.testing.assert_array_equal(load(tmp_path / "a.npz", labels=["y"]).labels, [[0, 1, 1]])
+
+
+@pytest.mark.parametrize("name", ["words", "words.txt", "words.csv", "words.tsv"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_names_of_several_words_are_one_cell(matrix, name, end):
+    words = ["New York", "Los Angeles", "San Francisco", "Las Vegas"]
+    matrix.with_name(name).write_bytes(("\ufeff" + end.join(words) + end).encode())
+    assert beside(matrix, names=name).feature_names == words
+
+
+def test_comments_stand_above_tables_of_every_kind(matrix):
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t"), ("a.txt", "\t")):
+        text = "# of, some; kind\n\nid,kind\n\nx,u\ny,v\nz,u\n\n".replace(",", delimiter)
+        matrix.with_name(name).write_text(text)
+        np.testing.assert_array_equal(beside(matrix, labels=[f"{name}:kind"]).labels, [[0, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("u\nv\n\n", [0, 1, -1]),
+        ("\nu\nv\n", [-1, 0, 1]),
+        ("y\nu\n\nv\n", [0, -1, 1]),
+        ("u\nv\nu\n\n", [0, 1, 0]),
+        ('y\nu\nv\n""\n', [0, 1, -1]),  # as pandas writes
+    ],
+)
+def test_empty_lines_are_entries_where_their_number_says_so(matrix, text, labels):
+    matrix.with_name("y.csv").write_text(text)
+    np.testing.assert_array_equal(beside(matrix, labels=["y.csv"]).labels, [labels])
+
+
+def test_an_empty_last_line_and_a_first_one_that_may_be_a_header_are_refused(matrix):
+    matrix.with_name("y").write_text("y\nu\nv\n\n")
+    with pytest.raises(InputError, match="y: its last line is empty and its first may be a header: expected 3 lines"):
+        beside(matrix, labels=["y"])
+
+
+@pytest.mark.parametrize("text", ["id,y\na,u\nb\nc,v\n", "id,y\na,u\nb,v,w\nc,v\n", "id,y,z,w\na,u\nb,v\nc,v\n"])
+def test_lines_with_other_numbers_of_cells_are_refused(matrix, text):
+    matrix.with_name("y.csv").write_text(text)
+    with pytest.raises(InputError, match=r"y.csv: it(s header)? has .* cells"):
+        beside(matrix, labels=["y.csv:y"])
+
+
+def test_a_header_of_r_has_one_cell_less(matrix):
+    matrix.with_name("y.csv").write_text('"y"\n"a","u"\n"b","v, w"\n"c", "v, w"\n')
+    dataset = beside(matrix, labels=["y.csv:y"])
+    assert dataset.class_names == [["u", "v, w"]]
+    np.testing.assert_array_equal(dataset.labels, [[0, 1, 1]])
+
+
+def test_colons_in_names_of_files_and_columns(matrix):
+    matrix.with_name("a:b.csv").write_text("id,c:d\n1,u\n2,v\n3,u\n")
+    np.testing.assert_array_equal(beside(matrix, labels=["a:b.csv:c:d"]).labels, [[0, 1, 0]])
+
+
+@pytest.mark.filterwarnings("ignore:Observation names")
+@pytest.mark.parametrize("table", ["meta.csv", "meta.parquet", "meta.h5ad"])
+def test_tables_of_every_format_are_put_into_the_order_of_the_samples_or_refused(matrix, table):
+    matrix.with_name("docs").write_text("d1\nd2\nd3\n")
+    for names in (["d3", "d1", "d2"], ["d3", "d1", "D2"], ["d3", "d1", "d1"]):
+        frame = pandas.DataFrame({"n": [3.0, 1.0, 2.0], "theme": [*"vuu"]}, names)
+        if table.endswith("csv"):
+            frame.to_csv(matrix.with_name(table))
+        elif table.endswith("parquet"):
+            frame.to_parquet(matrix.with_name(table))
+        else:
+            pytest.importorskip("anndata").AnnData(np.eye(3), frame).write_h5ad(matrix.with_name(table))
+        if sorted(names) == ["d1", "d2", "d3"]:
+            dataset = beside(matrix, sample_names="docs", labels=[f"{table}:theme"])
+            np.testing.assert_array_equal(dataset.labels, [[0, 0, 1]])
+        else:
+            with pytest.raises(
+                InputError, match=rf"{table}: its names are in another order .* 'd[12]' is not there once"
+            ):
+                beside(matrix, sample_names="docs", labels=[f"{table}:theme"])
+
+
+def test_names_may_stand_in_another_column_than_the_first(matrix):
+    matrix.with_name("docs").write_text("d1\nd2\nd3\n")
+    matrix.with_name("meta.csv").write_text("theme,doc\nv,d3\nu,d1\nw,d2\n")
+    dataset = beside(matrix, sample_names="docs", labels=["meta.csv:theme"])
+    np.testing.assert_array_equal(dataset.labels, [[0, 2, 1]])
+
+
+def test_numbers_of_lines_and_labels_are_no_names_in_another_order(matrix):
+    matrix.with_name("docs").write_text("1\n2\n3\n")
+    for text in ("0 2\n1 1\n2 1\n", "2 5\n1 7\n2 5\n"):
+        matrix.with_name("classes").write_text(text)
+        expected = [[1, 0, 0]] if text[0] == "0" else [[1, 0, 1]]
+        np.testing.assert_array_equal(beside(matrix, sample_names="docs", labels=["classes"]).labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Y.csv", "1.0,0.0\n0,1.0\n0,0\n"),
+        ("Y.csv", "a,b\nTrue,False\nFalse,True\nFalse,False\n"),
+        ("Y.txt", "1 0 0 0\n0 0 0 1\n0 0 0 0\n"),
+        ("Y.csv", "id,a,b\nx,1,0\ny,0,1\nz,0,0\n"),
+        ("Y.csv", "1,0,0\n0,1,0\n"),  # classes by samples
+    ],
+)
+def test_one_hot_labels_of_text_in_every_shape(matrix, name, text):
+    matrix.with_name(name).write_text(text)
+    np.testing.assert_array_equal(beside(matrix, labels=[name]).labels, [[0, 1, -1]])
+
+
+@pytest.mark.parametrize(
+    "text", ["0 2\n", "0\n2\n\n\n", "# two\n0\n2\n", "1\n0\n1\n", "x,1\ny,0\nz,1\n", ",seen\nx,1\ny,0\nz,1\n"]
+)
+def test_known_samples_in_lines_or_one_line(matrix, text):
+    name = "known.csv" if "," in text else "known"
+    matrix.with_name(name).write_text(text)
+    assert beside(matrix, known=name).known.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("text", ["1\n0\n\n", "known\n1\n0\n\n", "# none\n", "known\n"])
+def test_known_samples_that_are_not_told_are_refused(matrix, text):
+    matrix.with_name("known").write_text(text)
+    with pytest.raises(InputError, match="known"):
+        beside(matrix, known="known")
 
 
 def test_identity_and_portable_options_follow_the_files_wherever_they_are(matrix, tmp_path, monkeypatch):

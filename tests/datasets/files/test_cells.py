@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnmf_runner.datasets.files.cells import as_text, integers, is_label, is_number, numbers
 
@@ -67,3 +69,21 @@ def test_a_word_for_nothing_is_no_label():
 )
 def test_whole_numbers_are_written_without_a_point(given, expected):
     assert as_text(np.array(given)) == expected
+
+
+CELLS = st.sampled_from(
+    ["1", "-2.5", ".5", "1e5", "1E-2", "+3.", "1-2", "1_1", "", " 4 ", "NA", "nan", "TRUE", "u", "1,5", "1.5"]
+)
+
+
+@given(st.lists(CELLS), st.sampled_from([".", ","]))
+def test_cells_of_a_column_are_read_one_by_one(cells, decimal):
+    values, good = numbers(np.array(cells, dtype=str), decimal)
+    for cell, value, is_good in zip(cells, values, good, strict=True):
+        if is_number(cell, decimal):
+            assert (value, is_good) == (float(cell.replace(decimal, ".")), True)
+        elif cell == "TRUE":
+            assert (value, is_good) == (1, True)
+        else:
+            assert np.isnan(value)
+            assert is_good == (cell in ("", "NA", "nan"))

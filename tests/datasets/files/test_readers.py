@@ -251,3 +251,18 @@ def test_h5ad_is_read_where_anndata_is_there(tmp_path, values):
     np.testing.assert_array_equal(dataset.X.toarray(), values.T)
     assert dataset.feature_names == WORDS
     assert load(tmp_path / "a.h5ad", names="symbol").feature_names == WORDS[::-1]
+
+
+def test_large_integers_beside_a_null_are_not_rounded(tmp_path):
+    pytest.importorskip("pyarrow")
+    labels = pandas.array([2**53, 2**53 + 1, 2**53 + 1, None, -(2**53) - 1], "Int64")
+    pandas.DataFrame({"a": [5, 1, 2, 4, 4], "y": labels}).to_parquet(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(load(tmp_path / "a.parquet", labels=["y"]).labels, [[1, 2, 2, -1, 0]])
+
+
+def test_a_column_that_counts_is_a_feature_where_the_file_itself_names_the_rows(tmp_path):
+    pytest.importorskip("pyarrow")
+    pandas.DataFrame({"a": [1, 2, 3]}, [*"xyz"]).to_parquet(tmp_path / "a.parquet")
+    dataset = load(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(dataset.X, [[1, 2, 3]])
+    assert dataset.sample_names == [*"xyz"]

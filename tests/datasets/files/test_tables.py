@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
 import logging
+import re
 
 import numpy as np
 import pandas
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.file import File
@@ -33,12 +38,33 @@ def test_the_delimiter_is_told_by_the_lines(tmp_path, delimiter, name):
 
 def test_a_decimal_comma_is_an_option_that_the_message_names(tmp_path):
     text = "a;b\n1;2,5\n3;4\n"
-    with pytest.raises(InputError, match=r"column 'b' holds '2,5' in row 1, .*dataset.decimal=',' reads it as one"):
+    with pytest.raises(InputError, match=r"column 'b' holds '2,5' in row 1, .*dataset.decimal=',' reads it as 2.5"):
         read(tmp_path, text)
     np.testing.assert_array_equal(read(tmp_path, text, decimal=",").X, VALUES)
     frame = pandas.DataFrame(np.transpose(VALUES), columns=["a", "b"])
     frame.to_csv(tmp_path / "other.csv", sep=";", decimal=",")
     np.testing.assert_array_equal(load(tmp_path / "other.csv", decimal=",").X, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("x\n1,5\n2,5\n", [[1.5, 2.5]]),
+        ("name;x\nA;1,5\nB;2,5\n", [[1.5, 2.5]]),  # as many numbers on either side of the commas
+        ("x,y\n1,5\n2,6\n", [[1, 2], [5, 6]]),
+        ('x,y\n"1,5","2,0"\n"2,5","1,0"\n', [[1.5, 2.5], [2.0, 1.0]]),
+        ("sep=;\na;b;c\n1,5;2;u\n2,5;1;v\n", [[1.5, 2.5], [2.0, 1.0]]),
+    ],
+)
+def test_a_decimal_comma_separates_no_cells(tmp_path, text, values):
+    dataset = read(tmp_path, text, decimal=",", exclude=["c"] if "c\n" in text else [])
+    np.testing.assert_array_equal(dataset.X, values)
+
+
+@pytest.mark.parametrize("cell", ['"1,234"', '"1,234,567"', "1 234.5", "12%", "$5", '"1,5"'])
+def test_a_first_column_of_numbers_with_other_marks_names_no_rows(tmp_path, cell):
+    with pytest.raises(InputError, match=rf"column 'x' holds '{re.escape(cell.strip(chr(34)))}' in row 1, expected n"):
+        read(tmp_path, f"x,y\n{cell},2\n{cell},1\n")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "\\t", "tab", "x"])
@@ -100,7 +126,7 @@ def test_words_for_nothing_are_missing_entries(tmp_path):
         ("a,b\n", "no rows below its header"),
         ("\n\n", "it holds no rows"),
         ("a,a\n1,2\n", "its header has 'a' twice"),
-        ("a,b\n1,12%\n", "column 'b' holds '12%' in row 1, expected numbers .a percent sign is no part of a number"),
+        ("a,b\n1,12%\n", "column 'b' holds '12%' in row 1, expected numbers .signs and marks"),
         ("a,b\n1,1_1\n", "column 'b' holds '1_1' in row 1, expected numbers .*dataset.labels and dataset.index"),
         ("a,b\n1,\n2,NA\n", "column 'b' is empty, expected numbers .dataset.exclude leaves it out"),
         (b"a,b\n1,2\n3,\x00\n", "it holds null characters, expected text"),
@@ -118,6 +144,12 @@ def test_other_encodings_are_read_where_they_are_said_and_suggested_where_not(tm
     for encoding in ("latin-1", "utf-16", "utf-8", "utf-8-sig"):
         assert read(tmp_path, text.encode(encoding), encoding=encoding).feature_names == ["größe", "b"]
     assert read(tmp_path, text.encode("utf-8-sig")).feature_names == ["größe", "b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "latin-1"])
+def test_a_byte_order_mark_is_no_part_of_the_first_cell(tmp_path, encoding):
+    text = "\ufeff3,1,2\n5,4,6\n".encode("utf-8" if encoding == "latin-1" else encoding)
+    np.testing.assert_array_equal(read(tmp_path, text, encoding=encoding).X, [[3, 5], [1, 4], [2, 6]])
 
 
 # Which first lines are names
@@ -138,6 +170,22 @@ def test_a_first_line_of_rising_or_falling_numbers_may_be_either_and_is_asked_ab
     rows = len(text.split()) - 1
     assert read(tmp_path, text, header=True).X.shape[1] == rows
     assert read(tmp_path, text, header=False).X.shape[1] == rows + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["NA\n1\n2\n", "NA,nan\n2,1\n", ",\n2,1\n", ",2,1,5\n3.5,4,5,6\n", ",2,1\n,4,5\n6,7,8\n"]
+)
+def test_a_first_line_that_may_be_a_sample_with_missing_entries_is_asked_about(tmp_path, text):
+    with pytest.raises(InputError, match=r"may be a header .* or a row"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, header=False).X.shape[1] == len(text.split())
+
+
+@pytest.mark.parametrize("index", [[0, 1, 2], [1, 2, 3], ["u", "v", "w"]])
+def test_numbers_behind_an_empty_cell_are_a_header_where_the_column_below_it_names_the_rows(tmp_path, index):
+    pandas.DataFrame([[4, 1], [5, 2], [6, 2]], index, columns=[2, 5]).to_csv(tmp_path / "a.csv")
+    dataset = load(tmp_path / "a.csv")
+    assert (dataset.feature_names, dataset.sample_names) == (["2", "5"], [*map(str, index)])
 
 
 def test_a_first_line_like_the_others_is_a_sample(tmp_path, caplog):
@@ -185,6 +233,14 @@ def test_a_first_column_of_measurements_is_a_feature(tmp_path, column, entries):
     assert (dataset.feature_names, dataset.sample_names) == ([column, "a"], None)
 
 
+@pytest.mark.parametrize("text", [",a\n0,5\n1,6\n0,7\n", ",a\n.5,5\n.7,6\n", "a\n1,5\n1,6\n"])
+def test_a_first_column_without_a_name_is_asked_about_where_it_does_not_tell_rows_apart(tmp_path, text):
+    with pytest.raises(InputError, match=r"its first column has no name and may name the rows: dataset.index='' says"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, index="").feature_names == ["a"]
+    assert len(read(tmp_path, text, index=None).feature_names) == 2
+
+
 def test_index_and_exclude_say_what_is_no_feature(tmp_path):
     text = "id,a,who,b\n1,2,u,3\n2,4,v,5\n3,1,w,1\n"
     named = read(tmp_path, text, index="who", exclude=["id"])
@@ -196,12 +252,15 @@ def test_index_and_exclude_say_what_is_no_feature(tmp_path):
             read(tmp_path, text, **options)
 
 
-def test_numbers_of_rows_that_pandas_wrote_twice_are_no_features(tmp_path):
+def test_numbers_of_rows_that_pandas_wrote_twice_are_no_features(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     frame = pandas.DataFrame({"a": [2.0, 1.0, 4.0]})
     frame.to_csv(tmp_path / "once.csv")
     pandas.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
-    for name in ("once.csv", "twice.csv"):
+    for name, columns in (("once.csv", [""]), ("twice.csv", ["", "Unnamed: 0"])):
+        caplog.clear()
         assert load(tmp_path / name).feature_names == ["a"]
+        assert [f"column {column!r} names the rows" in caplog.text for column in columns] == [True] * len(columns)
 
 
 def test_empty_columns_behind_a_last_delimiter_are_none(tmp_path):
@@ -215,3 +274,31 @@ def test_options_of_tables_are_refused_for_files_of_arrays(tmp_path, option, val
     np.savez(tmp_path / "a.npz", X=np.eye(3))
     with pytest.raises(InputError, match=f"dataset.{option}=.* is for tables, and this file is none"):
         load(tmp_path / "a.npz", **{option: value})
+
+
+NUMBERS = st.one_of(st.integers(0, 12), st.sampled_from([0.5, 1e-7, 1e20, -2.25, 1234.5, np.nan]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_frame_that_pandas_wrote_is_read_as_it_was_or_refused(tmp_path_factory, data):
+    draw, path = data.draw, tmp_path_factory.mktemp("frame") / "a.txt"
+    n, m = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    words = st.text(st.sampled_from("ab é,;|\t\"'_#.-"), min_size=1, max_size=4).map(lambda word: f"n{word}")
+    frame = pandas.DataFrame(
+        draw(st.lists(st.lists(NUMBERS, min_size=m, max_size=m), min_size=n, max_size=n)),
+        draw(st.one_of(st.just(range(n)), st.lists(words, min_size=n, max_size=n, unique=True))),
+        draw(st.lists(words, min_size=m, max_size=m, unique_by=str.strip)),
+    )
+    options = {
+        "sep": draw(st.sampled_from(",;\t| ")),
+        "decimal": draw(st.sampled_from(".,")),
+        "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        "encoding": draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"])),
+        "na_rep": draw(st.sampled_from(["", "NA", "nan", "NULL"])),
+        "index": draw(st.booleans()),
+    }
+    frame.to_csv(path, **options)
+    with contextlib.suppress(InputError):
+        dataset = load(path, decimal=options["decimal"], encoding=options["encoding"])
+        np.testing.assert_array_equal(dataset.X.T, frame)

@@ -81,6 +81,21 @@ def test_a_delimiter_that_is_given_is_the_one(tmp_path):
         load(path=str(tmp_path / "t.csv"), delimiter=",")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_of_a_spreadsheet_says_the_delimiter(tmp_path, end):
+    (tmp_path / "t.csv").write_bytes(end.join(["sep=:", "text:label", "pear:a", "plum:b", ""]).encode())
+    dataset = load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+    assert dataset.feature_names == ["pear", "plum"]
+    assert dataset.class_names == [["a", "b"]]
+
+
+def test_a_column_that_is_asked_for_stands_once(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label,label,note,note\npear,a,b,,\nplum,b,a,,\n")
+    assert load(path=str(tmp_path / "t.csv")).feature_names == ["pear", "plum"]
+    with pytest.raises(InputError, match="has the column label twice"):
+        load(path=str(tmp_path / "t.csv"), label_columns=["label"])
+
+
 def test_a_single_column_of_a_tsv_file_may_hold_commas(tmp_path):
     (tmp_path / "t.tsv").write_text("text\npear, plum\nfig\n")
     assert load(path=str(tmp_path / "t.tsv")).feature_names == ["fig", "pear", "plum"]
