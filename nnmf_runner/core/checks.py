@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -157,15 +158,18 @@ def _as_numbers(array: Any, name: str) -> NDArray[Any]:
 
 
 def _plain(array: Any) -> NDArray[Any]:
-    """An array without a mask, and of doubles where it was of objects."""
+    """An array without a mask, and of doubles where it was of objects, of which a `TypeError` refuses text."""
     hidden = masked(array)
     found = np.asarray(array) if hidden is None else np.where(hidden, np.nan, np.asarray(array))
     if found.dtype != object:
         return found
+    for value in found.flat:
+        if isinstance(value, (str, bytes)):  # which Python reads as numbers if it can, "1_1" as 11
+            raise TypeError(f"expected real numbers, got text, {reprlib.repr(value)}")
     try:
         return found.astype(np.float64)  # numbers and None, if they are
     except TypeError:
-        missing = np.frompyfunc(is_missing, 1, 1)(found).astype(bool)
+        missing = np.reshape([is_missing(value) for value in found.flat], found.shape)
         return np.where(missing, np.nan, found).astype(np.float64)
 
 
