@@ -159,7 +159,7 @@ def test_lists_of_lists_and_names_with_values_are_no_values(arguments, shown):
     assert str(refused.value) == f"{shown} is not valid. Expected a single value or a list of single values."
 
 
-@pytest.mark.parametrize(("reference", "shown"), [("${seed}", "0"), ("${layers}", "9-4-2"), ("${init}", "{}")])
+@pytest.mark.parametrize(("reference", "shown"), [("${seed}", "0"), ("${layers}", "9-4-2"), ("${init}", "{fill:zero}")])
 def test_what_stands_for_a_list_is_one(reference, shown):
     with pytest.raises(InputError, match=re.escape(f"labels={shown} is not valid. Expected a list of single values.")):
         composition.read(["dataset=file", "dataset.path=x.csv", f"dataset.labels={reference}"])
