@@ -81,9 +81,7 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
     """
     given = layers
     if isinstance(layers, str):
-        layers = [
-            int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
-        ]
+        layers = [_as_integer(part) for part in layers.strip("[]").replace(",", "-").split("-")]
     layers = list(layers) if hasattr(layers, "__iter__") else [layers]
     if not layers:
         raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")
@@ -98,6 +96,14 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
                 "(set allow_growing_ranks=True to force it)."
             )
     return tuple(int(rank) for rank in layers)
+
+
+def _as_integer(text: str) -> int | str:
+    """A text of digits as an integer; any other as it is."""
+    try:
+        return int(text) if text.strip().isdecimal() else text
+    except ValueError:  # of more digits than Python converts
+        return text
 
 
 def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
