@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 import nnmf_runner
 from nnmf_runner.config import composition, engine, schema
@@ -177,6 +178,7 @@ def test_a_part_of_ones_own_needs_its_registry_alone(monkeypatch):
         costs: ClassVar[tuple[str, ...]] = ("kl", "reconstruction")
         solver: str = "mu"
 
+    Plugins.instance()  # which brings its own parts into the store, once, and not only into the copy
     monkeypatch.setitem(METHODS, "mine", Mine)
     monkeypatch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
     config = composition.read(["method=mine"])

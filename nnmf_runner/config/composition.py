@@ -20,7 +20,7 @@ from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys
 from nnmf_runner.config.schema import GROUPS, RunConfig, types_of
-from nnmf_runner.config.values import quoted, readable
+from nnmf_runner.config.values import TEXTS, quoted, readable
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import INITIALISATIONS, Saved
@@ -125,18 +125,23 @@ def resolve(config: DictConfig) -> RunConfig:
 
 
 def _refuse_nested(config: DictConfig, part: type, prefix: str = "") -> None:
-    """Raise an `InputError` if the value of an option is neither single nor a list of single ones."""
-    values: Any = OmegaConf.to_container(config)
+    """Raise an `InputError` if the value of an option is neither single nor a list of single ones, as its type says.
+
+    OmegaConf compares a list with the type of its option only where it is written, not where ``${name}`` stands for it.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=True)
     for name, value in values.items():
         kind = types_of(part)[name]
         if name in GROUPS or dataclasses.is_dataclass(kind) or kind == list[Any]:
             continue
-        if isinstance(value, dict) or (
-            isinstance(value, list) and any(isinstance(each, dict | list) for each in value)
-        ):
-            raise InputError(
-                f"{prefix}{name}={written(value)} is not valid. Expected a single value or a list of single values."
-            )
+        several = value if isinstance(value, list) else [value]
+        if kind in TEXTS and value is not None and several is not value:
+            expected = "a list of single values"
+        elif any(isinstance(each, dict | list) for each in several):
+            expected = "a single value or a list of single values"
+        else:
+            continue
+        raise InputError(f"{prefix}{name}={written(value)} is not valid. Expected {expected}.")
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:

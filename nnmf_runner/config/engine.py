@@ -70,6 +70,10 @@ _keep_presets()
 OmegaConf.register_new_resolver("folder", lambda path: str(user_path(path, "output")), replace=True)
 
 
+class TooManyDigitsError(InputError):
+    """An integer has more digits than Python converts."""
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Turn what Hydra and OmegaConf raise into an `InputError` of one line."""
@@ -86,7 +90,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except ValueError:  # of Python, at an integer of more digits than it converts
         name, most = max(overrides, key=len).partition("=")[0], sys.get_int_max_str_digits()
-        raise InputError(f"{name} has an integer of too many digits. Expected at most {most}.") from None
+        raise TooManyDigitsError(f"{name} has an integer of too many digits. Expected at most {most}.") from None
     refuse_numbers_as_flags(parsed)
     return parsed
 

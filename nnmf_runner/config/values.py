@@ -19,11 +19,10 @@ import itertools
 import re
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError
 
-from nnmf_runner.config.engine import parse
+from nnmf_runner.config.engine import TooManyDigitsError, parse
 from nnmf_runner.config.schema import Execution, fields_of, option_types
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
@@ -48,12 +47,12 @@ def readable(argument: str) -> str:
     types = option_types(key)
     known = [each for each in types if each is not Any]
     has_text = bool(known) and all(each in TEXT + TEXTS for each in known)
-    if (not has_text or re.match(r"\w+\(", value)) and _parsed(value):
+    if (not has_text or re.match(r"\w+\(", value)) and _is_read(value):
         return argument
     if _is_list(value.strip()) and not (types and all(each in TEXT for each in types)):
         return head + _lists(argument, value.strip())
     if types and all(each in TEXTS for each in types):
-        return head + (value if _parsed(value) else quoted(value))  # which the option refuses
+        return head + (value if _is_read(value) else quoted(value))  # which the option refuses
     return head + ",".join(map(_element, _values(key, value)))
 
 
@@ -69,12 +68,13 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), text) + "'"
 
 
-def _parsed(value: str) -> Override | None:
-    """What Hydra makes of a value; None if it cannot read it."""
+def _is_read(value: str) -> bool:
+    """Whether Hydra can read a value; also where it cannot for its digits, of which `parse` tells by the option."""
     try:
-        return parse([f"value={value}"])[0]
-    except InputError:
-        return None
+        parse([f"value={value}"])
+    except InputError as error:
+        return isinstance(error, TooManyDigitsError)
+    return True
 
 
 def _lists(argument: str, value: str) -> str:
@@ -117,8 +117,8 @@ def _element(value: str) -> str:
 
 def _text(value: str) -> str:
     """The text that a value means."""
-    if re.fullmatch(_QUOTED, value.strip(), re.DOTALL) and (parsed := _parsed(value)):
-        value = str(parsed.value())
+    if re.fullmatch(_QUOTED, value.strip(), re.DOTALL) and _is_read(value):
+        value = str(parse([f"value={value}"])[0].value())
     else:
         value = re.sub(r"\\([\\()\[\]{}:=, \t])", r"\1", value)
     return "\t" if value == r"\t" else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -80,9 +81,7 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
     """
     given = layers
     if isinstance(layers, str):
-        layers = [
-            int(part) if part.strip().isdecimal() else part for part in layers.strip("[]").replace(",", "-").split("-")
-        ]
+        layers = [_as_integer(part) for part in layers.strip("[]").replace(",", "-").split("-")]
     layers = list(layers) if hasattr(layers, "__iter__") else [layers]
     if not layers:
         raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")
@@ -97,6 +96,14 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
                 "(set allow_growing_ranks=True to force it)."
             )
     return tuple(int(rank) for rank in layers)
+
+
+def _as_integer(text: str) -> int | str:
+    """A text of digits as an integer; any other as it is."""
+    try:
+        return int(text) if text.strip().isdecimal() else text
+    except ValueError:  # of more digits than Python converts
+        return text
 
 
 def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
@@ -157,15 +164,18 @@ def _as_numbers(array: Any, name: str) -> NDArray[Any]:
 
 
 def _plain(array: Any) -> NDArray[Any]:
-    """An array without a mask, and of doubles where it was of objects."""
+    """An array without a mask, and of doubles where it was of objects, of which a `TypeError` refuses text."""
     hidden = masked(array)
     found = np.asarray(array) if hidden is None else np.where(hidden, np.nan, np.asarray(array))
     if found.dtype != object:
         return found
+    for value in found.flat:
+        if isinstance(value, (str, bytes)):  # which Python reads as numbers if it can, "1_1" as 11
+            raise TypeError(f"expected real numbers, got text, {reprlib.repr(value)}")
     try:
         return found.astype(np.float64)  # numbers and None, if they are
     except TypeError:
-        missing = np.frompyfunc(is_missing, 1, 1)(found).astype(bool)
+        missing = np.reshape([is_missing(value) for value in found.flat], found.shape)
         return np.where(missing, np.nan, found).astype(np.float64)
 
 

@@ -139,8 +139,8 @@ def known_labels(column: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray
     labels = _of_one_kind(column[~unknown])
     if not _are_labels(labels):
         raise InputError(
-            f"{name} is of type {column.dtype}, expected class labels: integers or strings, and -1 where unknown "
-            "(label_weight=None leaves y out)."
+            f"{name} is of type {column.dtype}, expected class labels: all integers or all strings, and -1 where "
+            "unknown (label_weight=None leaves y out)."
         )
     return labels, ~unknown
 
@@ -157,10 +157,12 @@ def _is_unlabelled(column: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _of_one_kind(labels: NDArray[Any]) -> NDArray[Any]:
-    """Numbers among objects as numpy types them; other labels as they are."""
+    """Numbers among objects as numpy types them, if it keeps their values; other labels as they are."""
     numbers = (int, float, np.number, np.bool_)
-    are_numbers = labels.dtype == object and all(isinstance(label, numbers) for label in labels)
-    return np.asarray(labels.tolist()) if are_numbers else labels
+    if labels.dtype != object or not all(isinstance(label, numbers) for label in labels):
+        return labels
+    typed = np.asarray(labels.tolist())
+    return typed if (typed == labels).all() else labels  # 2**63 beside 1 becomes a float, as 2**63 + 1 does
 
 
 def _are_labels(labels: NDArray[Any]) -> bool:

@@ -120,11 +120,11 @@ def _may_be_replaced(folder: Path) -> bool:
 
 def _parameter_description(name: str, value: Any) -> Any:
     """A parameter as JSON: numbers, names, sequences of them, or an object by its name and options."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (Sequence, np.ndarray)):
+    if isinstance(value, Sequence):
         return [_parameter_description(name, entry) for entry in value]
     if type(value) in _REGISTRIES.get(name, {}).values():
         return _part_description(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -155,6 +157,14 @@ def test_lists_of_lists_and_names_with_values_are_no_values(arguments, shown):
     with pytest.raises(InputError) as refused:
         composition.read(arguments)
     assert str(refused.value) == f"{shown} is not valid. Expected a single value or a list of single values."
+
+
+@pytest.mark.parametrize(("reference", "shown"), [("${seed}", "0"), ("${layers}", "9-4-2"), ("${init}", "{fill:zero}")])
+def test_what_stands_for_a_list_is_one(reference, shown):
+    with pytest.raises(InputError, match=re.escape(f"labels={shown} is not valid. Expected a list of single values.")):
+        composition.read(["dataset=file", "dataset.path=x.csv", f"dataset.labels={reference}"])
+    found = composition.read(["dataset=file", "dataset.labels=[a b]", "dataset.exclude=${dataset.labels}"])
+    assert found.dataset.exclude == ["a b"]
 
 
 def test_nor_are_they_in_a_file_of_the_configuration(configure):

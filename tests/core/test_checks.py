@@ -1,4 +1,5 @@
 import re
+import reprlib
 import tracemalloc
 from decimal import Decimal
 
@@ -99,6 +100,20 @@ def test_objects_that_are_no_numbers_are_of_a_wrong_type_as_well():
         check_finite([[1.0, {}]], "X")
 
 
+@pytest.mark.parametrize("text", ["1_1", "12", b"12", "", "word " * 9])
+def test_text_among_objects_is_no_number_even_if_python_reads_it_as_one(text):
+    with pytest.raises(
+        TypeError, match=rf"^X is not numeric: expected real numbers, got text, {re.escape(reprlib.repr(text))}\.$"
+    ):
+        check_finite(np.array([[1.0, text]], object), "X")
+
+
+@pytest.mark.parametrize("value", [{}, object()])
+def test_a_single_object_is_no_matrix(value):
+    with pytest.raises(InputError, match=r"^X is not numeric"):
+        check_finite(value, "X")
+
+
 def test_double_matrix_is_not_copied():
     X = np.ones((2, 3))
     assert check_finite(X, "X") is X
@@ -146,7 +161,7 @@ def test_vector_passes_where_it_may():
         (3.0, r"X has 0 dimensions"),
         (np.empty((0, 3)), r"X is empty: its shape is \(0, 3\)\."),
         ([[1.0], [2.0, 3.0]], r"X is not a matrix of numbers: "),
-        ([["a", None]], r"X is not a matrix of numbers: could not convert string to float: 'a'\."),
+        ([["a", None]], r"X is not numeric: expected real numbers, got text, 'a'\."),
         ([["a"]], r"X is not numeric: expected real numbers, got entries of type <U1\."),
         ([[1j]], r"X is not numeric: .* Complex data not supported\."),
         ([[{}]], r"X is not numeric: .* must be a string or a real number"),
@@ -299,7 +314,7 @@ def test_free_signs_pass_where_they_may():
         ([["a"]], None, "X is not numeric"),
         ([[1j * np.nan, 1.0]], None, "X is not numeric"),
         (None, None, "X is None, expected a matrix of numbers"),
-        ([["a", NotAvailable()]], None, "X is not a matrix of numbers: could not convert string to float: 'a'"),
+        ([["a", NotAvailable()]], None, "X is not numeric: expected real numbers, got text, 'a'"),
         ([[{}, NotAvailable()]], None, "X is not numeric"),
         (np.ma.array([["a"]], mask=[[True]]), None, "X is not numeric"),
         (np.ma.array([[1.0, -2.0]], mask=[[True, False]]), None, "X has to be nonnegative"),
@@ -351,6 +366,7 @@ def test_growing_ranks_pass_by_request():
         ("9-x", r"layers\[1\]=x is not valid"),
         ("", r"layers\[0\]= is not valid"),
         ("9-²", r"layers\[1\]=² is not valid"),
+        ("9-" + "9" * 5000, r"layers\[1\]=9+ is not valid"),
     ],
 )
 def test_bad_ranks_are_refused_by_place(layers, message):

@@ -135,8 +135,10 @@ def is_one_line_that_names(result, parts, program="nnmf-run"):
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m", "label_fraction=0,1"]])
-def test_an_integer_of_more_digits_than_python_reads_is_refused(command, sweep):
-    is_one_line_that_names(command(*sweep, f"seed={'9' * 5000}"), ["seed has an integer of too many digits", "4300"])
+@pytest.mark.parametrize("option", ["seed=N", "max_iter=-N", "layers=N", "layers=[9,N]", "supervision.levels=[N]"])
+def test_an_integer_of_more_digits_than_python_reads_is_refused(command, sweep, option):
+    parts = [f"{option.partition('=')[0]} has an integer of too many digits", "4300"]
+    is_one_line_that_names(command(*sweep, option.replace("N", "9" * 5000)), parts)
 
 
 @pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])

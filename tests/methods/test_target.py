@@ -431,6 +431,12 @@ def test_large_integers_of_a_nullable_series_stay_apart():
     assert read_target(pd.Series(large, dtype="Int64"), 3).classes[0].tolist() == large[:2]
 
 
+@pytest.mark.parametrize("large", [[2**63, 2**63 + 1, 1], [2**53, 2**53 + 1, 1.0]], ids=str)
+def test_integers_that_a_float_would_merge_are_refused(large):
+    with pytest.raises(InputError, match="expected class labels"):
+        read_target([*large, -1], 4)
+
+
 @pytest.mark.parametrize("y", [["a", 1, None], [1.5, None, 2.0], [{}, None, 1], [b"a", None, b"b"]], ids=str)
 def test_known_labels_that_are_no_labels_are_refused_beside_unknown_ones(y):
     with pytest.raises(InputError, match=r"^y is of type object, expected class labels"):

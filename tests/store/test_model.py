@@ -136,6 +136,12 @@ def test_a_model_is_what_was_fitted_not_what_was_set_since(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model").transform(NEW), codes)
 
 
+@pytest.mark.parametrize("value", [np.int64(3), np.array(3), 2**200], ids=repr)
+def test_a_number_comes_back_whatever_numpy_made_of_it(value, tmp_path):
+    fitted().set_params(max_iter=value).save(tmp_path / "model")
+    assert load(tmp_path / "model").max_iter == value
+
+
 def test_a_model_takes_the_place_of_an_earlier_one_and_of_nothing_else(tmp_path):
     fitted().save(tmp_path / "model")
     fitted(layers=(3,)).save(tmp_path / "model")
