@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.datasets.files.cells import integers, numbers
+from nnmf_runner.datasets.files.cells import NOTHING, integers, numbers
 from nnmf_runner.datasets.files.contents import ContentError, Layout
 from nnmf_runner.datasets.files.readers import is_text, read
 from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
@@ -69,6 +69,9 @@ class Lines:
         It has the name of a key in the header, or that number, from 1.  Without a key it is the second one, where the
         first tells the lines apart.
         """
+        for i, row in enumerate(self.rows):
+            if len(row) != len(self.rows[0]):
+                raise ContentError(f"entry {i + 1} has {len(row)} cells, expected {len(self.rows[0])} as the first one")
         if key is None:
             if len(self.rows[0]) > 1 and {cell for row in self.rows for cell in row} <= {"0", "1"}:
                 return np.array(self.rows).astype(np.float64)
@@ -114,6 +117,8 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
     with opened(path, encoding) as file:
         lines = file.read().replace("\r\n", "\n").rstrip("\n").split("\n")
     rows = _cells(lines, path.name.lower().removesuffix(".gz"))
+    if _lies(rows, n, exact=exact):
+        rows = [*map(list, zip(*rows, strict=True))]
     below = [*itertools.dropwhile(lambda row: row[0].startswith(COMMENTS), rows)]
     for named in (Lines(below[1:], below[0]), Lines(below)) if names and below else ():
         if (found := named.in_order(names or ())) is not None:
@@ -124,14 +129,32 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
         if len(some) == n:
             above = rows[: len(rows) - n]
             return Lines(some, above[-1] if above else None)
+    if found := len({row[0] for row in rows}.intersection(names or ())):
+        raise ContentError(f"it names {found} of {n} samples, expected all (with an empty label where there is none)")
     raise ContentError(f"it has {len(rows)} lines, expected {n} or a header more")
 
 
+def _lies(rows: list[list[str]], n: int, *, exact: bool) -> bool:
+    """Whether rows are the columns of what is meant: one line of all entries, or zeros and ones of each class."""
+    if not exact:
+        return len(rows) == 1
+    one_hot = {cell for row in rows for cell in row} <= {"0", "1"}
+    return len(rows) != n and all(len(row) == n for row in rows) and (len(rows) == 1 or one_hot)
+
+
 def _cells(lines: list[str], name: str) -> list[list[str]]:
-    """Cells of lines: those of a table by its suffix, or between tabs, or a number and a word; or else one."""
-    if name.endswith((".csv", ".tsv")):
-        delimiter = delimiter_of(lines[:FIRST], "," if name.endswith(".csv") else "\t")
-        return [[cell.strip() for cell in row] or [""] for row in csv.reader(lines, delimiter=delimiter)]
+    """Cells of lines, of which the first may have one less, see `tables.rows_of`.
+
+    They are those of a table by its suffix, if there is a single line or if the cells are in quotes, as R writes them;
+    or stand between tabs, or are a number and a word; or else each line is one.
+    """
+    usual = "," if name.endswith(".csv") else "\t"
+    quoted = all(line.startswith('"') or line.endswith('"') or line in NOTHING for line in lines)
+    if quoted or len(lines) == 1 or name.endswith((".csv", ".tsv")):
+        reader = csv.reader(lines, delimiter=delimiter_of(lines[:FIRST], usual), skipinitialspace=True)
+        rows = [[cell.strip() for cell in row] or [""] for row in reader]
+        less = len(rows) > 1 and {len(row) for row in rows[1:]} == {len(rows[0]) + 1}
+        return [["", *rows[0]], *rows[1:]] if less else rows
     if all("\t" in line for line in lines):
         return [line.split("\t") for line in lines]
     words = [line.split() for line in lines]
