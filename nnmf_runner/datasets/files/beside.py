@@ -69,9 +69,11 @@ class Lines:
         It has the name of a key in the header, or that number, from 1.  Without a key it is the second one, where the
         first tells the lines apart.
         """
-        for i, row in enumerate(self.rows):
+        for number, row in enumerate(self.rows, 1):
             if len(row) != len(self.rows[0]):
-                raise ContentError(f"entry {i + 1} has {len(row)} cells, expected {len(self.rows[0])} as the first one")
+                raise ContentError(
+                    f"entry {number} has {len(row)} cells, expected {len(self.rows[0])} as the first one"
+                )
         if key is None:
             if len(self.rows[0]) > 1 and {cell for row in self.rows for cell in row} <= {"0", "1"}:
                 return np.array(self.rows).astype(np.float64)
@@ -120,8 +122,8 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
     if _lies(rows, n, exact=exact):
         rows = [*map(list, zip(*rows, strict=True))]
     below = [*itertools.dropwhile(lambda row: row[0].startswith(COMMENTS), rows)]
-    for named in (Lines(below[1:], below[0]), Lines(below)) if names and below else ():
-        if (found := named.in_order(names or ())) is not None:
+    for lined in (Lines(below[1:], below[0]), Lines(below)) if names and below else ():
+        if (found := lined.in_order(names or ())) is not None:
             return found
     if not exact and below:
         return Lines(below) if numbers(np.array(below[0]))[1].all() else Lines(below[1:], below[0])
@@ -129,8 +131,8 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
         if len(some) == n:
             above = rows[: len(rows) - n]
             return Lines(some, above[-1] if above else None)
-    if found := len({row[0] for row in rows}.intersection(names or ())):
-        raise ContentError(f"it names {found} of {n} samples, expected all (with an empty label where there is none)")
+    if named := {row[0] for row in rows}.intersection(names or ()):
+        raise ContentError(f"it names {len(named)} of {n} samples, expected all (with empty labels if there are none)")
     raise ContentError(f"it has {len(rows)} lines, expected {n} or a header more")
 
 

@@ -158,6 +158,8 @@ class File(Weights):
         for key, labels in zip(self.labels, dataset.labels, strict=True):
             if unlabelled := int((labels < 0).sum()):
                 log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
+            if len(labels) - unlabelled == labels.max() + 1 > 2:
+                log.info("dataset=file: %s has a class of its own for every sample that has a label.", key)
         _log_zeros(dataset)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:

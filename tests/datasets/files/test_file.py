@@ -175,6 +175,16 @@ def test_some_labels_may_be_missing_in_every_reader(tmp_path, values, caplog, na
     assert "fine has no label for 2 of 6 samples." in caplog.text
 
 
+def test_labels_that_no_two_samples_share_are_named(tmp_path, values, caplog):
+    pd.DataFrame(values, columns=WORDS).assign(same=[*"aabbcc"], own=[*"abcd", "", "f"]).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    with caplog.at_level(logging.INFO):
+        load(tmp_path / "a.csv", labels=["same", "own"])
+    assert "own has a class of its own for every sample that has a label." in caplog.text
+    assert "same has" not in caplog.text
+
+
 @pytest.mark.parametrize("order", ["rows", "columns"])
 def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
     cube, truth = rng.random((2, 3, 4)), np.array([[0, 1, 2], [-1, 1, 0]])  # height, width, bands

@@ -215,3 +215,67 @@ def test_options_of_tables_are_refused_for_files_of_arrays(tmp_path, option, val
     np.savez(tmp_path / "a.npz", X=np.eye(3))
     with pytest.raises(InputError, match=f"dataset.{option}=.* is for tables, and this file is none"):
         load(tmp_path / "a.npz", **{option: value})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# made by a program\n#\na,b\n1,2.5\n3,4\n",
+        "# made on Monday, at noon\n\n# a,b\n1,2.5\n3,4\n",
+        "#OTU table\n\ta\tb\nx\t1\t2.5\ny\t3\t4\n",
+        "# made by R\na b\nx 1 2.5\ny 3 4\n",
+    ],
+)
+def test_comments_above_a_table_are_passed_over(tmp_path, text):
+    dataset = read(tmp_path, text)
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == ["a", "b"]
+
+
+@pytest.mark.parametrize("delimiter", [" ", ",", ";"])
+@pytest.mark.parametrize("header", ["", "a{0}b", "of Monday, by a program at noon\na{0}b"])
+def test_what_numpy_writes(tmp_path, header, delimiter):
+    np.savetxt(tmp_path / "a.txt", np.transpose(VALUES), delimiter=delimiter, header=header.format(delimiter))
+    dataset = load(tmp_path / "a.txt", header=bool(header))
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == (["a", "b"] if header else None)
+
+
+def test_lines_are_counted_with_comments(tmp_path):
+    with pytest.raises(
+        InputError, match=r"line 5 has 1 cells, expected 2 as the first row \(separated by ','; comments"
+    ):
+        read(tmp_path, "# one\n# two\na,b\n1,2\n3\n")
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "hint"),
+    [
+        (["1,234", "1"], {}, "dataset.decimal=',' reads it as one, unless that mark groups thousands"),
+        (["0,375", "1"], {}, r"dataset.decimal=',' reads it as one\)"),
+        (["1,234.5", "1"], {}, "marks that group thousands are no part of a number"),
+        (["1.234,5", "1"], {"decimal": ","}, "marks that group thousands"),
+        (["1 234", "1"], {}, "marks that group thousands"),
+        (["5%", "1"], {}, "a percent sign is no part of a number"),
+        (["#DIV/0!", "1"], {}, "an empty cell is a missing entry"),
+        (["$5", "$1"], {}, "dataset.exclude others"),
+    ],
+)
+def test_what_to_do_about_a_cell_that_is_no_number(tmp_path, cells, options, hint):
+    with pytest.raises(InputError, match=hint):
+        read(tmp_path, "a;b\n" + "".join(f"1;{cell}\n" for cell in cells), **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(PLAIN.encode()), "packed by gzip"),
+        (b"PK\x03\x04\0\0", "a zip archive, as those of spreadsheets"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet"),
+        (b"\x89HDF\r\n", "an HDF5 file"),
+        (b"PAR1\0", "a parquet file"),
+    ],
+)
+def test_files_of_other_programs_are_named(tmp_path, content, kind):
+    with pytest.raises(InputError, match=f"it is {kind}.*no table of text"):
+        read(tmp_path, content)
