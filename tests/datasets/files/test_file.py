@@ -243,6 +243,15 @@ def test_zero_features_and_samples_stay_and_are_named(tmp_path, values, caplog):
         caplog.clear()
 
 
+def test_samples_without_any_entry_and_names_that_stand_twice_are_named(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("id,a,b\nx,1,2\ny,3,\n,,\n")  # with a last row as spreadsheets export them
+    (tmp_path / "names").write_text("same\nsame\n")
+    with caplog.at_level(logging.INFO):
+        assert load(tmp_path / "a.csv", names="names").X.shape == (2, 3)
+    assert "missing are 0 of 2 features and 1 of 3 samples (2)." in caplog.text
+    assert "1 features have a name that another one has before them." in caplog.text
+
+
 @pytest.mark.parametrize(
     ("features", "said"), [(7, "5 of 7 features (c, d, e, f, g)"), (9, "7 of 9 features (c, d, e, f, g, ...)")]
 )
