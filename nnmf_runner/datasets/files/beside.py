@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nnmf_runner.datasets.files.cells import NOTHING, integers, numbers
 from nnmf_runner.datasets.files.contents import ContentError, Layout
 from nnmf_runner.datasets.files.readers import is_text, read
-from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
+from nnmf_runner.datasets.files.reading import likely_encoding
+from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened, refuse_binary
 from nnmf_runner.store.files import user_path
 
 COMMENTS = ("%", "#")
@@ -64,19 +65,19 @@ class Lines:
     header: list[str] | None = None
 
     def column(self, key: str | None) -> NDArray[Any]:
-        """Cells of one column, or all of them as a matrix if they are zeros and ones.
+        """Cells of one column, or a matrix where all cells, but for names in the first column, are zeros and ones.
 
         It has the name of a key in the header, or that number, from 1.  Without a key it is the second one, where the
         first tells the lines apart.
         """
+        width = len(self.rows[0])
         for number, row in enumerate(self.rows, 1):
-            if len(row) != len(self.rows[0]):
-                raise ContentError(
-                    f"entry {number} has {len(row)} cells, expected {len(self.rows[0])} as the first one"
-                )
+            if len(row) != width:
+                raise ContentError(f"entry {number} has {len(row)} cells, expected {width} as the first one")
         if key is None:
-            if len(self.rows[0]) > 1 and {cell for row in self.rows for cell in row} <= {"0", "1"}:
-                return np.array(self.rows).astype(np.float64)
+            for start in (0, 1):  # of the zeros and ones, which names of the rows may stand before
+                if width > start + 1 and (matrix := _zeros_and_ones([row[start:] for row in self.rows])) is not None:
+                    return matrix
             at = int(len(self.rows[0]) > 1 and len({row[0] for row in self.rows}) == len(self.rows))
         elif key in (self.header or ()):
             at = (self.header or []).index(key)
@@ -105,8 +106,9 @@ def read_entries(
             return Entries(read_lines(path, n, names, encoding, exact=exact).column(key))
         contents = read(path, Layout(encoding=encoding))
         return Entries(contents.array(contents.only() if key is None else key), contents.index_base)
-    except UnicodeDecodeError:
-        raise ContentError(f"{path.name} is not {encoding} text (see dataset.encoding)") from None
+    except UnicodeDecodeError as error:
+        advice = f"dataset.encoding={likely_encoding(error.object)} may be what it needs"
+        raise ContentError(f"{path.name} is not {encoding} text; {advice}") from None
     except (ContentError, csv.Error, OSError, EOFError, zlib.error) as error:
         raise ContentError(f"{path.name}: {error}") from None
 
@@ -116,6 +118,7 @@ def read_lines(path: Path, n: int, names: Sequence[str] | None, encoding: str, *
 
     The number of lines tells whether there is a header, and comments above it.
     """
+    refuse_binary(path)
     with opened(path, encoding) as file:
         lines = file.read().replace("\r\n", "\n").rstrip("\n").split("\n")
     rows = _cells(lines, path.name.lower().removesuffix(".gz"))
@@ -140,15 +143,23 @@ def _lies(rows: list[list[str]], n: int, *, exact: bool) -> bool:
     """Whether rows are the columns of what is meant: one line of all entries, or zeros and ones of each class."""
     if not exact:
         return len(rows) == 1
-    one_hot = {cell for row in rows for cell in row} <= {"0", "1"}
-    return len(rows) != n and all(len(row) == n for row in rows) and (len(rows) == 1 or one_hot)
+    long = len(rows) != n and all(len(row) == n for row in rows)
+    return long and (len(rows) == 1 or _zeros_and_ones(rows) is not None)
+
+
+def _zeros_and_ones(rows: Sequence[Sequence[str]]) -> NDArray[Any] | None:
+    """Cells as a matrix if each is zero or one, in whatever way they are written; else None."""
+    if not np.isin(numbers(np.array(rows[0]))[0], (0.0, 1.0)).all():  # as in most files
+        return None
+    values = np.array([numbers(np.array(row))[0] for row in rows])
+    return values if np.isin(values, (0.0, 1.0)).all() else None
 
 
 def _cells(lines: list[str], name: str) -> list[list[str]]:
     """Cells of lines, of which the first may have one less, see `tables.rows_of`.
 
     They are those of a table by its suffix, if there is a single line or if the cells are in quotes, as R writes them;
-    or stand between tabs, or are a number and a word; or else each line is one.
+    or stand between tabs, or are zeros and ones, or a number and a word; or else each line is one.
     """
     usual = "," if name.endswith(".csv") else "\t"
     quoted = all(line.startswith('"') or line.endswith('"') or line in NOTHING for line in lines)
@@ -160,5 +171,7 @@ def _cells(lines: list[str], name: str) -> list[list[str]]:
     if all("\t" in line for line in lines):
         return [line.split("\t") for line in lines]
     words = [line.split() for line in lines]
+    if len({*map(len, words)}) == 1 < len(words[0]) and _zeros_and_ones(words) is not None:
+        return words
     numbered = all(len(row) == 2 and integers(row[:1]) for row in words if row and not row[0].startswith(COMMENTS))
     return [row or [""] for row in words] if numbered else [[line.strip()] for line in lines]

@@ -26,7 +26,7 @@ LONGEST = 2**31 - 1
 # Lines that tell delimiter and header.
 FIRST = 20
 # What files of other programs begin with.
-GZIP = "packed by gzip, which its name has to say (.gz)"
+GZIP = "packed by gzip, which its name has to say if that is a table (.gz)"
 BINARY = {
     b"\x1f\x8b": GZIP,
     b"PK\x03\x04": "a zip archive, as those of spreadsheets (.xlsx) are",
@@ -45,7 +45,7 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
 
     Not read by pandas, which fills up rows that are too short.
     """
-    _refuse_binary(path)
+    refuse_binary(path)
     with opened(path, layout.encoding) as file:
         above, first = _first_lines(file)
     if first and (said := SAID.fullmatch(first[0])):
@@ -71,7 +71,7 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     return Table(filled, layout=layout, named=header is not None, notes=notes)
 
 
-def _refuse_binary(path: Path) -> None:
+def refuse_binary(path: Path) -> None:
     """Raise a ContentError for files of other programs under the name of a table, by the bytes they begin with."""
     with path.open("rb") as file:
         head = file.read(8)

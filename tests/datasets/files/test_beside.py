@@ -171,3 +171,29 @@ def test_lines_of_other_lengths_and_samples_that_are_not_named_are_refused(matri
     matrix.with_name("some.csv").write_text("doc,theme\nd3,v\nd1,u\nd0,u\nd4,u\n")
     with pytest.raises(InputError, match=r"some.csv: it names 2 of 3 samples, expected all"):
         beside(matrix, sample_names="docs", labels=["some.csv"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Y.csv", ',u,v\n"d1",1,0\n"d2",0,1\n"d3",0,0\n'),  # as R and pandas write them
+        ("Y.csv", "1.0,0.0\n0.0,1.0\n0.0,0.0\n"),
+        ("Y.txt", "1 0\n0 1\n0 0\n"),
+        ("Y.txt", "1.000e+00 0.000e+00\n0.000e+00 1.000e+00\n0.000e+00 0.000e+00\n"),  # as numpy does
+        ("Y.txt", "TRUE FALSE\nFALSE TRUE\nFALSE FALSE\n"),
+        ("Y.txt", '"u" "v"\n"d1" 1 0\n"d2" 0 1\n"d3" 0 0\n'),
+        ("Y.tsv", "id\tu\tv\nd1\t1\t0\nd2\t0\t1\nd3\t0\t0\n"),
+    ],
+)
+def test_one_hot_labels_as_programs_write_them(matrix, name, text):
+    matrix.with_name(name).write_text(text)
+    np.testing.assert_array_equal(beside(matrix, labels=[name]).labels, [[0, 1, -1]])
+
+
+def test_a_file_beside_that_is_no_text_says_what_it_is(matrix):
+    matrix.with_name("a.txt").write_bytes("größe\nb\nc\n".encode("cp1252"))
+    matrix.with_name("a.rds").write_bytes(gzip.compress(b"x"))
+    with pytest.raises(InputError, match=r"a.txt is not utf-8 text; dataset.encoding=latin-1 may be what it needs"):
+        beside(matrix, labels=["a.txt"])
+    with pytest.raises(InputError, match=r"a.rds: it is packed by gzip, .* and no table of text"):
+        beside(matrix, labels=["a.rds"])
