@@ -220,7 +220,8 @@ def check_nonnegative(array: Any, name: str) -> Any:
     array = check_scaled(array, name)
     lowest = (array.data if sparse.issparse(array) else array).min(initial=0.0)
     if lowest < 0:
-        raise InputError(f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}.")
+        said = f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}."
+        raise InputError(f"{said} Semi-NMF takes them (SemiNMF, method=semi).")
     return array
 
 

@@ -8,6 +8,11 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
 
 
+def data_title(record: dict[str, Any]) -> str:
+    """What tables and figures call the data of a run: its file where it has one, or else the name of the dataset."""
+    return record.get("dataset", {}).get("title", record["config"]["dataset"]["name"])
+
+
 def load_data(record: dict[str, Any]) -> Dataset:
     """Load the data of a run again; ValueError says why they cannot be had."""
     options = dict(record["config"]["dataset"])

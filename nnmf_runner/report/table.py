@@ -16,6 +16,7 @@ from nnmf_runner.config.published import published
 from nnmf_runner.core.checks import check_choice
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
+from nnmf_runner.report.data import data_title
 from nnmf_runner.report.variants import Options, method_of, method_order, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
@@ -67,7 +68,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     config = record["config"]
     row = {
         "experiment": record["experiment"],
-        "dataset": record.get("dataset", {}).get("title", config["dataset"]["name"]),
+        "dataset": data_title(record),
         "regime": record["regime"],
         "layers": "-".join(map(str, config["layers"])),
         "method": config["method"]["name"],

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from nnmf_runner.report.data import data_title
 from nnmf_runner.report.variants import Shown
 
 # Layers of topics, first to last, as in a record.
@@ -89,7 +90,7 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
-            about = f"{config['dataset']['name']}, {record['regime']}, seed {config['seed']}, {path.name}"
+            about = f"{data_title(record)}, {record['regime']}, seed {config['seed']}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
             parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
     return "\n\n".join([*parts, LEGEND]) + "\n" if parts else None

@@ -184,7 +184,8 @@ def test_finite_numbers_whose_sum_overflows_pass_in_silence(array):
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array])
 def test_negative_entries_are_refused_with_the_lowest(form):
-    with pytest.raises(InputError, match=r"X has to be nonnegative\. Negative values in data: the lowest is -2\."):
+    said = r"X has to be nonnegative\. Negative values in data: the lowest is -2\. Semi-NMF takes them"
+    with pytest.raises(InputError, match=said):
         check_nonnegative(form([[1.0, -2.0], [0.0, -1.0]]), "X")
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.datasets.files.cells import integers, is_number, numbers
+from nnmf_runner.datasets.files.cells import NOTHING, integers, numbers
 from nnmf_runner.datasets.files.contents import ContentError, Layout, counts
 from nnmf_runner.datasets.files.readers import is_text, read
-from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened
+from nnmf_runner.datasets.files.reading import likely_encoding
+from nnmf_runner.datasets.files.tables import FIRST, delimiter_of, opened, refuse_binary
 from nnmf_runner.store.files import user_path
 
 COMMENTS = ("%", "#")
@@ -66,7 +67,7 @@ class Lines:
     header: list[str] | None = None
 
     def column(self, key: str | None) -> NDArray[Any]:
-        """Cells of one column, or all of them as a matrix if they are zeros and ones.
+        """Cells of one column, or a matrix where all cells, but for names in the first column, are zeros and ones.
 
         It has the name of a key in the header, or that number, from 1.  Without a key it is the second one, where the
         first tells the lines apart.
@@ -151,8 +152,9 @@ def read_entries(
             else:
                 values = values[places]
         return Entries(values, contents.index_base)
-    except UnicodeDecodeError:
-        raise ContentError(f"{path.name} is not {encoding} text (see dataset.encoding)") from None
+    except UnicodeDecodeError as error:
+        advice = f"dataset.encoding={likely_encoding(error.object)} may be what it needs"
+        raise ContentError(f"{path.name} is not {encoding} text; {advice}") from None
     except (ContentError, csv.Error, OSError, EOFError, zlib.error) as error:
         raise ContentError(f"{path.name}: {error}") from None
 
@@ -162,6 +164,7 @@ def read_lines(path: Path, n: int, names: Sequence[str], encoding: str, *, exact
 
     The number of lines tells whether there is a header, and comments above it.
     """
+    refuse_binary(path)
     with opened(path, encoding) as file:
         lines = file.read().replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     if not any(map(str.strip, lines)):
@@ -171,6 +174,8 @@ def read_lines(path: Path, n: int, names: Sequence[str], encoding: str, *, exact
     for start in (1, 0) if names else ():
         if below[start:] and (found := _lines(below, start).in_order(names)) is not None:
             return found
+    if exact and 0 < (named := len({row[0] for row in rows if row} & set(names))) < n and len(below) not in (n, n + 1):
+        raise ContentError(f"it names {named} of {n} samples, expected all (with empty labels if there are none)")
     found = _counted(rows, len(rows) - len(below), n) if exact else _listed(below, n)
     found.check_order(names)
     return found
@@ -207,6 +212,8 @@ def _counted(rows: list[list[str]], comments: int, n: int) -> Lines:
                     )
                 return _lines(some, start)
     below = filled[comments:]
+    if len(below) == 1 and len(below[0]) == n:
+        return Lines([[cell] for cell in below[0]])
     if below and all(len(row) == n for row in below) and Lines(below).flags() is not None:
         return Lines(below)  # one per class
     raise ContentError(f"it has {len(filled)} lines, expected {n} or a header more")
@@ -246,9 +253,15 @@ def _split(lines: list[str], name: str) -> list[list[str]]:
         reader = csv.reader(kept, delimiter=delimiter, strict=True, skipinitialspace=True)
         return [[cell.strip() for cell in row] for row in reader]
     filled = [line for line in lines if line.strip()]
+    quoted = all(line.startswith('"') or line.endswith('"') or line in NOTHING for line in filled)  # as R writes
+    if quoted or len(filled) == 1:
+        reader = csv.reader(lines, delimiter=delimiter_of(filled[:FIRST], "\t"), strict=True, skipinitialspace=True)
+        return [[cell.strip() for cell in row] for row in reader]
     if all("\t" in line for line in filled):
         return [line.split("\t") * bool(line.strip()) for line in lines]
     words = [line.split() for line in filled]
     numbered = all(len(row) == 2 and integers(row[:1]) for row in words)
-    numeric = len(words[0]) > 1 and all(len(row) == len(words[0]) and all(map(is_number, row)) for row in words)
+    numeric = len(words[0]) > 1 and all(
+        len(row) == len(words[0]) and np.isfinite(numbers(np.array(row))[0]).all() for row in words
+    )
     return [line.split() if numbered or numeric else [line.strip()] * bool(line.strip()) for line in lines]

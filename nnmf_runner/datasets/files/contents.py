@@ -18,6 +18,8 @@ from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_numb
 DATA, NAMES = "X", ("names", "vocab")
 # What columns are called that name or number rows: nothing at all, and by pandas.
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
+# Numbers whose thousands are set apart.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,' \u00a0\u202f]\d{3})+([.,]\d*)?")
 _NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
 
 _GUESSED = "column {!r} names the rows and is no feature (dataset.index=null makes it one)"
@@ -238,11 +240,7 @@ class Table(Contents):
         values, good = numbers(column, decimal)
         if not good.all():
             at = int(np.argmin(good))
-            cell, other = str(column[at]), "," if decimal == "." else "."
-            hint = "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
-            hint = "signs and marks between thousands are no part of a number" if resembles_number(cell) else hint
-            if is_number(cell, other):
-                hint = f"dataset.decimal={other!r} reads it as {cell.strip().replace(other, '.')}"
+            cell, hint = str(column[at]), _hint(str(column[at]), decimal, among_numbers=not np.isnan(values).all())
             raise ContentError(f"column {name!r} holds {cell!r} in row {at + 1}, expected numbers ({hint})")
         if len(values) and np.isnan(values).all():
             raise ContentError(f"column {name!r} is empty, expected numbers (dataset.exclude leaves it out)")
@@ -258,6 +256,24 @@ def check_unique(names: Sequence[str]) -> None:
     """Refuse names of columns of which one stands twice."""
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise ContentError(f"its header has {twice[0]!r} twice")
+
+
+def _hint(cell: str, decimal: str, *, among_numbers: bool) -> str:
+    """What to do about a cell that is no number, with others in its column that are some or not."""
+    other = "," if decimal == "." else "."
+    grouped = _GROUPED.fullmatch(cell) is not None
+    if is_number(cell, other):
+        unless = ", unless that mark groups thousands: it has to go then" if grouped else ""
+        return f"dataset.decimal={other!r} reads it as {cell.strip().replace(other, '.')}{unless}"
+    if is_number(cell.rstrip("% "), decimal):
+        return "a percent sign is no part of a number"
+    if grouped:
+        return "marks that group thousands are no part of a number"
+    if resembles_number(cell):
+        return "signs and marks between thousands are no part of a number"
+    if among_numbers:
+        return "an empty cell is a missing entry"
+    return "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
 
 
 def _is_text(column: NDArray[Any], decimal: str) -> bool:

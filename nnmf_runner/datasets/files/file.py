@@ -159,7 +159,12 @@ class File(Weights):
         for key, labels in zip(self.labels, dataset.labels, strict=True):
             if unlabelled := int((labels < 0).sum()):
                 log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
+            if len(labels) - unlabelled == labels.max() + 1 > 2:
+                log.info("dataset=file: %s has a class of its own for every sample that has a label.", key)
         _log_zeros(dataset)
+        names = dataset.feature_names or []
+        if twice := len(names) - len({*names}):
+            log.info("dataset=file: %d features have a name that another one has before them.", twice)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
         found = self._oriented(grid)
@@ -315,16 +320,23 @@ def _printable(name: str) -> str:
 
 
 def _log_zeros(dataset: Dataset) -> None:
-    """Say which features and samples hold nothing: they stay, with codes of zero."""
+    """Say which features and samples hold nothing, or are missing as a whole: they stay, with codes of zero."""
     X = dataset.X
     used = X.count_nonzero if sparse.issparse(X) else X.any
-    features, samples = (np.flatnonzero(used(axis=axis) == 0) for axis in (1, 0))
-    if 0 < len(features) + len(samples) < sum(X.shape):  # data of zeros alone are refused
-        shown = _some(features, X.shape[0], "features", dataset.feature_names), _some(samples, X.shape[1], "samples")
-        log.info("dataset=file: all zeros are %s and %s.", *shown)
+    _log_some(dataset, "all zeros", *(used(axis=axis) == 0 for axis in (1, 0)))
+    if not sparse.issparse(X) and np.isnan(X.sum()):
+        _log_some(dataset, "missing", *(np.isnan(X).all(axis=axis) for axis in (1, 0)))
 
 
-def _some(found: NDArray[np.intp], of: int, kind: str, names: list[str] | None = None) -> str:
+def _log_some(dataset: Dataset, what: str, features: NDArray[np.bool_], samples: NDArray[np.bool_]) -> None:
+    """Name features and samples, unless there are none, or all: such data are refused."""
+    if 0 < features.sum() + samples.sum() < sum(dataset.X.shape):
+        shown = _some(features, "features", dataset.feature_names), _some(samples, "samples")
+        log.info("dataset=file: %s are %s and %s.", what, *shown)
+
+
+def _some(flags: NDArray[np.bool_], kind: str, names: list[str] | None = None) -> str:
     """How many, and the first of them."""
+    found = np.flatnonzero(flags)
     shown = [names[i] if names else str(i) for i in found[:NAMED]] + ["..."] * (len(found) > NAMED)
-    return f"{len(found)} of {of} {kind}" + (f" ({', '.join(shown)})" if shown else "")
+    return f"{len(found)} of {len(flags)} {kind}" + (f" ({', '.join(shown)})" if shown else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -81,6 +82,10 @@ def read_mat(path: Path) -> Contents:
         found = loadmat(path, appendmat=False)
     except NotImplementedError:
         raise ContentError("it is of MATLAB's version 7.3. Expected version 7 or before: save(..., '-v7')") from None
+    except ValueError as error:
+        if re.search("Unknown mat file type|Mat 4 mopt", str(error)):
+            raise ContentError("it is no MATLAB file of version 4 to 7. Expected save(..., '-v7')") from None
+        raise
     return Contents({key: _of_mat(found[key]) for key in found if not key.startswith("__")}, index_base=1)
 
 
@@ -124,15 +129,20 @@ def _plain_column(values: Any) -> NDArray[Any]:
 
 
 def read_h5ad(path: Path) -> Contents:
-    """Annotated data: ``X``, ``raw``, layers and the columns of ``obs`` and ``var`` by their names."""
+    """Annotated data: ``X``, ``raw``, layers and the columns of ``obs`` and ``var`` by their names.
+
+    Columns of ``raw.var``, which may have other features, have that name behind ``raw.``.
+    """
     found = required("anndata", "bio", "file").read_h5ad(path)
     samples, features = ([*map(str, names)] for names in (found.obs_names, found.var_names))
     arrays: dict[str, Any] = {} if found.X is None else {DATA: Grid(found.X, samples, features)}
     arrays |= {name: Grid(found.layers[name], samples, features) for name in found.layers}
     if found.raw is not None:
         arrays["raw"] = Grid(found.raw.X, samples, [*map(str, found.raw.var_names)])
-    for frame in (found.obs, found.var):
-        arrays |= {name: _plain_column(frame[name]) for name in frame.columns if name not in arrays}
+    frames = [("", found.obs), ("", found.var), *([("raw.", found.raw.var)] if found.raw is not None else [])]
+    for prefix, frame in frames:
+        named = {f"{prefix}{name}": name for name in frame.columns}
+        arrays |= {key: _plain_column(frame[name]) for key, name in named.items() if key not in arrays}
     return Contents(arrays)
 
 

@@ -26,6 +26,17 @@ TABS = ("\\t", "tab")
 LONGEST = 2**31 - 1
 # Lines that tell delimiter and header.
 FIRST = 20
+# What files of other programs begin with.
+GZIP = "packed by gzip, which its name has to say if that is a table (.gz)"
+BINARY = {
+    b"\x1f\x8b": GZIP,
+    b"PK\x03\x04": "a zip archive, as those of spreadsheets (.xlsx) are",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls)",
+    b"\x89HDF": "an HDF5 file",
+    b"PAR1": "a parquet file, which its name has to say (.parquet)",
+}
+# How comments above a table begin, and a header that numpy writes.
+COMMENT = "#"
 # How spreadsheets say which character separates the cells, in a line before all others.
 SAID = re.compile(r"sep=(.)\s*")
 
@@ -35,12 +46,14 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
 
     Not read by pandas, which fills up rows that are too short.
     """
+    refuse_binary(path)
     with opened(path, layout.encoding) as file:
-        first = [line for line in itertools.islice(file, FIRST) if line.strip()]
+        above, first = _first_lines(file)
     said = SAID.fullmatch(first[0]) if first else None
     delimiter = layout.delimiter or (said[1] if said else delimiter_of(first, usual, layout.decimal))
     with opened(path, layout.encoding) as file:
-        rows = list(rows_of(file, delimiter))
+        instead = _instead_of_comments(above, first, delimiter)
+        rows = list(rows_of((instead.get(line, line) for line in file), delimiter))
     if not rows:
         raise ContentError("it holds no rows")
     header = _header(rows, layout)
@@ -56,6 +69,39 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     taken = f"the first line ({_shown(rows[0])}) is taken for a row; dataset.header=true takes it for a header"
     notes = () if header or layout.header is False else (taken,)
     return Table(filled, layout=layout, named=header is not None, notes=notes)
+
+
+def refuse_binary(path: Path) -> None:
+    """Raise a ContentError for files of other programs under the name of a table, by the bytes they begin with."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    for magic, kind in BINARY.items():
+        if head.startswith(magic) and not (kind == GZIP and path.suffix.lower() == ".gz"):
+            raise ContentError(f"it is {kind}, and no table of text")
+
+
+def _first_lines(file: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The comments above a table, and its first lines; empty ones are passed over."""
+    lines = (line for line in file if line.strip())
+    above: list[str] = []
+    for line in lines:
+        if not line.startswith(COMMENT):
+            return above, [line, *itertools.islice(lines, FIRST - 1)]
+        above.append(line)
+    return [], above
+
+
+def _instead_of_comments(above: Sequence[str], first: Sequence[str], delimiter: str) -> dict[str, str]:
+    """What to read in the place of comments: nothing, or the header that the last one is, as numpy and others write it.
+
+    It is one if it has as many cells as the line below it, or one less.
+    """
+    if not above:
+        return {}
+    header = re.sub(rf"{COMMENT}\s+", "", above[-1])
+    names, row = csv.reader([header, first[0]], delimiter=delimiter, skipinitialspace=True)
+    is_header = len(names) in (len(row), len(row) - 1)
+    return dict.fromkeys(above, "\n") | ({above[-1]: header} if is_header else {})
 
 
 def check_delimiter(delimiter: str) -> str:
@@ -146,7 +192,8 @@ def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     yield first
     for row in itertools.chain([second] if second else [], filled):
         if len(row) != len(first):
-            raise ContentError(f"line {reader.line_num} has {len(row)} cells, expected {len(first)} as the first row")
+            said = f"line {reader.line_num} has {len(row)} cells, expected {len(first)} as the first row"
+            raise ContentError(f"{said} (separated by {delimiter!r}; comments above a table begin with {COMMENT})")
         yield row
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from nnmf_runner.report.figures.style import Look, legend_below, title_of
+from nnmf_runner.report.figures.style import Look, legend_below, title_of, title_size
 from nnmf_runner.report.variants import Shown, method_order
 from nnmf_runner.store.record import read_history
 
@@ -46,7 +46,8 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     left.set(xlabel="iteration", title="relative cost above the lowest reached")
     right.set(xlabel="iteration", title="relative projected gradient")
     legend_below(figure, *right.get_legend_handles_labels())
-    figure.suptitle(title_of(runs[0].record))
+    title = title_of(runs[0].record)
+    figure.suptitle(title, fontsize=title_size(figure, title))
     return figure
 
 

@@ -15,6 +15,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from nnmf_runner.methods import METHODS
+from nnmf_runner.report.data import data_title
 from nnmf_runner.report.variants import method_of, method_order
 from nnmf_runner.store.files import whole_file
 
@@ -99,10 +100,13 @@ def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, A
 
 
 def title_of(record: dict[str, Any], label: str | None = None) -> str:
-    """Name the dataset, the variant if there is one alone, the ranks, the regime and the seed of a run."""
+    """Name the data, the variant if there is one alone, the ranks, the regime and the seed of a run.
+
+    A dollar sign in the name of a file does not begin a formula.
+    """
     config = record["config"]
     parts = [label, "-".join(map(str, config["layers"])), record["regime"], f"seed {config['seed']}"]
-    return f"{config['dataset']['name']}: {', '.join(filter(None, parts))}"
+    return f"{data_title(record)}: {', '.join(filter(None, parts))}".replace("$", r"\$")
 
 
 def text_width(text: str, size: float = SMALL) -> float:

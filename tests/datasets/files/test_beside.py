@@ -252,3 +252,76 @@ def test_identity_and_portable_options_follow_the_files_wherever_they_are(matrix
     assert source.identity() != identity
     monkeypatch.chdir("/")
     assert File(**options).load(np.random.default_rng(0)).feature_names == [*"abce"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"u, 1"\nNA\n"v"\n',  # R: write.table(labels, row.names=FALSE, col.names=FALSE)
+        '"x"\n"1" "u, 1"\n"2" NA\n"3" "v"\n',  # with names of rows and columns
+        '"x"\t"y"\n"1"\t"u, 1"\t1\n"2"\tNA\t2\n"3"\t"v"\t3\n',
+        '"y" "x"\n1 "u, 1"\n2 ""\n3 "v"\n',
+    ],
+)
+def test_quotes_are_no_part_of_labels(matrix, text):
+    matrix.with_name("labels.txt").write_text(text)
+    dataset = beside(matrix, labels=["labels.txt"])
+    np.testing.assert_array_equal(dataset.labels, [[0, -1, 1]])
+    assert dataset.class_names == [["u, 1", "v"]]
+    if '"x"' in text:
+        assert beside(matrix, labels=["labels.txt:x"]).class_names == [["u, 1", "v"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("a.csv", ","), ("a.txt", ","), ("a.txt", " "), ("a", "\t"), ("a.csv", ";")]
+)
+def test_entries_may_stand_in_one_line(matrix, name, mark):
+    matrix.with_name(name).write_text(mark.join("313") + "\n")
+    np.testing.assert_array_equal(beside(matrix, labels=[name]).labels, [[1, 0, 1]])
+    matrix.with_name(f"known-{name}").write_text(mark.join("12") + "\n")
+    known = beside(matrix, known=f"known-{name}", known_base=1).known
+    np.testing.assert_array_equal(known, [True, True, False])
+
+
+def test_one_hot_labels_in_text_may_have_a_line_per_class(matrix):
+    matrix.with_name("Y.csv").write_text("1,0,0\n0,1,0\n")
+    matrix.with_name("L.csv").write_text("1,0,0\n1,0,0\n")
+    dataset = beside(matrix, labels=["Y.csv"], known="L.csv")
+    np.testing.assert_array_equal(dataset.labels, [[0, 1, -1]])
+    np.testing.assert_array_equal(dataset.known, [True, False, False])
+
+
+def test_lines_of_other_lengths_and_samples_that_are_not_named_are_refused(matrix):
+    matrix.with_name("meta.csv").write_text("d1,u\nd2\nd3,v\n")
+    with pytest.raises(InputError, match=r"meta.csv: it has lines of 2 cells and of 1"):
+        beside(matrix, labels=["meta.csv:2"])
+    matrix.with_name("docs").write_text("d1\nd2\nd3\n")
+    matrix.with_name("some.csv").write_text("doc,theme\nd3,v\nd1,u\nd0,u\nd4,u\n")
+    with pytest.raises(InputError, match=r"some.csv: it names 2 of 3 samples, expected all"):
+        beside(matrix, sample_names="docs", labels=["some.csv"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Y.csv", ',u,v\n"d1",1,0\n"d2",0,1\n"d3",0,0\n'),  # as R and pandas write them
+        ("Y.csv", "1.0,0.0\n0.0,1.0\n0.0,0.0\n"),
+        ("Y.txt", "1 0\n0 1\n0 0\n"),
+        ("Y.txt", "1.000e+00 0.000e+00\n0.000e+00 1.000e+00\n0.000e+00 0.000e+00\n"),  # as numpy does
+        ("Y.txt", "TRUE FALSE\nFALSE TRUE\nFALSE FALSE\n"),
+        ("Y.txt", '"u" "v"\n"d1" 1 0\n"d2" 0 1\n"d3" 0 0\n'),
+        ("Y.tsv", "id\tu\tv\nd1\t1\t0\nd2\t0\t1\nd3\t0\t0\n"),
+    ],
+)
+def test_one_hot_labels_as_programs_write_them(matrix, name, text):
+    matrix.with_name(name).write_text(text)
+    np.testing.assert_array_equal(beside(matrix, labels=[name]).labels, [[0, 1, -1]])
+
+
+def test_a_file_beside_that_is_no_text_says_what_it_is(matrix):
+    matrix.with_name("a.txt").write_bytes("größe\nb\nc\n".encode("cp1252"))
+    matrix.with_name("a.rds").write_bytes(gzip.compress(b"x"))
+    with pytest.raises(InputError, match=r"a.txt is not utf-8 text; dataset.encoding=latin-1 may be what it needs"):
+        beside(matrix, labels=["a.txt"])
+    with pytest.raises(InputError, match=r"a.rds: it is packed by gzip, .* and no table of text"):
+        beside(matrix, labels=["a.rds"])

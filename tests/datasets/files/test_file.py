@@ -175,6 +175,16 @@ def test_some_labels_may_be_missing_in_every_reader(tmp_path, values, caplog, na
     assert "fine has no label for 2 of 6 samples." in caplog.text
 
 
+def test_labels_that_no_two_samples_share_are_named(tmp_path, values, caplog):
+    pd.DataFrame(values, columns=WORDS).assign(same=[*"aabbcc"], own=[*"abcd", "", "f"]).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    with caplog.at_level(logging.INFO):
+        load(tmp_path / "a.csv", labels=["same", "own"])
+    assert "own has a class of its own for every sample that has a label." in caplog.text
+    assert "same has" not in caplog.text
+
+
 @pytest.mark.parametrize("order", ["rows", "columns"])
 def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
     cube, truth = rng.random((2, 3, 4)), np.array([[0, 1, 2], [-1, 1, 0]])  # height, width, bands
@@ -231,6 +241,15 @@ def test_zero_features_and_samples_stay_and_are_named(tmp_path, values, caplog):
         zero = [int((values == 0).all(axis=axis).sum()) for axis in (0, 1)]
         assert f"all zeros are {zero[0]} of 4 features (1) and {zero[1]} of 6 samples (2)." in caplog.text
         caplog.clear()
+
+
+def test_samples_without_any_entry_and_names_that_stand_twice_are_named(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("id,a,b\nx,1,2\ny,3,\n,,\n")  # with a last row as spreadsheets export them
+    (tmp_path / "names").write_text("same\nsame\n")
+    with caplog.at_level(logging.INFO):
+        assert load(tmp_path / "a.csv", names="names").X.shape == (2, 3)
+    assert "missing are 0 of 2 features and 1 of 3 samples (2)." in caplog.text
+    assert "1 features have a name that another one has before them." in caplog.text
 
 
 @pytest.mark.parametrize(

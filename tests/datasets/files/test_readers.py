@@ -266,3 +266,23 @@ def test_a_column_that_counts_is_a_feature_where_the_file_itself_names_the_rows(
     dataset = load(tmp_path / "a.parquet")
     np.testing.assert_array_equal(dataset.X, [[1, 2, 3]])
     assert dataset.sample_names == [*"xyz"]
+
+
+def test_features_of_raw_have_names_of_their_own(tmp_path, values):
+    anndata = pytest.importorskip("anndata")
+    symbols = [f"symbol {word}" for word in WORDS]
+    whole = anndata.AnnData(values, var=pandas.DataFrame({"symbol": symbols}, index=WORDS))
+    some = whole[:, :2].copy()
+    some.raw = whole
+    some.write_h5ad(tmp_path / "a.h5ad")
+    assert load(tmp_path / "a.h5ad", names="symbol").feature_names == symbols[:2]
+    assert load(tmp_path / "a.h5ad", x="raw", names="raw.symbol").feature_names == symbols
+
+
+@pytest.mark.parametrize(
+    "content", [b"# Created by Octave 7.3.0\n# name: X\n" * 9, b"Octave-1-L" + bytes(200), b"PK\x03\x04" * 99]
+)
+def test_what_no_matlab_file_is_says_how_to_save_one(tmp_path, content):
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(InputError, match=r"it is no MATLAB file of version 4 to 7. Expected save\(..., '-v7'\)"):
+        load(tmp_path / "a.mat")

@@ -126,7 +126,7 @@ def test_words_for_nothing_are_missing_entries(tmp_path):
         ("a,b\n", "no rows below its header"),
         ("\n\n", "it holds no rows"),
         ("a,a\n1,2\n", "its header has 'a' twice"),
-        ("a,b\n1,12%\n", "column 'b' holds '12%' in row 1, expected numbers .signs and marks"),
+        ("a,b\n1,12%\n", "column 'b' holds '12%' in row 1, expected numbers .a percent sign"),
         ("a,b\n1,1_1\n", "column 'b' holds '1_1' in row 1, expected numbers .*dataset.labels and dataset.index"),
         ("a,b\n1,\n2,NA\n", "column 'b' is empty, expected numbers .dataset.exclude leaves it out"),
         (b"a,b\n1,2\n3,\x00\n", "it holds null characters, expected text"),
@@ -291,8 +291,8 @@ def test_a_frame_that_pandas_wrote_is_read_as_it_was_or_refused(tmp_path_factory
         draw(st.lists(words, min_size=m, max_size=m, unique_by=str.strip)),
     )
     options = {
-        "sep": draw(st.sampled_from(",;\t| ")),
-        "decimal": draw(st.sampled_from(".,")),
+        "sep": (sep := draw(st.sampled_from(",;\t| "))),
+        "decimal": draw(st.sampled_from(".," if sep != "," else ".")),
         "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
         "encoding": draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"])),
         "na_rep": draw(st.sampled_from(["", "NA", "nan", "NULL"])),
@@ -302,3 +302,67 @@ def test_a_frame_that_pandas_wrote_is_read_as_it_was_or_refused(tmp_path_factory
     with contextlib.suppress(InputError):
         dataset = load(path, decimal=options["decimal"], encoding=options["encoding"])
         np.testing.assert_array_equal(dataset.X.T, frame)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# made by a program\n#\na,b\n1,2.5\n3,4\n",
+        "# made on Monday, at noon\n\n# a,b\n1,2.5\n3,4\n",
+        "#OTU table\n\ta\tb\nx\t1\t2.5\ny\t3\t4\n",
+        "# made by R\na b\nx 1 2.5\ny 3 4\n",
+    ],
+)
+def test_comments_above_a_table_are_passed_over(tmp_path, text):
+    dataset = read(tmp_path, text)
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == ["a", "b"]
+
+
+@pytest.mark.parametrize("delimiter", [" ", ",", ";"])
+@pytest.mark.parametrize("header", ["", "a{0}b", "of Monday, by a program at noon\na{0}b"])
+def test_what_numpy_writes(tmp_path, header, delimiter):
+    np.savetxt(tmp_path / "a.txt", np.transpose(VALUES), delimiter=delimiter, header=header.format(delimiter))
+    dataset = load(tmp_path / "a.txt", header=bool(header))
+    np.testing.assert_array_equal(dataset.X, VALUES)
+    assert dataset.feature_names == (["a", "b"] if header else None)
+
+
+def test_lines_are_counted_with_comments(tmp_path):
+    with pytest.raises(
+        InputError, match=r"line 5 has 1 cells, expected 2 as the first row \(separated by ','; comments"
+    ):
+        read(tmp_path, "# one\n# two\na,b\n1,2\n3\n")
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "hint"),
+    [
+        (["1,234", "1"], {}, "dataset.decimal=',' reads it as 1.234, unless that mark groups thousands"),
+        (["0,375", "1"], {}, r"dataset.decimal=',' reads it as 0.375\)"),
+        (["1,234.5", "1"], {}, "marks that group thousands are no part of a number"),
+        (["1.234,5", "1"], {"decimal": ","}, "marks that group thousands"),
+        (["1 234", "1"], {}, "marks that group thousands"),
+        (["5%", "1"], {}, "a percent sign is no part of a number"),
+        (["#DIV/0!", "1"], {}, "an empty cell is a missing entry"),
+        (["$5", "$1"], {}, "signs and marks between thousands"),
+    ],
+)
+def test_what_to_do_about_a_cell_that_is_no_number(tmp_path, cells, options, hint):
+    with pytest.raises(InputError, match=hint):
+        read(tmp_path, "a;b\n" + "".join(f"1;{cell}\n" for cell in cells), **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(PLAIN.encode()), "packed by gzip"),
+        (b"PK\x03\x04\0\0", "a zip archive, as those of spreadsheets"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet"),
+        (b"\x89HDF\r\n", "an HDF5 file"),
+        (b"PAR1\0", "a parquet file"),
+    ],
+)
+def test_files_of_other_programs_are_named(tmp_path, content, kind):
+    with pytest.raises(InputError, match=f"it is {kind}.*no table of text"):
+        read(tmp_path, content)

@@ -64,3 +64,10 @@ def test_a_figure_is_written_in_every_format_or_its_file_stays_as_it_was(tmp_pat
         list(save(Figure(), tmp_path / "new" / "figure"))
     assert [path.read_bytes() for path in paths] == before
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)  # no scratch left
+
+
+def test_a_title_names_the_file_of_the_data_as_it_is_written():
+    config = {"dataset": {"name": "file"}, "layers": [4, 2], "seed": 3}
+    record = {"config": config, "regime": "supervised", "dataset": {"title": "a$b$.csv"}}
+    assert style.title_of(record, "neural") == r"a\$b\$.csv: neural, 4-2, supervised, seed 3"
+    assert style.title_of(record | {"dataset": {}}) == "file: 4-2, supervised, seed 3"
