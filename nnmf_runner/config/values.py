@@ -9,8 +9,7 @@ The types in the schema say which options are text.  Of these a value is read as
   side, belongs to a path of something that is there, or the option is none that is computed with, such as `output`.
 - ``${name}`` stands for another option, and ``choice(a,b)`` and the like are Hydra's.
 
-Options of other types are Hydra's to read; what it cannot is text as well, so that the option itself refuses it.  One
-that has the type Any beside that of text, in another part of its group, is text or a list of it.
+Options of other types are Hydra's to read; what it cannot is text as well, so that the option itself refuses it.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ def readable(argument: str) -> str:
         return argument
     head, key, value = found.groups()
     types = option_types(key)
-    known = [each for each in types if each is not Any]
-    has_text = bool(known) and all(each in TEXT + TEXTS for each in known)
+    has_text = bool(types) and all(each in TEXT + TEXTS for each in types)
     if (not has_text or re.match(r"\w+\(", value)) and _is_read(value):
         return argument
     if _is_list(value.strip()) and not (types and all(each in TEXT for each in types)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -210,17 +209,6 @@ def test_an_argument_with_a_plus_is_read_like_one_without(prefix):
 def test_what_hydra_cannot_read_is_left_to_the_option_to_refuse(argument):
     with pytest.raises(InputError, match=rf"^{argument.partition('=')[0]}.*(not an option|not valid|not known)"):
         composition.read([argument])
-
-
-def test_an_option_of_text_in_one_part_and_of_anything_in_another_is_text_or_a_list(monkeypatch):
-    @dataclasses.dataclass
-    class Mine:
-        stop_words: Any = "english"
-
-    monkeypatch.setitem(GROUPS["dataset"], "mine", Mine)
-    assert readable("dataset.stop_words=2019") == "dataset.stop_words='2019'"
-    assert readable("dataset.stop_words=[the,true,1_1]") == "dataset.stop_words=[the,'true','1_1']"
-    assert readable("dataset.stop_words=null") == "dataset.stop_words=null"
 
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"])
