@@ -28,10 +28,12 @@ MOST_TICKED = 100
 def heatmaps(view: View) -> Figure:
     """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row.
 
-    Samples without a label stand last, above a grey strip.
+    Samples without a label stand last, above a grey strip.  Where there are fewer levels of labels than layers, the
+    coarsest one is that of all layers above.
     """
     depth, truth = len(view.A), view.dataset.truth
-    labels = {level: given[view.order] for level, given in enumerate(view.dataset.labels[:depth])}
+    levels = [level[view.order] for level in view.dataset.labels]
+    labels = {layer: levels[min(layer, len(levels) - 1)] for layer in range(depth)} if levels else {}
     features = dict(enumerate(truth.feature_labels if truth else ()))
     X = view.dataset.X.toarray() if sparse.issparse(view.dataset.X) else view.dataset.X
 
