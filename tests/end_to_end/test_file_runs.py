@@ -249,7 +249,7 @@ BAD = {
     "words": ("a.npz", arrays(X=[["a", "b"]]), "", ["X is not numeric"]),
     "complex": ("a.npz", arrays(X=ONES * 1j), "", ["X is not numeric"]),
     "negative": ("a.npz", arrays(X=-ONES), "", ["X of dataset.path=", "nonnegative", "-1"]),
-    "signed zeros": ("a.npz", arrays(X=ONES * 0), "method=semi", ["X of dataset.path=", "only zeros"]),
+    "signed zeros": ("a.npz", arrays(X=ONES * 0), "method=semi", ["dataset.path=", "X holds only zeros"]),
     "signed infinite": ("a.npz", arrays(X=-ONES * np.inf), "method=semi", ["infinite"]),
     "signed method": ("a.npz", arrays(X=-ONES), "method=semi method.nonnegative=true", ["nonnegative", "-1"]),
     "infinite": ("a.npz", arrays(X=ONES / np.where(ONES.cumsum(0) > 2, 1, np.inf) + np.inf), "", ["infinite"]),
