@@ -127,8 +127,8 @@ def first_line(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text with what would break its line, or steer the terminal, written as Python does: ``\\n``."""
-    return re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    """A text with what would break its line, steer the terminal, or is no letter, written as Python does: ``\\n``."""
+    return re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: repr(found[0])[1:-1], text)
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -34,6 +34,8 @@ TEXTS: tuple[Any, ...] = (list[str], list[str] | None)
 PATHS = ("dataset.path", "dataset.cache", "init.path", "mask")
 # What Hydra reads as a text of the same letters, whatever the option.
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)\Z)[a-z_/][\w./-]*", re.ASCII | re.IGNORECASE)
+# What Hydra reads as an integer, or refuses as one of too many digits.
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _QUOTED = r"""(?:'(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)'|"(?:(?:\\\\)*|.*?[^\\](?:\\\\)*)")"""
 # A quoted element from the comma or bracket before it to the one behind it, a letter with its backslash, or any letter.
 _TOKEN = re.compile(rf"(?:\A|(?<=[,(\[{{]))\s*{_QUOTED}(?=\s*(?:[,)\]}}]|\Z))|\\.|.", re.DOTALL)
@@ -48,7 +50,7 @@ def readable(argument: str) -> str:
     types = option_types(key)
     known = [each for each in types if each is not Any]
     has_text = bool(known) and all(each in TEXT + TEXTS for each in known)
-    if (not has_text or re.match(r"\w+\(", value)) and _parsed(value):
+    if (not has_text or re.match(r"\w+\(", value)) and (_INTEGER.fullmatch(value) or _parsed(value)):
         return argument
     if _is_list(value.strip()) and not (types and all(each in TEXT for each in types)):
         return head + _lists(argument, value.strip())
