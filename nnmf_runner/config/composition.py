@@ -48,7 +48,6 @@ class Sweep:
     fixed: list[str]  # overrides that all cells share, those of Hydra's own options among them
     over: list[str]  # overrides that are swept over, such as `seed=0,1`
     launcher: str  # the option of `hydra/launcher`
-    target: str  # the class that the launcher's configuration names
     threads: int  # BLAS threads of every process
     size: int  # number of cells
     cells: Iterator[Cell]
@@ -223,8 +222,7 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     _refuse_many(size, ", ".join(key for key, some in values.items() if len(some) > 1))
     over = [f"{key}={','.join(some)}" for key, some in values.items() if len(some) > 1]
     jobs = itertools.product(*([f"{key}={value}" for value in some] for key, some in values.items()))
-    target = str(hydra.launcher.get("_target_"))
-    return Sweep(fixed, over, launcher, target, composed.threads, size, compose_cells(map(list, jobs)))
+    return Sweep(fixed, over, launcher, composed.threads, size, compose_cells(map(list, jobs)))
 
 
 def _count(override: Override) -> float:

@@ -106,17 +106,9 @@ def _is_line(text: str) -> bool:
     return text.isprintable() and "${" not in text
 
 
-def choose_launcher(name: str, target: str) -> Launcher:
-    """Return the launcher of this name; `target` is the class that the composed configuration names.
-
-    Raises
-    ------
-    InputError
-        If there is no such launcher, if it is not installed, or if the configuration names another class.
-    """
+def choose_launcher(name: str) -> Launcher:
+    """Return the launcher of this name; raise an `InputError` if there is none, or if it is not installed."""
     launcher = LAUNCHERS[check_launcher(name)]
-    if target != launcher.target:
-        raise InputError(f"hydra.launcher._target_={target} is not valid. Expected {launcher.target}.")
     if not _has_module(launcher.target):
         raise InputError(
             f"hydra/launcher={name} needs a package that is not installed: pip install 'nnmf-runner[{launcher.extra}]'"

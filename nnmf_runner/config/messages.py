@@ -24,7 +24,7 @@ _INSTEAD = {
     r"Sweep parameters '(.*)' requires --multirun": r"\1 is a sweep, and this is a single run. Add -m to sweep.",
     r"Multiple values for (\w+)\..*|Could not append to config\. .* already at '(.*)'\.": r"\1\2 has a value already. "
     r"Expected \1\2=..., without a plus.",
-    r".*missing mandatory value: (\S+)|You must specify '(\S+)'.*": r"\1\2 has to be given a value.",
+    r".*missing mandatory value: (\S+)": r"\1 has to be given a value.",
     r"Interpolation key '(.*)' not found": r"${\1} is not known. "
     r"Expected the name of an option in it, or \\${\1} for the text itself.",
     r"Could not delete from config\. The value of '(.*)' is (.*) and not .*": r"~\1 needs no value. Its value is \2.",

@@ -205,7 +205,7 @@ def _check_integers(part: Any, low: int, *names: str) -> None:
 def _check_folder(output: str, name: str) -> str:
     """Return the path that `output` stands for; raise an `InputError` unless it and `name` are folders of their own.
 
-    A path that ends in no name is a folder that is there for other things: the working directory, a home, or one above.
+    A path that ends in no name, such as ``.``, ``..``, ``/`` or ``~``, is a folder that is there for other things.
     """
     path = user_path(output, "output")
     last = os.path.basename(os.path.normpath(output)) if output else ""
@@ -239,9 +239,11 @@ class Execution:
     threads : int
         BLAS threads of every process.
     name : str
-        Folder below `output` for the records; also the experiment's name in tables.
+        Folder below `output` for the records, of letters, digits, ``-``, ``_`` and ``.``; also the experiment's name in
+        tables.
     output : str
-        Folder below which everything is written; ``~`` stands for the home folder, as in every path.
+        Folder below which everything is written, with a name of its own; ``~`` stands for the home folder, as in every
+        path.
     force : bool
         Whether to repeat runs that this version of the code has already finished.
     fail_fast : bool

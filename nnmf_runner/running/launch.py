@@ -50,7 +50,7 @@ def run_sweep(sweep: Sweep) -> Status:
     OSError
         If records cannot be written.
     """
-    launcher = choose_launcher(sweep.launcher, sweep.target)
+    launcher = choose_launcher(sweep.launcher)
     cells = read_cells(sweep)
     workers = cells[0].config.workers
     for name, number in (("threads", sweep.threads), ("workers", workers)):

@@ -32,14 +32,14 @@ def test_a_launcher_that_is_not_installed_names_the_command_that_installs_it(com
 def test_presets_name_their_class_and_pass_what_it_takes(name):
     """Where the plugin is installed, its launcher is made from the preset."""
     asked = composition.read_sweep(["seed=0,1", f"hydra/launcher={name}"], multirun=True)
-    assert (asked.launcher, asked.target) == (name, LAUNCHERS[name].target)
+    assert asked.launcher == name
     fixed = [*asked.fixed, "hydra.job.name=test", "threads=3"]
     with engine.hydra_ready():
         composed = GlobalHydra.instance().hydra.compose_config("config", fixed, run_mode=RunMode.MULTIRUN)
         container = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
         assert container.pop("_target_") == LAUNCHERS[name].target
         if launchers._has_module(LAUNCHERS[name].target):
-            choose_launcher(asked.launcher, asked.target)
+            choose_launcher(asked.launcher)
             assert Plugins.instance()._instantiate(composed.hydra.launcher)
     if name == "slurm":
         assert container["cpus_per_task"] == 3
@@ -49,7 +49,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
 
 def test_the_launcher_that_the_pool_replaces_is_refused_with_the_option_to_use():
     with pytest.raises(InputError, match=r"^hydra/launcher=joblib is not needed\. Expected workers=N instead"):
-        choose_launcher("joblib", "anything")
+        choose_launcher("joblib")
     with pytest.raises(InputError, match=r"hydra/launcher=basis is not known\..*Did you mean 'basic'"):
         composition.read_sweep(["seed=0,1", "hydra/launcher=basis"], multirun=True)
 
