@@ -6,7 +6,8 @@ command line may choose a launcher, set plain options of it, and say whether the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Sweep
@@ -20,7 +21,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_flag
 # What is part of a name below `hydra.launcher` and of no other option.
 _LAUNCHER = "launcher."
 # What Hydra notes of a composition, and what a sweep is over: the overrides made of it are checked like all others.
-_NOTED = ("overrides.", "runtime.", "job.name", "job.override_dirname", "sweeper.params.")
+_NOTED = ("runtime.", "job.name", "job.override_dirname", "sweeper.params.")
 
 
 def refuse_closed(overrides: Iterable[Override]) -> None:
@@ -40,10 +41,17 @@ def refuse_closed(overrides: Iterable[Override]) -> None:
             _check(key.removeprefix("hydra."), value, chosen, removed=override.is_delete())
 
 
-def refuse_changes(section: DictConfig, own: DictConfig) -> None:
-    """Raise an `InputError` if a composed section `hydra` is not the program's own but for what may be set."""
+def refuse_changes(section: DictConfig, own: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise an `InputError` if a composed section `hydra` is not the program's own but for what may be set.
+
+    Hydra composes jobs from the overrides that it notes there, which have to be those that were given.
+    """
     chosen = section.runtime.choices["hydra/launcher"]
     composed, expected = (dict(_leaves(OmegaConf.to_container(each))) for each in (section, own))
+    noted = composed.pop("overrides.hydra"), composed.pop("overrides.task")
+    if sorted(itertools.chain(*noted)) != sorted(overrides):
+        _check("overrides", noted, chosen)
+    del expected["overrides.hydra"], expected["overrides.task"]
     for key in sorted(composed.keys() | expected.keys()):
         value = composed.get(key)
         if value != expected.get(key, ...) and not key.startswith(_NOTED):

@@ -105,7 +105,8 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     with hydra_ready():
         composed = hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
     if with_hydra:
-        refuse_changes(composed.hydra, _own(check_launcher(composed.hydra.runtime.choices["hydra/launcher"])))
+        launcher = check_launcher(composed.hydra.runtime.choices["hydra/launcher"])
+        refuse_changes(composed.hydra, _own(launcher), overrides)
     return composed
 
 
@@ -133,8 +134,7 @@ def launch(
     """Hand jobs to the launcher that the fixed overrides name, and return the errors of those that failed.
 
     All jobs have the fixed overrides, those of Hydra's own options among them, and one name; `compose` has accepted
-    them with Hydra's section.  The task is called with
-    the composed configuration of a job, in whatever process.
+    them with Hydra's section.  The task is called with the composed configuration of a job, in whatever process.
     """
     with hydra_ready():
         engine = GlobalHydra.instance().hydra

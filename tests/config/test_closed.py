@@ -63,6 +63,12 @@ FILES = {
     "sweeper": {"sweeper": {"_target_": "planted_code.run"}},
     "folder": {"sweep": {"dir": "mark"}},
     "variables": {"job": {"env_set": {"LD_PRELOAD": "x"}}},
+    "overrides": {"overrides": {"hydra": ["+hydra.job_logging.handlers.x={class:planted_code.Handler}"]}},
+    "choices": {
+        "callbacks": {"x": {"_target_": "planted_code.run"}},
+        "runtime": {"choices": {"hydra/launcher": "ray"}},
+    },
+    "searchpath": {"searchpath": ["pkg://planted_code"]},
     "params": {"sweeper": {"params": {"+hydra.callbacks.x": "{_target_:planted_code.run}"}}},
 }
 
