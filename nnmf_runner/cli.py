@@ -58,7 +58,9 @@ def _guarded(command: Callable[[], int], program: str) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    print(f"{program}: {message}", file=sys.stderr)
+    from nnmf_runner.config.messages import one_line
+
+    print(f"{program}: {one_line(message)}", file=sys.stderr)
     return BAD_INPUT
 
 

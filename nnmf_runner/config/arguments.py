@@ -57,6 +57,9 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             for argument, value in zip(arguments, following, strict=True)
         ]
     )
+    for flag in known.overrides:
+        if flag.startswith("-"):  # behind ``--``, which would make it one of Hydra's
+            parser.error(f"unrecognized arguments: {flag}")
     for name in ("package", "resolve"):
         if getattr(known, name) and not known.cfg:
             parser.error(f"--{name} goes with --cfg alone")

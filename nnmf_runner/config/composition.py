@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType, RangeSweep
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,12 +19,18 @@ from nnmf_runner.config.arguments import read_arguments
 from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, register_schema, with_values
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
-from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys
+from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys, refuse_unnamed
 from nnmf_runner.config.schema import GROUPS, RunConfig, types_of
 from nnmf_runner.config.values import TEXTS, quoted, readable
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import INITIALISATIONS, Saved
+
+# What a shell may ask for: to complete a word, or what makes it ask.
+COMPLETIONS = [f"{task}={shell}" for task in ("query", "install", "uninstall") for shell in ("bash", "zsh", "fish")]
+
+# Each of them takes milliseconds to compose and check.
+MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class Sweep:
     fixed: list[str]  # overrides that all cells share, those of Hydra's own options among them
     over: list[str]  # overrides that are swept over, such as `seed=0,1`
     launcher: str  # the option of `hydra/launcher`
-    target: str  # the class that the launcher's configuration names
     threads: int  # BLAS threads of every process
+    size: int  # number of cells
     cells: Iterator[Cell]
 
 
@@ -64,6 +71,7 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
         return _complete(known.overrides)
     overrides = expanded(known.overrides)
     if known.info:
+        compose(_fixed(parse(overrides)), with_hydra=True)  # which refuses what Hydra would not
         return ask_hydra(["--info", known.info, *overrides])
     sweep = read_sweep(overrides, multirun=known.multirun)
     if known.cfg:
@@ -72,14 +80,19 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
 
 
 def _complete(asked: Sequence[str]) -> str:
-    """Complete the last word of a line in a shell.
+    """Complete the last word of a line in a shell, or print what makes a shell ask for that.
 
     Of the words before it Hydra gets those that choose parts, which decide what may follow; it would have to read the
     others as they stand in the line, with the quotes of the shell.
     """
-    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    if len(asked) != 1 or asked[0] not in COMPLETIONS:
+        raise InputError(f"-sc {' '.join(asked)} is not known. Expected one of: {', '.join(COMPLETIONS)}.")
+    program, *words = os.environ.setdefault("COMP_LINE", "nnmf-run ").split(" ")
+    if words and words[-1].startswith("-"):  # Hydra's flags are none of this program
+        return ""
     if words:
         choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", "hydra/launcher")]
+        refuse_unnamed(parse(choices))
         os.environ["COMP_LINE"] = " ".join([program, *choices, words[-1]])
     return ask_hydra(["-sc", *asked])
 
@@ -185,7 +198,7 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     # Composing takes a tenth of a second: not for what cannot be a sweep.
     if not multirun and not any(override.key_or_group.startswith(("experiment", "hydra")) for override in overrides):
         return None
-    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    fixed = _fixed(overrides)
     composed = compose(fixed, with_hydra=True)
     hydra = composed.hydra
     launcher = hydra.runtime.choices["hydra/launcher"]
@@ -196,10 +209,11 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     params = [readable(f"{key}={value}") for key, value in (hydra.sweeper.params or {}).items()]
     overrides = parse([*params, *given])
     for override in filter(Override.is_sweep_override, overrides):
-        if override.is_hydra_override() or override.key_or_group == "experiment":  # which has a sweep of its own
+        if override.key_or_group == "experiment":  # which has a sweep of its own
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
         if not override.is_discrete_sweep() or isinstance(override.value(), Glob):
             raise InputError(f"{override.input_line} is not a list of values. Expected some, such as seed=0,1,2.")
+        _refuse_many(_count(override), override.input_line)
         if not list(override.sweep_string_iterator()):
             raise InputError(f"{override.input_line} has no values. Expected at least one to sweep over.")
     values = {  # of every key, of which the last override counts
@@ -209,10 +223,33 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
         for each in overrides
         if not each.is_hydra_override()
     }
+    size = math.prod(map(len, values.values()))
+    _refuse_many(size, ", ".join(key for key, some in values.items() if len(some) > 1))
     over = [f"{key}={','.join(some)}" for key, some in values.items() if len(some) > 1]
     jobs = itertools.product(*([f"{key}={value}" for value in some] for key, some in values.items()))
-    target = str(hydra.launcher.get("_target_"))
-    return Sweep(fixed, over, launcher, target, composed.threads, compose_cells(map(list, jobs)))
+    return Sweep(fixed, over, launcher, composed.threads, size, compose_cells(map(list, jobs)))
+
+
+def _count(override: Override) -> float:
+    """How many values a sweep has, without making them; nan for a range that does not move."""
+    values = override.value()
+    if not isinstance(values, RangeSweep):
+        return len(list(override.sweep_string_iterator()))
+    start, stop, step = (float(each or 0) for each in (values.start, values.stop, values.step))
+    return (stop - start) / step if step else math.nan
+
+
+def _refuse_many(count: float, what: str | None) -> None:
+    """Raise an `InputError` at more configurations than anybody waits for: all are checked before any of them runs."""
+    if not count <= MOST_CELLS:
+        raise InputError(
+            f"{what} cannot be swept over at once. Expected at most {MOST_CELLS} configurations: split the sweep."
+        )
+
+
+def _fixed(overrides: Iterable[Override]) -> list[str]:
+    """Overrides that are not swept over, as they were given."""
+    return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
 
 
 def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:

@@ -7,6 +7,7 @@ for a launcher, and the object behind `GlobalHydra`, since `hydra.compose` compo
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import os
 import sys
@@ -27,6 +28,8 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nnmf_runner.config.closed import refuse_changes, refuse_closed
+from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.messages import explain, first_line, refuse_numbers_as_flags, refuse_unnamed
 from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.schema import GROUPS, RunConfig
@@ -79,28 +82,43 @@ def plain_errors() -> Iterator[None]:
     """Turn what Hydra and OmegaConf raise into an `InputError` of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, OverflowError) as error:
         raise InputError(explain(error)) from None
 
 
 @plain_errors()
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides; an `InputError` is also raised for a number that is to be a flag."""
+    """Parse overrides; an `InputError` is also raised at what must not be set, and at a number that is to be a flag."""
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except ValueError:  # of Python, at an integer of more digits than it converts
         name, most = max(overrides, key=len).partition("=")[0], sys.get_int_max_str_digits()
         raise TooManyDigitsError(f"{name} has an integer of too many digits. Expected at most {most}.") from None
+    refuse_closed(parsed)
     refuse_numbers_as_flags(parsed)
     return parsed
 
 
 @plain_errors()
 def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a configuration, on demand with Hydra's own below the key `hydra`."""
+    """Compose a configuration, on demand with Hydra's own below the key `hydra`, which then is as this program has it.
+
+    Without, nothing comes of Hydra's own.
+    """
     refuse_unnamed(parse(overrides))
     with hydra_ready():
-        return hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+        composed = hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+    if with_hydra:
+        launcher = check_launcher(composed.hydra.runtime.choices["hydra/launcher"])
+        refuse_changes(composed.hydra, _own(launcher), overrides)
+    return composed
+
+
+@functools.cache
+def _own(launcher: str) -> DictConfig:
+    """Hydra's section as this program defines it for a launcher."""
+    with hydra_ready():
+        return hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra
 
 
 def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence[str]) -> DictConfig:
@@ -109,7 +127,7 @@ def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence
     try:
         for override in overrides:
             OmegaConf.update(config, override.key_or_group, override.value())
-    except OmegaConfBaseException:
+    except (OmegaConfBaseException, OverflowError):
         return compose(job)  # which says what is wrong with it
     return config
 
@@ -119,8 +137,8 @@ def launch(
 ) -> list[Exception]:
     """Hand jobs to the launcher that the fixed overrides name, and return the errors of those that failed.
 
-    All jobs have the fixed overrides, those of Hydra's own options among them, and one name.  The task is called with
-    the composed configuration of a job, in whatever process.
+    All jobs have the fixed overrides, those of Hydra's own options among them, and one name; `compose` has accepted
+    them with Hydra's section.  The task is called with the composed configuration of a job, in whatever process.
     """
     with hydra_ready():
         engine = GlobalHydra.instance().hydra

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
 
 from hydra.core.override_parser.types import Override, Sweep
@@ -11,6 +12,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
 from nnmf_runner.config.launchers import check_launcher
+from nnmf_runner.config.published import conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
@@ -22,7 +24,7 @@ _INSTEAD = {
     r"Sweep parameters '(.*)' requires --multirun": r"\1 is a sweep, and this is a single run. Add -m to sweep.",
     r"Multiple values for (\w+)\..*|Could not append to config\. .* already at '(.*)'\.": r"\1\2 has a value already. "
     r"Expected \1\2=..., without a plus.",
-    r".*missing mandatory value: (\S+)|You must specify '(\S+)'.*": r"\1\2 has to be given a value.",
+    r".*missing mandatory value: (\S+)": r"\1 has to be given a value.",
     r"Interpolation key '(.*)' not found": r"${\1} is not known. "
     r"Expected the name of an option in it, or \\${\1} for the text itself.",
     r"Could not delete from config\. The value of '(.*)' is (.*) and not .*": r"~\1 needs no value. Its value is \2.",
@@ -63,6 +65,16 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
             raise InputError(no_option(group))
         if not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
             raise InputError(f"{override.input_line} is not valid. Expected a name, such as {group}=NAME.")
+        if isinstance(value, str):
+            _check_name(group, value)
+
+
+def _check_name(group: str, name: str) -> None:
+    """Raise an `InputError` unless a group has an option of this name: Hydra would look for files anywhere."""
+    if group == "hydra/launcher":
+        check_launcher(name)
+    elif group in (*GROUPS, "experiment"):
+        check_choice(name, {*GROUPS.get(group, ()), *conf_files(group)}, group)
 
 
 def refuse_numbers_as_flags(overrides: Iterable[Override]) -> None:
@@ -86,13 +98,16 @@ def explain(error: Exception) -> str:
         return _unknown_option(error)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
+    if isinstance(error, OverflowError):  # of Python, at an integer beyond the range of doubles
+        named = re.search(r"full_key: (\S+)", str(error))
+        return f"{named[1] if named else 'a number'} is too large. Expected a number of at most {sys.float_info.max:g}."
     message = first_line(error)
     if match := re.match(r"Could not (?:override|append to config\.|delete from config\.) '([^']+)'", message):
         inside = re.search(r"full_key: (\S+)\s(?:.*\n)*?.*object_type=(\w+)", str(error.__cause__))
         key, owner = inside.groups() if inside else (match[1], "")
         return _unknown_key(key, {part.__name__: part for _, part in parts()}.get(owner, RunConfig))
-    if match := re.match(r"Error merging override (.+)", message):
-        reason = first_line(error.__cause__ or error).rstrip(".")
+    if match := re.match(r"Error merging override (.+)", str(error), re.DOTALL):  # which may have more than one line
+        reason = re.split(r"\n\s*full_key:", str(error.__cause__ or error))[0].strip().rstrip(".")
         reason = next((said for pattern, said in _REASONS.items() if re.search(pattern, reason)), reason)
         key, _, value = match[1].partition("=")
         value = re.sub(r"\A'([^'\\]*)'\Z", r"\1", value)  # as it was typed, mostly
@@ -111,13 +126,16 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def one_line(text: str) -> str:
+    """A text with what would break its line, steer the terminal, or is no letter, written as Python does: ``\\n``."""
+    return re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: repr(found[0])[1:-1], text)
+
+
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the options it has and the nearest of them."""
     group, _, value = str(error.missing_cfg_file).rpartition("/")
     try:
-        if group == "hydra/launcher":
-            check_launcher(value)
-        check_choice(value, set(error.options or []), group)
+        _check_name(group, value)
     except InputError as refused:
         return str(refused)
     return first_line(error)
@@ -130,7 +148,7 @@ def _unknown_key(key: str, part: type) -> str:
     """
     group, _, name = key.partition(".")
     if group == "hydra":
-        return f"{key} is not an option. `--cfg hydra` in place of -m lists those of Hydra and of the chosen launcher."
+        return f"{key} is not an option of the chosen launcher. Choose another by hydra/launcher=NAME."
     if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in fields_of(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
     below = f"{group}." if name else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,6 +202,22 @@ def _check_integers(part: Any, low: int, *names: str) -> None:
             check_number(getattr(part, name), name, low=low, integer=True)
 
 
+def _check_folder(output: str, name: str) -> str:
+    """Return the path that `output` stands for; raise an `InputError` unless it and `name` are folders of their own.
+
+    A path that ends in no name, such as ``.``, ``..``, ``/`` or ``~``, is a folder that is there for other things.
+    """
+    path = user_path(output, "output")
+    last = os.path.basename(os.path.normpath(output)) if output else ""
+    if last in ("", ".", "..") or output.rstrip("/") in (last if last.startswith("~") else "", str(Path.home())):
+        raise InputError(
+            f"output={output} is not valid. Expected a folder with a name of its own, such as outputs or ~/outputs."
+        )
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise InputError(f"name={name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name.")
+    return str(path)
+
+
 def _described(part: Any) -> Any:
     """A value as JSON, a part by its name and options; one that knows better what determines a result says so."""
     if not dataclasses.is_dataclass(part):
@@ -222,9 +239,11 @@ class Execution:
     threads : int
         BLAS threads of every process.
     name : str
-        Folder below `output` for the records; also the experiment's name in tables.
+        Folder below `output` for the records, of letters, digits, ``-``, ``_`` and ``.``; also the experiment's name in
+        tables.
     output : str
-        Folder below which everything is written; ``~`` stands for the home folder, as in every path.
+        Folder below which everything is written, with a name of its own; ``~`` stands for the home folder, as in every
+        path.
     force : bool
         Whether to repeat runs that this version of the code has already finished.
     fail_fast : bool
@@ -256,13 +275,9 @@ class Execution:
         check_number(self.trials, "trials", low=1, high=MOST_TRIALS, integer=True)
         if self.time_limit is not None:
             check_number(self.time_limit, "time_limit", low=0.0, open_low=True)
-        self.output = str(user_path(self.output, "output"))
+        self.output = _check_folder(self.output, self.name)
         if self.published is not None:
             check_choice(self.published, published_names(), "published")
-        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
-            raise InputError(
-                f"name={self.name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name."
-            )
 
     @property
     def folder(self) -> Path:

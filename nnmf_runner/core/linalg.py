@@ -63,6 +63,7 @@ def column_parts(X: Matrix, least: int = 1) -> list[slice]:
 
 def nearest(counts: Sequence[float], count: float) -> int:
     """Index of the entry of `counts` that is nearest to `count`; the first of several equally near ones."""
+    count = min(count, 2**53)  # no count is above, and Python takes no integer beyond doubles from them
     return int(np.argmin(np.abs(np.asarray(counts, float) - count)))
 
 

@@ -283,7 +283,7 @@ class SpectralProjectedGradient(Optimizer):
     memory: int = 10
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "memory", low=1, integer=True)
+        check_number(self.memory, "memory", low=1, high=10**6, integer=True)
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""
@@ -350,7 +350,7 @@ class LBFGS(Optimizer):
     memory: int = 20
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "memory", low=1, integer=True)
+        check_number(self.memory, "memory", low=1, high=10**6, integer=True)
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""

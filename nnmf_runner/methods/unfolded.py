@@ -61,7 +61,7 @@ class Unfolded(Method):
     sparsity: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number(self.unfold, "unfold", low=1, integer=True)
+        check_number(self.unfold, "unfold", low=1, high=10**6, integer=True)
         check_number(self.beta, "beta", low=1.0, high=2.0)
         check_number(self.sparsity, "sparsity", low=0.0)
 

@@ -17,9 +17,10 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from nnmf_runner.config.composition import Sweep
+from nnmf_runner.config.composition import Cell, Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
 from nnmf_runner.config.messages import as_options, first_line
+from nnmf_runner.config.schema import MOST_TRIALS
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 # Seconds between two looks at the records, between two questions to a scheduler, between two lines in a log, and until
 # jobs that were asked to stop are left alone.
 LOOK, ASK, LINE, FAREWELL = 1.0, 10.0, 60.0, 30.0
+# Configurations that take long enough to check to say so.
+MANY = 500
 
 
 def run_sweep(sweep: Sweep) -> Status:
@@ -47,8 +50,8 @@ def run_sweep(sweep: Sweep) -> Status:
     OSError
         If records cannot be written.
     """
-    launcher = choose_launcher(sweep.launcher, sweep.target)
-    cells = list(sweep.cells)
+    launcher = choose_launcher(sweep.launcher)
+    cells = read_cells(sweep)
     workers = cells[0].config.workers
     for name, number in (("threads", sweep.threads), ("workers", workers)):
         if any(getattr(cell.config, name) != number for cell in cells):
@@ -68,6 +71,21 @@ def run_sweep(sweep: Sweep) -> Status:
     for folder in work.logs():
         log.info("What the jobs printed is in %s", folder)
     return status
+
+
+def read_cells(sweep: Sweep) -> list[Cell]:
+    """Compose and check all configurations of a sweep; an `InputError` says what is wrong with one, or with so many."""
+    if sweep.size >= MANY:
+        log.info("Checking %d configurations before the first of them runs.", sweep.size)
+    cells, runs = [], 0
+    for cell in tqdm(sweep.cells, "configurations", sweep.size, leave=False, delay=LOOK, disable=None):
+        cells.append(cell)
+        runs += cell.config.trials
+        if runs > MOST_TRIALS:
+            raise InputError(
+                f"trials={cell.config.trials} is too many. Expected at most {MOST_TRIALS} runs: split the sweep."
+            )
+    return cells
 
 
 def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress) -> None:

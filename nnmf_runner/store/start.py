@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -39,7 +40,7 @@ class Saved(Initialisation):
         if not self.path:
             raise InputError("init=saved has no path. Expected path=..., the folder of a run or of a saved model.")
         folder = user_path(self.path, "path")
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # which too long a name is not either
             raise InputError(f"path={self.path} is not a folder. Expected the folder of a run or of a saved model.")
         try:
             found = numbered(read_arrays(folder / FACTORS), "A")

@@ -65,7 +65,8 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         ("supervision={a:1}", "supervision.a is not an option. Expected one of: supervision."),
         ("+seed=3", "seed has a value already. Expected seed=..., without a plus."),
         ("~seed=3", "~seed needs no value. Its value is 0."),
-        ("dataset=???", "dataset has to be given a value."),
+        ("dataset=???", "dataset=??? is not known. Expected one of: "),
+        (f"tol={10**400}", "tol is too large. Expected a number of at most 1.79769e+308."),
         ("method=", "method= is not known. Expected one of: "),
         ("=3", "=3 cannot be read. Expected name=value, "),
     ],
@@ -89,6 +90,12 @@ def test_an_option_of_a_part_is_found_by_its_own_name(override, meant):
 @pytest.mark.parametrize(("given", "flag"), [("1", True), ("0", False), ("yes", True), ("off", False), ("TRUE", True)])
 def test_flags_are_written_in_the_ways_of_yaml(given, flag):
     assert engine.compose([f"force={given}"]).force is flag
+
+
+def test_a_number_beyond_doubles_in_a_cell_of_a_sweep_is_refused_alike():
+    composed = engine.compose([])
+    with pytest.raises(InputError, match=r"^tol is too large\."):
+        engine.with_values(composed, engine.parse([f"tol={10**400}"]), [f"tol={10**400}"])
 
 
 def test_a_flag_in_a_cell_of_a_sweep_is_no_number_either():

@@ -131,3 +131,22 @@ def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     assert names - config.identity(0).keys() == {"allow_growing_ranks"}
     assert config.identity(0).keys() - names == {"schema"}
     assert not names & {each.name for each in dataclasses.fields(schema.Execution)}
+
+
+@pytest.mark.parametrize("output", ["", ".", "./", "..", "a/..", "/", "//", "~", "~/", "~root", "/home/of/somebody/"])
+def test_output_is_a_folder_with_a_name_of_its_own(configure, monkeypatch, output):
+    """The others are there for other things: records would stand among them."""
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    with pytest.raises(InputError) as refused:
+        configure(f"output='{output}'")
+    assert str(refused.value) == (
+        f"output={output} is not valid. Expected a folder with a name of its own, such as outputs or ~/outputs."
+    )
+
+
+@pytest.mark.parametrize("output", ["a", "./a", "../a", "/a/", "~/a", "./~", "a b,c", "größe", "..a"])
+def test_any_other_folder_may_hold_records(configure, monkeypatch, output):
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    config = configure(f"output='{output}'")
+    assert dataclasses.replace(config).folder == config.folder
+    assert config.folder.name == "runs"

@@ -105,6 +105,11 @@ def test_nothing_of_the_size_of_dense_data_is_formed(order, rng):
     assert peak < 0.8 * X.nbytes  # some parts of 8 MB, and products of two rows
 
 
+@pytest.mark.parametrize(("count", "index"), [(3, 0), (4.0, 0), (5, 1), (10**400, 2)])
+def test_the_nearest_count_is_found_for_any_number(count, index):
+    assert linalg.nearest([2, 6, 9], count) == index
+
+
 def test_inner_is_the_trace_of_the_product(rng):
     A, B = rng.standard_normal((4, 6)), rng.standard_normal((6, 4)).T
     assert inner(A, B) == pytest.approx(np.trace(A.T @ B))

@@ -223,7 +223,9 @@ def test_one_block_of_all_columns_is_the_full_batch(toy, start):
         ("adam", {"beta2": -0.1}, r"beta2=-0\.1"),
         ("adam", {"batch": 0}, r"batch=0"),
         ("spg", {"memory": 0}, r"memory=0"),
+        ("spg", {"memory": 10**30}, r"memory=10000"),
         ("lbfgs", {"memory": 0}, r"memory=0"),
+        ("lbfgs", {"memory": 10**30}, r"memory=10000"),
         ("auto", {"large": -1}, r"large=-1"),
     ],
 )

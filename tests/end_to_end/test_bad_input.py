@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 import pytest
+
+from nnmf_runner.config import composition, schema
+from nnmf_runner.core.checks import InputError
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +113,36 @@ SINGLE = [
     ("output=/dev/null/x max_iter=1", ["/dev/null"]),
     ("output=/proc/nowhere max_iter=1", ["/proc/nowhere"]),
     ("hydra/launcher=nope", ["hydra/launcher=nope"]),
+    ("hydra=null", ["hydra=null"]),
+    ("experiment=null", ["experiment=null"]),
+    ("hydra/launcher=null", ["hydra/launcher=null"]),
+    ("=1", ["=1 cannot be read"]),
+    ("--resolve", ["--resolve goes with --cfg alone"]),
+    ("-s q", ["-sc"]),
+    ("--nonsense", ["--nonsense", "--help lists all options"]),
+    ("-x", ["-x"]),
+    ("-- --nonsense", ["--nonsense"]),
+    ("+seed=1", ["seed has a value already", "seed=..., without a plus"]),
+    ("output=.", ["output=. is not valid", "a name of its own"]),
+    ("output=~", ["output=~ is not valid"]),
+    (f"layers={10**30}", [f"layers[0]={10**30}"]),
+    (f"method=unfolded layers=9 method.unfold={10**30}", [f"method.unfold={10**30}"]),
+    (f"dataset=planted dataset.samples={10**30}", [f"dataset.samples={10**30}"]),
+    ("seed=1\n2", ["seed=", "Expected an integer"]),
+    ("se\ned=1", ["se\\ned=1"]),
+    ("\N{LINE SEPARATOR}=1", ["\\u2028=1"]),
+    ("\x1b[31m=1", ["\\x1b[31m=1"]),
+    ("\udcff=1", ["\\udcff=1"]),
+    ("name=\udcff", ["name=\\udcff"]),
+    ("mask=\udcff", ["mask=\\udcff"]),
+    ("init=/\udcff", ["init.path=/\\udcff"]),
+    ("dataset=file dataset.path=\udcff.npz", ["dataset.path=\\udcff.npz"]),
+    ("experiment=\udcff", ["experiment=\\udcff"]),
+    ("published=\udcff", ["published=\\udcff"]),
+    ("init=" + "a" * 100_000, ["init=aaa", "is not known"]),
+    ("init=/" + "a/" * 5000, ["init.path=/a/a"]),
+    ("mask=" + "a/" * 5000, ["mask=a/a"]),
+    ("dataset=file dataset.path=" + "a/" * 5000, ["a/a"]),
 ]
 
 SWEEPS = [
@@ -121,6 +157,20 @@ SWEEPS = [
     ("-m seed=0,1 name=../x", ["name=../x"]),
     ("-m method=hier,neural cost=reconstruction,energy", ["method=hier", "cost=energy"]),
     ("experiment=table1 seed=abc", ["seed", "abc"]),
+    ("-m hydra/launcher=null", ["hydra/launcher=null"]),
+    (f"-m seed={','.join(map(str, range(100)))} layers=0", ["layers[0]=0"]),
+    ("-m seed=range(0,1000000000)", ["seed=range(0,1000000000)", "100000 configurations", "split"]),
+    ("-m seed=range(0,3,0)", ["seed=range(0,3,0)"]),
+    ("-m seed=range(0,inf)", ["seed=range(0,inf)"]),
+    ("-m seed=range(0,1000) label_fraction=range(0,1,0.001)", ["seed, label_fraction", "100000 configurations"]),
+    ("-m seed=0,1 trials=1000000", ["trials=1000000", "1000000 runs"]),
+]
+# Options of numbers with what chooses the part that has them.
+NUMBERS = [
+    (f"{below}={part.name}" if below in schema.GROUPS else "seed=0", f"{below}.{name}".removeprefix("."))
+    for below, part in schema.parts()
+    for name in schema.fields_of(part)
+    if re.search(r"\b(int|float)\b", str(schema.types_of(part)[name]))
 ]
 
 
@@ -141,12 +191,24 @@ def test_an_integer_of_more_digits_than_python_reads_is_refused(command, sweep, 
     is_one_line_that_names(command(*sweep, option.replace("N", "9" * 5000)), parts)
 
 
-@pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[line for line, _ in SINGLE])
+@pytest.mark.parametrize(("chosen", "option"), NUMBERS)
+def test_a_number_of_any_size_is_read_or_refused_in_one_line(chosen, option):
+    for number in (10**30, -(10**30), 10**400):
+        with suppress(InputError):
+            composition.read([chosen, f"{option}={number}"])
+
+
+def test_a_list_of_more_letters_than_a_file_name_may_have_is_a_sweep():
+    sweep = composition.read(["-m", f"seed={','.join(map(str, range(100)))}"])
+    assert (sweep.size, [cell.config.seed for cell in sweep.cells]) == (100, [*range(100)])
+
+
+@pytest.mark.parametrize(("line", "parts"), SINGLE, ids=[ascii(line)[:80] for line, _ in SINGLE])
 def test_a_run_is_refused_before_anything_is_written(command, line, parts):
-    is_one_line_that_names(command("max_iter=3", *line.split()), parts)
+    is_one_line_that_names(command("max_iter=3", *line.split(" ")), parts)
 
 
-@pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line for line, _ in SWEEPS])
+@pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line[:80] for line, _ in SWEEPS])
 def test_a_sweep_with_one_bad_value_is_refused_before_its_first_run(command, line, parts):
     is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
 

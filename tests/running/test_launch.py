@@ -161,3 +161,10 @@ def test_a_run_that_fails_before_it_has_begun_is_not_tried_for_ever(command, mon
     result = command("-m", "seed=0,1", *SHORT)
     assert (result.status, tried) == (1, [2])
     assert "0 done, 0 failed, 2 missing" in result.out
+
+
+def test_a_sweep_of_many_configurations_says_that_they_are_checked(command, monkeypatch):
+    monkeypatch.setattr(launch, "MANY", 3)
+    said = "Checking 3 configurations before the first of them runs.\n"
+    assert said in command("-m", "seed=0,1,2", *SHORT).err
+    assert said not in command("-m", "seed=0,1", *SHORT).err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from nnmf_runner.datasets.base import Dataset, Labels, Truth
 
 # Samples hold their topic at strengths between these.
 WEAKEST, STRONGEST = 0.5, 1.5
+# More features, or samples, than any memory holds of dense data.
+MOST = 10**9
 
 
 @dataclass
@@ -65,8 +68,8 @@ class Planted:
         for name in ("overlap", "crossing"):
             check_number(getattr(self, name), f"dataset.{name}", low=0.0, high=1.0)
         for name in ("features", "samples"):
-            check_number(getattr(self, name), f"dataset.{name}", low=1, integer=True)
-            if (smallest := block_sizes(getattr(self, name), self.leaves, self.imbalance).min()) < 1:
+            check_number(getattr(self, name), f"dataset.{name}", low=1, high=MOST, integer=True)
+            if (smallest := self._smallest(getattr(self, name))) < 1:
                 raise InputError(
                     f"dataset.{name}={getattr(self, name)} leaves {smallest} for the smallest of {self.leaves} leaves. "
                     f"Expected at least 1: more {name}, or less of dataset.imbalance={self.imbalance:g}."
@@ -75,7 +78,11 @@ class Planted:
     @property
     def leaves(self) -> int:
         """Number of topics at the finest level."""
-        return int(np.prod(self.branching))
+        return math.prod(self.branching)
+
+    def _smallest(self, total: int) -> int:
+        """Size of the smallest leaf; where there are more leaves than there is to share, it is empty."""
+        return 0 if self.leaves > total else int(block_sizes(total, self.leaves, self.imbalance).min())
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Generate the data with labels and true factors at every level, see `Source.load`.

@@ -168,6 +168,8 @@ def test_data_are_nonnegative_and_those_of_their_seed():
         ({"crossing": -1.0}, r"dataset\.crossing=-1.0"),
         ({"imbalance": -1.0}, r"dataset\.imbalance=-1.0"),
         ({"features": 0}, r"dataset\.features=0"),
+        ({"features": 10**30}, r"dataset\.features=10{30} is not valid. Expected an integer in \[1, 1e\+09\]"),
+        ({"branching": [10**30, 10**30]}, r"dataset\.features=96 leaves 0 for the smallest of 10{60} leaves"),
         ({"samples": 11}, r"dataset\.samples=11 leaves 0 for the smallest of 12 leaves. Expected at least 1: more"),
         ({"imbalance": 1e4}, r"dataset\.features=96 leaves 0 .* or less of dataset\.imbalance=10000\."),
     ],
