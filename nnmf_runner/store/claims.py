@@ -87,12 +87,17 @@ def clear_left(experiment: Path) -> None:
 
 def entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
     """List the entries of an experiment's folder that may be runs or claims."""
-    try:
-        shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    shards = [entry for entry in _listed(experiment) if entry.is_dir() and not entry.name.startswith(".")]
     for shard in shards:
-        yield from os.scandir(shard)
+        yield from _listed(shard)
+
+
+def _listed(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """The entries of a folder, none if it does not exist: an empty one is removed by whoever was refused a run."""
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _take(path: Path, holder: str) -> bool:

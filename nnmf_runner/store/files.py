@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -123,6 +124,18 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if not np.isfinite(array).all():
             raise ValueError(f"{path.name} is damaged: {name} holds entries that are NaN or infinite")
     return arrays
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, or a ValueError with the reason."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half a character can be read, but neither written nor printed
+            json.dumps(found, ensure_ascii=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"cannot be read: {_reason(error)}") from None
+    return found
 
 
 def _reason(error: Exception) -> str:

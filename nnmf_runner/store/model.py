@@ -22,7 +22,7 @@ from nnmf_runner.methods import METHODS, Fit, Method
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import known_labels
-from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
+from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
 from nnmf_runner.store.start import INITIALISATIONS
@@ -193,9 +193,9 @@ def _saved(folder: Path) -> SavedModel:
 def _description(folder: Path) -> dict[str, Any]:
     """The JSON of a saved model, in the form that a model has."""
     try:
-        found = json.loads((folder / MODEL).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{MODEL} cannot be read: {error}") from None
+        found = read_json(folder / MODEL)
+    except ValueError as error:
+        raise ValueError(f"{MODEL} {error}") from None
     version = found.get("schema") if isinstance(found, dict) else None
     if version != MODEL_SCHEMA:
         raise ValueError(f"{MODEL} has schema version {version}, expected {MODEL_SCHEMA}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
-from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
+from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 4
@@ -93,10 +93,7 @@ def read_record(path: Path) -> dict[str, Any]:
     ValueError
         If it is not a record of this version, with the reason.
     """
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot be read: {error}") from None
+    record = read_json(path)
     if not isinstance(record, dict) or "schema" not in record:
         raise ValueError("is not a record: it has no schema version")
     _refuse_newer(path, record)
@@ -128,35 +125,15 @@ def _refuse_newer(path: Path, record: dict[str, Any]) -> None:
         )
 
 
-def read_head(path: Path) -> dict[str, Any] | None:
-    """The fields of a record before its configuration, which say how the run ended and what code made it.
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the record of a run from the folder that `run_folder` gives it, as `read_record` does.
 
-    They are `status`, `message`, `code` and `commit`; None stands for no whole record.  Reads a few lines where
-    `read_record` reads and checks the whole file, and raises InputError as it does.
+    A record of another run, which somebody has put there, is a ValueError, too.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            text = file.read(_HEAD_BYTES).decode(errors="ignore")
-            file.seek(-len(_END), os.SEEK_END)
-            whole = file.read() == _END
-    except OSError:
-        return None
-    head, found, _ = text.partition(',\n "config":')
-    try:
-        fields = json.loads(f"{head}}}") if found and whole else read_record(path)
-    except InputError:
-        raise
-    except ValueError:
-        return None
-    _refuse_newer(path, fields)
-    if fields.get("schema") != SCHEMA_VERSION or "status" not in fields:
-        return {"status": None, "message": "of an earlier version", "code": None, "commit": None}
-    return {name: fields.get(name) for name in ("status", "message", "code", "commit")}
-
-
-# A message may be long; what comes before the configuration hardly ever fills this.
-_HEAD_BYTES = 2048
-_END = b"\n}\n"
+    record = read_record(folder / RECORD)
+    if folder_name(record["config"]) != folder.name:
+        raise ValueError("is damaged: it is the record of another run")
+    return record
 
 
 def _is_number(value: Any) -> bool:
