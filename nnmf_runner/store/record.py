@@ -6,33 +6,44 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.methods import METHODS
 from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
+from nnmf_runner.store.form import (
+    COUNTED,
+    DIVERGED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    MAX_ITER,
+    REGIMES,
+    STATUSES,
+    TIMED_OUT,
+    TOPIC,
+    check_form,
+)
+
+__all__ = [  # of its form, for who reads records
+    "COUNTED",
+    "DIVERGED",
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "MAX_ITER",
+    "REGIMES",
+    "STATUSES",
+    "TIMED_OUT",
+    "TOPIC",
+]
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 4
 
 RECORD, HISTORY = "record.json", "history.csv"
-
-# Status of a run.  Only the first two give numbers that a table may average.
-DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
-TIMED_OUT = "timed_out"
-COUNTED = (DONE, MAX_ITER)
-STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED, TIMED_OUT]
-
-# What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
-# with their shares of it, and the topic above that it has the largest share of (None for those of the last layer).
-TOPIC = {"words", "weights", "distinctive", "children", "child_weights", "parent"}
-
-# Names for the share of labels that a method is given: none, some, all.
-REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
 
 class OutdatedRecord(ValueError):
@@ -102,16 +113,7 @@ def read_record(path: Path) -> dict[str, Any]:
             f"has schema version {record['schema']}, which this program no longer reads; the command that made it, "
             f"given again, makes a record of version {SCHEMA_VERSION}"
         )
-    for name, is_right in _FORM.items():
-        value: Any = record
-        for key in name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is None and name in _OPTIONAL:
-            continue
-        if value is None:
-            raise ValueError(f"is incomplete: it has no {name}")
-        if not is_right(value):
-            raise ValueError(f"is damaged: {name}={value!r} is not what a record holds there")
+    check_form(record)
     return record
 
 
@@ -136,44 +138,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_numbers(value: Any) -> bool:
-    """Whether it maps names to numbers, or to None where a number does not exist."""
-    return isinstance(value, dict) and all(entry is None or _is_number(entry) for entry in value.values())
-
-
-def _is_topics(value: Any) -> bool:
-    """Whether it holds for every layer its topics, each with what the tree shows."""
-    return isinstance(value, list) and all(
-        isinstance(layer, list) and all(isinstance(topic, dict) and topic.keys() >= TOPIC for topic in layer)
-        for layer in value
-    )
-
-
-# What tables and figures rely on, by its dotted name in a record.
-_FORM: dict[str, Callable[[Any], bool]] = {
-    "config.seed": lambda value: isinstance(value, int),
-    "config.dataset.name": lambda value: isinstance(value, str),
-    "config.method.name": lambda value: value in METHODS,
-    "config.layers": lambda value: isinstance(value, list) and all(isinstance(rank, int) for rank in value),
-    "status": lambda value: value in STATUSES,
-    "regime": lambda value: value in REGIMES,
-    "experiment": lambda value: isinstance(value, str),
-    "published": lambda value: isinstance(value, str),
-    "metrics": _is_numbers,
-    "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
-    "topics": _is_topics,
-    "dataset": lambda value: isinstance(value, dict),
-    "dataset.classes": lambda value: isinstance(value, list) and all(isinstance(count, int) for count in value),
-    "tree_agreement": _is_number,
-}
-# Absent where the run failed, the features have no names, or no tree is planted.
-_OPTIONAL = {"published", "topics", "dataset", "dataset.classes", "tree_agreement"}
-
-
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
     """Arrays of a run's folder by the names of `nnmf_runner.methods.fit.named_arrays`, see `read_arrays`."""
     return read_arrays(folder / FACTORS)
@@ -185,7 +149,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
         with (folder / HISTORY).open(newline="") as file:
             header, *rows = list(csv.reader(file))
         columns = np.array(rows, dtype=float).reshape(len(rows), len(header)).T
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"{HISTORY} cannot be read: {error}") from None
     return dict(zip(header, columns, strict=True))
 

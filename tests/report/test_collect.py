@@ -14,7 +14,7 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.table import rows_of
-from nnmf_runner.store.record import RECORD, TOPIC, experiment_folder, find_records, run_folder, write_record
+from nnmf_runner.store.record import RECORD, experiment_folder, find_records, run_folder, write_record
 
 # 100,000 runs at this many bytes each take 400 MB.
 MOST_BYTES = 4_000
@@ -217,7 +217,8 @@ def test_a_table_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_stay
 
 def write_runs(folder, record_of, first, last):
     """Runs of a few cells whose records hold topics of 50 kB and a long traceback."""
-    topic = dict.fromkeys(TOPIC, "a word " * 200)
+    topic = {"words": ["a word " * 400], "weights": [1.0], "distinctive": ["a word " * 800]}
+    topic |= {"children": [], "child_weights": [], "parent": None}
     for i in range(first, last):
         record = record_of(("hier", "deep", "neural")[i % 3], seed=i, error=1e-4 * i, topics=[[topic] * 6])
         record |= {"traceback": "line\n" * 200, "message": None if i % 5 else f"reason {i}"}
