@@ -46,16 +46,16 @@ def claimed(run: Path) -> Iterator[bool]:
     path = claim_path(run)
     holder = json.dumps({"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex})
     absent = [folder for folder in path.parents if not folder.exists()]
-    if not _take(path, holder):
-        yield False
-        return
     ended = threading.Event()
-    threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
     try:
+        if not _take(path, holder):
+            yield False
+            return
+        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
         yield True
     finally:
         ended.set()
-        if _read(path) == holder:  # else it was taken for dead, and another holds the run
+        if _read(path) == holder:  # else another holds the run, which may have taken this process for dead
             path.unlink(missing_ok=True)
         for folder in absent:  # a run that was refused leaves nothing
             with suppress(OSError):

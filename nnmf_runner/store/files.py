@@ -33,7 +33,10 @@ def user_path(text: str | os.PathLike[str], name: str) -> Path:
 
     The path of a path is itself.  If there is no such user, that is an InputError with the name of the argument.
     """
-    text = os.fspath(text)
+    try:
+        text = os.fsdecode(text)
+    except TypeError:
+        raise InputError(f"{name} is of type {type(text).__name__}. Expected a path.") from None
     try:
         expanded = os.path.expanduser(text)
     except ValueError:  # a null character

@@ -18,6 +18,7 @@ STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED, TIMED_OUT]
 REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
 Check = Callable[[Any], bool]
+_ABSENT = object()
 
 
 def check_form(record: dict[str, Any]) -> None:
@@ -25,10 +26,10 @@ def check_form(record: dict[str, Any]) -> None:
     for name, is_right in FORM.items():
         value: Any = record
         for key in name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is None and name in OPTIONAL:
+            value = value.get(key, _ABSENT) if isinstance(value, dict) else _ABSENT
+        if name in OPTIONAL and (value is _ABSENT or (value is None and not name.startswith("dataset"))):
             continue
-        if value is None:
+        if value is None or value is _ABSENT:
             raise ValueError(f"is incomplete: it has no {name}")
         if not is_right(value):
             raise ValueError(f"is damaged: {name}={_short(value)} is not what a record holds there")
@@ -113,7 +114,7 @@ def is_forest(layers: Any) -> bool:
 
 # By its dotted name in a record.
 FORM: dict[str, Check] = {
-    "config.seed": lambda value: type(value) is int and value >= 0,
+    "config.seed": lambda value: type(value) is int and is_number(value) and value >= 0,
     "config.dataset.name": is_text,
     "config.method.name": one_of(METHODS),
     "config.layers": list_of(is_count),
@@ -136,7 +137,8 @@ FORM: dict[str, Check] = {
     "dataset.classes": list_of(is_count),
     "tree_agreement": is_number,
 }
-# Absent where the run failed, the features have no names, no tree is planted, or nobody has said it.
+# Absent, or None but for what is said of the dataset, where the run failed, the features have no names, no tree is
+# planted, or nobody has said it.
 OPTIONAL = FORM.keys() - {
     *("config.seed", "config.dataset.name", "config.method.name", "config.layers"),
     *("status", "regime", "experiment", "metrics", "layers"),

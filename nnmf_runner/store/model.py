@@ -158,15 +158,15 @@ def _own_maps(model: SavedModel) -> dict[str, Matrix]:
 
 def read_model(folder: Path) -> SavedModel:
     """Read the folder of a saved model or of a run; a ValueError says why if it is neither, or damaged."""
-    if (folder / MODEL).exists():
-        model = _saved(folder)
-    elif (folder / RECORD).exists():
-        try:
-            model = _run(folder)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{RECORD} is damaged: {type(error).__name__} {error}") from None
-    else:
-        raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+    try:
+        name = next((name for name in (MODEL, RECORD) if (folder / name).exists()), None)
+        if name is None:
+            raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+        model = _saved(folder) if name == MODEL else _run(folder)
+    except OSError as error:  # of a path that is too long, or closed to this user
+        raise ValueError(f"it cannot be read: {error.strerror or error}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"{name} is damaged: {type(error).__name__} {error}") from None
     _try_out(model.method, model.fit)
     return model
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 import tracemalloc
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -134,7 +135,7 @@ def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", ["factors.npz", "history.csv"])
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
 def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path, run_of, caplog, broken, damage):
     for seed in (0, 1):
         outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2", f"seed={seed}")
@@ -144,9 +145,14 @@ def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path
     path.unlink()
     if damage == "cut":
         path.write_bytes(data[: data.rindex(b",")] if broken == "history.csv" else data[: len(data) // 2])
+    elif damage == "other" and broken == "history.csv":
+        path.write_bytes(data.replace(b"cost", b"price"))
+    elif damage == "other":
+        np.savez(path, A0=np.ones((2, 2)), A1=np.ones(3), S0=np.ones((2, 2)))
     with caplog.at_level(logging.WARNING):
         collect(tmp_path)
     assert "run0" in caplog.text
+    assert not list(tmp_path.glob("**/.*"))
     table = pd.read_csv(io.StringIO((tmp_path / "table.csv").read_text()))
     assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
 
