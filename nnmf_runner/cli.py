@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ def _guarded(command: Callable[[], int], program: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
     except OSError as error:
-        message = f"{error.filename or 'file'} cannot be used: {error.strerror or error}."
+        # What is written names its file; what is printed cannot.
+        message = f"{error.filename or 'standard output'} cannot be used: {error.strerror or error}."
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     from nnmf_runner.config.messages import one_line
 
-    print(f"{program}: {one_line(message)}", file=sys.stderr)
+    with suppress(OSError):  # as of a full disk, where the status has to do
+        print(f"{program}: {one_line(message)}", file=sys.stderr, flush=True)
     return BAD_INPUT
 
 

@@ -85,7 +85,7 @@ class Factorisation:
     Attributes
     ----------
     factors_ : list of ndarray of shape (k_{l-1}, k_l)
-        ``A_0, ..., A_L``; the first has one row per feature.
+        ``A_0, ..., A_L``; the first has one row per feature.  The arrays of the model are read-only, here and below.
     codes_ : list of ndarray of shape (n_samples, k_l)
         Codes of every layer, as the fit left them.
     components_ : ndarray of shape (k_L, n_features)
@@ -436,6 +436,12 @@ class Factorisation:
         """What the first factor is to be multiplied by, from the last of the codes, shape (k_0, n_samples)."""
         return self._fitted.method.decode(self._fit.A, codes, len(codes) - 1)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, whose arrays can be written again."""
+        vars(self).update(state)
+        if "_fitted" in state:
+            self._store(self._fitted)
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "factors_"):
             raise _kind(NotFittedError)(f"{type(self).__name__} is not fitted yet. Call fit before using this method.")
@@ -469,6 +475,7 @@ class Factorisation:
 
     def _store(self, model: SavedModel) -> None:
         """Keep what was fitted or read in place of an earlier fit, all of it or nothing."""
+        _protect(model)
         method, fit = model.method, model.fit
         found = {
             "_fitted": model,
@@ -489,6 +496,15 @@ class Factorisation:
         for name in OPTIONAL:
             vars(self).pop(name, None)  # of an earlier fit
         vars(self).update({name: value for name, value in found.items() if name not in OPTIONAL or value is not None})
+
+
+def _protect(model: SavedModel) -> None:
+    """Make the arrays of a model read-only, which attributes show: what is written there would change the model."""
+    fit = model.fit
+    classes = model.classes if isinstance(model.classes, list) else [model.classes]
+    for array in (*fit.A, *fit.S, *fit.maps.values(), fit.B, *model.label_maps, *classes, model.feature_names):
+        if array is not None:
+            array.setflags(write=False)
 
 
 class NotFittedError(InputError):
@@ -529,7 +545,7 @@ def _columns(X: Any, mask: Any, method: Method, *, zeros: bool = False) -> tuple
 
 def _feature_names(X: Any) -> NDArray[Any] | None:
     """Names of the columns of a data frame, if all are strings."""
-    names = np.asarray(getattr(X, "columns", ()), dtype=object)
+    names = np.array(getattr(X, "columns", ()), dtype=object)
     return names if len(names) and all(isinstance(name, str) for name in names) else None
 
 
@@ -583,7 +599,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         estimator._store(model)
         return estimator
     except ValueError as error:
-        raise InputError(f"path={path} is not usable as a model: {str(error).rstrip('.')}.") from None
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"path={path} is not usable as a model: {reason}.") from None
 
 
 def estimator_of(method: type[Method]) -> type[Factorisation]:

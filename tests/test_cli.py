@@ -323,3 +323,12 @@ def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_pa
     assert running.finish() == 130
     assert "Traceback" not in running.text
     assert is_whole(tmp_path)
+
+
+def test_a_full_disk_below_standard_output_is_named(tmp_path):
+    command = [BIN / "nnmf-run", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        unheard = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=full, check=False)
+    assert done.stderr == "nnmf-run: standard output cannot be used: No space left on device.\n"
+    assert (done.returncode, unheard.returncode) == (2, 2)

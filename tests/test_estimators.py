@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import pickle
@@ -17,7 +18,9 @@ from scipy import sparse
 import nnmf_runner
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SparseCodingNMF, estimators, nnls
 from nnmf_runner.config.numpydoc import parameters, section
+from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS, StochasticGradient
+from nnmf_runner.store.start import INITIALISATIONS
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
 
@@ -803,3 +806,99 @@ def test_data_that_say_little_are_fitted(kind, change, labelled, X):
     assert -1.0 <= model.score(given) <= 0.0
     if labelled:
         assert set(model.predict(given)) <= {0, 1}
+
+
+def arrays_in(value):
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from arrays_in(each)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize(
+    "copied", [lambda model: model, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+@pytest.mark.parametrize("kind", nnmf_runner.estimators.ESTIMATORS.values())
+def test_what_is_written_into_an_attribute_does_not_reach_the_model(kind, copied, levels, X, y):
+    y = y if levels == 1 else np.column_stack([y, y])
+    layers = (2,) if kind().get_params()["layers"] == (9,) else (4, 2)
+    model = fitted(kind, pd.DataFrame(X, columns=list("abcdefghijklmno")), y, layers=layers, max_iter=3)
+    before = model.transform(X), model.predict(X)
+    model = copied(model)
+    for name, value in vars(model).items():
+        for array in arrays_in(value) if name.endswith("_") else ():
+            try:
+                array[...] = array.ravel()[0]
+            except ValueError:
+                assert not array.flags.writeable
+    after = model.transform(X), model.predict(X)
+    assert all(np.array_equal(*each) for each in zip(before, after, strict=True))
+
+
+def test_the_names_of_a_data_frame_stay_writable_for_its_owner(X):
+    frame = pd.DataFrame(X, columns=np.array(list("abcdefghijklmno"), dtype=object))
+    fitted(NeuralNMF, frame, max_iter=2)
+    assert frame.columns.to_numpy().flags.writeable
+
+
+@pytest.mark.parametrize("refused", [{"y": np.zeros(24)}, {"y": [1, 2]}, {"layers": (99,)}, {"cost": "none"}])
+def test_a_refused_refit_leaves_the_earlier_fit_as_it_was(refused, X, y):
+    model = fitted(NeuralNMF, X, y)
+    before = dict(vars(model))
+    given = dict(refused)
+    labels = given.pop("y", y)
+    with pytest.raises(InputError):
+        model.set_params(**given).fit(X, labels)
+    assert all(vars(model)[name] is value for name, value in before.items() if name.endswith("_"))
+    assert model.classes_.tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("name", ["cost", "optimizer", "init"])
+@pytest.mark.parametrize("value", [np.arange(2), np.array(["a", "b"]), [], {}, 10**30], ids=repr)
+def test_no_array_is_a_choice(name, value, X):
+    with pytest.raises(InputError, match=rf"^{name}=.* is not known") as caught:
+        fitted(NeuralNMF, X, **{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def numbers_of(kind):
+    return [name for name, value in kind().get_params().items() if type(value) in (int, float)]
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 10**400, 10**5000], ids=["30", "-30", "400", "5000"])
+def test_a_huge_number_is_refused_or_honoured(value, X, y):
+    for kind in nnmf_runner.estimators.ESTIMATORS.values():
+        for name in {*numbers_of(kind)} - {"pretrain"}:  # which really takes as many iterations
+            model = kind(layers=(2,), **{"max_iter": 2, "tol": 0.5, name: value})
+            if (told := refusal(lambda: model.fit(X, y))) is not None:  # noqa: B023
+                assert len(told.splitlines()) == 1
+                assert len(told) < 400
+
+
+@pytest.mark.parametrize("value", [10**30, 10**5000], ids=["30", "5000"])
+def test_a_huge_option_of_an_object_is_refused_or_honoured(value, X):
+    for group, registry in (("optimizer", OPTIMIZERS), ("cost", COSTS), ("init", INITIALISATIONS)):
+        for kind in registry.values():
+            for option in dataclasses.fields(kind):
+                fit = lambda: NeuralNMF((2,), max_iter=2, **{group: kind(**{option.name: value})}).fit(X)  # noqa: B023, E731
+                told = refusal(fit)
+                assert told is None or (len(told.splitlines()) == 1 and len(told) < 400)
+
+
+def refusal(call):
+    """The message of an input error that a call raises; None if it is honoured."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("huge", [10**30, -(10**30), 10**400])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_integers_beyond_64_bits_are_no_classes(huge, columns, X):
+    y = [[huge, 1][:columns]] * 12 + [[2, 3][:columns]] * 12
+    with pytest.raises(InputError, match=r"^y.* is of type object, expected class labels: integers or strings"):
+        fitted(NeuralNMF, X, y if columns > 1 else [row[0] for row in y])

@@ -26,21 +26,31 @@ class InputTypeError(InputError, TypeError):
     """An argument holds objects of a type that is not acceptable."""
 
 
+def shown(value: object, most: int = 100) -> str:
+    """A value in one line of a message, cut if it is long; of an array or a text of several lines its type."""
+    try:
+        text = str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "an integer of thousands of digits"
+    if "\n" in text:
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def check_choice(value: object, legal: Iterable[str], name: str) -> str:
     """Return `value` if it is one of the `legal` names, or raise an `InputError` that lists them and the nearest."""
     legal = sorted(legal)
     if isinstance(value, str) and value in legal:
         return value
-    value = f"<{type(value).__name__}>" if "\n" in str(value) else value
-    near = difflib.get_close_matches(str(value), legal, n=1)
+    near = difflib.get_close_matches(shown(value), legal, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{name}={value} is not known. Expected one of: {', '.join(legal)}.{hint}")
+    raise InputError(f"{name}={shown(value)} is not known. Expected one of: {', '.join(legal)}.{hint}")
 
 
 def check_flag(value: object, name: str) -> None:
     """Raise an `InputError` unless `value` is true or false."""
     if not isinstance(value, (bool, np.bool_)):
-        raise InputError(f"{name}={value} is not valid. Expected True or False.")
+        raise InputError(f"{name}={shown(value)} is not valid. Expected True or False.")
 
 
 def check_number(
@@ -63,7 +73,7 @@ def check_number(
     left = "(" if open_low or low == -np.inf else "["
     right = ")" if open_high or high == np.inf else "]"
     kind = "an integer" if integer else "a number"
-    raise InputError(f"{name}={value} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
+    raise InputError(f"{name}={shown(value)} is not valid. Expected {kind} in {left}{low:g}, {high:g}{right}.")
 
 
 def _is_finite_number(value: Any, integer: bool) -> bool:
@@ -88,11 +98,11 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
     for i, rank in enumerate(layers):
         if not isinstance(rank, (int, np.integer)) or isinstance(rank, bool) or rank < 1:
             raise InputError(
-                f"layers[{i}]={rank} is not valid. Expected a positive integer, such as in layers=[9,4,2]."
+                f"layers[{i}]={shown(rank)} is not valid. Expected a positive integer, such as in layers=[9,4,2]."
             )
         if i and rank > layers[i - 1] and not allow_growing:
             raise InputError(
-                f"layers[{i}]={rank} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
+                f"layers[{i}]={shown(rank)} exceeds layers[{i - 1}]={layers[i - 1]}: ranks must not grow "
                 "(set allow_growing_ranks=True to force it)."
             )
     return tuple(int(rank) for rank in layers)
@@ -111,7 +121,7 @@ def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
     for i, rank in enumerate(layers):
         if rank > min(shape):
             raise InputError(
-                f"layers[{i}]={rank} exceeds {min(shape)}, the smaller side of the data "
+                f"layers[{i}]={shown(rank)} exceeds {min(shape)}, the smaller side of the data "
                 f"(n_features={shape[0]}, n_samples={shape[1]}). Expected a rank of at most {min(shape)}."
             )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.checks import InputError, check_number, shown
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
 from nnmf_runner.core.linalg import Mask, Matrix, inner, right_factors, squared_norm
@@ -150,7 +150,7 @@ class LayerWeights:
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, str) or not hasattr(self.weights, "__iter__"):
-            raise InputError(f"weights={self.weights} is not valid. Expected a list of numbers, one per layer.")
+            raise InputError(f"weights={shown(self.weights)} is not valid. Expected a list of numbers, one per layer.")
         weights = enumerate(self.weights)
         self.weights = [float(check_number(weight, f"weights[{i}]", low=0.0)) for i, weight in weights]
         if self.weights and not any(self.weights):

@@ -25,6 +25,8 @@ from nnmf_runner.core.network import Block, Network
 STALLED_AFTER, STALLED_SHARE = 50, 1e-5
 # Smallest number of columns in a block of stochastic gradient descent.
 SMALLEST_BATCH = 32
+# Earlier steps that may be kept: each is as large as all factors.
+MOST_MEMORY = 10_000
 
 
 class Objective:
@@ -283,7 +285,7 @@ class SpectralProjectedGradient(Optimizer):
     memory: int = 10
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "memory", low=1, high=10**6, integer=True)
+        check_number(self.memory, "memory", low=1, high=MOST_MEMORY, integer=True)
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""
@@ -350,7 +352,7 @@ class LBFGS(Optimizer):
     memory: int = 20
 
     def __post_init__(self) -> None:
-        check_number(self.memory, "memory", low=1, high=10**6, integer=True)
+        check_number(self.memory, "memory", low=1, high=MOST_MEMORY, integer=True)
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""

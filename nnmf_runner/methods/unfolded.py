@@ -13,6 +13,9 @@ from nnmf_runner.core.unfolding import UnfoldedNetwork, train
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
+# Every unfolded iteration has dictionaries of its own.
+MOST_UNFOLDED = 10_000
+
 
 @dataclass
 class Unfolded(Method):
@@ -61,7 +64,7 @@ class Unfolded(Method):
     sparsity: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number(self.unfold, "unfold", low=1, high=10**6, integer=True)
+        check_number(self.unfold, "unfold", low=1, high=MOST_UNFOLDED, integer=True)
         check_number(self.beta, "beta", low=1.0, high=2.0)
         check_number(self.sparsity, "sparsity", low=0.0)
 

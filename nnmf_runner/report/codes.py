@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,12 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.report.data import load_data
+from nnmf_runner.report.data import attempt, load_data
 from nnmf_runner.report.topics import Topics, told
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
-
-log = logging.getLogger(__name__)
 
 # Of the heading of a topic.
 WORDS = 3
@@ -29,14 +26,14 @@ def codes_table(run: Shown) -> str | None:
     """
     if not run.record.get("dataset", {}).get("sample_names"):  # which tells without loading the data
         return None
-    try:
+
+    def table() -> str:
         factors = read_factors(run.folder)
         codes = [factors[f"S{level}"] for level in range(len(run.record["config"]["layers"]))]
         frame = codes_frame(load_data(run.record), codes, run.record.get("topics"))
-    except ValueError as error:
-        log.warning("%s has no table of codes: %s.", run.folder, str(error).rstrip("."))
-        return None
-    return frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+        return frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+    return attempt(table, f"{run.folder} has no table of codes")
 
 
 def codes_frame(dataset: Dataset, codes: list[NDArray[np.floating]], topics: Topics | None) -> pd.DataFrame:

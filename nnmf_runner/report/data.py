@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset
+
+log = logging.getLogger(__name__)
+
+
+T = TypeVar("T")
+# What reading or drawing a run raises whose files are damaged in a way that no check of their form has met.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def attempt(make: Callable[[], T], lacks: str) -> T | None:
+    """What `make` returns; None, with a line in the log that begins with `lacks`, where a run does not allow it."""
+    try:
+        return make()
+    except DAMAGE as error:
+        kind = "" if isinstance(error, ValueError) else f"its files are damaged, {type(error).__name__} "
+        log.warning("%s: %s%s.", lacks, kind, " ".join(str(error).split()).rstrip("."))
+        return None
 
 
 def data_title(record: dict[str, Any]) -> str:

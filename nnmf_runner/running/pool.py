@@ -148,12 +148,13 @@ def _serve(connection: Connection, refuse: bool, level: int) -> None:
     stop = threading.Event()
 
     def listen() -> None:
-        with suppress(EOFError, OSError):
+        try:
             while True:
                 tasks.put(task := connection.recv())
                 if task is None:
                     stop.set()
-        os._exit(1)  # the parent has been killed, or does not wait
+        finally:
+            os._exit(1)  # the parent has been killed, maybe as it wrote, or does not wait
 
     threading.Thread(target=listen, daemon=True).start()
     with stopped_by(stop):

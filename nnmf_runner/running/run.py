@@ -190,11 +190,8 @@ def _source(source: Source) -> dict[str, Any]:
 
 def _numbers_before(folder: Path) -> dict[str, Any] | None:
     """The record of a run that some version of the code has finished."""
-    path = folder / records.RECORD
-    if not path.exists():
-        return None
     try:
-        record = records.read_record(path)
+        record = records.read_run(folder)
     except InputError:
         raise
     except ValueError:

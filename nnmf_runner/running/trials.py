@@ -14,7 +14,7 @@ from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.pool import run_tasks
 from nnmf_runner.running.run import Outcome
-from nnmf_runner.store.claims import is_held
+from nnmf_runner.store.claims import clear_left, is_held
 from nnmf_runner.store.record import run_folder
 
 Outcomes = dict[int, Outcome | None]
@@ -29,6 +29,7 @@ def run_trials(config: RunConfig) -> Outcomes:
     seeds = range(config.seed, config.seed + config.trials)
     workers = min(config.workers or os.cpu_count() or 1, len(seeds))
     hidden = workers == 1 or not sys.stderr.isatty()
+    clear_left(config.folder)
     outcomes: Outcomes = dict.fromkeys(seeds)
     with stopped_by(threading.Event()), tqdm(total=len(seeds), disable=hidden, leave=False) as bar:
         for (_, seed), outcome in run_tasks([(config, seed) for seed in seeds], workers, alone=True):

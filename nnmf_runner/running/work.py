@@ -48,7 +48,7 @@ class Work:
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
         # Runs that need no record, or have got one since this sweep began.
         self.over = {key for key in counted if same_code(heads[key]) and not self.runs[key].cell.config.force}
-        self.failed = 0
+        self._failed: set[tuple[Path, str]] = set()
         self.fail_fast = any(cell.config.fail_fast for cell in cells)
 
     def _want(self, cell: Cell, label: str) -> None:
@@ -64,12 +64,19 @@ class Work:
         return self.ledgers[experiment].heads.get(name, {})
 
     def look(self) -> None:
-        """Take note of the records that are new."""
+        """Take note of the records that are new, and of those that are gone: their runs are to be run again."""
         for experiment, ledger in self.ledgers.items():
             for name in ledger.look():
-                if (experiment, name) in self.runs and (experiment, name) not in self.over:
-                    self.over.add((experiment, name))
-                    self.failed += self._head(experiment, name)["status"] not in COUNTED
+                if (key := (experiment, name)) not in self.runs:
+                    continue
+                status = self._head(*key).get("status")
+                for keys, belongs in ((self.over, True), (self._failed, status not in COUNTED)):
+                    (keys.add if status and belongs else keys.discard)(key)
+
+    @property
+    def failed(self) -> int:
+        """Number of runs that have failed since this sweep began."""
+        return len(self._failed)
 
     @property
     def gives_up(self) -> bool:
@@ -116,10 +123,10 @@ class Work:
             file.set()
 
     def status(self) -> Status:
-        """Count the runs by how they ended, with the reasons of those that are not done."""
-        self.look()
+        """Count the runs by how their records say they ended, with the reasons of those that are not done."""
         status = Status()
         for experiment, wanted in self.wanted.items():
+            self.ledgers[experiment].look(afresh=True)
             status.add(status_of(self.ledgers[experiment], wanted))
         return status
 

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import threading
 import time
 import uuid
@@ -18,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nnmf_runner.store.files import named
+from nnmf_runner.store.files import named, remove_scratch
+from nnmf_runner.store.processes import is_running
 
 # Seconds between two touches, and the age at which a claim is taken for left behind: network file systems show
 # changes late.
@@ -46,16 +46,16 @@ def claimed(run: Path) -> Iterator[bool]:
     path = claim_path(run)
     holder = json.dumps({"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex})
     absent = [folder for folder in path.parents if not folder.exists()]
-    if not _take(path, holder):
-        yield False
-        return
     ended = threading.Event()
-    threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
     try:
+        if not _take(path, holder):
+            yield False
+            return
+        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
         yield True
     finally:
         ended.set()
-        if _read(path) == holder:  # else it was taken for dead, and another holds the run
+        if _read(path) == holder:  # else another holds the run, which may have taken this process for dead
             path.unlink(missing_ok=True)
         for folder in absent:  # a run that was refused leaves nothing
             with suppress(OSError):
@@ -70,7 +70,8 @@ def is_held(run: Path) -> bool:
 def clear_left(experiment: Path) -> None:
     """Remove what killed processes left in an experiment's folder: claims, and the scratch folders of their writes.
 
-    A folder that was put aside when its successor was about to take its place is put back.
+    A folder that was put aside when its successor was about to take its place is put back.  Whoever is about to write
+    into the folder calls this.
     """
     hidden = [(match[1], Path(entry.path)) for entry in entries(experiment) if (match := _LEFT.match(entry.name))]
     for name, path in hidden:
@@ -80,58 +81,75 @@ def clear_left(experiment: Path) -> None:
         if path.name.endswith(_SUFFIX):
             _drop(path, _read(path))
             continue
-        if not run.exists() and (path / name).is_dir():
-            os.rename(path / name, run)
-        shutil.rmtree(path, ignore_errors=True)
+        remove_scratch(path, run)
+    for shard in {path.parent for _, path in hidden}:
+        with suppress(OSError):  # unless it is empty
+            shard.rmdir()
 
 
 def entries(experiment: Path) -> Iterator[os.DirEntry[str]]:
     """List the entries of an experiment's folder that may be runs or claims."""
-    try:
-        shards = [entry for entry in os.scandir(experiment) if entry.is_dir() and not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    shards = [entry for entry in _listed(experiment) if entry.is_dir() and not entry.name.startswith(".")]
     for shard in shards:
-        yield from os.scandir(shard)
+        yield from _listed(shard)
+
+
+def _listed(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """The entries of a folder, none if it does not exist: an empty one is removed by whoever was refused a run."""
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _take(path: Path, holder: str) -> bool:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.touch(exist_ok=False)
-        except FileNotFoundError:  # the folder was empty, and has just been removed
+            _create(path, holder)
+        except FileNotFoundError:  # the folder was empty and has just been removed, or the draft was
             continue
         except FileExistsError:
             found = _read(path)
+            if found == holder:  # a network file system that says so of the second of two attempts
+                return True
             if is_alive(path):
                 return False
             _drop(path, found)
         else:
-            _fill(path, holder)
             return True
 
 
-def _fill(path: Path, holder: str) -> None:
-    """Write a claim that has just been made; on a full disk no empty one may stay, which is taken for a living one."""
+def _create(path: Path, holder: str) -> None:
+    """Create a claim with its content in one step, or raise FileExistsError: nobody ever sees half of one."""
+    draft = _beside(path)
     try:
         with named(path):
-            path.write_text(holder)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+            draft.write_text(holder)
+        try:
+            os.link(draft, path)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError:  # a file system without links: what is killed now leaves a claim that lasts until it is stale
+            with path.open("x") as file:
+                file.write(holder)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name that nothing has, which says whose claim it is of; see `_LEFT`."""
+    return path.with_name(f"{path.name}-{uuid.uuid4().hex}")
 
 
 def _drop(path: Path, holder: str | None) -> None:
     """Remove the claim of a dead holder, and no other that has come in its place meanwhile."""
-    aside = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
-    try:
+    aside = _beside(path)
+    with suppress(FileNotFoundError):  # another process has been faster
         os.rename(path, aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != holder and not path.exists():
-        os.rename(aside, path)
-    else:
+        if _read(aside) != holder:
+            with suppress(OSError):
+                os.link(aside, path)
         aside.unlink()
 
 
@@ -155,20 +173,7 @@ def is_alive(path: Path) -> bool:
         host, pid = None, None
     if age > STALE:
         return False
-    return host != platform.node() or _is_running(pid)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:  # a killed process stays in the table until its parent asks for it
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
+    return host != platform.node() or is_running(pid)
 
 
 def _read(path: Path) -> str | None:

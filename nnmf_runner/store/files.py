@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import parts
+from nnmf_runner.store.processes import HOST, is_running
 
 # The file of factors in the folder of a run and of a saved model.
 FACTORS = "factors.npz"
@@ -30,7 +33,10 @@ def user_path(text: str | os.PathLike[str], name: str) -> Path:
 
     The path of a path is itself.  If there is no such user, that is an InputError with the name of the argument.
     """
-    text = os.fspath(text)
+    try:
+        text = os.fsdecode(text)
+    except TypeError:
+        raise InputError(f"{name} is of type {type(text).__name__}. Expected a path.") from None
     try:
         expanded = os.path.expanduser(text)
     except ValueError:  # a null character
@@ -59,8 +65,8 @@ def named(path: Path) -> Iterator[None]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder to fill, which takes the place of `folder` if the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden names are passed over by what looks for folders.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    _clear_left(folder.parent)
+    scratch = Path(tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent))
     try:
         with named(folder):
             yield scratch
@@ -74,7 +80,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def whole_file(path: Path) -> Iterator[Path]:
     """A scratch file to fill, which takes the place of `path` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    _clear_left(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(path.name), dir=path.parent)
     os.close(descriptor)
     scratch = Path(name)
     try:
@@ -86,12 +93,40 @@ def whole_file(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+# The name of what is being written: hidden, which is passed over by what looks for folders, and with the process that
+# writes it.
+_SCRATCH = re.compile(rf"\.(.+)-{HOST}-(\d+)-\w+")
+
+
+def _prefix(name: str) -> str:
+    return f".{name}-{HOST}-{os.getpid()}-"
+
+
+def _clear_left(folder: Path) -> None:
+    """Remove what processes of this machine left in a folder that were killed as they wrote into it."""
+    for name in os.listdir(folder):
+        if (found := _SCRATCH.fullmatch(name)) and not is_running(int(found[2])):
+            remove_scratch(folder / name, folder / found[1])
+
+
+def remove_scratch(scratch: Path, path: Path) -> None:
+    """Remove what a process left that was killed as it wrote `path`; the folder that it had put aside comes back."""
+    if not path.exists() and (scratch / path.name).is_dir():
+        with suppress(OSError):  # another process has been faster
+            os.rename(scratch / path.name, path)
+    if scratch.is_dir():
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            scratch.unlink()
+
+
 def _replace(new: Path, folder: Path) -> None:
     """Put `new` where `folder` is or will be."""
     if not folder.exists():
         os.replace(new, folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    old = Path(tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent))
     try:
         os.replace(folder, old / folder.name)
         os.replace(new, folder)
@@ -123,6 +158,18 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if not np.isfinite(array).all():
             raise ValueError(f"{path.name} is damaged: {name} holds entries that are NaN or infinite")
     return arrays
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, or a ValueError with the reason."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half a character can be read, but neither written nor printed
+            json.dumps(found, ensure_ascii=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"cannot be read: {_reason(error)}") from None
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -22,7 +22,7 @@ from nnmf_runner.methods import METHODS, Fit, Method
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import known_labels
-from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
+from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
 from nnmf_runner.store.start import INITIALISATIONS
@@ -158,15 +158,15 @@ def _own_maps(model: SavedModel) -> dict[str, Matrix]:
 
 def read_model(folder: Path) -> SavedModel:
     """Read the folder of a saved model or of a run; a ValueError says why if it is neither, or damaged."""
-    if (folder / MODEL).exists():
-        model = _saved(folder)
-    elif (folder / RECORD).exists():
-        try:
-            model = _run(folder)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{RECORD} is damaged: {type(error).__name__} {error}") from None
-    else:
-        raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+    try:
+        name = next((name for name in (MODEL, RECORD) if (folder / name).exists()), None)
+        if name is None:
+            raise ValueError(f"it holds neither {MODEL} nor {RECORD}" if folder.is_dir() else "there is no such folder")
+        model = _saved(folder) if name == MODEL else _run(folder)
+    except OSError as error:  # of a path that is too long, or closed to this user
+        raise ValueError(f"it cannot be read: {error.strerror or error}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"{name} is damaged: {type(error).__name__} {error}") from None
     _try_out(model.method, model.fit)
     return model
 
@@ -193,9 +193,9 @@ def _saved(folder: Path) -> SavedModel:
 def _description(folder: Path) -> dict[str, Any]:
     """The JSON of a saved model, in the form that a model has."""
     try:
-        found = json.loads((folder / MODEL).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{MODEL} cannot be read: {error}") from None
+        found = read_json(folder / MODEL)
+    except ValueError as error:
+        raise ValueError(f"{MODEL} {error}") from None
     version = found.get("schema") if isinstance(found, dict) else None
     if version != MODEL_SCHEMA:
         raise ValueError(f"{MODEL} has schema version {version}, expected {MODEL_SCHEMA}")

@@ -6,33 +6,44 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.methods import METHODS
-from nnmf_runner.store.files import FACTORS, read_arrays, whole_folder
+from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
+from nnmf_runner.store.form import (
+    COUNTED,
+    DIVERGED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    MAX_ITER,
+    REGIMES,
+    STATUSES,
+    TIMED_OUT,
+    TOPIC,
+    check_form,
+)
+
+__all__ = [  # of its form, for who reads records
+    "COUNTED",
+    "DIVERGED",
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "MAX_ITER",
+    "REGIMES",
+    "STATUSES",
+    "TIMED_OUT",
+    "TOPIC",
+]
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 4
 
 RECORD, HISTORY = "record.json", "history.csv"
-
-# Status of a run.  Only the first two give numbers that a table may average.
-DONE, MAX_ITER, DIVERGED, FAILED, INTERRUPTED = "done", "max_iter", "diverged", "failed", "interrupted"
-TIMED_OUT = "timed_out"
-COUNTED = (DONE, MAX_ITER)
-STATUSES = [*COUNTED, DIVERGED, FAILED, INTERRUPTED, TIMED_OUT]
-
-# What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
-# with their shares of it, and the topic above that it has the largest share of (None for those of the last layer).
-TOPIC = {"words", "weights", "distinctive", "children", "child_weights", "parent"}
-
-# Names for the share of labels that a method is given: none, some, all.
-REGIMES = ["unsupervised", "semisupervised", "supervised"]
 
 
 class OutdatedRecord(ValueError):
@@ -93,10 +104,7 @@ def read_record(path: Path) -> dict[str, Any]:
     ValueError
         If it is not a record of this version, with the reason.
     """
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot be read: {error}") from None
+    record = read_json(path)
     if not isinstance(record, dict) or "schema" not in record:
         raise ValueError("is not a record: it has no schema version")
     _refuse_newer(path, record)
@@ -105,16 +113,7 @@ def read_record(path: Path) -> dict[str, Any]:
             f"has schema version {record['schema']}, which this program no longer reads; the command that made it, "
             f"given again, makes a record of version {SCHEMA_VERSION}"
         )
-    for name, is_right in _FORM.items():
-        value: Any = record
-        for key in name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is None and name in _OPTIONAL:
-            continue
-        if value is None:
-            raise ValueError(f"is incomplete: it has no {name}")
-        if not is_right(value):
-            raise ValueError(f"is damaged: {name}={value!r} is not what a record holds there")
+    check_form(record)
     return record
 
 
@@ -128,73 +127,15 @@ def _refuse_newer(path: Path, record: dict[str, Any]) -> None:
         )
 
 
-def read_head(path: Path) -> dict[str, Any] | None:
-    """The fields of a record before its configuration, which say how the run ended and what code made it.
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the record of a run from the folder that `run_folder` gives it, as `read_record` does.
 
-    They are `status`, `message`, `code` and `commit`; None stands for no whole record.  Reads a few lines where
-    `read_record` reads and checks the whole file, and raises InputError as it does.
+    A record of another run, which somebody has put there, is a ValueError, too.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            text = file.read(_HEAD_BYTES).decode(errors="ignore")
-            file.seek(-len(_END), os.SEEK_END)
-            whole = file.read() == _END
-    except OSError:
-        return None
-    head, found, _ = text.partition(',\n "config":')
-    try:
-        fields = json.loads(f"{head}}}") if found and whole else read_record(path)
-    except InputError:
-        raise
-    except ValueError:
-        return None
-    _refuse_newer(path, fields)
-    if fields.get("schema") != SCHEMA_VERSION or "status" not in fields:
-        return {"status": None, "message": "of an earlier version", "code": None, "commit": None}
-    return {name: fields.get(name) for name in ("status", "message", "code", "commit")}
-
-
-# A message may be long; what comes before the configuration hardly ever fills this.
-_HEAD_BYTES = 2048
-_END = b"\n}\n"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_numbers(value: Any) -> bool:
-    """Whether it maps names to numbers, or to None where a number does not exist."""
-    return isinstance(value, dict) and all(entry is None or _is_number(entry) for entry in value.values())
-
-
-def _is_topics(value: Any) -> bool:
-    """Whether it holds for every layer its topics, each with what the tree shows."""
-    return isinstance(value, list) and all(
-        isinstance(layer, list) and all(isinstance(topic, dict) and topic.keys() >= TOPIC for topic in layer)
-        for layer in value
-    )
-
-
-# What tables and figures rely on, by its dotted name in a record.
-_FORM: dict[str, Callable[[Any], bool]] = {
-    "config.seed": lambda value: isinstance(value, int),
-    "config.dataset.name": lambda value: isinstance(value, str),
-    "config.method.name": lambda value: value in METHODS,
-    "config.layers": lambda value: isinstance(value, list) and all(isinstance(rank, int) for rank in value),
-    "status": lambda value: value in STATUSES,
-    "regime": lambda value: value in REGIMES,
-    "experiment": lambda value: isinstance(value, str),
-    "published": lambda value: isinstance(value, str),
-    "metrics": _is_numbers,
-    "layers": lambda value: isinstance(value, list) and all(_is_numbers(layer) and "floor" in layer for layer in value),
-    "topics": _is_topics,
-    "dataset": lambda value: isinstance(value, dict),
-    "dataset.classes": lambda value: isinstance(value, list) and all(isinstance(count, int) for count in value),
-    "tree_agreement": _is_number,
-}
-# Absent where the run failed, the features have no names, or no tree is planted.
-_OPTIONAL = {"published", "topics", "dataset", "dataset.classes", "tree_agreement"}
+    record = read_record(folder / RECORD)
+    if folder_name(record["config"]) != folder.name:
+        raise ValueError("is damaged: it is the record of another run")
+    return record
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
@@ -208,7 +149,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
         with (folder / HISTORY).open(newline="") as file:
             header, *rows = list(csv.reader(file))
         columns = np.array(rows, dtype=float).reshape(len(rows), len(header)).T
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"{HISTORY} cannot be read: {error}") from None
     return dict(zip(header, columns, strict=True))
 

@@ -12,7 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.claims import claimed_run, entries, is_alive
 from nnmf_runner.store.plan import Wanted, read_plans
 from nnmf_runner.store.provenance import same_code
-from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, read_head
+from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, read_run
 
 # Lines of a kind that are shown before the rest is only counted.
 SHOWN = 20
@@ -31,24 +31,25 @@ class Ledger:
         self.claims: dict[str, Path] = {}
         self._folders: dict[str, os.DirEntry[str]] = {}
 
-    def look(self) -> set[str]:
-        """Names of the runs whose record is new since the last look; InputError at one of a later version."""
-        before, changed = self._folders, set()
-        self._folders, self.claims = {}, {}
+    def look(self, *, afresh: bool = False) -> set[str]:
+        """Names of the runs whose record is new since the last look, or gone; InputError at one of a later version.
+
+        With `afresh`, all records are read again: one may have been changed in its place.
+        """
+        before = {} if afresh else self._folders
+        known, self._folders, self.claims = self.heads, {}, {}
         for entry in entries(self.experiment):
             if (claimed := claimed_run(entry.name)) is not None:
                 self.claims[claimed] = Path(entry.path)
             elif not entry.name.startswith("."):
                 self._folders[entry.name] = entry
-        for name, entry in self._folders.items():
-            # A record is replaced with its folder, which has another inode then.
-            if name in before and before[name].inode() == entry.inode():
-                continue
-            self.heads.pop(name, None)
-            if (head := read_head(Path(entry.path) / RECORD)) is not None:
+        # A record is replaced with its folder, which has another inode then.
+        same = {name for name in known if name in before and _are_one(before[name], self._folders.get(name))}
+        self.heads = {name: known[name] for name in same}
+        for name in self._folders.keys() - same:
+            if (head := _head(self.folder(name))) is not None:
                 self.heads[name] = head
-                changed.add(name)
-        return changed
+        return (known.keys() | self.heads.keys()) - same
 
     def is_held(self, name: str) -> bool:
         """Whether a living process was at work on a run at the last look."""
@@ -57,6 +58,21 @@ class Ledger:
     def folder(self, name: str) -> Path:
         """Folder of a run that was there at the last look."""
         return Path(self._folders[name].path)
+
+
+def _are_one(folder: os.DirEntry[str], other: os.DirEntry[str] | None) -> bool:
+    return other is not None and folder.inode() == other.inode()
+
+
+def _head(run: Path) -> dict[str, Any] | None:
+    """How a run ended and what code made it; its status is None if that cannot be read; None without a record."""
+    try:
+        record = read_run(run)
+    except InputError:
+        raise
+    except ValueError as error:
+        return {"status": None, "message": f"its record {error}"} if (run / RECORD).exists() else None
+    return {name: record.get(name) for name in ("status", "message", "code", "commit")}
 
 
 @dataclass(frozen=True)
@@ -116,11 +132,11 @@ def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
     status = Status(folders=[ledger.experiment])
     for run in wanted:
         head = ledger.heads.get(run.name, {})
-        if ledger.is_held(run.name):
-            status.running.append(run.label)
-        elif head.get("status") in COUNTED:
+        if head.get("status") in COUNTED:  # whoever may still, or again, hold it
             status.done += 1
             status.other_code += not same_code(head)
+        elif ledger.is_held(run.name):
+            status.running.append(run.label)
         elif head.get("status") not in (None, INTERRUPTED):
             reason = head["message"] or head["status"]
             status.failed.append(Problem(run.label, reason, ledger.folder(run.name)))

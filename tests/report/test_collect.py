@@ -8,13 +8,14 @@ import logging
 import shutil
 import tracemalloc
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.table import rows_of
-from nnmf_runner.store.record import RECORD, TOPIC, experiment_folder, find_records, run_folder, write_record
+from nnmf_runner.store.record import RECORD, experiment_folder, find_records, run_folder, write_record
 
 # 100,000 runs at this many bytes each take 400 MB.
 MOST_BYTES = 4_000
@@ -134,7 +135,7 @@ def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", ["factors.npz", "history.csv"])
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
 def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path, run_of, caplog, broken, damage):
     for seed in (0, 1):
         outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2", f"seed={seed}")
@@ -144,9 +145,14 @@ def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path
     path.unlink()
     if damage == "cut":
         path.write_bytes(data[: data.rindex(b",")] if broken == "history.csv" else data[: len(data) // 2])
+    elif damage == "other" and broken == "history.csv":
+        path.write_bytes(data.replace(b"cost", b"price"))
+    elif damage == "other":
+        np.savez(path, A0=np.ones((2, 2)), A1=np.ones(3), S0=np.ones((2, 2)))
     with caplog.at_level(logging.WARNING):
         collect(tmp_path)
     assert "run0" in caplog.text
+    assert not list(tmp_path.glob("**/.*"))
     table = pd.read_csv(io.StringIO((tmp_path / "table.csv").read_text()))
     assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
 
@@ -217,7 +223,8 @@ def test_a_table_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_stay
 
 def write_runs(folder, record_of, first, last):
     """Runs of a few cells whose records hold topics of 50 kB and a long traceback."""
-    topic = dict.fromkeys(TOPIC, "a word " * 200)
+    topic = {"words": ["a word " * 400], "weights": [1.0], "distinctive": ["a word " * 800]}
+    topic |= {"children": [], "child_weights": [], "parent": None}
     for i in range(first, last):
         record = record_of(("hier", "deep", "neural")[i % 3], seed=i, error=1e-4 * i, topics=[[topic] * 6])
         record |= {"traceback": "line\n" * 200, "message": None if i % 5 else f"reason {i}"}

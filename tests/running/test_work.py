@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 
 import pytest
 
@@ -13,7 +14,7 @@ from nnmf_runner.running.run import run_one
 from nnmf_runner.running.work import Work
 from nnmf_runner.store.claims import claim_path
 from nnmf_runner.store.plan import read_plans
-from nnmf_runner.store.record import run_folder
+from nnmf_runner.store.record import RECORD, run_folder
 
 
 @pytest.fixture
@@ -45,6 +46,36 @@ def test_records_are_noted_as_they_come(cells):
     assert [run.seed for run in work.pending()] == [0, 2]
     assert (work.failed, work.status().done) == (0, 1)
     assert [run.seed for run in Work(cells).pending()] == [0, 2]
+
+
+@pytest.mark.parametrize("harm", ["removed", "damaged", "replaced"])
+def test_a_record_that_somebody_harms_does_not_count_at_the_end(cells, harm):
+    work, config = Work(cells), cells[0].config
+    folders = [run_one(config, seed).folder for seed in (0, 1, 2)]
+    work.look()
+    assert work.pending() == []
+    if harm == "removed":
+        shutil.rmtree(folders[1])
+    elif harm == "damaged":
+        path = folders[1] / RECORD
+        path.write_text(path.read_text().replace('"metrics"', '"other"'))
+    else:
+        shutil.copy(folders[0] / RECORD, folders[1] / RECORD)
+    status = work.status()
+    assert (status.done, status.complete, [problem.label for problem in status.missing]) == (2, False, ["seed=1"])
+    work.look()
+    assert [run.seed for run in Work(cells).pending()] == [1]
+    assert run_one(config, 1).record["status"] == "max_iter"
+    assert Work(cells).status().complete
+
+
+def test_a_run_whose_record_is_removed_is_pending_again(cells):
+    work, config = Work(cells), cells[0].config
+    folder = run_one(config, 0).folder
+    work.look()
+    shutil.rmtree(folder)
+    work.look()
+    assert [run.seed for run in work.pending()] == [0, 1, 2]
 
 
 def test_a_run_that_others_held_at_first_is_pending_when_they_let_go_without_a_record(cells):

@@ -144,6 +144,51 @@ def test_a_record_put_aside_comes_back_unless_its_successor_is_there(tmp_path, r
     assert (run / "record.json").read_text() == ("new" if successor else "old")
 
 
+def test_a_claim_that_was_about_to_be_taken_or_dropped_is_cleared_and_so_is_the_folder_made_for_it(tmp_path, run):
+    run.parent.mkdir()
+    claim_path(run).with_name(f"{claim_path(run).name}-{'0' * 32}").write_text("{}")
+    clear_left(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_is_never_seen_without_its_holder(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(claims, "_create", watched(claims._create, lambda: seen.append(claims._read(claim_path(run)))))
+    with claimed(run) as ours:
+        assert ours
+        assert json.loads(claim_path(run).read_text())["pid"] == os.getpid()
+    assert seen
+    assert all(text is None or json.loads(text)["pid"] == os.getpid() for text in seen)
+
+
+def watched(call, look):
+    """A call that looks before every line of Python that it executes in its module."""
+
+    def trace(frame, event, argument):
+        look() if frame.f_globals.get("__name__") == claims.__name__ else None
+        return trace
+
+    def wrapped(*arguments):
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return call(*arguments)
+        finally:
+            sys.settrace(before)
+
+    return wrapped
+
+
+def test_a_file_system_without_links_has_claims_all_the_same(run, monkeypatch):
+    def link(*paths):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", link)
+    with claimed(run) as ours, claimed(run) as again:
+        assert (ours, again) == (True, False)
+    assert not run.parent.exists()
+
+
 def test_a_folder_that_is_not_there_has_nothing_to_clear(tmp_path):
     clear_left(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
@@ -153,4 +198,4 @@ def test_a_claim_that_does_not_fit_on_the_disk_is_named_and_not_left_behind(run,
     with full_disk(), pytest.raises(OSError, match="File too large") as caught, claimed(run):
         pytest.fail("was claimed")
     assert caught.value.filename == str(claim_path(run))
-    assert not claim_path(run).exists()
+    assert not run.parent.exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +175,39 @@ def test_a_digest_does_not_depend_on_how_much_is_hashed_at_a_time(rng, monkeypat
     whole = digest([array])
     monkeypatch.setattr(files, "CHUNK", 4)
     assert digest([array]) == whole
+
+
+@BOTH
+def test_what_a_killed_process_left_is_cleared_by_the_next_that_writes_into_the_folder(tmp_path, writer):
+    code = f"""
+import os, pathlib
+from nnmf_runner.store.files import {writer.__name__}
+with {writer.__name__}(pathlib.Path("a")) as scratch:
+    os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".a-")
+    with writer(tmp_path / "of a process that lives") as living:
+        write(writer, tmp_path / "b", "text")
+        assert set(tmp_path.iterdir()) == {living, tmp_path / "b"}
+        (living / "text" if writer is whole_folder else living).write_text("text")
+
+
+def test_what_a_killed_process_put_aside_comes_back(tmp_path):
+    write(whole_folder, tmp_path / "a", "first")
+    code = """
+import os, pathlib
+from nnmf_runner.store.files import whole_folder
+replace = os.replace
+def killed_between(old, new):
+    return replace(old, new) if ".a-" in str(new) else os.kill(os.getpid(), 9)
+os.replace = killed_between
+with whole_folder(pathlib.Path("a")) as scratch:
+    (scratch / "text").write_text("second")
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert not (tmp_path / "a").exists()
+    write(whole_folder, tmp_path / "b", "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+    assert text_of(tmp_path / "a") == "first"

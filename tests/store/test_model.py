@@ -371,6 +371,38 @@ def test_a_bad_model_is_refused_in_one_line_with_the_reason(damage, saved, tmp_p
     assert str(caught.value).startswith(f"path={path} is not usable as a model: ")
 
 
+DEEP = ["[" * 100_000, '{"a":' * 100_000, "1" * 5000]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *(("model.json", lambda text, deep=deep: deep) for deep in DEEP),
+        *(("model.json", lambda text, key=key: text.replace(f'"{key}"', '"x"', 1)) for key in ("name", "options")),
+        ("model.json", lambda text: text.replace('"schema": 2', '"schema": "a\\nb"')),
+        ("history.csv", lambda text: text + "x" * 200_000),
+        ("history.csv", lambda text: text + '"' + "x" * 200_000),
+        ("history.csv", lambda text: text.splitlines()[0] + ",more\n"),
+        ("history.csv", lambda text: "\0"),
+    ],
+)
+def test_no_damage_is_more_than_one_line(name, change, saved, tmp_path):
+    path = copied(saved, tmp_path)
+    (path / name).write_text(change((path / name).read_text()))
+    with pytest.raises(InputError, match=r"^path=.* is not usable as a model: ") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 5000, "a/" * 3000, "a\0b", "\udc80", b"absent", "~nobodyhere", 5, None], ids=ascii
+)
+def test_a_path_that_cannot_be_one_is_refused(path):
+    with pytest.raises(InputError, match=r"^path"):
+        load(path)
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"path=.*nowhere is not usable as a model: there is no such folder\."):
         load(tmp_path / "nowhere")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from nnmf_runner.report.data import attempt
 from nnmf_runner.report.figures.style import Look, legend_below, title_of, title_size
 from nnmf_runner.report.variants import Shown, method_order
 from nnmf_runner.store.record import read_history
-
-log = logging.getLogger(__name__)
 
 # How many points of a line have a marker.
 MARKED = 9
@@ -27,10 +27,8 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for run in sorted(runs, key=lambda run: method_order(run.label)):
-        try:
-            history = read_history(run.folder)
-        except ValueError as error:
-            log.warning("%s is not in the figure of convergence: %s.", run.folder, error)
+        history = attempt(functools.partial(_history, run), f"{run.folder} is not in the figure of convergence")
+        if history is None:
             continue
         look, stages = looks[run.label], np.unique(history["layer"])
         for i, layer in enumerate(stages, start=1):
@@ -49,6 +47,12 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     title = title_of(runs[0].record)
     figure.suptitle(title, fontsize=title_size(figure, title))
     return figure
+
+
+def _history(run: Shown) -> dict[str, NDArray[np.floating]]:
+    """The history of a run; LookupError if it has not the columns that are drawn."""
+    columns = read_history(run.folder)
+    return {name: columns[name] for name in ("layer", "iteration", "cost", "projected_gradient")}
 
 
 def _spread(count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nnmf_runner.datasets.pictures import FEATURES, SAMPLES
+from nnmf_runner.report.data import attempt
 from nnmf_runner.report.figures.abundances import abundances
 from nnmf_runner.report.figures.comparison import comparison
 from nnmf_runner.report.figures.convergence import convergence
@@ -58,22 +60,14 @@ def draw_all(
                 log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
             tables = [table[table["experiment"] == name] for table in (summary, comparisons)]
             for run in runs:
-                view = _view(run)
+                view = attempt(functools.partial(load_view, run), f"{run.folder} has no heatmaps")
                 for end, draw in RUN_FIGURES.items():
-                    yield from save(draw(run, view), folder / f"{name}_{file_part(run.label)}_{end}")
+                    figure = attempt(functools.partial(draw, run, view), f"{run.folder} has no figure of {end}")
+                    yield from save(figure, folder / f"{name}_{file_part(run.label)}_{end}")
             compared = methods_of(tables[1]) if len(tables[1]) else []
             looks = looks_of([*(run.label for run in runs), *tables[0]["method"], *compared])
             for end, draw_whole in EXPERIMENT_FIGURES.items():
                 yield from save(draw_whole(runs, *tables, looks), folder / f"{name}_{end}")
-
-
-def _view(run: Shown) -> View | None:
-    """The factors and data of a run; None, with a line in the log, where they cannot be shown."""
-    try:
-        return load_view(run)
-    except ValueError as error:
-        log.warning("%s has no heatmaps: %s.", run.folder, str(error).rstrip("."))
-        return None
 
 
 def _comparable(summary: pd.DataFrame) -> bool:

@@ -1,0 +1,103 @@
+"""The form of a record: whatever one field of it is, reading says so, or reports can show it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from nnmf_runner.report.collect import collect
+from nnmf_runner.store.form import FORM, check_form, is_forest
+from nnmf_runner.store.record import RECORD, read_record
+
+GONE = object()
+VALUES = [GONE, None, {}, {"a": {"b": 1}}, [], [{}], "x", "a/b", -1, 10**400, True, 1.5, math.nan]
+TOPIC = {"words": ["a"], "weights": [1.0], "distinctive": [], "children": [], "child_weights": [], "parent": None}
+
+
+@pytest.fixture
+def record(record_of):
+    """A record with all that a record may hold."""
+    above = {**TOPIC, "children": [1, 0], "child_weights": [0.6, 0.4]}
+    topics = [[{**TOPIC, "parent": 0}, {**TOPIC, "parent": 0}], [above]]
+    data = {"title": "Toy", "name": "toy", "classes": [4, 2], "n_features": 9, "n_samples": 8, "pictures": False}
+    told = {"code": "hier-0", "commit": "abc", "finished": "2026-01-01", "peak_memory_mb": 10.0, "tree_agreement": 0.5}
+    return record_of(seed=1, topics=topics, dataset=data, **told)
+
+
+def spots(value, at=()):
+    """The places in a nested value, of lists the first alone."""
+    if at:
+        yield at
+    if isinstance(value, (dict, list)) and value:
+        for key in value if isinstance(value, dict) else [0]:
+            yield from spots(value[key], (*at, key))
+
+
+def changed(record, at, value):
+    """A record with something else, or nothing, in one place."""
+    found = copy.deepcopy(record)
+    part = found
+    for key in at[:-1]:
+        part = part[key]
+    if value is GONE:
+        del part[at[-1]]
+    else:
+        part[at[-1]] = value
+    return found
+
+
+def test_every_field_that_is_checked_is_in_a_whole_record(record):
+    check_form(record)
+    missing = {name for name in FORM if not any(".".join(map(str, at)) == name for at in spots(record))}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("value", [{}, {"a": {"b": 1}}, [{}], -1.5, math.nan, 10**400], ids=repr)
+@pytest.mark.parametrize("name", FORM.keys() - {"dataset"})
+def test_what_no_field_holds_is_refused_in_a_short_line(record, name, value):
+    holds = {"metrics": [{}], "tree_agreement": [-1.5], "peak_memory_mb": [-1.5]}
+    if value in holds.get(name, []):
+        return
+    with pytest.raises(ValueError, match=r"^is damaged: ") as caught:
+        check_form(changed(record, tuple(name.split(".")), value))
+    assert len(str(caught.value)) < 160
+
+
+@pytest.mark.slow
+def test_one_bad_record_stops_no_collection(record, record_of, tmp_path, caplog):
+    """In every place everything; one record of each kind, in one folder."""
+    for seed, at in enumerate(spots(record), start=2):
+        for i, value in enumerate(VALUES):
+            path = tmp_path / f"{seed}-{i}" / RECORD
+            path.parent.mkdir()
+            own = changed(record, ("config", "seed"), 100 * seed + i)
+            path.write_text(json.dumps(changed(own, at, value)))
+    for i, text in enumerate(["", "[" * 100_000, '{"a":' * 100_000, '{"schema": "\\ud800"}', "1" * 5000]):
+        (tmp_path / f"text{i}").mkdir()
+        (tmp_path / f"text{i}" / RECORD).write_text(text)
+    for path in tmp_path.glob(f"*/{RECORD}"):
+        if path.read_text().startswith('{"schema": 1000000'):  # a later version, at which all stops
+            path.unlink()
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / RECORD).write_text(json.dumps(record_of(seed=0)))
+    collect(tmp_path, figures=False)
+    assert "good" in set(pd.read_csv(tmp_path / "records.csv")["folder"])
+    assert all(path.parent.name in caplog.text for path in tmp_path.glob(f"text*/{RECORD}"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"schema": "\\ud800"}', "1" * 5000, "\xff"])
+def test_what_cannot_be_read_is_a_reason(tmp_path, text):
+    (tmp_path / RECORD).write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"^cannot be read: .{5,200}$"):
+        read_record(tmp_path / RECORD)
+
+
+@pytest.mark.parametrize("change", [{"children": [2], "child_weights": [1.0]}, {"children": [0]}, {"parent": 0}])
+def test_a_tree_names_no_topic_that_is_not_there(change):
+    below = [{**TOPIC, "parent": 0}] * 2
+    assert is_forest([below, [TOPIC]])
+    assert not is_forest([below, [TOPIC | change]])
