@@ -16,6 +16,8 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
+from nnmf_runner.datasets.files.guarded import guarded
+from nnmf_runner.datasets.files.hdf5 import check_self_contained
 from nnmf_runner.datasets.files.matrix_market import read_mtx
 from nnmf_runner.datasets.files.reading import likely_encoding, required
 from nnmf_runner.datasets.files.tables import read_csv
@@ -70,8 +72,7 @@ def read_mat(path: Path) -> Contents:
     """Variables of a MATLAB file of version 4 to 7.2; structs and objects are not read.
 
     A file cut short is refused, and so is damage to a compressed one (MATLAB's default), which has checksums.  Bytes
-    changed inside an uncompressed one can crash scipy's compiled reader, which no handler of exceptions sees: do not
-    read such files from sources that you do not trust.
+    changed inside an uncompressed one can crash scipy's compiled reader, see `guarded`.
     """
     from scipy.io import loadmat
 
@@ -98,7 +99,7 @@ def _of_mat(array: Any) -> Any:
     return np.array(cells, dtype=str).reshape(array.shape)
 
 
-def read_parquet(path: Path, layout: Layout) -> Contents:
+def read_parquet(path: Path, layout: Layout = PLAIN) -> Contents:
     """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
     parquet = required("pyarrow.parquet", "parquet", "file")
     with path.open("rb") as file:
@@ -121,7 +122,9 @@ def _plain_column(values: Any) -> NDArray[Any]:
 
 def read_h5ad(path: Path) -> Contents:
     """Annotated data: ``X``, ``raw``, layers and the columns of ``obs`` and ``var`` by their names."""
-    found = required("anndata", "bio", "file").read_h5ad(path)
+    anndata = required("anndata", "bio", "file")
+    check_self_contained(path)
+    found = anndata.read_h5ad(path)
     samples, features = ([*map(str, names)] for names in (found.obs_names, found.var_names))
     arrays: dict[str, Any] = {} if found.X is None else {DATA: Grid(found.X, samples, features)}
     arrays |= {name: Grid(found.layers[name], samples, features) for name in found.layers}
@@ -151,9 +154,9 @@ READERS: dict[str, Reader] = {
     ".mtx": _of_arrays(read_mtx),
     ".mtx.gz": _of_arrays(read_mtx),
     ".mtx.bz2": _of_arrays(read_mtx),
-    ".mat": _of_arrays(read_mat),
-    ".h5ad": _of_arrays(read_h5ad),
-    ".parquet": read_parquet,
+    ".mat": _of_arrays(guarded(read_mat)),
+    ".h5ad": _of_arrays(guarded(read_h5ad)),
+    ".parquet": guarded(read_parquet),
     ".csv": read_csv,
     ".csv.gz": read_csv,
     ".tsv": functools.partial(read_csv, usual="\t"),
