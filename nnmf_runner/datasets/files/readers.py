@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files import npy
+from nnmf_runner.datasets.files.bounds import MEMORY
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
 from nnmf_runner.datasets.files.guarded import guarded
@@ -33,8 +35,7 @@ def read_npy(path: Path) -> Contents:
     """One array of plain values; a large one is mapped, so that no more of it is in the memory than is worked on."""
     if path.stat().st_size >= MAPPED:
         return Contents({DATA: np.lib.format.open_memmap(path, mode="r")})  # which refuses pickles
-    with path.open("rb") as file:
-        return Contents({DATA: np.lib.format.read_array(file, allow_pickle=False)})
+    return Contents({DATA: npy.read_npy(path)})
 
 
 def read_npz(path: Path) -> Contents:
@@ -45,6 +46,8 @@ def read_npz(path: Path) -> Contents:
     """
     with zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        if sum(archive.getinfo(name).file_size for name in members.values()) > MEMORY:
+            raise MemoryError
         if {"format", "shape", "data"} <= set(members):
             return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
         arrays = {key: _plain(archive, name) for key, name in members.items()}
@@ -60,12 +63,10 @@ def read_npz(path: Path) -> Contents:
 def _plain(archive: zipfile.ZipFile, name: str) -> Any:
     """An array of plain values; a pickled one is not opened."""
     with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
-        if version < (3, 0) and read(member)[2].hasobject:
-            return Refused("is a pickled object, which is not read: expected plain values")
-    with archive.open(name) as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+        try:
+            return npy.read_array(member, archive.getinfo(name).file_size)
+        except npy.PickledError as error:
+            return Refused(str(error).removeprefix("it "))
 
 
 def read_mat(path: Path) -> Contents:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
-import gzip
+import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.bounds import unpacked
 from nnmf_runner.datasets.files.cells import NOTHING, is_number
 from nnmf_runner.datasets.files.contents import UNNAMED, ContentError, Layout, Table, check_unique, names_rows
 
@@ -23,6 +24,8 @@ DELIMITERS, DECIMALS = (",", ";", "\t", "|", " "), (".", ",")
 TABS = ("\\t", "tab")
 # Characters of a cell; the csv module stops at 131,072 unless told otherwise.
 LONGEST = 2**31 - 1
+# Characters that are read at a time.
+PART = 2**20
 # Lines that tell delimiter and header.
 FIRST = 20
 # How spreadsheets say which character separates the cells, in a line before all others.
@@ -35,7 +38,7 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     Not read by pandas, which fills up rows that are too short.
     """
     with opened(path, layout.encoding) as file:
-        first = [line for line in itertools.islice(file, FIRST) if line.strip()]
+        first = [line for line in itertools.islice(_text(file), FIRST) if line.strip()]
     if first and (said := SAID.fullmatch(first[0])):
         usual = said[1]
     delimiter = layout.delimiter or delimiter_of(first, usual)
@@ -77,9 +80,7 @@ def check_encoding(encoding: str) -> None:
 def opened(path: Path, encoding: str) -> TextIO:
     """A file of text, gzipped or not, without a byte order mark."""
     encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding=encoding, newline="")
-    return path.open(encoding=encoding, newline="")
+    return io.TextIOWrapper(unpacked(path), encoding=encoding, newline="")
 
 
 def delimiter_of(lines: Sequence[str], usual: str) -> str:
@@ -109,7 +110,7 @@ def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     return []
 
 
-def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+def rows_of(file: TextIO, delimiter: str) -> Iterator[list[str]]:
     """Rows of one length; the first may have one cell less, where it does not name the column of names, as R writes.
 
     A ContentError is raised for rows of other lengths and for null characters.
@@ -130,12 +131,21 @@ def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
         yield row
 
 
-def _text(file: Iterable[str]) -> Iterator[str]:
-    """Lines of a file without null characters, of which numpy's strings would lose some."""
-    for line in file:
-        if "\0" in line:
+def _text(file: TextIO) -> Iterator[str]:
+    """Lines of a file without null characters, of which numpy's strings would lose some.
+
+    They are looked for in parts of a line, since a file with a hole is one line of them.
+    """
+    parts: list[str] = []
+    while part := file.readline(PART):
+        if "\0" in part:
             raise ContentError("it holds null characters, expected text")
-        yield line
+        parts.append(part)
+        if len(part) < PART or part.endswith("\n"):
+            yield "".join(parts)
+            parts.clear()
+    if parts:
+        yield "".join(parts)
 
 
 def _header(rows: Sequence[Sequence[str]], layout: Layout) -> list[str] | None:
