@@ -8,7 +8,7 @@ RAY_VENV := .venv-ray
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect fuzz peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -75,6 +75,12 @@ bench: $(VENV)/.dev ## measure speed; `make peers` first to compare with other p
 
 bench-collect: $(VENV)/.dev ## collect 100,000 invented runs; fails above a minute or a GB (2 GB of disk for the while)
 	$(BIN)/python -m tests.benchmarks.collecting
+
+# How long to try.
+SECONDS ?= 600
+
+fuzz: $(VENV)/.dev ## read damaged files, records and models and senseless command lines: make fuzz SECONDS=3600
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 peers: $(VENV)/.dev ## install the packages that `make bench` compares with (several hundred MB)
 	$(BIN)/pip install --quiet '.[peers]'
