@@ -8,7 +8,7 @@ RAY_VENV := .venv-ray
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect chaos peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -78,6 +78,12 @@ bench-collect: $(VENV)/.dev ## collect 100,000 invented runs; fails above a minu
 
 chaos: $(VENV)/.dev ## kill runs, sweeps and collections 200 times (make chaos KILLS=20): nothing lost, doubled, damaged or left over
 	$(BIN)/python -m tests.benchmarks.chaos $(KILLS)
+
+# How long to try.
+SECONDS ?= 600
+
+fuzz: $(VENV)/.dev ## read damaged files, records and models and senseless command lines: make fuzz SECONDS=3600
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 peers: $(VENV)/.dev ## install the packages that `make bench` compares with (several hundred MB)
 	$(BIN)/pip install --quiet '.[peers]'

@@ -76,7 +76,7 @@ def test_every_module_has_its_tests_in_the_same_place(path):
 
 
 def test_every_file_of_tests_is_of_a_module_or_of_the_whole():
-    of_the_whole = {TESTS / folder for folder in ("end_to_end", "cluster")}
+    of_the_whole = {TESTS / folder for folder in ("end_to_end", "cluster", "fuzz")}
     rest = {path for path in TESTS.rglob("test_*.py") if path.parent not in of_the_whole}
     assert rest - {test_of(path) for path in MODULES} == set()
 

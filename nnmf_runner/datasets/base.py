@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets.files.npy import read_npy
 from nnmf_runner.datasets.pictures import SAMPLES, Pictures, as_numbers
 from nnmf_runner.store.files import digest
 
@@ -132,12 +134,10 @@ def _read_mask(path: str, state: tuple[int, int] | None) -> tuple[NDArray[np.boo
     """The mask in a file of this state, and its hash."""
     expected = "Expected a .npy file of booleans."
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it is not an array of plain values"
+        array = read_npy(Path(path))
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"mask={path} cannot be read: {reason}. {expected}") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"mask={path} holds several arrays. {expected}")
     if array.dtype != bool:
         raise InputError(f"mask={path} is of type {array.dtype}. {expected}")
     array.flags.writeable = False

@@ -13,7 +13,7 @@ import numpy as np
 from nnmf_runner.core.checks import check_flag, check_number
 from nnmf_runner.core.divergence import SMALLEST
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.layer import forward
+from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
@@ -114,9 +114,9 @@ class Semi(Method):
         for level, start in enumerate(plan.start):
             monitor = Monitor(rule, history, level)
             first = lift_zeros(start) if self.nonnegative else start
-            S = forward(first, inputs).S
+            S = _codes(first, inputs)
             if not S.any():  # of data of one sign: with codes of their sizes, the factor takes the sign
-                S = forward(lift_zeros(first), abs(inputs)).S
+                S = _codes(lift_zeros(first), abs(inputs))
             H = lift_zeros(S)
             [factor], inputs = fine_tune(inputs, [first], H, monitor, nonnegative=self.nonnegative)
             factors.append(factor)
@@ -126,7 +126,12 @@ class Semi(Method):
 
 def encode_levels(Z: Sequence[Matrix], X: Any, mask: Mask | None = None) -> list[Matrix]:
     """Codes ``argmin_{S >= 0} ||X - Z_0 ... Z_l S||`` of every layer l, shapes (k_l, n)."""
-    return [forward(product, X, mask=mask).S for product in accumulate(Z, np.matmul)]  # of shapes (m, k_l)
+    return [_codes(product, X, mask) for product in accumulate(Z, np.matmul)]  # of shapes (m, k_l)
+
+
+def _codes(A: Matrix, X: Any, mask: Mask | None = None) -> Matrix:
+    """`solve_codes` by rows in memory, since what is computed from them depends on the order in its last bits."""
+    return np.ascontiguousarray(solve_codes(A, X, mask))
 
 
 class ClassGraph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -106,9 +108,11 @@ def test_a_mask_is_an_array_of_booleans(tmp_path):
     ("name", "message"),
     [
         ("absent.npy", "cannot be read: No such file or directory"),
-        ("text.npy", "cannot be read: it is not an array of plain values"),
-        ("objects.npy", "cannot be read: it is not an array of plain values"),
-        ("several.npz", "holds several arrays"),
+        ("text.npy", "cannot be read: it is not in numpy's format"),
+        ("objects.npy", "cannot be read: it is a pickled object"),
+        ("several.npz", "cannot be read: it is not in numpy's format"),
+        ("pipe", "cannot be read: it is not a plain file"),
+        ("vast.npy", r"cannot be read: its header says shape \(1000000, 1000000\) of type bool"),
         ("numbers.npy", "is of type int64"),
     ],
 )
@@ -117,5 +121,8 @@ def test_what_is_no_mask_is_refused_by_its_name(tmp_path, name, message):
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.savez(tmp_path / "several.npz", a=np.ones(1, bool))
     np.save(tmp_path / "numbers.npy", np.ones(2, np.int64))
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "vast.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|b1", "fortran_order": False, "shape": (10**6, 10**6)})
     with pytest.raises(InputError, match=rf"^mask=.*{name} {message}.* Expected a \.npy file of booleans\.$"):
         read_mask(tmp_path / name)

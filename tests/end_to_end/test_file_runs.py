@@ -241,7 +241,7 @@ BAD = {
         for suffix in (".npz", ".npy", ".mtx", ".mtx.gz", ".mat", ".csv", ".tsv")
     },
     "truncated": ("a.npy", lambda path: path.write_bytes(npy(ONES)[:-20]), "", ["cannot be read as .npy"]),
-    "pickled": ("a.npy", lambda path: np.save(path, np.array([{}])), "", ["cannot be read as .npy", "allow_pickle"]),
+    "pickled": ("a.npy", lambda path: np.save(path, np.array([{}])), "", ["cannot be read as .npy", "pickled object"]),
     "wrong key": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.x=Z", ["no 'Z'", "X, y"]),
     "wrong label key": ("a.npz", arrays(X=ONES), "dataset.labels=[z]", ["no 'z'", "Expected one of: X"]),
     "two matrices": ("a.npz", arrays(a=ONES, b=ONES), "", ["2 matrices", "dataset.x", "a, b"]),

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,6 +13,7 @@ from nnmf_runner.methods.semi import (
     ClassGraph,
     Semi,
     ding,
+    encode_levels,
     fine_tune,
     least_squares,
     pseudo_inverse,
@@ -366,3 +369,12 @@ def test_data_of_negative_entries_alone_are_fitted_as_well_as_those_of_the_other
         model = SemiNMF(layers=layers, init=init, random_state=0, max_iter=1000).fit(form(data))
         assert model.score(data) > -0.01
         assert all((codes >= 0).all() for codes in model.codes_)
+
+
+def test_codes_take_little_memory_beside_themselves(rng):
+    X, Z = sparse.random_array((30, 40_000), density=0.1, rng=rng, format="csr"), rng.random((30, 20))
+    tracemalloc.start()
+    [S] = encode_levels([Z], X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3.5 * S.nbytes  # where the systems of all columns at once take many times more

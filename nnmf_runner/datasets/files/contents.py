@@ -151,8 +151,10 @@ class Contents:
             raise ContentError(f"{key} {found.reason}")
         found = found.values if isinstance(found, Grid) else found
         if hasattr(found, "check_format"):
-            try:
-                found.check_format(full_check=True)  # indices out of bounds would be followed into foreign memory
+            try:  # indices out of bounds would be followed into foreign memory
+                found.check_format(full_check=True)
+                if (np.diff(found.indptr) < 0).any():  # not looked at where the last one is not above zero
+                    raise ValueError("index pointer values must form a non-decreasing sequence")
             except ValueError as error:
                 raise ContentError(f"{key} is a damaged sparse matrix: {error}") from None
         return found

@@ -18,6 +18,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_number, spli
 from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
+from nnmf_runner.datasets.files.bounds import is_too_large
 from nnmf_runner.datasets.files.cells import as_text
 from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Grid, Layout
 from nnmf_runner.datasets.files.labels import read_classes, read_known
@@ -293,7 +294,10 @@ class File(Weights):
         return options | single | {"labels": [*map(written, self.labels)]}
 
     def _file(self) -> Path:
-        return existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
+        path = existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
+        if is_too_large(path) and path.suffix.lower() != ".npy":  # whose array stays there
+            raise InputError(f"dataset.path={self.path}: its contents do not fit into memory.")
+        return path
 
 
 def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:

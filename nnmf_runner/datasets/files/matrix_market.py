@@ -10,11 +10,9 @@ R. F. Boisvert, R. Pozo and K. A. Remington, "The Matrix Market exchange formats
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nnmf_runner.datasets.files.bounds import unpacked
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid
 
 FORMS = ("array", "coordinate")
@@ -32,7 +31,6 @@ SYMMETRIES = {"general": None, "symmetric": 1.0, "skew-symmetric": -1.0}
 # What numbers and the space between them are made of.  Fortran writes exponents of double precision with a D.
 LEGAL = b"+-.0123456789DEde \t\r\n"
 EXPONENTS = bytes.maketrans(b"Dd", b"Ee")
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 # Letters of a line that a message quotes.
 SHOWN = 60
 # Bytes that are read at a time, which bounds the memory taken beside the matrix; no line is longer.
@@ -71,7 +69,7 @@ class Header:
 
 def read_mtx(path: Path) -> Contents:
     """A real Matrix Market file: general, symmetric or skew-symmetric; compressed by gzip or bzip2 or not."""
-    with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
+    with unpacked(path) as file:
         header, notes = _header(file), list[str]()
         entries = _entries(file, header, notes)
         matrix = _dense(entries, header) if header.form == "array" else _sparse(entries, header)

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files import npy
+from nnmf_runner.datasets.files.bounds import MEMORY
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
+from nnmf_runner.datasets.files.guarded import guarded
+from nnmf_runner.datasets.files.hdf5 import check_self_contained
 from nnmf_runner.datasets.files.matrix_market import read_mtx
 from nnmf_runner.datasets.files.reading import likely_encoding, required
 from nnmf_runner.datasets.files.tables import read_csv
@@ -34,8 +38,7 @@ def read_npy(path: Path) -> Contents:
     """One array of plain values; a large one is mapped, so that no more of it is in the memory than is worked on."""
     if path.stat().st_size >= MAPPED:
         return Contents({DATA: np.lib.format.open_memmap(path, mode="r")})  # which refuses pickles
-    with path.open("rb") as file:
-        return Contents({DATA: np.lib.format.read_array(file, allow_pickle=False)})
+    return Contents({DATA: npy.read_npy(path)})
 
 
 def read_npz(path: Path) -> Contents:
@@ -46,6 +49,8 @@ def read_npz(path: Path) -> Contents:
     """
     with zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        if sum(archive.getinfo(name).file_size for name in members.values()) > MEMORY:
+            raise MemoryError
         if {"format", "shape", "data"} <= set(members):
             return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
         arrays = {key: _plain(archive, name) for key, name in members.items()}
@@ -61,20 +66,17 @@ def read_npz(path: Path) -> Contents:
 def _plain(archive: zipfile.ZipFile, name: str) -> Any:
     """An array of plain values; a pickled one is not opened."""
     with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
-        if version < (3, 0) and read(member)[2].hasobject:
-            return Refused("is a pickled object, which is not read: expected plain values")
-    with archive.open(name) as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+        try:
+            return npy.read_array(member, archive.getinfo(name).file_size)
+        except npy.PickledError as error:
+            return Refused(str(error).removeprefix("it "))
 
 
 def read_mat(path: Path) -> Contents:
     """Variables of a MATLAB file of version 4 to 7.2; structs and objects are not read.
 
     A file cut short is refused, and so is damage to a compressed one (MATLAB's default), which has checksums.  Bytes
-    changed inside an uncompressed one can crash scipy's compiled reader, which no handler of exceptions sees: do not
-    read such files from sources that you do not trust.
+    changed inside an uncompressed one can crash scipy's compiled reader, see `guarded`.
     """
     from scipy.io import loadmat
 
@@ -105,7 +107,7 @@ def _of_mat(array: Any) -> Any:
     return np.array(cells, dtype=str).reshape(array.shape)
 
 
-def read_parquet(path: Path, layout: Layout) -> Contents:
+def read_parquet(path: Path, layout: Layout = PLAIN) -> Contents:
     """A table; a null is a missing number.  The index of a frame of pandas names the rows."""
     parquet = required("pyarrow.parquet", "parquet", "file")
     with path.open("rb") as file:
@@ -133,7 +135,9 @@ def read_h5ad(path: Path) -> Contents:
 
     Columns of ``raw.var``, which may have other features, have that name behind ``raw.``.
     """
-    found = required("anndata", "bio", "file").read_h5ad(path)
+    anndata = required("anndata", "bio", "file")
+    check_self_contained(path)
+    found = anndata.read_h5ad(path)
     samples, features = ([*map(str, names)] for names in (found.obs_names, found.var_names))
     arrays: dict[str, Any] = {} if found.X is None else {DATA: Grid(found.X, samples, features)}
     arrays |= {name: Grid(found.layers[name], samples, features) for name in found.layers}
@@ -165,9 +169,9 @@ READERS: dict[str, Reader] = {
     ".mtx": _of_arrays(read_mtx),
     ".mtx.gz": _of_arrays(read_mtx),
     ".mtx.bz2": _of_arrays(read_mtx),
-    ".mat": _of_arrays(read_mat),
-    ".h5ad": _of_arrays(read_h5ad),
-    ".parquet": read_parquet,
+    ".mat": _of_arrays(guarded(read_mat)),
+    ".h5ad": _of_arrays(guarded(read_h5ad)),
+    ".parquet": guarded(read_parquet),
     ".csv": read_csv,
     ".csv.gz": read_csv,
     ".tsv": functools.partial(read_csv, usual="\t"),

@@ -18,6 +18,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Labels
+from nnmf_runner.datasets.files.bounds import is_too_large
 from nnmf_runner.store.files import user_path
 
 # Bytes that a packed file may hold; its few bytes can say anything.
@@ -61,6 +62,8 @@ def existing(path: str | None, expected: str, option: str = "dataset.path") -> P
         raise InputError(f"{option}={path!r} is not valid: {reason}.") from None
     if not exists:
         raise InputError(f"{option}={path} does not exist. Expected {expected}.")
+    if not (found.is_file() or found.is_dir()):  # a device may give for ever, and a pipe nothing
+        raise InputError(f"{option}={path} is not a file or folder. Expected {expected}.")
     return found
 
 
@@ -89,6 +92,7 @@ def files_below(root: Path) -> list[Path]:
 def read_bytes(path: Path, option: str) -> bytes:
     """The content of a file; InputError with the option that named it if it cannot be read."""
     try:
+        _check_plain(path)
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, option, error) from None
@@ -149,12 +153,21 @@ def content_digest(paths: Iterable[Path], root: Path, option: str) -> str:
     found = hashlib.sha256()
     for path in paths:
         try:
+            _check_plain(path)
             status = path.stat()
             content = _file_digest(os.path.abspath(path), status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise unreadable(path, option, error) from None
         found.update(f"{path.relative_to(root)} {content}\n".encode(errors="surrogateescape"))
     return found.hexdigest()[:16]
+
+
+def _check_plain(path: Path) -> None:
+    """Raise an OSError for a device or a pipe, which may give for ever or nothing, and for more than the memory."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is not a plain file")
+    if path.suffix.lower() != ".npy" and is_too_large(path):
+        raise OSError(0, "it does not fit into memory")
 
 
 @functools.lru_cache(maxsize=2**16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
-import gzip
+import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ from typing import TextIO
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.bounds import unpacked
 from nnmf_runner.datasets.files.cells import NOTHING, integers, is_number
 from nnmf_runner.datasets.files.contents import UNNAMED, ContentError, Layout, Table, check_unique, names_rows
 from nnmf_runner.datasets.files.reading import MARKS
@@ -24,6 +25,8 @@ DELIMITERS, DECIMALS = (",", ";", "\t", "|", " "), (".", ",")
 TABS = ("\\t", "tab")
 # Characters of a cell; the csv module stops at 131,072 unless told otherwise.
 LONGEST = 2**31 - 1
+# Characters that are read at a time.
+PART = 2**20
 # Lines that tell delimiter and header.
 FIRST = 20
 # What files of other programs begin with.
@@ -48,12 +51,12 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     """
     refuse_binary(path)
     with opened(path, layout.encoding) as file:
-        above, first = _first_lines(file)
+        above, first = _first_lines(text_lines(file))
     said = SAID.fullmatch(first[0]) if first else None
     delimiter = layout.delimiter or (said[1] if said else delimiter_of(first, usual, layout.decimal))
     with opened(path, layout.encoding) as file:
         instead = _instead_of_comments(above, first, delimiter)
-        rows = list(rows_of((instead.get(line, line) for line in file), delimiter))
+        rows = list(rows_of((instead.get(line, line) for line in text_lines(file)), delimiter))
     if not rows:
         raise ContentError("it holds no rows")
     header = _header(rows, layout)
@@ -122,10 +125,9 @@ def check_encoding(encoding: str) -> None:
 
 def opened(path: Path, encoding: str) -> TextIO:
     """A file of text, gzipped or not, without a byte order mark."""
-    packed = path.suffix.lower() == ".gz"
-    with gzip.open(path) if packed else path.open("rb") as file:
-        encoding = without_mark(encoding, file.read(4))
-    return gzip.open(path, "rt", encoding=encoding, newline="") if packed else path.open(encoding=encoding, newline="")
+    with unpacked(path) as start:
+        encoding = without_mark(encoding, start.read(4))
+    return io.TextIOWrapper(unpacked(path), encoding=encoding, newline="")
 
 
 def without_mark(encoding: str, start: bytes) -> str:
@@ -176,10 +178,10 @@ def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """Rows of one length; the first may have one cell less, where it does not name the column of names, as R writes.
 
-    A ContentError is raised for rows of other lengths and for null characters.
+    A ContentError is raised for rows of other lengths.
     """
     csv.field_size_limit(LONGEST)
-    reader = csv.reader(_text(file), delimiter=delimiter, strict=True, skipinitialspace=True)
+    reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
     filled = (row for row in reader if row)
     first = next(filled, None)
     if first is not None and SAID.fullmatch(delimiter.join(first)):
@@ -197,12 +199,21 @@ def rows_of(file: Iterable[str], delimiter: str) -> Iterator[list[str]]:
         yield row
 
 
-def _text(file: Iterable[str]) -> Iterator[str]:
-    """Lines of a file without null characters, of which numpy's strings would lose some."""
-    for line in file:
-        if "\0" in line:
+def text_lines(file: TextIO) -> Iterator[str]:
+    """Lines of a file without null characters, of which numpy's strings would lose some.
+
+    They are looked for in parts of a line, since a file with a hole is one line of them.
+    """
+    parts: list[str] = []
+    while part := file.readline(PART):
+        if "\0" in part:
             raise ContentError("it holds null characters, expected text")
-        yield line
+        parts.append(part)
+        if len(part) < PART or part.endswith("\n"):
+            yield "".join(parts)
+            parts.clear()
+    if parts:
+        yield "".join(parts)
 
 
 def _header(rows: Sequence[Sequence[str]], layout: Layout) -> list[str] | None:

@@ -16,7 +16,7 @@ from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.datasets.files.labels import read_words
 from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
-from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter, check_encoding, rows_of
+from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter, check_encoding, rows_of, text_lines
 from nnmf_runner.datasets.text.words import Documents, Words
 
 
@@ -102,7 +102,7 @@ class Text(Words):
     def _table(self, path: Path) -> Documents:
         option, content = self._option, self._text(path)
         try:
-            header, *rows = rows_of(io.StringIO(content, newline=""), self._delimiter(content, path))
+            header, *rows = rows_of(text_lines(io.StringIO(content, newline="")), self._delimiter(content, path))
         except (csv.Error, ContentError) as error:
             raise InputError(f"{option} is not a table: {error}.") from None
         except ValueError:
