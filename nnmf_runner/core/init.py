@@ -18,6 +18,8 @@ from nnmf_runner.core.updates import HALS, lift_zeros
 
 # Entries of a singular vector below this share of its largest are zeros with rounding.
 ROUNDING = 1e-10
+# Passes of a start, which is no fit: more of them would never end.
+MOST_SWEEPS = 10_000
 
 
 class Initialisation:
@@ -106,7 +108,7 @@ class Greedy(Initialisation):
     sweeps: int = 20
 
     def __post_init__(self) -> None:
-        check_number(self.sweeps, "sweeps", low=1, integer=True)
+        check_number(self.sweeps, "sweeps", low=1, high=MOST_SWEEPS, integer=True)
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""
