@@ -56,7 +56,9 @@ def test_every_field_that_is_checked_is_in_a_whole_record(record):
     assert missing == set()
 
 
-@pytest.mark.parametrize("value", [{}, {"a": {"b": 1}}, [{}], -1.5, math.nan, 10**400], ids=lambda value: repr(value)[:9])
+@pytest.mark.parametrize(
+    "value", [{}, {"a": {"b": 1}}, [{}], -1.5, math.nan, 10**400], ids=lambda value: repr(value)[:9]
+)
 @pytest.mark.parametrize("name", sorted(FORM.keys() - {"dataset"}))
 def test_what_no_field_holds_is_refused_in_a_short_line(record, name, value):
     holds = {"metrics": [{}], "tree_agreement": [-1.5], "peak_memory_mb": [-1.5]}
