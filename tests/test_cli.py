@@ -101,7 +101,7 @@ def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
         ("--cfg job -p foo", "--package foo is not in the configuration"),
         ("--cfg job seed=0,1", "seed=0,1 is several values"),
         ("--foo", "unrecognized arguments: --foo"),
-        ("-sc query=bash", "-sc query=bash cannot be answered"),
+        ("-sc query=tcsh", "-sc query=tcsh"),
         ("-m seed=interval(0,1)", "seed=interval(0,1) is not a list of values"),
     ],
 )

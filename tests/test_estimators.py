@@ -900,5 +900,5 @@ def refusal(call):
 @pytest.mark.parametrize("columns", [1, 2])
 def test_integers_beyond_64_bits_are_no_classes(huge, columns, X):
     y = [[huge, 1][:columns]] * 12 + [[2, 3][:columns]] * 12
-    with pytest.raises(InputError, match=r"^y.* is of type object, expected class labels: integers or strings"):
+    with pytest.raises(InputError, match=r"^y.* is of type object, expected class labels: all integers or all strings"):
         fitted(NeuralNMF, X, y if columns > 1 else [row[0] for row in y])

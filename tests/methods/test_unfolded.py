@@ -113,7 +113,7 @@ def test_a_start_that_nothing_improves_ends_the_line_search(toy, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unfold": 0}, r"unfold=0 is not valid\. Expected an integer in \[1, 1e\+06\]"),
+        ({"unfold": 0}, r"unfold=0 is not valid\. Expected an integer in \[1, 10000\]"),
         ({"unfold": 10**30}, r"unfold=1000000000000000000000000000000 is not valid"),
         ({"unfold": 1.5}, r"unfold=1\.5 is not valid"),
         ({"beta": 0.9}, r"beta=0\.9 is not valid\. Expected a number in \[1, 2\]"),
