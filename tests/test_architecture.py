@@ -158,6 +158,7 @@ def part_of(configure):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="=".join)
 def test_every_option_composes_and_resolves(part_of, group, option):
     part = part_of(group, option)

@@ -112,6 +112,7 @@ def is_refused(result, folder):
     assert not (folder / "mark").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS, ids=" ".join)
 @pytest.mark.parametrize("line", LINES)
 def test_planted_code_does_not_run(command, folder, line, door):
@@ -119,6 +120,7 @@ def test_planted_code_does_not_run(command, folder, line, door):
     is_refused(command(*door, *given.split(" ")), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", [[], ["-m", "seed=0"], ["--cfg", "all"]], ids=" ".join)
 @pytest.mark.parametrize("name", FILES)
 def test_nor_does_it_in_an_experiment_of_ones_own(command, folder, own_experiments, name, door):

@@ -209,6 +209,7 @@ def test_questions_are_answered_beside_any_text(command, flag, part):
     assert part in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "completed"),
     [

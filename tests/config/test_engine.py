@@ -29,6 +29,7 @@ def test_other_values_make_what_composing_makes_and_leave_the_original(values):
     assert composed == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in GROUPS[group]])
 def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(group, name):
     config = engine.compose([f"{group}={name}"])
@@ -37,6 +38,7 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         assert engine.OmegaConf.get_type(config, "cost").name == GROUPS[group][name].costs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -77,6 +77,7 @@ def test_the_help_has_every_option_with_its_default_and_every_part():
             assert re.search(rf"^  {name} +{re.escape(meaning[:20])}", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name", "part"), PARTS, ids=IDS)
 def test_the_help_of_a_part_has_all_its_options_with_their_defaults(group, name, part):
     text = help_text([f"{group}={name}"])

@@ -16,6 +16,7 @@ def name_of(configure, *overrides, seed=0):
     return folder_name(configure(*overrides).identity(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -41,6 +42,7 @@ def test_whatever_determines_the_result_changes_the_folder(configure, overrides)
     assert name_of(configure, *overrides.split()) != name_of(configure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "change"),
     [
@@ -67,6 +69,7 @@ def test_the_seed_changes_the_folder(configure):
     assert name_of(configure, seed=1) != name_of(configure, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "change"),
     [

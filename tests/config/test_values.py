@@ -239,6 +239,7 @@ def test_a_list_in_quotes_is_read_as_it_is(names):
     assert list(map(str, override.value())) == [name if name != r"\t" else "\t" for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "name", "field"),
     [(g, n, f.name) for g, registry in GROUPS.items() for n, p in registry.items() for f in dataclasses.fields(p)],

@@ -326,12 +326,14 @@ def assert_slopes(case, rng, rel=2e-5):
         assert abs(found - expected) <= rel * max(scale, 1e-4), (i, found, expected, case.terms, case.mask is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)
 def test_gradients_with_all_options_equal_differences(cost, labels, depth, rng):
     for case in routes(cost, labels, depth):
         assert_slopes(case, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)
 def test_blocks_with_all_options_add_up_to_the_whole(cost, labels, depth, rng):
     for case in routes(cost, labels, depth):
@@ -344,6 +346,7 @@ def test_blocks_with_all_options_add_up_to_the_whole(cost, labels, depth, rng):
             np.testing.assert_allclose(total, gradient, atol=1e-10 * max(1.0, np.abs(gradient).max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)
 def test_whole_with_all_options_does_not_depend_on_its_parts(cost, labels, depth):
     for case in routes(cost, labels, depth):

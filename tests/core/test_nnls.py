@@ -281,7 +281,8 @@ def test_the_violation_is_that_of_the_problem_as_given(problem):
         assert "exceeds" in str(error)  # noqa: PT017
         return
     exact, rounding = exact_violation(*problem, found.S)
-    assert abs(exact - found.violation) <= 1e-15 * rounding + 1e-9 * found.violation
+    # Every sum has a few products, and each of these and the scales of the columns are rounded.
+    assert abs(exact - found.violation) <= 32 * np.finfo(float).eps * rounding + 1e-9 * found.violation
 
 
 @np.vectorize(otypes=[object])

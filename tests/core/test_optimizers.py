@@ -48,6 +48,7 @@ def test_history_ends_with_the_cost_of_what_is_returned(optimizer, network, star
     assert monitor.history.cost[-1] == pytest.approx(network.evaluate(found).value, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 @pytest.mark.parametrize("learn_map", [False, True])
 def test_whole_cost_falls_with_labels(optimizer, toy, start, loss, learn_map):

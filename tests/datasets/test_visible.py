@@ -283,6 +283,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(command, tmp_path, case):
     make, message = BAD[case]

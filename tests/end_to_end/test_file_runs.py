@@ -194,6 +194,7 @@ SIGNED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNED)
 def test_negative_data_from_a_file_are_fitted_as_in_python_and_shown(configure, tmp_path, rng, name):
     X = np.round(rng.standard_normal((12, 3)) @ rng.standard_normal((3, 9)), 6)
@@ -314,6 +315,7 @@ def npy(array):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_file_gives_one_line_and_nothing_is_written(command, tmp_path_factory, case):
     name, make, more, named = BAD[case]

@@ -86,6 +86,7 @@ def test_python_users_read_parameters(make, toy):
     assert not OF_OPTIONS.search(message), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in BOTH if not line.startswith("init=saved")])
 def test_users_of_the_command_line_read_options(configure, line):
     with pytest.raises(InputError) as caught:

@@ -170,6 +170,7 @@ def test_one_layer_of_the_neural_method_reaches_the_objective_of_the_hierarchica
     assert again.history.cost[-1] == pytest.approx(ours.history.cost[-1], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["mu", "hals", "anls"])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 def test_penalised_objective_equals_that_of_scikit_learn(solver, l1_ratio, rng):

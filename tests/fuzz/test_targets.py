@@ -10,6 +10,7 @@ from nnmf_runner.datasets.files import readers
 from tests.fuzz.targets import TARGETS, is_slow, mutated, only
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_damaged_is_read_or_refused(tmp_path, name):
     for package in {"file a.parquet": "pyarrow", "file a.h5ad": "anndata"}.get(name, "numpy").split():

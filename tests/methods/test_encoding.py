@@ -52,6 +52,7 @@ def test_normalised_factorisation_is_the_same_with_unit_columns(fitter, cost, re
     assert new.history is fit.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regularisation", [Regularisation(), BOTH], ids=["plain", "penalised"])
 @pytest.mark.parametrize("layers", [(4,), (4, 3)])
 @pytest.mark.parametrize(("fitter", "cost"), RESCALED)

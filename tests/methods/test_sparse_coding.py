@@ -24,6 +24,7 @@ def some_labels(toy, classes, loss="squared"):
     return Supervision(loss, 0.1).labels(known, classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [None, "squared", "cross_entropy"])
 @pytest.mark.parametrize("layers", [(9,), (9, 4), (9, 4, 2)])
 @pytest.mark.parametrize("cost", [Reconstruction(), Energy()], ids=lambda cost: cost.name)

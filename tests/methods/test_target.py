@@ -60,6 +60,7 @@ def test_every_level_is_learnt_by_the_layer_of_its_rank(X, y, half):
     assert (of_last.predict(X) == y)[unseen, 0].mean() < 0.8  # labels of the last layer tell nothing of finer classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
 @pytest.mark.parametrize("columns", [[0, 1], [1, 0], [1, 0, 1], [1], [0]], ids=str)
 def test_predictions_are_the_largest_of_map_times_codes(kind, columns, X, half):

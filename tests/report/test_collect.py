@@ -67,6 +67,7 @@ def damaged(record, where, value):
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "value"),
     [

@@ -66,6 +66,7 @@ def plain_accuracy(S, labels, known):
     return np.argmax(Y[:, known] @ np.linalg.pinv(S[:, known]) @ S, axis=0) == labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hier", "deep", "neural", "semi"])
 @pytest.mark.parametrize("fraction", [0, 0.4, 1])
 def test_recorded_metrics_are_those_of_the_saved_factors(short, configure, method, fraction):

@@ -50,6 +50,7 @@ def test_a_change_of_what_computes_no_run_leaves_the_code_as_it_is(package, path
     assert code_of("sparse_coding") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

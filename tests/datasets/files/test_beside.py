@@ -172,6 +172,7 @@ def test_colons_in_names_of_files_and_columns(matrix):
     np.testing.assert_array_equal(beside(matrix, labels=["a:b.csv:c:d"]).labels, [[0, 1, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Observation names")
 @pytest.mark.parametrize("table", ["meta.csv", "meta.parquet", "meta.h5ad"])
 def test_tables_of_every_format_are_put_into_the_order_of_the_samples_or_refused(matrix, table):

@@ -147,6 +147,7 @@ def test_known_samples_are_a_column_of_a_table(tmp_path, values):
     assert dataset.feature_names == WORDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.npz", "a.mat", "a.parquet", "a.h5ad"])
 @pytest.mark.parametrize("missing", ["nothing", "-1", "word"])
 def test_some_labels_may_be_missing_in_every_reader(tmp_path, values, caplog, name, missing):
@@ -185,6 +186,7 @@ def test_labels_that_no_two_samples_share_are_named(tmp_path, values, caplog):
     assert "same has" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["rows", "columns"])
 def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
     cube, truth = rng.random((2, 3, 4)), np.array([[0, 1, 2], [-1, 1, 0]])  # height, width, bands

@@ -33,6 +33,7 @@ def path(tmp_path, monkeypatch):
     assert [*temporary.iterdir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "kind", "message"),
     [
@@ -51,6 +52,7 @@ def test_what_breaks_is_an_error(path, reader, kind, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reader", "patience"), [(bad_readers.loop, 100), (bad_readers.wait, 3)])
 def test_what_does_not_end_is_an_error(path, monkeypatch, reader, patience):
     monkeypatch.setattr(module, "SECONDS", 1)

@@ -189,6 +189,7 @@ def often(name):
     return 5 if name.lower().endswith(".mat") else 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_files_cut_short_are_refused_or_read_but_never_break(tmp_path, values, name):
     WRITERS[name](tmp_path / name, values)
@@ -197,6 +198,7 @@ def test_files_cut_short_are_refused_or_read_but_never_break(tmp_path, values, n
         assert refused_in_one_line_or_read(tmp_path / name, whole[:end])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*WRITERS, "compressed.mat"])
 def test_files_with_changed_bytes_are_refused_or_read_but_never_break(tmp_path, values, name):
     compressed = {"compressed.mat": lambda path, X: io.savemat(path, {"X": X}, do_compression=True)}
@@ -244,6 +246,7 @@ def test_parquet_is_read_where_pyarrow_is_there(tmp_path, values):
         assert dataset.feature_names == WORDS
 
 
+@pytest.mark.slow
 def test_h5ad_is_read_where_anndata_is_there(tmp_path, values):
     anndata = pytest.importorskip("anndata")
     obs = pandas.DataFrame({"coarse": COARSE}, index=[*map(str, range(N))])
@@ -270,6 +273,7 @@ def test_a_column_that_counts_is_a_feature_where_the_file_itself_names_the_rows(
     assert dataset.sample_names == [*"xyz"]
 
 
+@pytest.mark.slow
 def test_features_of_raw_have_names_of_their_own(tmp_path, values):
     anndata = pytest.importorskip("anndata")
     symbols = [f"symbol {word}" for word in WORDS]

@@ -34,6 +34,7 @@ def test_few_topics_have_one_row_and_room_for_the_title():
     assert arrangement([60, 17], SQUARES, 0.0) == (10, [6, 2])
 
 
+@pytest.mark.slow
 def test_of_too_many_topics_those_with_the_largest_shares_are_shown_in_their_order():
     np.testing.assert_array_equal(largest(np.array([0.1, 0.4, 0.2, 0.3]), 3), [1, 2, 3])
     np.testing.assert_array_equal(largest(np.array([0.1, 0.4]), 3), [0, 1])
