@@ -17,7 +17,7 @@ _FLAGS = {"true": 1.0, "false": 0.0}
 # Python's `float` takes more: underscores, digits of every alphabet.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
-_GROUPED = re.compile(r"[+-]?\d{1,3}([,.'\s]\d{3})+([.,]\d*)?")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,.'\s]\d{3})+([.,]\d*)?")
 _UNLABELLED = re.compile(r"-1(\.0*)?")
 # By their codes, the characters of numbers, and what fills up shorter strings of an array.
 _LEGAL = np.isin(np.arange(128), [0, *b"0123456789+-.eE"])
@@ -29,10 +29,15 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     return _NUMBER.fullmatch(cell if decimal == "." else cell.replace(".", "?").replace(decimal, ".")) is not None
 
 
+def is_grouped(cell: str) -> bool:
+    """Whether a cell is a number whose thousands are set apart."""
+    return _GROUPED.fullmatch(cell) is not None
+
+
 def resembles_number(cell: str) -> bool:
     """Whether a cell is a number but for its decimal mark, marks between thousands, and signs of percents or money."""
     bare = cell.strip("%$€£ ")
-    return is_number(bare) or is_number(bare, ",") or _GROUPED.fullmatch(bare) is not None
+    return is_number(bare) or is_number(bare, ",") or is_grouped(bare)
 
 
 def numbers(column: NDArray[Any], decimal: str = ".") -> tuple[NDArray[Any], NDArray[np.bool_]]:

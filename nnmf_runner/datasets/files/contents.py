@@ -12,14 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.datasets.files.cells import NUMERIC, as_text, integers, is_number, numbers, resembles_number
+from nnmf_runner.datasets.files.cells import (
+    NUMERIC,
+    as_text,
+    integers,
+    is_grouped,
+    is_number,
+    numbers,
+    resembles_number,
+)
 
 # What the data are called where a file does not say, and where to look for them and the features' names first.
 DATA, NAMES = "X", ("names", "vocab")
 # What columns are called that name or number rows: nothing at all, and by pandas.
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
-# Numbers whose thousands are set apart.
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,' \u00a0\u202f]\d{3})+([.,]\d*)?")
 _NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
 
 _GUESSED = "column {!r} names the rows and is no feature (dataset.index=null makes it one)"
@@ -263,7 +269,7 @@ def check_unique(names: Sequence[str]) -> None:
 def _hint(cell: str, decimal: str, *, among_numbers: bool) -> str:
     """What to do about a cell that is no number, with others in its column that are some or not."""
     other = "," if decimal == "." else "."
-    grouped = _GROUPED.fullmatch(cell) is not None
+    grouped = is_grouped(cell)
     if is_number(cell, other):
         unless = ", unless that mark groups thousands: it has to go then" if grouped else ""
         return f"dataset.decimal={other!r} reads it as {cell.strip().replace(other, '.')}{unless}"

@@ -7,7 +7,6 @@ import functools
 import gzip
 import hashlib
 import importlib
-import io
 import os
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,11 +17,10 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Labels
-from nnmf_runner.datasets.files.bounds import is_too_large
+from nnmf_runner.datasets.files.bounds import is_too_large, unpacked
+from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.store.files import user_path
 
-# Bytes that a packed file may hold; its few bytes can say anything.
-LARGEST = 2**30
 # Marks that texts of other encodings begin with, the longer ones first.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -100,17 +98,18 @@ def read_bytes(path: Path, option: str) -> bytes:
 
 def read_unpacked(path: Path, option: str) -> bytes:
     """The content of a file, see `read_bytes`, without the compression that the suffix ``.gz`` says it has."""
-    content = read_bytes(path, option)
     if path.suffix.lower() != ".gz":
-        return content
+        return read_bytes(path, option)
     try:
-        with gzip.open(io.BytesIO(content)) as file:
-            unpacked = file.read(LARGEST + 1)
-    except (OSError, EOFError, zlib.error) as error:
+        _check_plain(path)
+        with unpacked(path) as file:
+            return file.read()
+    except ContentError as error:
+        raise InputError(f"{option}: {path}: {error}.") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{option}: {path} is not a whole gzip file ({error}).") from None
-    if len(unpacked) > LARGEST:
-        raise InputError(f"{option}: {path} unpacks to more than {LARGEST} bytes, the most that are read.")
-    return unpacked
+    except OSError as error:
+        raise unreadable(path, option, error) from None
 
 
 def decoded(content: bytes, path: Path, option: str, encoding: str, *, choosable: bool = False) -> str:

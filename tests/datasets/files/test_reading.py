@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets.files import reading
+from nnmf_runner.datasets.files import bounds
 from nnmf_runner.datasets.files.reading import (
     class_indices,
     content_digest,
@@ -136,10 +136,11 @@ def test_what_is_packed_and_damaged_is_refused(tmp_path, damage):
 
 def test_what_unpacks_to_more_than_the_most_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(1000)))
-    monkeypatch.setattr(reading, "LARGEST", 1000)
+    monkeypatch.setattr(bounds, "RATIO", 0)
+    monkeypatch.setattr(bounds, "FREE", 1000)
     assert len(read_unpacked(tmp_path / "a.gz", "dataset.path")) == 1000
-    monkeypatch.setattr(reading, "LARGEST", 999)
-    with pytest.raises(InputError, match=r"a\.gz unpacks to more than 999 bytes"):
+    monkeypatch.setattr(bounds, "FREE", 999)
+    with pytest.raises(InputError, match=r"a\.gz: it unpacks to more than 999 bytes"):
         read_unpacked(tmp_path / "a.gz", "dataset.path")
 
 
