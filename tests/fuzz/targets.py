@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas
 from scipy import sparse
 
 import nnmf_runner
+from nnmf_runner import cli
 from nnmf_runner.config import composition, schema
 from nnmf_runner.config.help import options_of
 from nnmf_runner.core.checks import InputError
@@ -140,7 +143,7 @@ def value_of(rng: np.random.Generator) -> str:
 
 
 def command_line(rng: np.random.Generator, folder: Path) -> None:
-    """A command line is read, or refused in one line."""
+    """A command line is read, or the command refuses it in one line."""
     composition.register_schema()
     keys = [*schema.RunConfig.__dataclass_fields__, "method.pooling", "dataset.path", "optimizer.step"]
     arguments = []
@@ -152,7 +155,10 @@ def command_line(rng: np.random.Generator, folder: Path) -> None:
             arguments.append(f"{rng.choice(['', '', '', '+', '++', '~'])}{rng.choice(keys)}={value_of(rng)}")
     if rng.random() < 0.3:
         arguments.insert(0, "-m")
-    only(lambda: composition.read(arguments), InputError, OSError)  # of which the command says one line, too
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        status = cli._guarded(lambda: int(composition.read(arguments) is None), "nnmf-run")
+    lines = said.getvalue().splitlines()
+    assert (status, len(lines)) in ((cli.OK, 0), (cli.BAD_INPUT, 1)), (arguments, lines)
 
 
 TARGETS: dict[str, Target] = {
