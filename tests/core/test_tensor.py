@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nnmf_runner.core.tensor import as_tensor
+from nnmf_runner.core.tensor import as_tensor, cp_residual, gram, khatri_rao, multilinear_floors
 
 SHAPES = [(4, 5, 6), (7, 2, 3), (1, 3, 1), (3, 4, 2, 5), (2, 6, 3, 2, 4)]
 FORMS = [np.ascontiguousarray, np.asfortranarray, sparse.csr_array, sparse.csc_array, sparse.csr_matrix]
