@@ -24,6 +24,8 @@ FIBRES = 2**15
 
 # Gives a mode's new factor for its MTTKRP.
 ModeUpdate = Callable[[int, Matrix], Matrix]
+# Gives the last mode's factor for its MTTKRP.
+LastUpdate = Callable[[Matrix], Matrix]
 
 
 def khatri_rao(factors: Sequence[Matrix]) -> Matrix:
@@ -54,8 +56,12 @@ class Tensor(ABC):
         """``X_(i) (Khatri-Rao product of F_j, j != i)``, shape (d_i, R)."""
 
     @abstractmethod
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """The MTTKRPs of all modes, from two readings of the data."""
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """The MTTKRPs of all modes, from two readings of the data.
+
+        With `solve`, the last factor is replaced by ``solve(its MTTKRP)`` before those of the other modes are formed;
+        what was given for it does not matter then, but for its shape.
+        """
 
     @abstractmethod
     def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
@@ -97,13 +103,16 @@ class DenseTensor(Tensor):
         side = 0 if mode in self._sides[0] else 1
         return _contracted(self._reading(factors, side), factors, self._sides[side], mode)
 
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """See `Tensor.products`."""
-        found = list(factors)
-        for side, modes in enumerate(self._sides):
-            reading = self._reading(factors, side)
-            for mode in modes:
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`; a reading serves all modes of a side, since it does not depend on their factors."""
+        factors, found = list(factors), list(factors)
+        last = len(self.shape) - 1
+        for side in sorted((0, 1), key=lambda side: last not in self._sides[side]):
+            modes, reading = self._sides[side], self._reading(factors, side)
+            for mode in sorted(modes, reverse=True):
                 found[mode] = _contracted(reading, factors, modes, mode)
+                if mode == last and solve is not None:
+                    factors[last] = solve(found[last])
         return found
 
     def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
@@ -163,9 +172,13 @@ class SparseTensor(Tensor):
         """See `Tensor.mttkrp`."""
         return self._products(factors, [mode])[mode]
 
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """See `Tensor.products`."""
-        return self._products(factors, range(len(self.shape)))
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`; `solve` costs a third reading where the samples are not the mode of the fibres."""
+        *first, last = range(len(self.shape))
+        if solve is None:
+            return self._products(factors, [*first, last])
+        cross = self.mttkrp(factors, last)
+        return [*self._products([*factors[:last], solve(cross)], first)[:last], cross]
 
     def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
         """See `Tensor.sweep`."""
