@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -22,8 +22,6 @@ from nnmf_runner.core.linalg import Index, Matrix, canonical, in_order, inner, p
 # Fibres of a sparse tensor that are worked on at a time to bound the memory.
 FIBRES = 2**15
 
-# Gives a mode's new factor for its MTTKRP.
-ModeUpdate = Callable[[int, Matrix], Matrix]
 # Gives the last mode's factor for its MTTKRP.
 LastUpdate = Callable[[Matrix], Matrix]
 
@@ -64,8 +62,11 @@ class Tensor(ABC):
         """
 
     @abstractmethod
-    def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
-        """Replace one factor after the other, each by the `update` for its MTTKRP with all factors as they are then."""
+    def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
+        """Every mode and its MTTKRP, with the factors that stand in the list when it is asked for.
+
+        The caller may replace the factor of the mode that came last.
+        """
 
     @abstractmethod
     def residual(self, factors: Sequence[Matrix]) -> float:
@@ -115,14 +116,12 @@ class DenseTensor(Tensor):
                     factors[last] = solve(found[last])
         return found
 
-    def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
+    def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
         """See `Tensor.sweep`; a reading serves all modes of a side, since it does not depend on their factors."""
-        factors = list(factors)
         for side, modes in enumerate(self._sides):
             reading = self._reading(factors, side)
             for mode in modes:
-                factors[mode] = update(mode, _contracted(reading, factors, modes, mode))
-        return factors
+                yield mode, _contracted(reading, factors, modes, mode)
 
     def residual(self, factors: Sequence[Matrix]) -> float:
         """See `Tensor.residual`."""
@@ -180,12 +179,10 @@ class SparseTensor(Tensor):
         cross = self.mttkrp(factors, last)
         return [*self._products([*factors[:last], solve(cross)], first)[:last], cross]
 
-    def sweep(self, factors: Sequence[Matrix], update: ModeUpdate) -> list[Matrix]:
-        """See `Tensor.sweep`."""
-        factors = list(factors)
+    def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
+        """See `Tensor.sweep`; every mode takes a reading, since what it has of all fibres would need much memory."""
         for mode in range(len(factors)):
-            factors[mode] = update(mode, self.mttkrp(factors, mode))
-        return factors
+            yield mode, self.mttkrp(factors, mode)
 
     def residual(self, factors: Sequence[Matrix]) -> float:
         """See `Tensor.residual`; through MTTKRP and Gram matrices, so that no array of the tensor's shape is formed."""
