@@ -64,7 +64,7 @@ class Task:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
         method.check_ranks(model.layers, self.shape)
-        model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+        model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
 
     @property
     def shape(self) -> tuple[int, ...]:

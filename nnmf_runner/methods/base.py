@@ -242,6 +242,14 @@ class Method:
         unit = np.eye(fit.A[level].shape[1])
         return fit.A[0] @ self.decode(fit.A, [unit] * (level + 1), level)
 
+    def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:
+        """The topics of layer `level` in every mode of a tensor, shapes (d_i, k_l), samples last; none of a matrix."""
+        return []
+
+    def n_rows(self, shape: tuple[int, ...]) -> int:
+        """Number of rows of the first factor for data of this shape."""
+        return math.prod(shape[:-1])
+
     def n_features(self, fit: Fit) -> int:
         """Number of features, m, of the data of a fit."""
         return len(fit.A[0])
