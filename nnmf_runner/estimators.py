@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nnmf_runner.config.numpydoc import parameters, section, summary
 from nnmf_runner.config.schema import GROUPS, Model
+from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.checks import InputError, check_choice, check_finite, split_missing
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
@@ -279,7 +280,7 @@ class Factorisation:
         columns, rank = check_finite(codes, "codes").T, self._fit.A[-1].shape[1]
         if columns.shape[0] != rank:
             raise InputError(f"codes has {columns.shape[0]} columns, expected {rank}, the rank of the last layer.")
-        return (self._fit.A[0] @ self._decoded([columns] * len(self._fit.A))).T
+        return self._approximation([columns] * len(self._fit.A)).dense().T
 
     def predict(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the class labels of new data with the fitted label maps.
@@ -331,7 +332,7 @@ class Factorisation:
         """
         columns, known, codes = self._encoded(X, mask)
         if y is None or not self._predicts:
-            return -relative_error(columns, self._fit.A[0], self._decoded(codes), known)
+            return -relative_error(columns, self._approximation(codes), known)
         return share_right(self._predicted(codes), y, isinstance(self.classes_, list))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
@@ -432,9 +433,9 @@ class Factorisation:
             for of_level, B, layer, most in levels
         ]
 
-    def _decoded(self, codes: list[Matrix]) -> Matrix:
-        """What the first factor is to be multiplied by, from the last of the codes, shape (k_0, n_samples)."""
-        return self._fitted.method.decode(self._fit.A, codes, len(codes) - 1)
+    def _approximation(self, codes: list[Matrix]) -> Approximation:
+        """What the last of the codes stand for in the data, shape (n_features, n_samples)."""
+        return self._fitted.method.approximation(self._fit, codes, len(codes) - 1)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copy, whose arrays can be written again."""
@@ -459,7 +460,7 @@ class Factorisation:
 
     def _model(self) -> Model:
         """The parameters as a checked `Model`, with the method's default for what is no parameter here."""
-        chosen = {"cost": self._method.costs[0], "optimizer": "auto"} | self.get_params()
+        chosen = _brought(self._method) | self.get_params()
         labels = {name: chosen[own] for name, own in PARAMETERS.items() if chosen.get(own) is not None}
         given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in OBJECTS}
         given["method"] = self._method(**self._given(self._method))
@@ -485,8 +486,8 @@ class Factorisation:
             "label_map_": fit.B,
             "label_layers_": list(model.label_layers),
             "label_maps_": list(model.label_maps),
-            "components_": method.topics(fit.A, len(fit.A) - 1).T,
-            "n_features_in_": fit.A[0].shape[0],
+            "components_": method.topics(fit, len(fit.A) - 1).T,
+            "n_features_in_": method.n_features(fit),
             "history_": {name: np.asarray(column) for name, column in fit.history.columns().items()},
             "n_iter_": len(fit.history) - 1,
             "stop_": fit.stop.value,
@@ -603,11 +604,17 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"path={path} is not usable as a model: {reason}.") from None
 
 
+def _brought(method: type[Method]) -> dict[str, Any]:
+    """The default of every one of `OBJECTS` for a method."""
+    return {"cost": method.costs[0], "optimizer": "auto", "init": (method.inits or ("nndsvd",))[0]}
+
+
 def estimator_of(method: type[Method]) -> type[Factorisation]:
     """The estimator of a method, a dataclass: ranks, then by keyword the method's options and what else it has."""
     shown = method()
     optional = {
         "cost": len(method.costs) > 1,
+        "init": method.inits is None or len(method.inits) > 1,
         "optimizer": method.uses_optimizer,
         "label_loss": len(method.losses) > 1,
         "label_levels": method.supervises_layers,
@@ -616,7 +623,7 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
         "allow_growing_ranks": method.most_layers != 1,
         "normalise": shown.rescales,
     }
-    defaults: dict[str, Any] = {"cost": method.costs[0], "optimizer": "auto", "init": "nndsvd"}
+    defaults: dict[str, Any] = _brought(method)
     defaults |= {own: getattr(Supervision, name) for name, own in PARAMETERS.items()}
     for kind in (Regularisation, Model):
         own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]

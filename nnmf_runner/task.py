@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.config.schema import Model, RunConfig
-from nnmf_runner.core.checks import InputError, check_ranks, filled
+from nnmf_runner.core.checks import InputError, filled
 from nnmf_runner.core.linalg import Mask
 from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
@@ -44,6 +44,8 @@ class Task:
         Number of classes of every level; infinite where no label of the level is known.
     last_level : int, optional
         The level that the last layer learns; by default that with as many classes as its rank, or nearly.
+    modes : tuple of int, optional
+        Sizes of the modes of a tensor, that of the samples last, whose unfolding X is.
 
     Raises
     ------
@@ -57,14 +59,20 @@ class Task:
     labels: Sequence[NDArray[np.intp]] = ()
     counts: Sequence[float] = ()
     last_level: int | None = None
+    modes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
-        method.check_data(self.X, self.mask, model.cost)
+        method.check_data(self.X, self.mask, model.cost, self.shape)
         if method.keeps_features:
             _check_memory(self.X.shape[0], model.layers[0])
-        check_ranks(model.layers, self.X.shape)
+        method.check_ranks(model.layers, self.shape)
         model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the modes of a tensor, or the shape of X."""
+        return self.modes or self.X.shape
 
     @functools.cached_property
     def levels(self) -> dict[int, int]:
@@ -84,14 +92,15 @@ class Task:
     def problem(self, X: Any) -> Problem:
         """What the method is given; X is the data with missing entries filled in, by which labels are weighed."""
         model = self.model
-        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, X, model.layers)
+        shares = functools.partial(model.method.floor_shares, X, shape=self.shape)
+        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, model.layers, shares)
         of_last = labels.pop(len(model.layers) - 1, None)
-        return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels)
+        return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels, self.shape)
 
     def plan(self, X: Any, seed: int, progress: Progress | None = None) -> Plan:
         """How the problem is to be solved; X is the data with missing entries filled in, by which the start is made."""
         model = self.model
-        start = model.init.start(X, model.layers, stream(seed, "init"))
+        start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
         return Plan(start, StoppingRule(model.tol, model.max_iter, progress), model.optimizer, stream(seed, "fit"))
 
     def fit(self, seed: int, progress: Progress | None = None) -> Fit:
@@ -165,7 +174,8 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
     _check_labels(config, dataset)
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
-    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level)
+    modes = None if dataset.modes is None else dataset.modes.shape
+    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level, modes)
     asks = f"label_fraction={config.label_fraction:g} asks for labels, but"
     for level in task.levels.values():
         if not dataset.classes[level]:

@@ -21,6 +21,8 @@ from nnmf_runner.core.systems import PassiveSystems
 
 # How often the exponent of a multiplicative step is halved to find a lower cost.
 MAX_HALVINGS = 10
+# A pass of adaptive HALS that moves less far than this share of the longest one is the last.
+SMALL_PASS = 0.1
 # Replaces zeros of the denominator.  Where it vanishes, so does the numerator, so any positive number will do.
 TINY = np.finfo(float).tiny
 
@@ -107,6 +109,39 @@ class HALS(Update):
                 if pivot_entry > 0:
                     step = (target[j] - gram[j] @ columns) / pivot_entry
                     np.maximum(columns[j] + step, 0.0, out=columns[j])
+        return columns
+
+
+class AdaptiveHALS(HALS):
+    """HALS that goes on while passes change much: until one moves less than `SMALL_PASS` times as far as the first.
+
+    References
+    ----------
+    N. Gillis and F. Glineur, Neural Comput. 24(4), 2012, section 4, for when inner passes end.
+    """
+
+    def __init__(self, sweeps: int = 20) -> None:
+        super().__init__(sweeps)
+
+    def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
+        """New columns of F as rows, see `HALS`; in units in which the diagonal of the Gram matrix is one."""
+        columns, diagonal = np.array(columns, order="C"), gram.diagonal()
+        used = np.flatnonzero(diagonal > 0)
+        unit = np.where(diagonal > 0, diagonal, 1.0)[:, None]
+        target, others = target / unit, -gram / unit
+        np.fill_diagonal(others, 0.0)
+        longest = 0.0
+        for _ in range(self.sweeps):
+            before = columns.copy()
+            for j in used:
+                row = others[j] @ columns
+                row += target[j]
+                np.maximum(row, 0.0, out=columns[j])
+            before -= columns
+            length = float(np.linalg.norm(before))
+            longest = max(longest, length)
+            if length <= SMALL_PASS * longest:
+                break
         return columns
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SemiNMF, SparseCodingNMF, UnfoldedNMF
+from nnmf_runner.core.linalg import tail_shares
 from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS, label_units
 from nnmf_runner.methods.target import read_target, share_right
@@ -169,7 +172,7 @@ def test_every_layer_weighs_its_labels_in_its_own_unit(X, half, monkeypatch):
     lower, last = problems[0].lower_labels[0], problems[0].labels
     sigma = np.linalg.svd(X, compute_uv=False) ** 2
     floors = [sigma[rank:].sum() / sigma.sum() for rank in (4, 2)]
-    assert floors == pytest.approx(label_units(X.T, [4, 2]), rel=1e-8)
+    assert floors == pytest.approx(label_units([4, 2], partial(tail_shares, X.T)), rel=1e-8)
     assert [lower.weight, last.weight] == pytest.approx([0.5 * floor for floor in floors], rel=1e-8)
     assert (lower.Y.shape, last.Y.shape) == ((4, 96), (2, 96))
 
