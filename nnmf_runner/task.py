@@ -20,6 +20,7 @@ from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
+from nnmf_runner.datasets.files.bounds import MEMORY, in_units
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
@@ -63,8 +64,10 @@ class Task:
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
+        if method.keeps_features:
+            _check_memory(self.X.shape[0], model.layers[0])
         method.check_ranks(model.layers, self.shape)
-        model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+        model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,6 +109,16 @@ class Task:
         plan = self.plan(X, seed, progress)
         fit = self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
         return with_all_classes(fit, self.levels, self.labels, self.counts)
+
+
+def _check_memory(features: int, rank: int) -> None:
+    """Refuse data of which no first factor fits into memory, beside its start and what updates it: tall sparse ones."""
+    if (needed := 3 * 8 * features * rank) > MEMORY:
+        raise InputError(
+            f"X has {features} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it "
+            f"take {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer features, or a "
+            "method for tensors."
+        )
 
 
 _loader = Loader()
@@ -161,7 +174,8 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
     _check_labels(config, dataset)
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
-    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level)
+    modes = None if dataset.modes is None else dataset.modes.shape
+    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level, modes)
     asks = f"label_fraction={config.label_fraction:g} asks for labels, but"
     for level in task.levels.values():
         if not dataset.classes[level]:
