@@ -40,7 +40,9 @@ class Sweeps:
     every: int = 10
 
 
-def factorise(X: Matrix, A: Matrix, S: Matrix, new_update: Callable[[], Update], sweeps: Sweeps) -> tuple[Matrix, Matrix]:
+def factorise(
+    X: Matrix, A: Matrix, S: Matrix, new_update: Callable[[], Update], sweeps: Sweeps
+) -> tuple[Matrix, Matrix]:
     """Fit ``X ~ A S`` by alternating updates, first of A, then of S, from given factors."""
     update_A, update_S = new_update(), new_update()
     first = before = float(np.linalg.norm(X - A @ S))
@@ -187,9 +189,7 @@ class _Level:
             products = self.tensor.products([U @ W for U in self.base])
             cross = [U.T @ M for U, M in zip(self.base, products, strict=True)]
         of_W = [W.T @ G @ W for G in self.grams]
-        curved = [
-            G @ W @ reduce(np.multiply, of_W[:i] + of_W[i + 1 :]) for i, G in enumerate(self.grams)
-        ]
+        curved = [G @ W @ reduce(np.multiply, of_W[:i] + of_W[i + 1 :]) for i, G in enumerate(self.grams)]
         cost = 1.0 + inner(W, curved[-1] - 2.0 * cross[-1]) / self.norm
         gradient = 2.0 / self.norm * np.sum(curved, axis=0) - 2.0 / self.norm * np.sum(cross, axis=0)
         return _Point(W, cost, gradient, cross, curved)

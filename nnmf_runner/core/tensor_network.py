@@ -396,7 +396,9 @@ def _backward(
             G = A[j].T @ G
         return G
 
-    dS: list[Matrix | None] = [add(l + 1, G, layer.S) for l, (G, layer) in enumerate(zip(by_level, layers, strict=True))]
+    dS: list[Matrix | None] = [
+        add(l + 1, G, layer.S) for l, (G, layer) in enumerate(zip(by_level, layers, strict=True))
+    ]
     for level, G in by_codes.items():
         add(level, G, np.eye(G.shape[1]))
     if not layers:
