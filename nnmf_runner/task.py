@@ -64,7 +64,7 @@ class Task:
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
-        if method.keeps_features:
+        if not method.tensors:
             _check_memory(self.X.shape[0], model.layers[0])
         method.check_ranks(model.layers, self.shape)
         model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
