@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.config.schema import Model, RunConfig
-from nnmf_runner.core.checks import InputError, check_ranks, filled
+from nnmf_runner.core.checks import InputError, filled
 from nnmf_runner.core.linalg import Mask
 from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
+from nnmf_runner.datasets.files.bounds import MEMORY, in_units
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
@@ -43,6 +44,8 @@ class Task:
         Number of classes of every level; infinite where no label of the level is known.
     last_level : int, optional
         The level that the last layer learns; by default that with as many classes as its rank, or nearly.
+    modes : tuple of int, optional
+        Sizes of the modes of a tensor, that of the samples last, whose unfolding X is.
 
     Raises
     ------
@@ -56,12 +59,20 @@ class Task:
     labels: Sequence[NDArray[np.intp]] = ()
     counts: Sequence[float] = ()
     last_level: int | None = None
+    modes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
-        method.check_data(self.X, self.mask, model.cost)
-        check_ranks(model.layers, self.X.shape)
-        model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+        method.check_data(self.X, self.mask, model.cost, self.shape)
+        if not method.tensors:
+            _check_memory(self.X.shape[0], model.layers[0])
+        method.check_ranks(model.layers, self.shape)
+        model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the modes of a tensor, or the shape of X."""
+        return self.modes or self.X.shape
 
     @functools.cached_property
     def levels(self) -> dict[int, int]:
@@ -81,14 +92,15 @@ class Task:
     def problem(self, X: Any) -> Problem:
         """What the method is given; X is the data with missing entries filled in, by which labels are weighed."""
         model = self.model
-        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, X, model.layers)
+        shares = functools.partial(model.method.floor_shares, X, shape=self.shape)
+        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, model.layers, shares)
         of_last = labels.pop(len(model.layers) - 1, None)
-        return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels)
+        return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels, self.shape)
 
     def plan(self, X: Any, seed: int, progress: Progress | None = None) -> Plan:
         """How the problem is to be solved; X is the data with missing entries filled in, by which the start is made."""
         model = self.model
-        start = model.init.start(X, model.layers, stream(seed, "init"))
+        start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
         return Plan(start, StoppingRule(model.tol, model.max_iter, progress), model.optimizer, stream(seed, "fit"))
 
     def fit(self, seed: int, progress: Progress | None = None) -> Fit:
@@ -97,6 +109,20 @@ class Task:
         plan = self.plan(X, seed, progress)
         fit = self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
         return with_all_classes(fit, self.levels, self.labels, self.counts)
+
+
+# Arrays of the shape of the first factor that a fit takes at least, itself included.
+ARRAYS = 4
+
+
+def _check_memory(features: int, rank: int) -> None:
+    """Refuse data, tall sparse ones, of which a first factor does not fit into memory beside what updates it."""
+    if (needed := ARRAYS * 8 * features * rank) > MEMORY:
+        raise InputError(
+            f"X has {features} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it "
+            f"take at least {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer "
+            "features, or a method for tensors."
+        )
 
 
 _loader = Loader()
@@ -152,7 +178,8 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
     _check_labels(config, dataset)
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
-    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level)
+    modes = None if dataset.modes is None else dataset.modes.shape
+    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level, modes)
     asks = f"label_fraction={config.label_fraction:g} asks for labels, but"
     for level in task.levels.values():
         if not dataset.classes[level]:

@@ -41,7 +41,7 @@ from nnmf_runner.store.files import user_path
 def register_schema() -> None:
     """Make the schema known to Hydra: `RunConfig`, and every part under its group and name.
 
-    A method brings its default cost, the first that it names, where none is asked for.
+    A method brings its default cost and start, the first that it names of each, where none is asked for.
     """
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
@@ -50,6 +50,7 @@ def register_schema() -> None:
             store.store(group="method/alone" if group == "method" else group, name=name, node=part)
     for name, method in METHODS.items():
         defaults = [f"alone/{name}@_here_", {"override /cost@_global_.cost": method.costs[0]}]
+        defaults += [{"override /init@_global_.init": method.inits[0]}] if method.inits else []
         store.store(group="method", name=name, node={"defaults": defaults})
 
 

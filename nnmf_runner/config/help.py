@@ -24,6 +24,8 @@ from nnmf_runner.methods import METHODS
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
 
+# Groups of which a method brings a default of its own, and where it names what it has of them, the default first.
+BROUGHT = {"cost": "costs", "init": "inits"}
 ABOUT = """\
 Fit multilayer nonnegative matrix factorisations to data, score them, and keep a record of every run. A run is made of
 a dataset, a method, a cost, an optimizer and an initialisation; options are given as name=value, in any order. With -m,
@@ -115,9 +117,10 @@ def _defaults(part: type) -> dict[str, Any]:
 def _group(group: str) -> str:
     rows = [_row(name, meaning, NARROW) for name, meaning in options_of(group).items()]
     default = f"{group}={(usual := default_parts()[group])}"
-    if group == "cost":  # which the method brings
-        others = {name: method.costs[0] for name, method in METHODS.items() if method.costs[0] != usual}
-        default = ", ".join([default, *(f"with method={name} cost={cost}" for name, cost in others.items())])
+    if group in BROUGHT:
+        own = {name: legal[0] for name, method in METHODS.items() if (legal := getattr(method, BROUGHT[group]))}
+        others = [f"with method={name} {group}={value}" for name, value in own.items() if value != usual]
+        default = ", ".join([default, *others])
     head = f"{group}: {parameters_of(RunConfig)[group].meaning} By default {default}; "
     return "\n".join([_filled(f"{head}the options of another are listed by nnmf-run {group}=NAME --help."), *rows])
 

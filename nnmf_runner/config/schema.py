@@ -90,7 +90,8 @@ class Model:
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
-        self.method.check(self.cost, self.supervision, len(self.layers), self.regularisation, normalise=self.normalise)
+        given = (self.cost, self.supervision, len(self.layers), self.regularisation)
+        self.method.check(*given, normalise=self.normalise, init=self.init)
 
 
 @dataclass

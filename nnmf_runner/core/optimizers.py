@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from scipy import optimize
@@ -18,7 +18,7 @@ from scipy import optimize
 from nnmf_runner.core.checks import check_number
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
-from nnmf_runner.core.network import Block, Network
+from nnmf_runner.core.network import Block, Evaluation
 
 # A descent has stalled if this many iterations lower the cost by less than this share.  The cost has kinks where codes
 # enter or leave zero, and there the projected gradient need not become small.
@@ -29,13 +29,28 @@ SMALLEST_BATCH = 32
 MOST_MEMORY = 10_000
 
 
+class Differentiable(Protocol):
+    """What an optimizer needs of a network, such as `nnmf_runner.core.network.Network`."""
+
+    X: Any
+
+    def nonnegative(self, variables: Sequence[Matrix]) -> list[bool]:
+        """For every variable, whether it must not be negative."""
+
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+        """Cost and gradient over all columns, or those of a block."""
+
+    def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
+        """A random partition of the columns into blocks of at most `size`."""
+
+
 class Objective:
     """The cost of a network as a function of one vector, with the projection onto the feasible set.
 
     The vector holds variables of the shapes of `start`.
     """
 
-    def __init__(self, network: Network, start: Sequence[Matrix]) -> None:
+    def __init__(self, network: Differentiable, start: Sequence[Matrix]) -> None:
         self.network = network
         self.shapes = [variable.shape for variable in start]
         self.ends = np.cumsum([variable.size for variable in start])
@@ -91,7 +106,7 @@ class Optimizer:
     name: ClassVar[str]
 
     def minimize(
-        self, network: Network, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
+        self, network: Differentiable, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
     ) -> list[Matrix]:
         """Minimise from `start`; `monitor` records and decides when to stop."""
         objective = Objective(network, start)

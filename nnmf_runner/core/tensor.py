@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -23,6 +23,9 @@ from nnmf_runner.core.linalg import Index, Matrix, canonical, in_order, inner, p
 FIBRES = 2**13
 # Index tuples are numbered up to this.
 LARGEST_KEY = 2**62
+
+# Gives the last mode's factor for its MTTKRP.
+LastUpdate = Callable[[Matrix], Matrix]
 
 
 def khatri_rao(factors: Sequence[Matrix]) -> Matrix:
@@ -53,8 +56,12 @@ class Tensor(ABC):
         """``X_(i) (Khatri-Rao product of F_j, j != i)``, shape (d_i, R)."""
 
     @abstractmethod
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """The MTTKRPs of all modes, from two readings of the data."""
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """The MTTKRPs of all modes, from two readings of the data.
+
+        With `solve`, the last factor is replaced by ``solve(its MTTKRP)`` before those of the other modes are formed;
+        what was given for it does not matter then, but for its shape.
+        """
 
     @abstractmethod
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
@@ -100,10 +107,17 @@ class DenseTensor(Tensor):
         side = 0 if mode in self._sides[0] else 1
         return _contracted(self._reading(factors, side), factors, self._sides[side], mode)
 
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """See `Tensor.products`."""
-        products = dict(self.sweep(list(factors)))
-        return [products[mode] for mode in range(len(factors))]
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`; a reading serves all modes of a side, since it does not depend on their factors."""
+        factors, found = list(factors), list(factors)
+        last = len(self.shape) - 1
+        for side in sorted((0, 1), key=lambda side: last not in self._sides[side]):
+            modes, reading = self._sides[side], self._reading(factors, side)
+            for mode in sorted(modes, reverse=True):
+                found[mode] = _contracted(reading, factors, modes, mode)
+                if mode == last and solve is not None:
+                    factors[last] = solve(found[last])
+        return found
 
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
         """See `Tensor.sweep`; a reading serves all modes of a side, since it does not depend on their factors."""
@@ -161,9 +175,13 @@ class SparseTensor(Tensor):
         """See `Tensor.mttkrp`."""
         return self._products(factors, [mode])[mode]
 
-    def products(self, factors: Sequence[Matrix]) -> list[Matrix]:
-        """See `Tensor.products`."""
-        return self._products(factors, range(len(self.shape)))
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`; `solve` costs a third reading where the samples are not the mode of the fibres."""
+        *first, last = range(len(self.shape))
+        if solve is None:
+            return self._products(factors, [*first, last])
+        cross = self.mttkrp(factors, last)
+        return [*self._products([*factors[:last], solve(cross)], first)[:last], cross]
 
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
         """See `Tensor.sweep`; every mode takes a reading, since what it has of all fibres would need much memory."""

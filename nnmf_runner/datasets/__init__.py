@@ -5,7 +5,9 @@ from nnmf_runner.datasets.files.digits import Digits
 from nnmf_runner.datasets.files.file import File
 from nnmf_runner.datasets.files.leukemia import Leukemia
 from nnmf_runner.datasets.files.mnist import Mnist
+from nnmf_runner.datasets.generated.blocks import Blocks
 from nnmf_runner.datasets.generated.planted import Planted
+from nnmf_runner.datasets.generated.planted_cp import PlantedCP
 from nnmf_runner.datasets.generated.swimmer import Swimmer
 from nnmf_runner.datasets.generated.toy import Toy
 from nnmf_runner.datasets.text.newsgroups import Newsgroups
@@ -13,7 +15,11 @@ from nnmf_runner.datasets.text.text import Text
 from nnmf_runner.datasets.text.wordnet import Wordnet
 
 DATASETS: dict[str, type] = {
-    source.name: source for source in (Toy, Planted, File, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist, Leukemia)
+    source.name: source
+    for source in (
+        *(Toy, Planted, File, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist, Leukemia),
+        *(Blocks, PlantedCP),
+    )
 }
 
 __all__ = ["DATASETS", "Dataset", "Source", "Truth"]

@@ -17,6 +17,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets.files.npy import read_npy
+from nnmf_runner.datasets.modes import Modes, TensorTruth
 from nnmf_runner.datasets.pictures import SAMPLES, Pictures, as_numbers
 from nnmf_runner.store.files import digest
 
@@ -67,6 +68,11 @@ class Dataset:
         What every sample is called.
     pictures : Pictures or None
         Where the features, or the samples, are pixels.
+    modes : Modes or None
+        Of a tensor, whose fibres are the features of X; sparse X is stored by columns then and may have far more
+        features than entries.
+    tensor_truth : TensorTruth or None
+        A planted hierarchy of a tensor.
     """
 
     name: str
@@ -78,6 +84,8 @@ class Dataset:
     class_names: list[list[str]] = field(default_factory=list)
     sample_names: list[str] | None = None
     pictures: Pictures | None = None
+    modes: Modes | None = None
+    tensor_truth: TensorTruth | None = None
 
     @property
     def classes(self) -> list[int]:
@@ -104,7 +112,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
         parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X.T]
-        return digest([*parts, *self.labels, np.array(self.X.shape)])
+        shape = self.X.shape if self.modes is None else self.modes.shape
+        return digest([*parts, *self.labels, np.array(shape)])
 
 
 def read_mask(path: str) -> NDArray[np.bool_]:

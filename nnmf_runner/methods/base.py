@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -9,10 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.approximation import Approximation, Product
+from nnmf_runner.core.checks import InputError, check_ranks
 from nnmf_runner.core.costs import Cost, Reconstruction
+from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import Mask, Matrix, chain
+from nnmf_runner.core.linalg import Mask, Matrix, chain, tail_shares
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Regularisation
@@ -37,6 +40,8 @@ class Problem:
     regularisation : Regularisation
     lower_labels : dict of int to Labels
         Labels that the codes of lower layers are to predict, by layer; empty for methods that do not supervise them.
+    shape : tuple of int
+        Sizes of the modes of a tensor, that of the samples last, whose unfolding X is; that of X for a matrix.
     """
 
     X: Any
@@ -45,6 +50,7 @@ class Problem:
     mask: Mask | None = None
     regularisation: Regularisation = field(default_factory=Regularisation)
     lower_labels: dict[int, Labels] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,11 @@ class Method:
 
     Class attributes say what a method can do.  It can minimise certain `costs` of the data, the default first, and
     `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
-    a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  Properties tell
-    what depends on its options; a subclass where they do not may declare them as class attributes.  `estimator` is the
-    name of its estimator, by default the name of the class with NMF appended.
+    a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  It factors
+    `tensors`, whose modes have factors of their own, rather than matrices.  It starts from `inits`, by name and the
+    default first, or from any.  Properties tell what depends on its options; a subclass where they do not may declare
+    them as class attributes.  `estimator` is the name of its estimator, by default the name of the class with NMF
+    appended.
     """
 
     name: ClassVar[str]
@@ -85,7 +93,9 @@ class Method:
     uses_optimizer: ClassVar[bool] = False
     supervises_layers: ClassVar[bool] = False
     bends_codes: ClassVar[bool] = False
+    tensors: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
+    inits: ClassVar[tuple[str, ...] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -125,9 +135,12 @@ class Method:
         regularisation: Regularisation | None = None,
         *,
         normalise: bool = False,
+        init: Initialisation | None = None,
     ) -> None:
-        """Raise an `InputError` for a cost, a loss of the labels, penalties or layers that the method does not have."""
-        for name, value, legal in (("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)):
+        """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have."""
+        chosen = [("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)]
+        chosen += [("init", init.name, self.inits)] if init is not None and self.inits is not None else []
+        for name, value, legal in chosen:
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected {' or '.join(legal)}.")
         regularisation = regularisation or Regularisation()
@@ -158,7 +171,21 @@ class Method:
                 "label_levels=last, or method=neural."
             )
 
-    def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None) -> None:
+    def check_ranks(self, layers: Sequence[int], shape: tuple[int, ...]) -> None:
+        """Raise an `InputError` for ranks above what data allow whose matrix, or tensor, has this shape."""
+        check_ranks(layers, (math.prod(shape[:-1]), shape[-1]))
+
+    def start(
+        self, init: Initialisation, X: Any, layers: Sequence[int], rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> list[Matrix]:
+        """The initial factors of a fit; X has missing entries filled in, and `shape` is that of the problem."""
+        return init.start(X, layers, rng)
+
+    def floor_shares(self, X: Any, ranks: Sequence[int], shape: tuple[int, ...]) -> list[float]:
+        """The smallest squared relative error of every rank, which no fit of data X of this shape can beat."""
+        return tail_shares(X, [min(rank, *X.shape) for rank in ranks])
+
+    def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None, shape: tuple[int, ...] = ()) -> None:
         """Raise an `InputError` for data that the method cannot fit, given the cost that is to be minimised."""
         if sparse.issparse(X) and not (self.takes_sparse and (cost is None or cost.takes_sparse)):
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
@@ -208,7 +235,23 @@ class Method:
         """Decode codes of layer `level` to the first layer, shape (k_0, n); ``A_0`` times the result are the data."""
         return chain(list(A[1 : level + 1]), S[level])
 
-    def topics(self, A: Sequence[Matrix], level: int) -> Matrix:
+    def approximation(self, fit: Fit, S: Sequence[Matrix], level: int) -> Approximation:
+        """What the codes of layer `level` stand for in the data, of the codes S of every layer, shapes (k_l, n)."""
+        return Product(fit.A[0], self.decode(fit.A, S, level))
+
+    def topics(self, fit: Fit, level: int) -> Matrix:
         """The topics of layer `level` in terms of the features, shape (m, k_l): the data of unit codes."""
-        unit = np.eye(A[level].shape[1])
-        return A[0] @ self.decode(A, [unit] * (level + 1), level)
+        unit = np.eye(fit.A[level].shape[1])
+        return fit.A[0] @ self.decode(fit.A, [unit] * (level + 1), level)
+
+    def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:
+        """The topics of layer `level` in every mode of a tensor, shapes (d_i, k_l), samples last; none of a matrix."""
+        return []
+
+    def n_rows(self, shape: tuple[int, ...]) -> int:
+        """Number of rows of the first factor for data of this shape."""
+        return math.prod(shape[:-1])
+
+    def n_features(self, fit: Fit) -> int:
+        """Number of features, m, of the data of a fit."""
+        return len(fit.A[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
 from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
-from nnmf_runner.core.linalg import nearest, tail_shares
+from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.monitor import SMALL_ERROR
 from nnmf_runner.methods.fit import Fit
 
@@ -117,8 +117,8 @@ class Supervision:
         levels: Mapping[int, int],
         indices: Sequence[NDArray[np.intp]],
         counts: Sequence[float],
-        X: Any,
         layers: Sequence[int],
+        shares: Callable[[Sequence[int]], Sequence[float]],
     ) -> dict[int, Labels]:
         """The `Labels` of every supervised layer, by layer, each in the unit of the layer's rank.
 
@@ -128,11 +128,13 @@ class Supervision:
             From `assign`.
         indices, counts : sequence of ndarray of int, shape (n,), and of int
             Class of every sample, -1 for unlabelled samples, and the number of classes, by level.
-        X : ndarray or sparse matrix of shape (m, n)
-            Missing entries filled in.
+        layers : sequence of int
+            Ranks.
+        shares : callable
+            Gives the smallest squared relative error of every rank, see `label_units`.
         """
         known = {layer: level for layer, level in levels.items() if (indices[level] >= 0).any()}
-        units = label_units(X, [layers[layer] for layer in known]) if known else []
+        units = label_units([layers[layer] for layer in known], shares) if known else []
         found = {}
         for (layer, level), unit in zip(known.items(), units, strict=True):
             labels = self.labels(indices[level], int(counts[level]), unit)
@@ -175,12 +177,11 @@ def with_all_classes(
     return replace(fit, B=maps.pop(len(fit.A) - 1, None), lower_maps=maps)
 
 
-def label_units(X: Any, ranks: Sequence[int]) -> list[float]:
-    """The smallest squared relative error of a product of every rank, the floor of the data's cost.
+def label_units(ranks: Sequence[int], shares: Callable[[Sequence[int]], Sequence[float]]) -> list[float]:
+    """The smallest squared relative error of every rank that `shares` gives, the floor of the data's cost.
 
     With the labels of a layer weighted in this unit, both parts of the cost are relative to the smallest residual of
     the data, like two sums of squares in a likelihood whose noise is estimated.  Relative errors below `SMALL_ERROR`
-    are replaced by it.  Missing entries of X are filled in, and the ranks are those of the supervised layers.
+    are replaced by it.  The ranks are those of the supervised layers.
     """
-    shares = tail_shares(X, [min(rank, *X.shape) for rank in ranks])
-    return [max(share, SMALL_ERROR**2) for share in shares]
+    return [max(share, SMALL_ERROR**2) for share in shares(ranks)]

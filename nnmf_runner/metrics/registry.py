@@ -52,7 +52,7 @@ class Metric:
 
 def _heldout_error(layer: LayerView) -> float | None:
     held = layer.entries.heldout
-    return None if held is None else relative_error(held, *layer.approximation, np.isfinite(held))
+    return None if held is None else relative_error(held, layer.approximation, np.isfinite(held))
 
 
 def _excess(record: Record) -> float | None:
@@ -103,7 +103,7 @@ METRICS: dict[str, Metric] = {
             "relative_error",
             "Relative error",
             "relative error",
-            lambda layer: relative_error(layer.entries.X, *layer.approximation, layer.entries.mask),
+            lambda layer: relative_error(layer.entries.X, layer.approximation, layer.entries.mask),
             has_floor=True,
             **ERROR | FIRST,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,9 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
     method, codes, rows, finest = config.method, fit.S, [], bool(config.eval_label_level)
     if method.bends_codes and fit.B is not None:  # new data have no labels that could change their codes
         codes = method.transform(fit, entries.X, entries.mask)
-    floors = [None] * len(config.layers) if entries.mask is not None else eckart_young_floors(entries.X, config.layers)
+    shares = functools.partial(method.floor_shares, shape=material.task.shape)
+    whole = entries.mask is None
+    floors = eckart_young_floors(entries.X, config.layers, shares) if whole else [None] * len(config.layers)
     for i, (rank, level) in enumerate(zip(config.layers, scored_levels(config, material), strict=True)):
         row: dict[str, Any] = {"layer": i, "rank": rank, "label_level": level}
         labels = None if level is None else dataset.labels[level]
@@ -49,7 +52,7 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
     described: list[list[dict[str, Any]]] = []
     below: NDArray[Any] | None = None
     for level, factor in enumerate(fit.A):
-        topics = config.method.topics(fit.A, level)
+        topics = config.method.topics(fit, level)
         shares, distinctive = feature_shares(topics), distinctive_features(topics, TOP_WORDS)
         layer: list[dict[str, Any]] = []
         for j, top in enumerate(top_features(topics, TOP_WORDS)):

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.visible import Entries
@@ -41,14 +42,14 @@ class LayerView:
     adds_finest: bool = False
 
     @cached_property
-    def approximation(self) -> tuple[Matrix, Matrix]:
-        """Two factors whose product approximates the data, shapes (m, k_0) and (k_0, n)."""
-        return self.fit.A[0], self.method.decode(self.fit.A, self.fit.S, self.index)
+    def approximation(self) -> Approximation:
+        """What the codes of the fit stand for in the data, shape (m, n)."""
+        return self.method.approximation(self.fit, self.fit.S, self.index)
 
     @cached_property
     def topics(self) -> Matrix:
         """What each code stands for in the data, shape (m, k)."""
-        return self.method.topics(self.fit.A, self.index)
+        return self.method.topics(self.fit, self.index)
 
     @cached_property
     def accuracy(self) -> Accuracy:

@@ -21,6 +21,7 @@ from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.monitor import Progress, Stop
 from nnmf_runner.datasets import Dataset, Source
+from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit
 from nnmf_runner.methods.fit import named_arrays
 from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metrics, score
@@ -180,7 +181,14 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     shape = {"name": dataset.name, "n_features": features, "n_samples": samples}
     named = {"sample_names": True} if dataset.sample_names else {}  # which reports show
     told = {"classes": dataset.classes, "pictures": dataset.pictures is not None}
-    return {**shape, **named, **told, "fingerprint": dataset.fingerprint()}
+    modes = {} if dataset.modes is None else {"modes": _modes(dataset.modes)}
+    return {**shape, **named, **told, **modes, "fingerprint": dataset.fingerprint()}
+
+
+def _modes(modes: Modes) -> dict[str, Any]:
+    """Names and sizes of the modes of a tensor, that of the samples last, and which have names of their entries."""
+    named = [entries is not None for entries in modes.entries]
+    return {"names": [*modes.names], "shape": [*modes.shape], "named": named}
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -135,6 +135,7 @@ FORM: dict[str, Check] = {
     "dataset": mapping(),
     "dataset.title": is_text,
     "dataset.classes": list_of(is_count),
+    "dataset.modes": mapping(names=list_of(is_text), shape=list_of(is_count)),
     "tree_agreement": is_number,
 }
 # Absent, or None but for what is said of the dataset, where the run failed, the features have no names, no tree is

@@ -95,7 +95,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         "classes": _classes_description(model.classes),
         "label_layers": model.label_layers,
         "majorities": model.majorities,
-        "n_features": len(fit.A[0]),
+        "n_features": model.method.n_features(fit),
         "feature_names": None if names is None else names.tolist(),
         "stop": fit.stop.value,
         "n_iter": len(fit.history) - 1,
@@ -177,8 +177,8 @@ def _saved(folder: Path) -> SavedModel:
     method = _part("method", description["method"])
     own = [f"{_LABEL_MAP}{level}" for level, layer in enumerate(layers) if layer is not None]
     fit, beside = _read_fit(folder, description["stop"], own)
-    if n != len(fit.A[0]):
-        raise InputError(f"A0 has {len(fit.A[0])} rows, expected {n}, the number of features")
+    if n != (found := method.n_features(fit)):
+        raise InputError(f"it has factors of {found} features, expected {n}")
     if names is not None and len(names) != n:
         raise InputError(f"there are {len(names)} feature names for {n} features")
     maps = _label_maps(fit, layers, beside)
@@ -275,8 +275,8 @@ def _try_out(method: Method, fit: Fit) -> None:
     if not method.sign_free and any((factor < 0).any() for factor in fit.A):
         raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
     try:
-        shapes = [codes.shape for codes in method.transform(fit, np.ones((fit.A[0].shape[0], 1)))]
-        method.topics(fit.A, len(fit.A) - 1)
+        shapes = [codes.shape for codes in method.transform(fit, np.ones((method.n_features(fit), 1)))]
+        method.topics(fit, len(fit.A) - 1)
     except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
     if shapes != [(S.shape[0], 1) for S in fit.S]:

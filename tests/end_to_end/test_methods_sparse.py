@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from nnmf_runner.core.approximation import Product
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import Greedy
@@ -12,6 +13,7 @@ from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Deep, Hierarchical, Neural, Plan, Problem, Semi, SparseCoding, Supervision
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
+from tests.fixtures.matrices import MATRIX_METHODS
 
 M, N = 60, 50
 METHODS_AND_COSTS = {
@@ -106,7 +108,8 @@ def test_starts_floors_and_errors_equal_those_of_dense_data(layers, X):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-8)
     np.testing.assert_allclose(eckart_young_floors(thin, layers), eckart_young_floors(X, layers), rtol=1e-9)
     S = np.random.default_rng(1).random((layers[0], N))
-    assert relative_error(thin, starts[1][0], S) == pytest.approx(relative_error(X, starts[1][0], S), rel=1e-10)
+    product = Product(starts[1][0], S)
+    assert relative_error(thin, product) == pytest.approx(relative_error(X, product), rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,9 @@ def test_codes_of_sparse_data_are_refused_where_the_loss_forms_dense_matrices(me
 
 
 def test_every_method_and_cost_is_looked_at():
-    assert {type(method) for method, _ in METHODS_AND_COSTS.values()} | {METHODS["unfolded"]} == {*METHODS.values()}
+    assert {type(method) for method, _ in METHODS_AND_COSTS.values()} | {METHODS["unfolded"]} == {
+        *MATRIX_METHODS.values()
+    }
     assert {cost.name for _, cost in METHODS_AND_COSTS.values()} | {"kl"} == {*COSTS}
 
 

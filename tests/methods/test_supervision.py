@@ -1,11 +1,14 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Reconstruction
+from nnmf_runner.core.linalg import tail_shares
 from nnmf_runner.core.monitor import SMALL_ERROR
-from nnmf_runner.methods import METHODS, Supervision, label_units
+from nnmf_runner.methods import METHODS, Hierarchical, Supervision, label_units
 
 
 @pytest.mark.parametrize(
@@ -98,14 +101,17 @@ def test_bad_supervision_is_refused_by_name(options, message):
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_label_unit_is_the_share_of_the_data_that_no_product_of_the_rank_has(scale, toy):
     sigma = np.linalg.svd(toy.X, compute_uv=False)
-    assert label_units(scale * toy.X, [4])[0] == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
-    ours, theirs = label_units(sparse.csc_array(scale * toy.X), [4, 2]), label_units(toy.X, [4, 2])
+    [unit] = label_units([4], partial(tail_shares, scale * toy.X))
+    assert unit == pytest.approx((sigma[4:] ** 2).sum() / (sigma**2).sum(), rel=1e-10)
+    ours, theirs = (label_units([4, 2], partial(tail_shares, X)) for X in (sparse.csc_array(scale * toy.X), toy.X))
     assert ours == pytest.approx(theirs, rel=1e-8)
 
 
 def test_label_unit_of_data_without_noise_is_that_of_a_small_error(rng):
     exact = rng.random((20, 3)) @ rng.random((3, 15))
-    assert label_units(exact, [3, 30]) == [SMALL_ERROR**2] * 2  # ranks may exceed the shape
+    assert (
+        label_units([3, 30], partial(Hierarchical().floor_shares, exact, shape=exact.shape)) == [SMALL_ERROR**2] * 2
+    )  # ranks may exceed the shape
 
 
 def test_labels_weigh_in_the_unit_that_is_given():

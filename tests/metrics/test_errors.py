@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core import linalg
+from nnmf_runner.core.approximation import Product
 from nnmf_runner.metrics.errors import eckart_young_floors, relative_error
 
 
@@ -23,22 +24,22 @@ def X(rng):
 
 def test_hand_worked_error():
     X = np.diag([3.0, 4.0])
-    assert relative_error(X, np.array([[0.0], [1.0]]), np.array([[0.0, 4.0]])) == pytest.approx(0.6)
-    assert relative_error(X, np.eye(2), X) == 0.0
+    assert relative_error(X, Product(np.array([[0.0], [1.0]]), np.array([[0.0, 4.0]]))) == pytest.approx(0.6)
+    assert relative_error(X, Product(np.eye(2), X)) == 0.0
 
 
 def test_error_is_one_for_nothing_and_invariant_to_scale(X, rng):
     A, S = rng.random((30, 3)), rng.random((3, 40))
-    assert relative_error(X, A, np.zeros((3, 40))) == pytest.approx(1.0)
+    assert relative_error(X, Product(A, np.zeros((3, 40)))) == pytest.approx(1.0)
     expected = np.linalg.norm(X - A @ S) / np.linalg.norm(X)
     for scale in (1e-9, 1.0, 1e9):
-        assert relative_error(scale * X, scale * A, S) == pytest.approx(expected, rel=1e-12)
+        assert relative_error(scale * X, Product(scale * A, S)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
 def test_sparse_equals_dense(X, rng, kind):
     A, S = rng.random((30, 3)), rng.random((3, 40))
-    assert relative_error(kind(X), A, S) == pytest.approx(relative_error(X, A, S), rel=1e-12)
+    assert relative_error(kind(X), Product(A, S)) == pytest.approx(relative_error(X, Product(A, S)), rel=1e-12)
     np.testing.assert_allclose(
         eckart_young_floors(kind(X), [7, 2, 1]), eckart_young_floors(X, [7, 2, 1]), rtol=1e-9
     )  # differences of squares lose digits, of which there are plenty at these floors
@@ -69,10 +70,10 @@ def test_no_factorisation_beats_the_floor(X, rng):
     for _ in range(20):
         A = rng.random((30, 4))
         S = np.linalg.lstsq(A, X, rcond=None)[0]
-        assert relative_error(X, A, S) >= floor
+        assert relative_error(X, Product(A, S)) >= floor
 
 
 def test_zeros_that_are_approximated_by_zeros_leave_no_error():
     X = np.zeros((3, 2))
     for data, entries in ((X, None), (sparse.csr_array(X), None), (X, np.ones((3, 2), bool)), (X, X.astype(bool))):
-        assert relative_error(data, np.ones((3, 1)), np.zeros((1, 2)), entries) == 0.0
+        assert relative_error(data, Product(np.ones((3, 1)), np.zeros((1, 2))), entries) == 0.0

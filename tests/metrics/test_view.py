@@ -24,7 +24,7 @@ def test_the_approximation_is_that_of_the_topics_and_the_codes(fitted, method):
     config, material, fit = fitted(f"method={method}")
     for i in range(3):
         layer = layer_of(config, material, fit, i, None)
-        product = np.matmul(*layer.approximation)
+        product = layer.approximation.dense()
         np.testing.assert_allclose(layer.topics @ layer.codes, product, rtol=1e-9, atol=1e-9)
         assert layer.topics.shape == (87, config.layers[i])
 

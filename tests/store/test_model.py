@@ -269,7 +269,7 @@ DAMAGES = {
     "text": (edit_arrays(A0=np.full((15, 4), "a")), "A0 is not an array of numbers"),
     "nan": (edit_arrays(A0=np.full((15, 4), np.nan)), "A0 holds entries that are NaN"),
     "negative": (edit_arrays(A0=-np.ones((15, 4))), "negative entries"),
-    "other features": (edit_arrays(A0=np.ones((14, 4))), "A0 has 14 rows, expected 15"),
+    "other features": (edit_arrays(A0=np.ones((14, 4))), "factors of 14 features, expected 15"),
     "a vector": (edit_arrays(A0=np.ones(15)), r"A0 has shape \(15,\)"),
     "other ranks": (edit_arrays(A1=np.ones((3, 2))), r"A1 has shape \(3, 2\)"),
     "pooled ranks": (edit_arrays(A1=np.ones((8, 2))), "do not fit method=neural"),

@@ -43,12 +43,59 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A matrix as it stands in a file.
+class Coordinates:
+    """A sparse array by the places of its entries, which may be of any order; what a file says is not trusted.
 
     Attributes
     ----------
-    values : ndarray or sparse matrix of shape (rows, columns)
+    coords : ndarray of int, shape (N, nnz)
+        Indices of every entry, from 0.
+    data : ndarray of shape (nnz,)
+        Their values.
+    shape : tuple of int
+    base : int
+        What the first index is called in such files.
+    """
+
+    coords: NDArray[Any]
+    data: NDArray[Any]
+    shape: tuple[int, ...]
+    base: int = 0
+
+    @property
+    def ndim(self) -> int:
+        """Number of modes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.data.dtype
+
+    def place(self, entry: int) -> str:
+        """Where an entry stands, for a message."""
+        return f"({', '.join(str(int(index) + self.base) for index in self.coords[:, entry])})"
+
+    def check(self, key: str) -> None:
+        """Raise a ContentError, which calls the array by its key, unless every entry has a place in the shape."""
+        if self.data.ndim != 1 or self.coords.shape != (self.ndim, self.data.size):
+            shapes = f"coordinates of shape {self.coords.shape}, data of shape {self.data.shape}"
+            raise ContentError(f"{key} has {shapes} and shape {self.shape}, expected (N, nnz), (nnz,) and N sizes")
+        if self.coords.dtype.kind not in "iu":
+            raise ContentError(f"{key} has coordinates of type {self.coords.dtype}, expected integers")
+        for mode, (places, size) in enumerate(zip(self.coords, self.shape, strict=True)):
+            if (wrong := np.flatnonzero((places < 0) | (places >= size))).size:
+                said = f"{key} has an entry at {self.place(wrong[0])}, out of range for mode {mode} of size {size}"
+                raise ContentError(f"{said}: expected indices from {self.base} to {size - 1 + self.base}")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A matrix or a tensor as it stands in a file.
+
+    Attributes
+    ----------
+    values : ndarray, sparse matrix or Coordinates of shape (rows, columns), or of a tensor's
     rows, columns : list of str or None
         Their names.
     notes : tuple of str
@@ -95,7 +142,8 @@ class Contents:
     Attributes
     ----------
     arrays : dict
-        Arrays, sparse matrices, `Grid` where the file names their rows and columns, or `Refused` by their key.
+        Arrays, sparse matrices, `Coordinates`, `Grid` where the file names their rows and columns, or `Refused` by
+        their key.
     index_base : int
         What the first column is called in such files by habit.
     """
@@ -113,6 +161,8 @@ class Contents:
     def array(self, key: str) -> NDArray[Any]:
         """The array of this key: numbers, booleans or strings, or else a ContentError."""
         found = self._found(key)
+        if isinstance(found, Coordinates):
+            raise ContentError(f"{key} is a sparse array of shape {found.shape}, expected a plain one")
         if found.dtype.kind not in NUMERIC + "US":
             raise ContentError(f"{key} is of type {found.dtype}, expected numbers, booleans or strings")
         if sparse.issparse(found):
@@ -156,7 +206,9 @@ class Contents:
         if isinstance(found, Refused):
             raise ContentError(f"{key} {found.reason}")
         found = found.values if isinstance(found, Grid) else found
-        if hasattr(found, "check_format"):
+        if isinstance(found, Coordinates):
+            found.check(key)
+        elif hasattr(found, "check_format"):
             try:  # indices out of bounds would be followed into foreign memory
                 found.check_format(full_check=True)
                 if (np.diff(found.indptr) < 0).any():  # not looked at where the last one is not above zero

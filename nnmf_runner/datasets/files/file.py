@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import os
@@ -20,11 +21,13 @@ from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.bounds import is_too_large
 from nnmf_runner.datasets.files.cells import as_text
-from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Grid, Layout
+from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Coordinates, Grid, Layout
 from nnmf_runner.datasets.files.labels import read_classes, read_known
 from nnmf_runner.datasets.files.readers import READERS, read
 from nnmf_runner.datasets.files.reading import absolute, content_digest, existing_file
 from nnmf_runner.datasets.files.tables import DECIMALS, check_delimiter, check_encoding
+from nnmf_runner.datasets.files.tns import LARGEST_INDEX
+from nnmf_runner.datasets.modes import LARGEST_SIDE, Modes, check_order, unfolded, used_entries
 from nnmf_runner.datasets.pictures import ORDERS, SAMPLES, Pictures, as_samples, check_image_options, pictures
 from nnmf_runner.datasets.stop_words import keeps, stop_words_anywhere, stop_words_identity
 from nnmf_runner.datasets.weighting import Weights, check_weighting, tfidf
@@ -32,15 +35,28 @@ from nnmf_runner.datasets.weighting import Weights, check_weighting, tfidf
 log = logging.getLogger(__name__)
 
 ORIENTATIONS = ("samples_by_features", "features_by_samples")
-# Of a sparse matrix; what else depends on it would not fit into any memory.
-LARGEST_SIDE = 2**31 - 1
+# Stands for a mode whose entries have no names.
+NO_NAMES = "null"
+# What means nothing to the other kind of data, and what does instead.
+MATRICES_ONLY = {
+    "orientation": ": dataset.sample_mode says which of its modes is that of the samples",
+    "names": ": dataset.entries names the entries of its modes",
+    "sample_names": ": dataset.entries names the entries of its modes",
+    "weighting": "",
+    "stop_words": "",
+}
+TENSORS_ONLY = {
+    "sample_mode": ": dataset.orientation says whether its rows are the samples",
+    "mode_names": "",
+    "entries": ": dataset.names and dataset.sample_names name its features and samples",
+}
 # How many of the features and samples that are all zeros are named in the log.
 NAMED = 5
 
 
 @dataclass
 class File(Weights):
-    """A matrix from a file, with labels where it has some.  The suffix says how it is read, see `READERS`.
+    """A matrix or tensor from a file, with labels where it has some.  The suffix says how it is read, see `READERS`.
 
     Labels, names and known samples are keys of the file, or files of their own: ``FILE`` or ``FILE:KEY``, see `beside`.
 
@@ -68,6 +84,15 @@ class File(Weights):
         What the first sample is called in `known`, 0 or 1; by default 1 in ``.mat`` files and 0 in others.
     orientation : {"samples_by_features", "features_by_samples"}
         What the rows and columns of the matrix in the file are.
+    sample_mode : int, optional
+        Mode of a tensor, an array of more than two dimensions, whose entries are the samples; by default the first, 0.
+    mode_names : list of str
+        What the modes of a tensor are called, in the order of the file; by default "mode 0" and so on.
+    entries : list of str
+        Keys or files of the names of the entries of every mode of a tensor, in the order of the file; ``null`` stands
+        for a mode whose entries have none.
+    shape : list of int
+        Sizes of the modes of a ``.tns`` file, which does not say them: by default the largest index of every mode.
     header : bool, optional
         Whether the first line of a table names its columns; by default the lines below it tell.  Without names,
         columns are numbered from 0.
@@ -89,7 +114,8 @@ class File(Weights):
         codes are drawn as maps and topics as spectra, over the features' names if these are numbers.
     image_order : {"rows", "columns"}
         What of a picture follows each other among its pixels: its rows, or its columns as where MATLAB has flattened
-        it.  An array of three dimensions is flattened by these options, whatever its orientation.
+        it.  An array of three dimensions is flattened by these options, whatever its orientation; without them it is a
+        tensor.
     weighting : {"tfidf"}, optional
         How counts are weighted, see `Weights`; by default not at all.
     stop_words : str or list of str, optional
@@ -107,6 +133,10 @@ class File(Weights):
     known: str | None = None
     known_base: int | None = None
     orientation: str = ORIENTATIONS[0]
+    sample_mode: int | None = None
+    mode_names: list[str] = field(default_factory=list)
+    entries: list[str] = field(default_factory=list)
+    shape: list[int] = field(default_factory=list)
     header: bool | None = None
     index: str | None = Layout.index
     exclude: list[str] = field(default_factory=list)
@@ -124,6 +154,10 @@ class File(Weights):
         stop_words_identity(self.stop_words)  # refuses what stands for no words
         check_choice(self.orientation, ORIENTATIONS, "dataset.orientation")
         check_image_options(self.image_shape, self.image_order)
+        if self.sample_mode is not None:
+            check_number(self.sample_mode, "dataset.sample_mode", low=0, integer=True)
+        for i, size in enumerate(self.shape):
+            check_number(size, f"dataset.shape[{i}]", low=1, high=LARGEST_INDEX, integer=True)
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
         check_choice(self.decimal, DECIMALS, "dataset.decimal")
@@ -142,7 +176,7 @@ class File(Weights):
         """Read what the options say of the file, see `Source.load`."""
         try:
             contents = read(self._file(), self._layout)
-            grid = contents.grid(self.x, self._references)
+            grid = self._sized(contents.grid(self.x, self._references))
             dataset = self._dataset(contents, grid)
             # The method is to say whether it takes negative entries, or none that is positive.
             split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True, zeros=True)
@@ -157,6 +191,15 @@ class File(Weights):
         """Say what was guessed and what there is nothing of; no line of it goes before an error."""
         for note in grid.notes:
             log.info("dataset=file: %s.", note)
+        if dataset.modes is not None:
+            *others, samples = (
+                f"{name} ({size})" for name, size in zip(dataset.modes.names, dataset.modes.shape, strict=True)
+            )
+            log.info(
+                "dataset=file: a tensor, samples are the entries of %s, features the fibres by %s.",
+                samples,
+                ", ".join(others),
+            )
         for key, labels in zip(self.labels, dataset.labels, strict=True):
             if unlabelled := int((labels < 0).sum()):
                 log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
@@ -168,10 +211,11 @@ class File(Weights):
             log.info("dataset=file: %d features have a name that another one has before them.", twice)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
-        found = self._oriented(grid)
+        modes = self._modes(contents, grid.values.shape)
+        found = self._oriented(grid) if modes is None else self._unfolded(grid, modes)
         X, (m, n) = found.values, found.values.shape
         shown = None if self.image_shape is None else pictures(self.image_shape, self.image_order, m, n)
-        features = self._names(contents, m, found.rows)
+        features = self._names(contents, m, found.rows) if modes is None else None
         samples = found.columns if self.sample_names is None else self._given(contents, self.sample_names, n, None)
         levels = [read_classes(self._entries(contents, key, n, samples, shown).values, key, n) for key in self.labels]
         known = None
@@ -192,17 +236,62 @@ class File(Weights):
             sample_names=None if samples is None else [*map(_printable, samples)],
             known=known,
             pictures=shown,
+            modes=modes,
         )
+
+    def _sized(self, grid: Grid) -> Grid:
+        """A grid with the sizes that an option says, which a file of lines of entries does not."""
+        shape, values = tuple(self.shape), grid.values
+        if not shape or shape == values.shape:
+            return grid
+        if not isinstance(values, Coordinates) or len(shape) != values.ndim:
+            raise ContentError(f"dataset.shape={[*shape]} is not the shape of the data, which is {values.shape}")
+        sized = dataclasses.replace(values, shape=shape)
+        sized.check(f"with dataset.shape={[*shape]} it")
+        return dataclasses.replace(grid, values=sized)
+
+    def _modes(self, contents: Contents, shape: Sequence[int]) -> Modes | None:
+        """The modes of a tensor of this shape, with names where options refer to some; None for a matrix."""
+        is_tensor = len(shape) != 2 and self.image_shape is None
+        only, others = (MATRICES_ONLY, "a tensor") if is_tensor else (TENSORS_ONLY, "a matrix")
+        for name, instead in only.items():
+            if getattr(self, name) not in (None, [], ORIENTATIONS[0]):
+                raise ContentError(f"dataset.{name} means nothing to {others}, data of shape {tuple(shape)}{instead}")
+        if not is_tensor:
+            return None
+        check_order(shape, self._sample_mode)
+        for name, given in (("mode_names", self.mode_names), ("entries", self.entries)):
+            if len(given) not in (0, len(shape)):
+                raise ContentError(
+                    f"dataset.{name} has {len(given)} entries, expected one for each of {len(shape)} modes"
+                )
+        entries = [
+            None if each == NO_NAMES else self._given(contents, each, size, None)
+            for each, size in zip(self.entries, shape, strict=False)
+        ]
+        printable = [names and [*map(_printable, names)] for names in entries]
+        return Modes.of(shape, self._sample_mode, [*map(_printable, self.mode_names)] or None, printable or None)
+
+    @property
+    def _sample_mode(self) -> int:
+        return self.sample_mode or 0
+
+    def _unfolded(self, grid: Grid, modes: Modes) -> Grid:
+        """The tensor of a file as doubles, or as a sparse matrix in CSC form, with fibres as rows, shape (m, n)."""
+        X = unfolded(grid.values, self._sample_mode)
+        return Grid(X if sparse.issparse(X) else _doubles(X), columns=modes.entries[-1])
 
     def _oriented(self, grid: Grid) -> Grid:
         """The matrix of a file as doubles, or as a sparse matrix in CSR form, with features as rows, shape (m, n)."""
         values, features, samples = grid.values, grid.columns, grid.rows
-        stack = values.ndim == 3 and self.image_shape is not None
+        if isinstance(values, Coordinates) and values.ndim == 2:
+            values = unfolded(values, 1)
+        stack = isinstance(values, np.ndarray) and values.ndim == 3 and self.image_shape is not None
         if stack:
             values = as_samples(values, self.image_shape or (), self.image_order)
         if values.ndim != 2:
-            hint = " (dataset.image_shape says how pictures stand in it)" if values.ndim == 3 else ""
-            raise ContentError(f"the data have {values.ndim} dimensions with shape {values.shape}, expected 2{hint}")
+            said = f"the data have {values.ndim} dimensions with shape {values.shape}"
+            raise ContentError(f"{said}, expected 2, or 3 of a dense array, with dataset.image_shape")
         if stack or self.orientation == ORIENTATIONS[0]:
             values = values.T
         else:
@@ -225,7 +314,7 @@ class File(Weights):
     @property
     def _references(self) -> list[str]:
         """What names a key of the file, or a file beside it."""
-        return [*self.labels, *filter(None, (self.names, self.sample_names, self.known))]
+        return [*self.labels, *self.entries, *filter(None, (self.names, self.sample_names, self.known))]
 
     def _names(self, contents: Contents, m: int, names: list[str] | None) -> list[str] | None:
         """Names of the features, of which the file itself may have some."""
@@ -241,7 +330,8 @@ class File(Weights):
         """Names of the features or samples that an option refers to."""
         found = as_text(self._entries(contents, reference, count, names).values.ravel())
         if len(found) != count:
-            raise ContentError(f"{reference} has {len(found)} names, expected {count} (see dataset.orientation)")
+            which = "dataset.sample_mode" if self.entries else "dataset.orientation"
+            raise ContentError(f"{reference} has {len(found)} names, expected {count} (see {which})")
         return found
 
     def _entries(
@@ -291,7 +381,8 @@ class File(Weights):
         """Options, with what refers to keys or files written in another way."""
         options = asdict(self)
         single = {name: written(options[name]) for name in ("names", "sample_names", "known") if options[name]}
-        return options | single | {"labels": [*map(written, self.labels)]}
+        several = {name: [*map(written, options[name])] for name in ("labels", "entries")}
+        return options | single | several
 
     def _file(self) -> Path:
         path = existing_file(self.path, f"a file of one of: {', '.join(READERS)}")
@@ -326,21 +417,36 @@ def _printable(name: str) -> str:
 def _log_zeros(dataset: Dataset) -> None:
     """Say which features and samples hold nothing, or are missing as a whole: they stay, with codes of zero."""
     X = dataset.X
+    if dataset.modes is not None:
+        _log_empty_entries(dataset.modes, used_entries(X, dataset.modes))
+        return
     used = X.count_nonzero if sparse.issparse(X) else X.any
     _log_some(dataset, "all zeros", *(used(axis=axis) == 0 for axis in (1, 0)))
     if not sparse.issparse(X) and np.isnan(X.sum()):
         _log_some(dataset, "missing", *(np.isnan(X).all(axis=axis) for axis in (1, 0)))
 
 
+def _log_empty_entries(modes: Modes, used: Sequence[NDArray[np.intp]]) -> None:
+    """Say which entries of the modes of a tensor hold nothing, unless there are none, or all."""
+    shown = []
+    for size, name, entries, found in zip(modes.shape, modes.names, modes.entries, used, strict=True):
+        if 0 < len(found) < size:
+            first = np.setdiff1d(np.arange(min(size, len(found) + NAMED)), found)
+            shown.append(_some(size - len(found), first, size, f"entries of {name}", entries))
+    if shown:
+        log.info("dataset=file: all zeros are %s.", " and ".join(shown))
+
+
 def _log_some(dataset: Dataset, what: str, features: NDArray[np.bool_], samples: NDArray[np.bool_]) -> None:
     """Name features and samples, unless there are none, or all: such data are refused."""
     if 0 < features.sum() + samples.sum() < sum(dataset.X.shape):
-        shown = _some(features, "features", dataset.feature_names), _some(samples, "samples")
+        found = [np.flatnonzero(flags) for flags in (features, samples)]
+        each = zip(found, dataset.X.shape, ("features", "samples"), (dataset.feature_names, None), strict=True)
+        shown = [_some(len(indices), indices, size, kind, names) for indices, size, kind, names in each]
         log.info("dataset=file: %s are %s and %s.", what, *shown)
 
 
-def _some(flags: NDArray[np.bool_], kind: str, names: list[str] | None = None) -> str:
+def _some(count: int, first: NDArray[np.intp], among: int, kind: str, names: Sequence[str] | None) -> str:
     """How many, and the first of them."""
-    found = np.flatnonzero(flags)
-    shown = [names[i] if names else str(i) for i in found[:NAMED]] + ["..."] * (len(found) > NAMED)
-    return f"{len(found)} of {len(flags)} {kind}" + (f" ({', '.join(shown)})" if shown else "")
+    shown = [names[i] if names else str(i) for i in first[:NAMED]] + ["..."] * (count > NAMED)
+    return f"{count} of {among} {kind}" + (f" ({', '.join(shown)})" if shown else "")

@@ -11,7 +11,6 @@ R. F. Boisvert, R. Pozo and K. A. Remington, "The Matrix Market exchange formats
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +22,12 @@ from scipy import sparse
 
 from nnmf_runner.datasets.files.bounds import unpacked
 from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid
+from nnmf_runner.datasets.files.number_lines import CHUNK, parsed, quoted, whole_lines, words_by_line
 
 FORMS = ("array", "coordinate")
 FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
 # By symmetry, what an entry below the diagonal is multiplied by to be that above it; None where both are given.
 SYMMETRIES = {"general": None, "symmetric": 1.0, "skew-symmetric": -1.0}
-# What numbers and the space between them are made of.  Fortran writes exponents of double precision with a D.
-LEGAL = b"+-.0123456789DEde \t\r\n"
-EXPONENTS = bytes.maketrans(b"Dd", b"Ee")
-# Letters of a line that a message quotes.
-SHOWN = 60
-# Bytes that are read at a time, which bounds the memory taken beside the matrix; no line is longer.
-CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -127,18 +120,9 @@ def _sparse(entries: Iterator[NDArray[np.float64]], header: Header) -> Any:
 
 
 def _entries(file: IO[bytes], header: Header, notes: list[str]) -> Iterator[NDArray[np.float64]]:
-    """The entries below the header, some at a time, shape (some, columns); all of them are there, and no more.
-
-    There is a note on a last line without an end, whose last number nobody can tell from the beginning of a longer one.
-    """
+    """The entries below the header, some at a time, shape (some, columns); all of them are there, and no more."""
     found = 0
-    while chunk := file.read(CHUNK):
-        chunk += file.readline(CHUNK)
-        if chunk.rpartition(b"\n")[2].strip():
-            if file.read(1):
-                raise ContentError("it has a line that is too long for a Matrix Market file")
-            notes.append("the last line has no end: if the file was cut short, its last number is not whole")
-            chunk += b"\n"
+    for chunk in whole_lines(file, "Matrix Market", notes):
         rows = _numbers(chunk, header.columns)
         _check_values(rows[:, -1], header.field)
         found += len(rows)
@@ -152,31 +136,14 @@ def _entries(file: IO[bytes], header: Header, notes: list[str]) -> Iterator[NDAr
 def _numbers(chunk: bytes, columns: int) -> NDArray[np.float64]:
     """Whole lines as numbers, shape (entries, columns); comments and empty lines are left out."""
     text = _bare(chunk)
-    numbers = _parsed(text)
+    numbers = parsed(text)
     if numbers is None:
-        slip = next(line for line in text.split(b"\n") if _parsed(line) is None)
-        shown = ascii(slip.strip().decode("latin-1"))
-        raise ContentError(f"it holds {shown if len(shown) < SHOWN else 'a line'} in the place of {columns} numbers")
-    codes = np.frombuffer(b"\n" + text, np.uint8)
-    inside = codes > ord(" ")
-    starts = np.flatnonzero(inside[1:] > inside[:-1])  # of words
-    words = np.diff(np.searchsorted(starts, np.flatnonzero(codes == ord("\n"))))  # of every line
+        slip = next(line for line in text.split(b"\n") if parsed(line) is None)
+        raise ContentError(f"it holds {quoted(slip)} in the place of {columns} numbers")
+    words = words_by_line(text)
     if (wrong := words[(words > 0) & (words != columns)]).size:
         raise ContentError(f"its entries have {wrong[0]} numbers each, expected {columns}")
     return numbers.reshape(-1, columns)
-
-
-def _parsed(text: bytes) -> NDArray[np.float64] | None:
-    """The words of a text as numbers, or None if one is none."""
-    if text.translate(None, LEGAL):
-        return None
-    if not text.strip():
-        return np.empty(0)
-    with warnings.catch_warnings(action="error"):
-        try:
-            return np.fromstring(text.translate(EXPONENTS), sep=" ")
-        except (DeprecationWarning, ValueError):  # it stops at what is no number
-            return None
 
 
 def _check_values(values: NDArray[np.float64], field: str) -> None:

@@ -14,22 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, shown
 from nnmf_runner.datasets.files import npy
 from nnmf_runner.datasets.files.bounds import MEMORY
 from nnmf_runner.datasets.files.cells import NUMERIC
-from nnmf_runner.datasets.files.contents import DATA, ContentError, Contents, Grid, Layout, Refused, Table, check_unique
+from nnmf_runner.datasets.files.contents import (
+    DATA,
+    ContentError,
+    Contents,
+    Coordinates,
+    Grid,
+    Layout,
+    Refused,
+    Table,
+    check_unique,
+)
 from nnmf_runner.datasets.files.guarded import guarded
 from nnmf_runner.datasets.files.hdf5 import check_self_contained
 from nnmf_runner.datasets.files.matrix_market import read_mtx
 from nnmf_runner.datasets.files.reading import likely_encoding, required
 from nnmf_runner.datasets.files.tables import read_csv
+from nnmf_runner.datasets.files.tns import read_tns
 
 Reader = Callable[[Path, Layout], Contents]
 PLAIN = Layout()
 
 # Integers to which are all of them doubles; larger ones beside a missing one stay text, since labels may be such.
 EXACT = 2**53
+# What is said of a sparse array by compressed axes, whose rows need not be its first axis.
+GCXS = "is in GCXS form, which is not read: expected that of coordinates (sparse.COO) or a matrix of scipy"
 # Bytes from which an array is mapped from its file.  A smaller one is read, so that the file may change under a run.
 MAPPED = 2**27
 
@@ -42,25 +55,52 @@ def read_npy(path: Path) -> Contents:
 
 
 def read_npz(path: Path) -> Contents:
-    """Arrays of an archive, with sparse matrices put together from their parts.
+    """Arrays of an archive, with sparse ones put together from their parts.
 
     Such are files of `scipy.sparse.save_npz`, and any ``<key>_data``, ``<key>_indices``, ``<key>_indptr``,
-    ``<key>_shape`` of one in CSR form (without ``<key>_``, it is ``X``).
+    ``<key>_shape`` of a matrix in CSR form or ``<key>_coords``, ``<key>_data``, ``<key>_shape`` of coordinates, as
+    ``sparse.save_npz`` of the package sparse writes (without ``<key>_``, it is ``X``).
     """
     with zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
         if sum(archive.getinfo(name).file_size for name in members.values()) > MEMORY:
             raise MemoryError
         if {"format", "shape", "data"} <= set(members):
-            return Contents({DATA: sparse.load_npz(path)})  # which refuses pickles
+            return Contents({DATA: _of_scipy(sparse.load_npz(path))})  # which refuses pickles
         arrays = {key: _plain(archive, name) for key, name in members.items()}
     for indptr in [key for key in arrays if key.endswith("indptr")]:
         stem = indptr.removesuffix("indptr")
         parts = [stem + part for part in ("data", "indices", "indptr", "shape")]
         if set(parts) <= set(arrays):
             data, indices, starts, shape = (arrays.pop(part) for part in parts)
-            arrays[stem.rstrip("_./") or DATA] = sparse.csr_array((data, indices, starts), shape=tuple(shape))
+            by_rows = arrays.pop(f"{stem}compressed_axes", None) is None
+            arrays[stem.rstrip("_./") or DATA] = (
+                sparse.csr_array((data, indices, starts), shape=tuple(shape)) if by_rows else Refused(GCXS)
+            )
+    for coords in [key for key in arrays if key.endswith("coords")]:
+        stem = coords.removesuffix("coords")
+        parts = [stem + part for part in ("coords", "data", "shape")]
+        if all(isinstance(arrays.get(part), np.ndarray) for part in parts):
+            places, data, shape = (arrays.pop(part) for part in parts)
+            fill = arrays.pop(f"{stem}fill_value", 0)
+            arrays[stem.rstrip("_./") or DATA] = _of_coordinates(places, data, shape, fill)
     return Contents(arrays)
+
+
+def _of_scipy(array: Any) -> Any:
+    """A sparse matrix as it is; an array of another order, which has coordinates only, by these."""
+    if array.ndim == 2:
+        return array
+    return Coordinates(np.array(array.coords), array.data, array.shape)
+
+
+def _of_coordinates(coords: NDArray[Any], data: NDArray[Any], shape: NDArray[Any], fill: Any) -> Coordinates | Refused:
+    """A sparse array of any order; one that is another number than zero where it has no entry is none."""
+    if shape.ndim != 1 or shape.dtype.kind not in "iu" or (shape < 0).any():
+        return Refused(f"has {shown(shape.tolist())} as its shape, expected sizes of its modes")
+    if np.any(np.asarray(fill) != 0):
+        return Refused(f"is {shown(fill)} where it has no entry, expected zero")
+    return Coordinates(coords, data, tuple(map(int, shape)))
 
 
 def _plain(archive: zipfile.ZipFile, name: str) -> Any:
@@ -169,6 +209,8 @@ READERS: dict[str, Reader] = {
     ".mtx": _of_arrays(read_mtx),
     ".mtx.gz": _of_arrays(read_mtx),
     ".mtx.bz2": _of_arrays(read_mtx),
+    ".tns": _of_arrays(read_tns),
+    ".tns.gz": _of_arrays(read_tns),
     ".mat": _of_arrays(guarded(read_mat)),
     ".h5ad": _of_arrays(guarded(read_h5ad)),
     ".parquet": guarded(read_parquet),

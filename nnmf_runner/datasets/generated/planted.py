@@ -59,10 +59,7 @@ class Planted:
     imbalance: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.branching:
-            raise InputError("dataset.branching=[] is not valid. Expected at least one number of topics.")
-        for i, children in enumerate(self.branching):
-            check_number(children, f"dataset.branching[{i}]", low=2, integer=True)
+        check_branching(self.branching)
         for name in ("noise", "imbalance"):
             check_number(getattr(self, name), f"dataset.{name}", low=0.0)
         for name in ("overlap", "crossing"):
@@ -92,8 +89,8 @@ class Planted:
         path = ancestors(self.branching)
         owner = np.repeat(np.arange(self.leaves), block_sizes(self.features, self.leaves, self.imbalance))
         member = np.repeat(np.arange(self.leaves), block_sizes(self.samples, self.leaves, self.imbalance))
-        common = (path[:, :, None] == path[:, None, :]).sum(axis=0)  # (k, k)
-        values = np.where(common, 2.0 ** (common - 1), 0.0)
+        common = common_topics(path)
+        values = shared_values(common)
         strength, second = rng.uniform(WEAKEST, STRONGEST, len(member)), self._second_owner(owner, common, rng)
 
         A = [np.maximum(values[owner], values[second])]  # (m, k)
@@ -118,6 +115,24 @@ class Planted:
             second[own[:crossing]] = rng.choice(np.flatnonzero(common[leaf] == 0), crossing)
             second[own[crossing:shared]] = rng.choice(np.flatnonzero(siblings[leaf]), shared - crossing)
         return second
+
+
+def check_branching(branching: list[int]) -> None:
+    """Raise an `InputError` unless these are numbers of topics below a topic."""
+    if not branching:
+        raise InputError("dataset.branching=[] is not valid. Expected at least one number of topics.")
+    for i, children in enumerate(branching):
+        check_number(children, f"dataset.branching[{i}]", low=2, integer=True)
+
+
+def shared_values(common: Labels) -> NDArray[np.float64]:
+    """Values of leaves in what a leaf owns, by the number of topics that two have in common, shape (k, k)."""
+    return np.where(common, 2.0 ** (common - 1), 0.0)
+
+
+def common_topics(path: Labels) -> Labels:
+    """How many topics two leaves have in common, themselves included, from `ancestors`, shape (k, k)."""
+    return (path[:, :, None] == path[:, None, :]).sum(axis=0)
 
 
 def ancestors(branching: list[int]) -> Labels:

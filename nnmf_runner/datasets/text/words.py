@@ -163,18 +163,7 @@ class Words(Weights, ABC):
         return key.hexdigest()[:16]
 
     def _weighed(self, documents: Documents, per_class: int | None) -> Dataset:
-        stop_words = read_stop_words(self.stop_words, self.name)
-        options = {option: getattr(self, option) for option in ("min_df", "max_df", "max_features", "lowercase")}
-        sklearn = required("sklearn.feature_extraction.text", "text", self.name)
-        vectorizer = sklearn.TfidfVectorizer(**options, **self.of_sklearn, stop_words=stop_words or None)
-        _log_parts(vectorizer, stop_words)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Your stop_words may be inconsistent")  # which is in the log
-                weights = vectorizer.fit_transform(documents.texts).tocsr()  # (documents, words)
-        except ValueError as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
+        weights, words = self.vectorized(documents, **self.of_sklearn)
         chosen = self._not_empty(weights)
         if per_class is not None:
             names = np.array(documents.classes[0])[chosen]
@@ -190,9 +179,28 @@ class Words(Weights, ABC):
             self.name,
             X,
             [labels for labels, _ in classes],
-            feature_names=vectorizer.get_feature_names_out().tolist(),
+            feature_names=words,
             class_names=[names for _, names in classes],
         )
+
+    def vectorized(self, documents: Documents, **weighting: Any) -> tuple[Any, list[str]]:
+        """Weights of the words that count, sparse and of shape (documents, words), and these words.
+
+        The weighting is that of scikit-learn's ``TfidfVectorizer``; errors are those of `weighted`.
+        """
+        stop_words = read_stop_words(self.stop_words, self.name)
+        options = {option: getattr(self, option) for option in ("min_df", "max_df", "max_features", "lowercase")}
+        sklearn = required("sklearn.feature_extraction.text", "text", self.name)
+        vectorizer = sklearn.TfidfVectorizer(**options, **weighting, stop_words=stop_words or None)
+        _log_parts(vectorizer, stop_words)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Your stop_words may be inconsistent")  # which is in the log
+                weights = vectorizer.fit_transform(documents.texts).tocsr()
+        except ValueError as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
+        return weights, vectorizer.get_feature_names_out().tolist()
 
     def _not_empty(self, weights: Any) -> NDArray[np.intp]:
         """Indices of the documents that may become samples; how many hold nothing is in the log."""

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS
+from nnmf_runner.methods.fit import fit_from_arrays
 from nnmf_runner.metrics.topics import or_one, topic_shares
 from nnmf_runner.report.data import load_data
 from nnmf_runner.report.figures.style import title_of
@@ -55,11 +57,11 @@ def load_view(run: Shown) -> View:
         raise ValueError("{} x {} entries are too many".format(*shape))
     dataset = load_data(record)
     options = dict(config["method"])
-    method, factors = METHODS[options.pop("name")](**options), read_factors(run.folder)
-    levels = range(len(config["layers"]))
-    A, S = [factors[f"A{i}"] for i in levels], [factors[f"S{i}"] for i in levels]
-    approximations = [A[0] @ method.decode(A, S, i) for i in levels] if small else []
-    topics = [method.topics(A, i) for i in levels]
+    method = METHODS[options.pop("name")](**options)
+    fit = fit_from_arrays(read_factors(run.folder), History(), Stop(record["stop"]))
+    A, S, levels = fit.A, fit.S, range(len(config["layers"]))
+    approximations = [method.approximation(fit, S, i).dense() for i in levels] if small else []
+    topics = [method.topics(fit, i) for i in levels]
     shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
     order = labelled_first(dataset)
     shown = arranged(A, [np.take(codes, order, axis=1) for codes in S])

@@ -11,6 +11,7 @@ from scipy import io, sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files.file import File
+from nnmf_runner.datasets.modes import Modes, unfolded
 from nnmf_runner.datasets.pictures import SAMPLES, Pictures
 from tests.fixtures.tables import COARSE, FINE, WORDS, M, N, load, write_table
 
@@ -194,8 +195,7 @@ def test_a_cube_of_bands_and_a_map_of_its_classes(tmp_path, rng, order):
     dataset = load(tmp_path / "a.mat", x="cube", labels=["truth"], image_shape=[4, 2, 3], image_order=order)
     np.testing.assert_array_equal(dataset.pictures.unflatten(dataset.X), np.moveaxis(cube, -1, 0))
     np.testing.assert_array_equal(dataset.pictures.unflatten(dataset.labels[0]), truth)
-    with pytest.raises(InputError, match=r"3 dimensions with shape .*dataset.image_shape"):
-        load(tmp_path / "a.mat", x="cube")
+    assert load(tmp_path / "a.mat", x="cube").modes.shape == (3, 4, 2)  # a tensor unless pictures are asked for
 
 
 def test_counts_may_be_weighed_and_words_left_out(tmp_path, rng):
@@ -299,3 +299,148 @@ def test_labels_that_doubles_cannot_tell_apart_stay_apart(tmp_path, values):
 def test_names_are_of_one_line_and_steer_no_terminal(tmp_path, values):
     np.savez(tmp_path / "a.npz", X=values, names=["a\nb", "\x1b[31mred", "\ud800", "näme $x"])
     assert load(tmp_path / "a.npz").feature_names == ["a b", "[31mred", "(no name)", "näme $x"]
+
+
+@pytest.fixture
+def tensor(rng):
+    array = np.round(rng.random((2, 3, 4)) * (rng.random((2, 3, 4)) < 0.5), 3)
+    array[:, 0, 0] = 1.0, 2.0
+    return array
+
+
+def test_a_tensor_with_names_of_its_modes_and_entries_and_labels(tmp_path, tensor, caplog):
+    np.savez(tmp_path / "a.npz", X=tensor, kind=["b", "a", "b"], letters=[*"klm"])
+    (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in WORDS))
+    options = {"mode_names": ["day", "person", "word"], "entries": ["null", "letters", "words.txt"]}
+    with caplog.at_level(logging.INFO):
+        dataset = load(tmp_path / "a.npz", x="X", sample_mode=1, labels=["kind"], **options)
+    np.testing.assert_array_equal(dataset.X, unfolded(tensor, 1))
+    assert dataset.X.flags.c_contiguous
+    assert dataset.modes == Modes((2, 4, 3), ("day", "word", "person"), (None, WORDS, [*"klm"]))
+    assert dataset.sample_names == [*"klm"]
+    assert dataset.feature_names is None
+    assert dataset.labels[0].tolist() == [1, 0, 1]
+    assert "samples are the entries of person (3), features the fibres by day (2), word (4)." in caplog.text
+
+
+def test_the_first_mode_is_that_of_the_samples_by_default(tmp_path, tensor):
+    np.save(tmp_path / "a.npy", tensor)
+    dataset = load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(dataset.X, tensor.reshape(2, 12).T)
+    assert dataset.modes.names == ("mode 1", "mode 2", "mode 0")
+
+
+@pytest.mark.parametrize("mode", [0, 2])
+def test_a_large_tensor_stays_in_its_file(tmp_path, tensor, monkeypatch, mode):
+    monkeypatch.setattr("nnmf_runner.datasets.files.readers.MAPPED", 1)
+    np.save(tmp_path / "a.npy", tensor)
+    base = load(tmp_path / "a.npy", sample_mode=mode).X
+    while base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+
+
+def test_entries_of_modes_that_hold_nothing_are_named_in_the_log(tmp_path, tensor, caplog):
+    tensor[:, 1] = 0.0
+    for name in ("a.npy", "a.npz"):
+        if name == "a.npy":
+            np.save(tmp_path / name, tensor)
+        else:
+            np.savez(tmp_path / name, coords=np.nonzero(tensor), data=tensor[np.nonzero(tensor)], shape=tensor.shape)
+        with caplog.at_level(logging.INFO):
+            load(tmp_path / name)
+        assert "all zeros are 1 of 3 entries of mode 1 (1)." in caplog.text
+        caplog.clear()
+
+
+def test_missing_entries_of_a_dense_tensor_stay_missing(tmp_path, tensor):
+    tensor[0, 0, 0] = np.nan
+    np.save(tmp_path / "a.npy", tensor)
+    assert np.isnan(load(tmp_path / "a.npy").X).sum() == 1
+
+
+def test_the_shape_may_be_larger_than_the_largest_indices(tmp_path):
+    (tmp_path / "a.tns").write_text("1 1 1 1\n2 3 1 1\n")
+    assert load(tmp_path / "a.tns", shape=[2, 3, 4]).modes.shape == (3, 4, 2)
+    np.save(tmp_path / "a.npy", np.ones((2, 3, 4)))
+    assert load(tmp_path / "a.npy", shape=[2, 3, 4]).modes.shape == (3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sample_mode": 3}, r"dataset.sample_mode=3 does not exist in data of shape \(2, 3, 4\), expected at most 2"),
+        ({"mode_names": ["a", "b"]}, "dataset.mode_names has 2 entries, expected one for each of 3 modes"),
+        ({"entries": ["null"]}, "dataset.entries has 1 entries, expected one for each of 3 modes"),
+        ({"entries": ["null", "y", "null"]}, r"y has 2 names, expected 3 \(see dataset.sample_mode\)"),
+        ({"entries": ["null", "z", "null"]}, "it has no 'z'"),
+        ({"orientation": "features_by_samples"}, "dataset.orientation means nothing to a tensor.*dataset.sample_mode"),
+        ({"names": "y"}, "dataset.names means nothing to a tensor.*dataset.entries"),
+        ({"sample_names": "y"}, "dataset.sample_names means nothing to a tensor.*dataset.entries"),
+        ({"weighting": "tfidf"}, "dataset.weighting means nothing to a tensor"),
+        ({"stop_words": "english"}, "dataset.stop_words means nothing to a tensor"),
+        ({"shape": [2, 3, 5]}, r"dataset.shape=\[2, 3, 5\] is not the shape of the data, which is \(2, 3, 4\)"),
+        ({"image_shape": [5, 5]}, "does not fit data of shape"),
+        ({"image_shape": [3, 4], "sample_mode": 0}, "dataset.sample_mode means nothing to a matrix"),
+        ({"labels": ["z"]}, "it has no 'z'"),
+        ({"labels": ["y"], "sample_mode": 1}, "y has 2 labels|y has"),
+    ],
+)
+def test_what_a_tensor_cannot_be_asked_is_refused(tmp_path, tensor, options, said):
+    np.savez(tmp_path / "a.npz", X=tensor, y=["u", "v"])
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "a.npz", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sample_mode": 0}, "dataset.sample_mode means nothing to a matrix.*dataset.orientation"),
+        ({"mode_names": ["a", "b"]}, "dataset.mode_names means nothing to a matrix"),
+        ({"entries": ["null", "null"]}, "dataset.entries means nothing to a matrix.*dataset.sample_names"),
+    ],
+)
+def test_what_a_matrix_cannot_be_asked_is_refused(tmp_path, values, options, said):
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "a.npy", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sample_mode": -1}, "dataset.sample_mode=-1 is not valid"),
+        ({"sample_mode": 1.0}, "dataset.sample_mode=1.0 is not valid"),
+        ({"shape": [2, 0]}, r"dataset.shape\[1\]=0 is not valid"),
+    ],
+)
+def test_options_of_tensors_out_of_bounds_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        File(path="a.npy", **options)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 0, 3)])
+def test_arrays_of_no_or_one_mode_and_empty_ones_are_refused(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.ones(shape))
+    with pytest.raises(InputError, match=r"dimensions|empty"):
+        load(tmp_path / "a.npy")
+
+
+def test_a_tensor_is_another_one_if_its_modes_are(tmp_path):
+    found = set()
+    for i, shape in enumerate([(2, 3, 4), (2, 4, 3), (2, 12)]):
+        np.save(tmp_path / f"{i}.npy", np.arange(24.0).reshape(shape))
+        found.add(load(tmp_path / f"{i}.npy").fingerprint())
+    assert len(found) == 3
+
+
+def test_names_of_entries_are_part_of_what_determines_the_data(tmp_path, tensor):
+    np.save(tmp_path / "a.npy", tensor)
+    identities = []
+    for words in ("a b", "a c"):
+        (tmp_path / "words.txt").write_text(words.replace(" ", "\n"))
+        source = File(path=str(tmp_path / "a.npy"), entries=[str(tmp_path / "words.txt"), "null", "null"])
+        identities.append(source.identity()["entries"])
+    assert identities[0] != identities[1]
+    assert identities[0][1:] == ["null", "null"]
+    assert source.portable()["entries"][0] == str(tmp_path / "words.txt")
