@@ -67,7 +67,7 @@ class Task:
         if method.keeps_features:
             _check_memory(self.X.shape[0], model.layers[0])
         method.check_ranks(model.layers, self.shape)
-        model.init.check(self.X.shape[0], model.layers, signed=method.sign_free)
+        model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from nnmf_runner.config.numpydoc import parameters, section
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS, StochasticGradient
 from nnmf_runner.store.start import INITIALISATIONS
+from tests.fixtures.matrices import MATRIX_ESTIMATORS
 
 ESTIMATORS = [NeuralNMF, HierarchicalNMF, DeepNMF]
 
@@ -322,7 +323,7 @@ def test_a_fit_that_ends_at_the_limit_warns_and_one_that_converges_does_not(X):
         assert NeuralNMF(layers=(2,)).fit(X).stop_ == "converged"
 
 
-@pytest.mark.parametrize("kind", estimators.ESTIMATORS.values())
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values())
 def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_parameters(kind):
     names = [each.name for each in dataclasses.fields(kind)]
     assert {each.name for each in dataclasses.fields(kind._method)} < set(names)
@@ -333,7 +334,7 @@ def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_p
     assert section(kind.__doc__, "References")
 
 
-@pytest.mark.parametrize("kind", estimators.ESTIMATORS.values())
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values())
 def test_estimators_are_found_again_by_pickle_and_as_public_names(kind):
     model = kind(layers=(2,), random_state=3)
     again = pickle.loads(pickle.dumps(model))
@@ -576,8 +577,8 @@ def test_a_method_of_ones_own_need_not_describe_its_options():
     assert described["solver"] == parameters(HierarchicalNMF.__doc__)["solver"]
 
 
-EVERY = pytest.mark.parametrize("kind", estimators.ESTIMATORS.values(), ids=list(estimators.ESTIMATORS))
-ALL = list(estimators.ESTIMATORS.values())
+EVERY = pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
+ALL = list(MATRIX_ESTIMATORS.values())
 # Every estimator, and options with which codes are found in another way.
 EVERY_WAY = [(kind, {}) for kind in ALL] + [
     (HierarchicalNMF, {"solver": "mu", "cost": "kl"}),

@@ -15,6 +15,7 @@ from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import read_factors
 from nnmf_runner.task import Task, check_sweep, known_labels, prepare
+from tests.fixtures.matrices import MATRIX_METHODS
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
 VARIANTS = {
@@ -27,7 +28,7 @@ VARIANTS = {
 }
 CASES = [
     (method, init, options)
-    for method in METHODS
+    for method in MATRIX_METHODS
     for init in INITS
     for options in (VARIANTS[method] if init == "random" else VARIANTS[method][:1])
 ]
@@ -102,7 +103,7 @@ def partly(toy, rng):
     return Dataset("partly", toy.X, labels)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MATRIX_METHODS)
 def test_all_labels_of_partly_labelled_data_are_those_that_an_estimator_takes(given, tmp_path, partly, method):
     layers = "layers=9" if METHODS[method].most_layers == 1 else "layers=9-4-2"
     config = given(partly, f"method={method}", layers, "max_iter=15", "label_fraction=1", f"output={tmp_path}")

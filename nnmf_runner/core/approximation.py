@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nnmf_runner.core.linalg import Matrix, squared_residual
+from nnmf_runner.core.tensor import as_tensor, khatri_rao
 
 
 class Approximation(Protocol):
@@ -38,3 +40,24 @@ class Product:
     def squared_residual(self, X: Any) -> float:
         """``||X - left right||^2``, see `Approximation.squared_residual`."""
         return squared_residual(X, self.left, self.right)
+
+
+@dataclass(frozen=True)
+class CPModel:
+    """A CP model ``[[F_1, ..., F_N]]`` of a tensor that is kept as the matrix of its fibres by the last mode.
+
+    Attributes
+    ----------
+    factors : sequence of ndarray of shape (d_i, R)
+        Mode N is that of the samples.
+    """
+
+    factors: Sequence[Matrix]
+
+    def dense(self) -> Matrix:
+        """All entries, shape ``(d_1 ... d_{N-1}, d_N)``, see `Approximation.dense`."""
+        return khatri_rao(self.factors[:-1]) @ self.factors[-1].T
+
+    def squared_residual(self, X: Any) -> float:
+        """``||X - [[F_1, ..., F_N]]||^2``, see `Approximation.squared_residual`."""
+        return as_tensor(X, [len(factor) for factor in self.factors]).residual(self.factors)

@@ -248,6 +248,16 @@ def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
     return S
 
 
+def solve_normal(gram: Matrix, cross: Matrix) -> Matrix:
+    """``argmin_{S >= 0} 1/2 <gram S, S> - <cross, S>``, shape (k, n), from arrays of shapes (k, k) and (k, n)."""
+    S = np.empty_like(cross)
+    for part in parts(cross.shape[1]):
+        problem = ScaledProblem(gram, cross[:, part])
+        solution = pivot(problem)
+        S[:, part] = problem.unit * settled(problem, solution.S, solution.systems)[0]
+    return S
+
+
 def _column_grams(A: Matrix, mask: Mask) -> Matrix:
     """``A^T diag(w_j) A`` for every column ``w_j`` of the mask, shape (n, k, k)."""
     m, k = A.shape

@@ -103,14 +103,20 @@ def ncp_from_starts(
 
 
 def best_start(
-    tensor: Tensor, rank: int, rng: np.random.Generator, rule: StoppingRule, n_starts: int = 20, sweeps: int = 30
+    tensor: Tensor,
+    rank: int,
+    rng: np.random.Generator,
+    rule: StoppingRule,
+    n_starts: int = 20,
+    sweeps: int = 30,
+    first: Sequence[Matrix] | None = None,
 ) -> list[Matrix]:
     """The factors of lowest cost after some sweeps of HALS from each of several random starts.
 
     Random starts end in local minima of very different cost; the decompositions of the unfoldings, which have no
-    minimum in common, are a poor start.  The rule's tolerance and its `progress` end the sweeps from a start too.
+    minimum in common, are a poor start.  The `first` one may be given.  The rule's tolerance and its `progress` end the sweeps from a start too.
     """
-    lowest, best = math.inf, random_start(tensor, rank, rng)
+    lowest, best = math.inf, list(first or random_start(tensor, rank, rng))
     for i in range(n_starts):
         start = best if i == 0 else random_start(tensor, rank, rng)
         monitor = Monitor(StoppingRule(rule.tol, min(sweeps, rule.max_iter), rule.progress))

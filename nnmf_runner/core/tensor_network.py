@@ -351,6 +351,11 @@ class FreeNetwork(TensorNetwork):
         base, A = self._modes(variables)
         return [base, *map(list, zip(*(accumulate(own, np.matmul) for own in A), strict=True))]
 
+    def mixing(self, variables: Sequence[Matrix]) -> list[Factors]:
+        """``S_il`` of every level above the base in all modes, shapes (k_l, k_0)."""
+        solved = self._forward(*self._modes(variables))
+        return [[layer.S for layer in level] for level in zip(*solved, strict=True)]
+
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
         """See `TensorNetwork.evaluate`."""
         base, A = self._modes(variables)

@@ -7,6 +7,7 @@ from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.hier import Hierarchical
+from nnmf_runner.methods.ncpd import NCPD
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.methods.semi import Semi
 from nnmf_runner.methods.sparse_coding import SparseCoding
@@ -14,7 +15,7 @@ from nnmf_runner.methods.supervision import Supervision, label_units
 from nnmf_runner.methods.unfolded import Unfolded
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding)
+    method.name: method for method in (Hierarchical, Deep, Neural, Semi, Unfolded, SparseCoding, NCPD)
 }
 
 

@@ -80,8 +80,8 @@ class Method:
     Class attributes say what a method can do.  It can minimise certain `costs` of the data, the default first, and
     `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
     a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`, and
-    `keeps_features` as rows of its first factor, rather than the entries of the modes of a tensor.  It starts from
-    `inits`, by name and the default first, or from any.  Properties tell what depends on its options; a subclass where
+    `keeps_features` as rows of its first factor, rather than the entries of the modes of a tensor.  It factors `tensors`, or
+    matrices.  It starts from `inits`, by name and the default first, or from any.  Properties tell what depends on its options; a subclass where
     they do not may declare them as class attributes.  `estimator` is the name of its estimator, by default the name of
     the class with NMF appended.
     """
@@ -93,6 +93,7 @@ class Method:
     uses_optimizer: ClassVar[bool] = False
     supervises_layers: ClassVar[bool] = False
     bends_codes: ClassVar[bool] = False
+    tensors: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
     keeps_features: ClassVar[bool] = True
     inits: ClassVar[tuple[str, ...] | None] = None
@@ -243,6 +244,14 @@ class Method:
         """The topics of layer `level` in terms of the features, shape (m, k_l): the data of unit codes."""
         unit = np.eye(fit.A[level].shape[1])
         return fit.A[0] @ self.decode(fit.A, [unit] * (level + 1), level)
+
+    def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:
+        """The topics of layer `level` in every mode of a tensor, shapes (d_i, k_l), samples last; none of a matrix."""
+        return []
+
+    def n_rows(self, shape: tuple[int, ...]) -> int:
+        """Number of rows of the first factor for data of this shape."""
+        return math.prod(shape[:-1])
 
     def n_features(self, fit: Fit) -> int:
         """Number of features, m, of the data of a fit."""

@@ -24,6 +24,7 @@ from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import folder_name, read_factors
 from nnmf_runner.task import known_labels
+from tests.fixtures.matrices import MATRIX_METHODS
 
 LABELS = np.repeat([0, 1, 2], 9)
 KNOWN = [1, 4, 10, 13, 19, 22]
@@ -49,7 +50,7 @@ def options(path, *more):
     return ["dataset=file", f"dataset.path={path}", "dataset.labels=[y,supers]", "layers=6-3", "max_iter=5", *more]
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(MATRIX_METHODS))
 def test_samples_of_zeros_get_codes_of_zero(configure, tmp_path, file, blocks, method):
     ranks = "layers=3" if METHODS[method].most_layers == 1 else "layers=6-3"
     config = configure(*options(file, f"method={method}", ranks, f"output={tmp_path}", "label_fraction=0.4"))

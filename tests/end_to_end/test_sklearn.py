@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_runner import InputError, NeuralNMF
-from nnmf_runner.estimators import ESTIMATORS
+from tests.fixtures.matrices import MATRIX_ESTIMATORS
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ WARNING = "Estimator .* does not inherit from"
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", WARNING)
-    every_check = parametrize_with_checks([small(kind) for kind in ESTIMATORS.values()])
+    every_check = parametrize_with_checks([small(kind) for kind in MATRIX_ESTIMATORS.values()])
 
 
 @every_check
@@ -55,7 +55,7 @@ def y(X):
     return np.where(X[:, :6].sum(axis=1) > X[:, 6:].sum(axis=1), "left", "right")
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 def test_a_pipeline_learns_from_codes_that_look_like_those_of_new_data(kind, X, y):
     pipeline = make_pipeline(small(kind).set_params(random_state=0, max_iter=100), LogisticRegression())
     assert pipeline.fit(X[:36], y[:36]).score(X[36:], y[36:]) == 1.0
@@ -73,7 +73,7 @@ def test_a_pipeline_to_a_regression_leaves_its_targets_out(X):
     assert list(names) == [f"neuralnmf{i}" for i in range(4)]
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 def test_a_pipeline_gives_data_frames_on_request(kind, X, y):
     frame = pd.DataFrame(X, index=[f"text {i}" for i in range(48)], columns=[f"word{i}" for i in range(12)])
     model = small(kind).set_params(random_state=0, max_iter=20)
@@ -114,7 +114,7 @@ def test_a_search_over_the_weight_of_the_labels_goes_by_accuracy(X, y):
     assert set(search.predict(X)) == {"left", "right"}
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 def test_labels_of_several_levels_pass_through_pipelines_and_searches(kind, X, y):
     levels = np.column_stack([X.reshape(48, 4, 3).sum(axis=2).argmax(axis=1), y == "left"]).astype(int)
     model = kind(layers=(4, 2)[: kind._method.most_layers], random_state=0, max_iter=100)

@@ -7,11 +7,12 @@ from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import History, Stop, StoppingRule
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Deep, Fit, Hierarchical, Method, Neural, Plan, Problem, Supervision
+from tests.fixtures.matrices import MATRIX_METHODS
 
 LAYERS = (9, 4, 2)
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=MATRIX_METHODS)
 def method(request):
     return METHODS[request.param]()
 

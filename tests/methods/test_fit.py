@@ -11,6 +11,7 @@ from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS, Fit, Plan, Problem, Supervision
 from nnmf_runner.methods.encoding import normalised
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays, numbered
+from tests.fixtures.matrices import MATRIX_METHODS
 
 
 def a_fit(rng):
@@ -29,7 +30,7 @@ def test_maps_stand_by_their_layer(rng):
     assert fit.maps[1] is fit.B
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", MATRIX_METHODS)
 def test_a_fit_of_every_method_comes_back_from_its_arrays(name, toy):
     method = METHODS[name]()
     layers = (9, 4)[: method.most_layers]

@@ -10,10 +10,10 @@ import pytest
 
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SemiNMF, SparseCodingNMF, UnfoldedNMF
 from nnmf_runner.core.linalg import tail_shares
-from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS, label_units
 from nnmf_runner.methods.target import read_target, share_right
 from nnmf_runner.task import prepare
+from tests.fixtures.matrices import MATRIX_ESTIMATORS
 
 SEVERAL = [NeuralNMF, SparseCodingNMF]  # these supervise lower layers
 
@@ -64,7 +64,7 @@ def test_every_level_is_learnt_by_the_layer_of_its_rank(X, y, half):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 @pytest.mark.parametrize("columns", [[0, 1], [1, 0], [1, 0, 1], [1], [0]], ids=str)
 def test_predictions_are_the_largest_of_map_times_codes(kind, columns, X, half):
     model = fitted(kind, X, half[:, columns])
@@ -389,7 +389,7 @@ def test_numbers_are_unlabelled_in_every_container(container, half):
     np.testing.assert_array_equal(found.indices, read_target(half[:, 1], 96).indices)
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 def test_every_estimator_learns_and_scores_text_with_unlabelled_samples(kind, X, y, half):
     plain, coarse = fitted(kind, X, half[:, 1]), named(half, ["news", "sport"])
     for given in (TEXT["array of a list with -1"](coarse), TEXT["nullable strings"](coarse)):
@@ -447,7 +447,7 @@ def test_known_labels_that_are_no_labels_are_refused_beside_unknown_ones(y):
         read_target(y, 3)
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS.values(), ids=list(ESTIMATORS))
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
 def test_samples_without_a_code_are_of_the_majority_by_level(kind, X, half):
     y = np.where(half < 0, -1, half)
     y[:36:2], y[60::4] = [[1, 1]], -1  # most are known of class 1, at both levels
