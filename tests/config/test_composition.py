@@ -35,9 +35,8 @@ def test_single_runs_are_no_sweep(configure, arguments):
 
 
 @pytest.mark.parametrize("number", [2**63, 2**70, 2**200, 10**400])
-def test_integers_of_any_size_are_read_digit_by_digit(configure, number):
-    config = composition.read([f"seed={number}", f"max_iter={number}"])
-    assert (config.seed, config.max_iter) == (number, number)
+def test_seeds_of_any_size_are_read_digit_by_digit(configure, number):
+    assert composition.read([f"seed={number}"]).seed == number
     [one, other] = composition.read_sweep([f"seed={number},{number + 1}", "trials=2"], multirun=True).cells
     assert (one.config.seed, other.config.seed) == (number, number + 1)
     assert one.config.identity(number + 1) == other.config.identity(number + 1) != one.config.identity(number)
