@@ -124,8 +124,13 @@ def _shown(
 
 
 @plain_errors()
-def resolve(config: DictConfig) -> RunConfig:
-    """Turn a composed configuration into a checked `RunConfig`; raise an `InputError` if that cannot be done."""
+def resolve(config: DictConfig, *, of_job: bool = False) -> RunConfig:
+    """Turn a composed configuration into a checked `RunConfig`; raise an `InputError` if that cannot be done.
+
+    Only that `of_job` may have further `cells`, which nothing else would run.
+    """
+    if config.get("cells") and not of_job:
+        raise InputError("cells cannot be set: a sweep writes it for its jobs. Expected -m and values to sweep over.")
     refuse_unknown_keys(config, RunConfig)
     _refuse_nested(config, RunConfig)
     for group in GROUPS:
@@ -273,4 +278,4 @@ def begin_job(composed: DictConfig) -> tuple[str, RunConfig]:
     here = HydraConfig.get()
     os.chdir(here.runtime.cwd)
     register_schema()
-    return here.job.name, resolve(composed)
+    return here.job.name, resolve(composed, of_job=True)

@@ -267,3 +267,11 @@ def test_parts_of_the_configuration_are_shown(command, line, expected):
 def test_one_value_of_the_configuration_is_shown(command):
     assert command("--cfg", "job", "-p", "mask").out == "null\n"
     assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"
+
+
+@pytest.mark.parametrize("value", ["[1]", "['[max_iter=3]']", "[a,b]", "${layers}"])
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+def test_what_a_sweep_writes_for_its_jobs_is_refused_from_others(sweep, value):
+    with pytest.raises(InputError, match=r"^cells cannot be set: a sweep writes it for its jobs\. Expected -m"):
+        found = composition.read([*sweep, "layers=[2]", f"cells={value}"])
+        list(found.cells)

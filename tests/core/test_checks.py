@@ -53,7 +53,7 @@ def test_number_in_range_is_returned(value):
 @pytest.mark.parametrize("value", [MOST + 1, 10**20, 10**400])
 def test_counts_have_a_highest_and_integers_any_size_where_that_is_said(value):
     assert check_number(MOST, "x", low=0, integer=True) is MOST
-    with pytest.raises(InputError, match=r"x=1\d+(\.\.\.)? is not valid\. Expected an integer in \[0, 1e\+09\]\.$"):
+    with pytest.raises(InputError, match=r"x=1\d+(\.\.\.)? is not valid\. Expected an integer in \[0, 1e\+09\]"):
         check_number(value, "x", low=0, integer=True)
     assert check_number(value, "x", low=0, high=math.inf, integer=True) is value
 

@@ -1,4 +1,4 @@
-"""Numbers at the ends of what an option may be, for every option of every part: each fit ends in numbers or one line."""
+"""Numbers at the ends of what options may be, for every option of every part: fits end in numbers or one line."""
 
 from __future__ import annotations
 
