@@ -25,6 +25,8 @@ from nnmf_runner.core.network import Block, Evaluation
 STALLED_AFTER, STALLED_SHARE = 50, 1e-5
 # Smallest number of columns in a block of stochastic gradient descent.
 SMALLEST_BATCH = 32
+# A variable or a relative cost beyond this is of a fit that diverges: squares of products overflow soon.
+FARTHEST = 1e75
 # Earlier steps that may be kept: each is as large as all factors.
 MOST_MEMORY = 10_000
 
@@ -78,15 +80,15 @@ class Objective:
         return optimize.Bounds(np.repeat([0.0 if sign else -np.inf for sign in self.nonnegative], sizes), np.inf)
 
     def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
-        """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
-        if not np.isfinite(x).all():
+        """Relative cost and gradient; the cost is NaN where it, or a metric, cannot be computed in floating point."""
+        if not -FARTHEST <= x.min() <= x.max() <= FARTHEST:  # nor if any of x is NaN
             return np.nan, x
         with np.errstate(all="ignore"):
             try:
                 result = self.network.evaluate(self.unpack(x), block)
             except np.linalg.LinAlgError:
                 return np.nan, x
-        return result.value, self.pack(result.gradients)
+        return (result.value if result.value <= FARTHEST else np.nan), self.pack(result.gradients)
 
     def stationarity(self, x: Matrix, gradient: Matrix) -> float:
         """`monitor.stationarity` of the variables; those of any sign count with their plain gradient."""
@@ -96,7 +98,7 @@ class Objective:
             if sign:
                 bounded.append((variable, part))
             else:
-                free = max(free, float(np.linalg.norm(variable) * np.linalg.norm(part)))
+                free = max(float(np.linalg.norm(variable) * np.linalg.norm(part)), free)  # also if it is NaN
         return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
 
 
@@ -110,7 +112,8 @@ class Optimizer:
     ) -> list[Matrix]:
         """Minimise from `start`; `monitor` records and decides when to stop."""
         objective = Objective(network, start)
-        return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))
+        with np.errstate(all="ignore"):  # what overflows has no finite cost, and ends as diverged
+            return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise the objective from the vector x, see `minimize`."""

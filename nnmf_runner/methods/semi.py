@@ -16,7 +16,7 @@ from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
-from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
+from nnmf_runner.core.updates import HALS, TINY, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
@@ -228,7 +228,7 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
     denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
     # Where the denominator vanishes, so does the column of P, and the codes do not matter.
-    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > 0))
+    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > TINY))
 
 
 def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
