@@ -5,9 +5,9 @@ busy for ever, which no handler of exceptions sees.  The process has limits of t
 arrays through a socket, which are copied once and leave nothing behind, and ends if the process that waits for it does.
 
 It is a fork where that is safe, since to start Python and import the libraries takes longer than to read a small file.
-A lock that another thread holds stays locked in a fork.  So there is none beside other threads of Python.  Those of
-BLAS hold nothing between two calls, and its libraries prepare for forks; libraries that are only read with start
-theirs in the fork.  Systems other than Linux have libraries that do not bear forks.
+A lock that another thread holds stays locked in a fork.  So there is none beside other threads of Python than that of
+tqdm, whose locks no reader takes.  Those of BLAS hold nothing between two calls, and its libraries prepare for forks;
+libraries that are only read with start theirs in the fork.  Systems other than Linux have some that do not bear forks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from tqdm import TMonitor
 
 import nnmf_runner
 from nnmf_runner.core.checks import InputError
@@ -98,7 +99,8 @@ def _bytes(path: Path) -> int:
 
 def _is_alone() -> bool:
     """Whether this process can be forked."""
-    return sys.platform == "linux" and threading.active_count() == 1
+    others = {*threading.enumerate()} - {threading.current_thread()}
+    return sys.platform == "linux" and all(isinstance(thread, TMonitor) for thread in others)
 
 
 def _forked(reader: Reader, path: Path, theirs: int) -> int:

@@ -153,12 +153,13 @@ def test_reading_ends_with_the_process_that_waits_for_it(path, way, tmp_path, re
 @ON_LINUX
 def test_a_process_is_forked_only_where_no_other_thread_may_hold_a_lock():
     code = (
-        "import threading; from nnmf_runner.datasets.files import guarded as module; print(module._is_alone()); "
+        "import threading, tqdm; from nnmf_runner.datasets.files import guarded as module; "
+        "bar = tqdm.tqdm(total=2); print(threading.active_count(), module._is_alone()); "
         "threading.Thread(target=threading.Event().wait, daemon=True).start(); print(module._is_alone())"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["True", "False"]
+    assert found.stdout.split() == ["2", "True", "False"]
 
 
 @ON_LINUX
