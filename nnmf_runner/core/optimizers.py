@@ -62,13 +62,13 @@ class Objective:
         sizes = np.diff(self.ends, prepend=0)
         return optimize.Bounds(np.repeat([0.0 if sign else -np.inf for sign in self.nonnegative], sizes), np.inf)
 
-    def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
-        """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
+    def evaluate(self, x: Matrix, block: Block | None = None, X: Any = None) -> tuple[float, Matrix]:
+        """Relative cost and gradient, see `Network.evaluate`; the cost is NaN where floating point cannot give it."""
         if not np.isfinite(x).all():
             return np.nan, x
         with np.errstate(all="ignore"):
             try:
-                result = self.network.evaluate(self.unpack(x), block)
+                result = self.network.evaluate(self.unpack(x), block, X)
             except np.linalg.LinAlgError:
                 return np.nan, x
         return result.value, self.pack(result.gradients)
@@ -142,11 +142,14 @@ def _descend(
         before = x
         if not blocks:
             x = objective.project(rule(x, gradient))
-        for i in rng.permutation(len(blocks)):
-            value, part = objective.evaluate(x, blocks[i])
+        del gradient  # which is as large as the factors
+        for block, X in objective.network.in_turn([blocks[i] for i in rng.permutation(len(blocks))]):
+            value, gradient = objective.evaluate(x, block, X)
             if not np.isfinite(value):
                 break
-            x = objective.project(rule(x, part * len(blocks)))
+            gradient *= len(blocks)
+            x = objective.project(rule(x, gradient))
+            del gradient, X
         if np.isfinite(value):
             value, gradient = objective.evaluate(x)
         if not np.isfinite(value):
