@@ -92,7 +92,7 @@ class Model:
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
         given = (self.cost, self.supervision, len(self.layers), self.regularisation)
-        self.method.check(*given, normalise=self.normalise, init=self.init)
+        self.method.check(*given, normalise=self.normalise, init=self.init, optimizer=self.optimizer)
 
 
 @dataclass

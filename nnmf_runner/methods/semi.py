@@ -192,7 +192,9 @@ FactorUpdate = Callable[[Matrix, Matrix, Matrix, Matrix | None, Matrix], Matrix]
 def least_squares(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
     """``P^+ inputs H^+`` if P and H have full rank, otherwise the minimiser that is nearest to Z."""
     step = (product - target) @ pseudo_inverse(right)
-    return Z - (step if left is None else pseudo_inverse(left) @ step)
+    if left is not None:
+        step = pseudo_inverse(left) @ step
+    return np.subtract(Z, step, out=step)
 
 
 def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
@@ -296,7 +298,7 @@ def fine_tune(
         if graph is not None:
             cost += graph.value(H)
             gradient[:, graph.known] += graph.gradient(H)
-        gradients = [2.0 / norm * half for half in step.half_gradients]
+        gradients = [np.multiply(2.0 / norm, half, out=half) for half in step.half_gradients]
         if nonnegative:
             measure = stationarity([*Z, H], [*gradients, gradient])
         else:
@@ -305,6 +307,7 @@ def fine_tune(
         if monitor.watch(cost, measure):
             return Z, H
         Z, H = step.Z, update_codes(H, step.gram, step.cross, norm, graph)
+        del step, gradients, gradient  # which are as large as the factors
 
 
 @dataclass
@@ -341,8 +344,9 @@ def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate)
         product = (factor if gram is None else gram @ factor) @ right
         if gram is None:
             data = inner(factor, product - 2.0 * target)
-        half_gradients.append(product - target)
         new.append(update(factor, target, product, gram, right))
+        half_gradients.append(np.subtract(product, target, out=product))
+        del target, product  # which may be as large as the factors
         inputs = cross_product(new[-1], inputs)
         gram = new[-1].T @ (new[-1] if gram is None else gram @ new[-1])
     assert gram is not None

@@ -835,13 +835,8 @@ def numbers_of(kind):
 
 @pytest.mark.parametrize("value", [10**30, -(10**30), 10**400, 10**5000], ids=["30", "-30", "400", "5000"])
 def test_a_huge_number_is_refused_or_honoured(value, X, y):
-<<<<<<< HEAD:tests/estimators/test_factorisation.py
     for kind in MATRIX_ESTIMATORS.values():
-        for name in {*numbers_of(kind)} - {"pretrain"}:  # which really takes as many iterations
-=======
-    for kind in nnmf_runner.estimators.ESTIMATORS.values():
         for name in numbers_of(kind):
->>>>>>> r13:tests/test_estimators.py
             model = kind(layers=(2,), **{"max_iter": 2, "tol": 0.5, name: value})
             if (told := refusal(lambda: model.fit(X, y))) is not None:  # noqa: B023
                 assert len(told.splitlines()) == 1
