@@ -114,7 +114,8 @@ def best_start(
     """The factors of lowest cost after some sweeps of HALS from each of several random starts.
 
     Random starts end in local minima of very different cost; the decompositions of the unfoldings, which have no
-    minimum in common, are a poor start.  The `first` one may be given.  The rule's tolerance and its `progress` end the sweeps from a start too.
+    minimum in common, are a poor start.  The `first` one may be given.  The rule's tolerance and its `progress` end the
+    sweeps from a start too.
     """
     lowest, best = math.inf, list(first or random_start(tensor, rank, rng))
     for i in range(n_starts):
