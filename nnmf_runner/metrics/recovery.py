@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from nnmf_runner.core.linalg import Matrix, nearest
+from nnmf_runner.datasets.modes import TensorTruth
 from nnmf_runner.metrics.topics import or_one
 
 
@@ -32,11 +33,15 @@ def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float
     ----------
     H. W. Kuhn, "The Hungarian method for the assignment problem", Naval Res. Logist. Quart. 2, 1955.
     """
-    cosines = _unit(topics).T @ _unit(truth)  # (k, k_true)
+    return _assigned(_unit(topics).T @ _unit(truth))
+
+
+def _assigned(cosines: Matrix) -> tuple[NDArray[np.intp], float]:
+    """The match of topics by their cosines, of shape (k, k_true), and the mean cosine, see `match_topics`."""
     found, true = linear_sum_assignment(cosines, maximize=True)
-    match = np.full(topics.shape[1], -1)
+    match = np.full(len(cosines), -1)
     match[found] = true
-    return match, float(cosines[found, true].sum() / truth.shape[1])
+    return match, float(cosines[found, true].sum() / cosines.shape[1])
 
 
 def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
@@ -51,6 +56,24 @@ def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
     """
     level = nearest([planted.shape[1] for planted in truth], topics.shape[1])
     return match_topics(topics, functools.reduce(np.matmul, truth[: level + 1]))[1]
+
+
+def tensor_topic_recovery(topics: Sequence[Matrix], truth: TensorTruth) -> float:
+    """As `topic_recovery`, of topics with a factor in every mode of a tensor but that of the samples, shapes (d_i, k).
+
+    The cosine of two topics is the product of those of their factors, which is that of the rank-one arrays.  Topics in
+    terms of the fibres, shape (m, k), as methods for matrices find them, are compared with the planted ones unfolded.
+
+    Examples
+    --------
+    >>> truth = TensorTruth([[np.eye(3)[:, :2], np.eye(2), np.eye(2)]], [])
+    >>> tensor_topic_recovery([np.eye(3)[:, [1, 0]], np.array([[0.0, 2.0], [1.0, 0.0]])], truth)
+    1.0
+    """
+    level = nearest([modes[0].shape[1] for modes in truth.factors], topics[0].shape[1])
+    planted = truth.factors[level][:-1] if len(topics) > 1 else [truth.topics(level)]
+    each = (_unit(found).T @ _unit(true) for found, true in zip(topics, planted, strict=True))
+    return _assigned(functools.reduce(np.multiply, each))[1]
 
 
 def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None:

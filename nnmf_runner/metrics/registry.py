@@ -11,7 +11,7 @@ import numpy as np
 
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.errors import relative_error
-from nnmf_runner.metrics.recovery import topic_recovery
+from nnmf_runner.metrics.recovery import tensor_topic_recovery, topic_recovery
 from nnmf_runner.metrics.topics import npmi_coherence, topic_diversity, unlinked_topics
 from nnmf_runner.metrics.view import LayerView
 
@@ -61,7 +61,10 @@ def _excess(record: Record) -> float | None:
 
 
 def _topic_cosine(layer: LayerView) -> float | None:
-    truth = layer.dataset.truth
+    truth, of_tensor = layer.dataset.truth, layer.dataset.tensor_truth
+    if of_tensor is not None:
+        modes = layer.method.mode_topics(layer.fit, layer.index)[:-1]
+        return tensor_topic_recovery(modes or [layer.topics], of_tensor)
     return topic_recovery(layer.topics, truth.A) if truth else None
 
 

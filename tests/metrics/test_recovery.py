@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnmf_runner.datasets.generated.planted_cp import PlantedCP
 from nnmf_runner.datasets.generated.toy import Toy
-from nnmf_runner.metrics.recovery import match_topics, topic_recovery, tree_agreement
+from nnmf_runner.datasets.modes import TensorTruth
+from nnmf_runner.metrics.recovery import match_topics, tensor_topic_recovery, topic_recovery, tree_agreement
 
 
 @pytest.fixture
@@ -121,3 +123,21 @@ def test_topics_are_compared_with_the_planted_level_of_as_many_or_nearly(truth):
 def test_topics_of_zeros_match_nothing_and_give_numbers():
     _, cosine = match_topics(np.zeros((4, 2)), np.eye(4)[:, :2])
     assert cosine == 0.0
+
+
+def test_planted_topics_of_a_tensor_are_found_whatever_their_form_order_and_scale(rng):
+    truth = PlantedCP().load(rng).tensor_truth
+    for level, factors in enumerate(truth.factors):
+        order = rng.permutation(factors[0].shape[1])
+        found = [factor[:, order] * rng.uniform(0.1, 10.0, len(order)) for factor in factors[:-1]]
+        assert tensor_topic_recovery(found, truth) == pytest.approx(1.0)
+        assert tensor_topic_recovery([truth.topics(level)[:, order]], truth) == pytest.approx(1.0)
+
+
+def test_topics_of_a_tensor_are_compared_as_the_rank_one_arrays_that_they_are(rng):
+    truth = TensorTruth([[rng.random((3, 2)), rng.random((4, 2)), np.empty((5, 2))]], [])
+    found = [rng.random((3, 2)), rng.random((4, 2))]
+    unfolded = np.einsum("ar,br->abr", *found).reshape(12, 2)
+    expected = match_topics(unfolded, truth.topics(0))[1]
+    assert tensor_topic_recovery(found, truth) == pytest.approx(expected, rel=1e-12)
+    assert tensor_topic_recovery([unfolded], truth) == pytest.approx(expected, rel=1e-12)
