@@ -64,7 +64,7 @@ class Task:
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
-        if method.keeps_features:
+        if not method.tensors:
             _check_memory(self.X.shape[0], model.layers[0])
         method.check_ranks(model.layers, self.shape)
         model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
@@ -111,13 +111,17 @@ class Task:
         return with_all_classes(fit, self.levels, self.labels, self.counts)
 
 
+# Arrays of the shape of the first factor that a fit takes at least, itself included.
+ARRAYS = 4
+
+
 def _check_memory(features: int, rank: int) -> None:
-    """Refuse data of which no first factor fits into memory, beside its start and what updates it: tall sparse ones."""
-    if (needed := 3 * 8 * features * rank) > MEMORY:
+    """Refuse data, tall sparse ones, of which a first factor does not fit into memory beside what updates it."""
+    if (needed := ARRAYS * 8 * features * rank) > MEMORY:
         raise InputError(
             f"X has {features} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it "
-            f"take {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer features, or a "
-            "method for tensors."
+            f"take at least {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer "
+            "features, or a method for tensors."
         )
 
 

@@ -17,10 +17,15 @@ def section(docstring: str | None, name: str) -> str | None:
 
 
 def parameters(docstring: str | None) -> dict[str, str]:
-    """Return the entries of the section `Parameters` by name; one of several names stands under each of them."""
-    text = (section(docstring, "Parameters") or "\n").split("\n", 2)[-1]
-    entries = re.split(r"\n(?=\S)", text) if text else []
-    return {name: entry for entry in entries for name in re.split(r" :|\n", entry)[0].split(", ")}
+    """Return the entries of the section `Parameters` by name, see `entries`."""
+    return entries(docstring, "Parameters")
+
+
+def entries(docstring: str | None, name: str) -> dict[str, str]:
+    """Return the entries of a section by name; one of several names stands under each of them."""
+    text = (section(docstring, name) or "\n").split("\n", 2)[-1]
+    found = re.split(r"\n(?=\S)", text) if text else []
+    return {name: entry for entry in found for name in re.split(r" :|\n", entry)[0].split(", ")}
 
 
 def _sections(docstring: str | None) -> list[str]:

@@ -94,10 +94,11 @@ class DenseTensor(Tensor):
         self._X = X.reshape(math.prod(sizes[:cut]), -1)
 
     def _reading(self, factors: Sequence[Matrix], side: int) -> Matrix:
-        """The data multiplied by the factors of the other side; its axes are the modes of this one, and the rank."""
+        """The data multiplied by the factors of the other side; its axes are the rank and the modes of this one."""
         matrix = self._X if side == 0 else self._X.T
-        product = matrix @ khatri_rao([factors[mode] for mode in self._sides[1 - side]])
-        return product.reshape(*(self.shape[mode] for mode in self._sides[side]), -1)
+        # In this order BLAS takes two thirds of the time of the transposed product.
+        product = khatri_rao([factors[mode] for mode in self._sides[1 - side]]).T @ matrix.T
+        return product.reshape(-1, *(self.shape[mode] for mode in self._sides[side]))
 
     def mttkrp(self, factors: Sequence[Matrix], mode: int) -> Matrix:
         """See `Tensor.mttkrp`."""
@@ -130,14 +131,14 @@ class DenseTensor(Tensor):
 
 
 def _contracted(reading: Matrix, factors: Sequence[Matrix], modes: Sequence[int], kept: int) -> Matrix:
-    """Multiply an array of shape ``(d_i, ..., R)`` by the factors of all its modes but one, shape (d_kept, R)."""
+    """Multiply an array of shape ``(R, d_i, ...)`` by the factors of all its modes but one, shape (d_kept, R)."""
     axes = [chr(ord("a") + mode) for mode in modes]
     for mode, axis in zip(modes, tuple(axes), strict=True):
         if mode != kept:
             before = "".join(axes)
             axes.remove(axis)
-            reading = np.einsum(f"{before}R,{axis}R->{''.join(axes)}R", reading, factors[mode])
-    return reading
+            reading = np.einsum(f"R{before},{axis}R->R{''.join(axes)}", reading, factors[mode])
+    return reading.T
 
 
 class SparseTensor(Tensor):

@@ -8,13 +8,16 @@ from functools import reduce
 
 import numpy as np
 
+from nnmf_runner.core.init import nndsvd
+from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Matrix, inner
 from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule, stationarity, worst
+from nnmf_runner.core.ncp import balanced
 from nnmf_runner.core.tensor import DenseTensor, Tensor
-from nnmf_runner.core.updates import Update, multiply
+from nnmf_runner.core.updates import HALS, Update, lift_zeros, multiply
 
-# Gives the initial factors, of shapes (d, k) and (k, n), for data of shape (d, n) and a rank k.
-Draw = Callable[[Matrix, int], tuple[Matrix, Matrix]]
+# Gives factors of shapes (d, k) and (k, n) for a matrix of shape (d, n) and a rank k.
+FactorFit = Callable[[Matrix, int], tuple[Matrix, Matrix]]
 # Adds to the denominators of the tied update, as published; whatever it is, it keeps zeros out of them.
 SMALL = 1e-10
 # Largest array of inner products between the data and the base that is formed, in doubles.
@@ -25,13 +28,13 @@ SMALLEST_STEP = 1e-6
 
 @dataclass(frozen=True)
 class Sweeps:
-    """When a factorisation of a factor ends.
+    """When the factorisation of a factor ends: after `max_iter` sweeps, or when `every` of them gain too little.
 
     Attributes
     ----------
     max_iter : int
     tol : float
-        It ends when `every` sweeps lower the error by less than this share of the error at the start.
+        Least gain, as a share of the error at the start.
     every : int
     """
 
@@ -57,35 +60,65 @@ def factorise(
     return A, S
 
 
-def layerwise_free(
-    base: Sequence[Matrix], ranks: Sequence[int], draw: Draw, new_update: Callable[[], Update], sweeps: Sweeps
-) -> list[list[list[Matrix]]]:
+def fit_factor(X: Matrix, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """Fit ``X ~ A S`` by HALS from NNDSVD, the columns of A of unit length, so that S keeps the scale of X."""
+    A = lift_zeros(nndsvd(X, rank, rng))
+    A, S = factorise(X, A, lift_zeros(solve_codes(A, X)), HALS, Sweeps())
+    length = np.linalg.norm(A, axis=0)
+    length[length == 0] = 1.0
+    return A / length, S * length[:, None]
+
+
+def layerwise_free(base: Sequence[Matrix], ranks: Sequence[int], fit: FactorFit) -> list[list[tuple[Matrix, Matrix]]]:
     """Standard hierarchical NCPD: every factor of a CP model is factored on by itself, ``S_i,l-1 ~ A_il S_il``.
 
-    The factors of a CP model share its scale arbitrarily; here what they are matters, so balance them first.
+    The result depends on how the modes share the scale of the model, so balance the base first.
 
     Parameters
     ----------
     base : sequence of ndarray of shape (d_i, k_0)
     ranks : sequence of int
         ``k_1, ..., k_L``.
-    draw : callable
-        Initial factors for data of shape (d, n) and a rank.
+    fit : callable
+        Gives ``A`` and ``S`` for a matrix and a rank, such as `fit_factor`.
 
     Returns
     -------
-    list of list of list of ndarray
-        For every level and mode the factors ``A_il`` and ``S_il``.
+    list of list of (ndarray, ndarray)
+        ``A_il`` and ``S_il`` for every level and mode.
 
     References
     ----------
     J. Vendrow, J. Haddock and D. Needell, arXiv:2011.13094, where it is the baseline of Neural NCPD.
     """
-    found: list[list[list[Matrix]]] = []
+    found: list[list[tuple[Matrix, Matrix]]] = []
     inputs = list(base)
     for rank in ranks:
-        found.append([list(factorise(X, *draw(X, rank), new_update, sweeps)) for X in inputs])
+        found.append([fit(X, rank) for X in inputs])
         inputs = [S for _, S in found[-1]]
+    return found
+
+
+def links(base: Sequence[Matrix], models: Sequence[Sequence[Matrix]]) -> list[Matrix]:
+    """Links ``W_1, ..., W_L`` of a tied hierarchy that is near to CP models of every level.
+
+    Level by level they are the least-squares fit, in all modes together, of ``F_i^{l-1} W_l`` to the factors of the
+    model.  Random links are a poor start: about half of them end in a tree with a far larger cost.
+
+    Parameters
+    ----------
+    base : sequence of ndarray of shape (d_i, k_0)
+        A balanced CP model.
+    models : sequence of sequence of ndarray of shape (d_i, k_l)
+        A CP model for every level above it, as fitted alone.
+    """
+    found: list[Matrix] = []
+    below = np.vstack(base)
+    for model in models:
+        W = solve_codes(below, np.vstack(balanced(model)))
+        W[:, ~W.any(axis=0)] = 1.0 / len(W)  # a topic of zeros in all modes could not leave them
+        found.append(W)
+        below = below @ W
     return found
 
 

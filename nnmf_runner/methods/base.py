@@ -79,11 +79,11 @@ class Method:
 
     Class attributes say what a method can do.  It can minimise certain `costs` of the data, the default first, and
     `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
-    a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`, and
-    `keeps_features` as rows of its first factor, rather than the entries of the modes of a tensor.  It factors `tensors`, or
-    matrices.  It starts from `inits`, by name and the default first, or from any.  Properties tell what depends on its options; a subclass where
-    they do not may declare them as class attributes.  `estimator` is the name of its estimator, by default the name of
-    the class with NMF appended.
+    a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  It factors
+    `tensors`, whose modes have factors of their own, rather than matrices.  It starts from `inits`, by name and the
+    default first, or from any.  Properties tell what depends on its options; a subclass where they do not may declare
+    them as class attributes.  `estimator` is the name of its estimator, by default the name of the class with NMF
+    appended.
     """
 
     name: ClassVar[str]
@@ -95,7 +95,6 @@ class Method:
     bends_codes: ClassVar[bool] = False
     tensors: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
-    keeps_features: ClassVar[bool] = True
     inits: ClassVar[tuple[str, ...] | None] = None
 
     def __init_subclass__(cls) -> None:

@@ -68,6 +68,17 @@ class NCPD(Method):
     J. Vendrow, J. Haddock and D. Needell, "Neural nonnegative CP decomposition for hierarchical tensor analysis",
     arXiv:2011.13094, for the free hierarchy; "A generalized hierarchical nonnegative tensor decomposition",
     arXiv:2109.14820, for the tied one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_runner import NonnegativeCP
+    >>> topics = np.kron(np.eye(4), np.ones((3, 1)))  # four blocks in every mode, which make up two larger ones
+    >>> larger = topics @ np.kron(np.eye(2), np.ones((2, 1)))
+    >>> X = sum(np.einsum("ir,jr,kr->ijk", U, U, U) for U in (topics, larger))
+    >>> model = NonnegativeCP(layers=(6, 2), random_state=0).fit(X)
+    >>> model.transform(X).shape, [len(modes) for modes in model.topics_]
+    ((12, 2), [2, 2])
     """
 
     name: ClassVar[str] = "ncpd"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from nnmf_runner.datasets.files.file import File
 from nnmf_runner.store.record import FACTORS, HISTORY, RECORD, read_factors, read_history, read_record, write_record
 from tests.datasets.files.test_readers import WRITERS
 from tests.fixtures.records import make_record
+from tests.fixtures.tables import lines_of
 
 # From a state of what is random and an empty folder; an assertion fails, or what should not be raised is.
 Target = Callable[[np.random.Generator, Path], None]
@@ -79,8 +81,23 @@ def save_as(form: str) -> Callable[[Path, np.ndarray], None]:
     return lambda path, X: sparse.save_npz(path, sparse.coo_array(X).asformat(form))
 
 
+def tensor_of(X: np.ndarray) -> np.ndarray:
+    return X.reshape(2, 3, 4)
+
+
+def write_coordinates(path: Path, X: np.ndarray) -> None:
+    places = np.nonzero(tensor_of(X))
+    np.savez(path, coords=places, data=tensor_of(X)[places], shape=(2, 3, 4))
+
+
+TENSORS: dict[str, Callable[[Path, np.ndarray], None]] = {
+    "tensor.npy": lambda path, X: np.save(path, tensor_of(X)),
+    "tensor.npz": write_coordinates,
+    "tensor.tns": lambda path, X: path.write_text(lines_of(tensor_of(X))),
+    "tensor.tns.gz": lambda path, X: path.write_bytes(gzip.compress(lines_of(tensor_of(X)).encode())),
+}
 FORMS = {f"{form}.npz": save_as(form) for form in ("bsr", "dia")}
-FILES = WRITERS | FORMS | {"a.parquet": write_parquet, "a.h5ad": write_h5ad}
+FILES = WRITERS | FORMS | TENSORS | {"a.parquet": write_parquet, "a.h5ad": write_h5ad}
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -44,6 +45,8 @@ TOPICS = [[*((2, i) for i in range(6)), (1, 3)], [(1, i) for i in range(4)], [(0
 PARENTS = [[0, 0, 1, 1, 2, 2, 3], [0, 0, 1, 1]]
 # Size of a mode from which on no block is empty.
 SMALLEST = 14
+# Entries of a tensor that are generated at most.
+MOST_ENTRIES = 10**9
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Blocks:
 
     def __post_init__(self) -> None:
         check_sizes(self.sizes, low=SMALLEST)
+        check_entries(math.prod(self.sizes), f"dataset.sizes={self.sizes}")
         check_number(self.noise, "dataset.noise", low=0.0)
         if self.noise_seed is not None:
             check_number(self.noise_seed, "dataset.noise_seed", low=0, high=2**32 - 1, integer=True)
@@ -123,6 +127,12 @@ def check_sizes(sizes: Sequence[int], low: int) -> None:
         raise InputError(f"dataset.sizes={[*sizes]} has {len(sizes)} entries. Expected at least 3 modes of a tensor.")
     for i, size in enumerate(sizes):
         check_number(size, f"dataset.sizes[{i}]", low=low, high=10**9, integer=True)
+
+
+def check_entries(count: int, given: str) -> None:
+    """Raise an `InputError` unless so many entries, which come from what is given, may be generated."""
+    if not 1 <= count <= MOST_ENTRIES:
+        raise InputError(f"{given} has {count} entries. Expected 1 to {MOST_ENTRIES}.")
 
 
 def _legacy_normal(seed: int) -> Callable[[tuple[int, ...]], Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets.base import Dataset, Labels
-from nnmf_runner.datasets.generated.blocks import check_sizes
+from nnmf_runner.datasets.generated.blocks import check_entries, check_sizes
 from nnmf_runner.datasets.generated.planted import (
     STRONGEST,
     WEAKEST,
@@ -25,9 +25,6 @@ from nnmf_runner.datasets.generated.planted import (
     shared_values,
 )
 from nnmf_runner.datasets.modes import LARGEST_SIDE, MOST_FIBRES, Modes, TensorTruth, fibres, summed
-
-# Most entries that are drawn, or that a dense tensor has.
-MOST_ENTRIES = 10**9
 
 
 @dataclass
@@ -77,12 +74,8 @@ class PlantedCP:
             if math.prod(self.sizes[:-1]) > MOST_FIBRES or self.sizes[-1] > LARGEST_SIDE:
                 raise InputError(f"dataset.sizes={self.sizes} is too large. Expected at most 2**62 fibres.")
         drawn = entries if self.density is None else round(self.density * entries)
-        if not 1 <= drawn <= MOST_ENTRIES:
-            given = f"dataset.sizes={self.sizes}" + ("" if self.density is None else f" of density {self.density:g}")
-            raise InputError(
-                f"{given} has {drawn} entries. Expected 1 to {MOST_ENTRIES}: dataset.density says of a "
-                "sparse tensor how many."
-            )
+        of_density = "" if self.density is None else f" with dataset.density={self.density:g}"
+        check_entries(drawn, f"dataset.sizes={self.sizes}{of_density}")
 
     @property
     def leaves(self) -> int:

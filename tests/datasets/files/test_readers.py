@@ -14,11 +14,19 @@ from scipy import io, sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files import readers
-from tests.fixtures.tables import COARSE, WORDS, M, N, load, write_table
+from nnmf_runner.datasets.modes import unfolded
+from tests.fixtures.tables import COARSE, WORDS, M, N, lines_of, load, write_table
 
 
 def parts(matrix, stem=""):
     return {stem + part: getattr(matrix, part) for part in ("data", "indices", "indptr", "shape")}
+
+
+def coordinates(array, stem=""):
+    """An array as the package sparse saves it."""
+    entries = np.nonzero(array)
+    found = {"coords": np.array(entries), "data": array[entries], "shape": array.shape, "fill_value": 0.0}
+    return {stem + name: value for name, value in found.items()}
 
 
 WRITERS = {
@@ -30,6 +38,10 @@ WRITERS = {
     "coo.npz": lambda path, X: sparse.save_npz(path, sparse.coo_array(X)),
     "parts.npz": lambda path, X: np.savez(path, **parts(sparse.csr_array(X))),
     "stem.npz": lambda path, X: np.savez(path, **parts(sparse.csr_array(X), "counts_")),
+    "coords.npz": lambda path, X: np.savez(path, **coordinates(X)),
+    "stem_coords.npz": lambda path, X: np.savez(path, **coordinates(X, "counts_")),
+    "a.tns": lambda path, X: path.write_text(lines_of(X)),
+    "a.tns.gz": lambda path, X: path.write_bytes(gzip.compress(lines_of(X).encode())),
     "dense.mtx": lambda path, X: io.mmwrite(path, X),
     "sparse.mtx": lambda path, X: io.mmwrite(path, sparse.coo_array(X)),
     "a.mtx.gz": lambda path, X: path.write_bytes(gzip.compress(matrix_market(path, X))),
@@ -50,6 +62,10 @@ SPARSE = {
     "coo.npz",
     "parts.npz",
     "stem.npz",
+    "coords.npz",
+    "stem_coords.npz",
+    "a.tns",
+    "a.tns.gz",
     "sparse.mtx",
     "a.mtx.gz",
     "a.mtx.bz2",
@@ -292,3 +308,75 @@ def test_what_no_matlab_file_is_says_how_to_save_one(tmp_path, content):
     (tmp_path / "a.mat").write_bytes(content)
     with pytest.raises(InputError, match=r"it is no MATLAB file of version 4 to 7. Expected save\(..., '-v7'\)"):
         load(tmp_path / "a.mat")
+
+
+def save_scipy(path, array):
+    places = np.nonzero(array)
+    sparse.save_npz(path, sparse.coo_array((array[places], places), shape=array.shape))
+
+
+TENSORS = {
+    "a.npy": np.save,
+    "a.npz": lambda path, array: np.savez(path, X=array),
+    "coords.npz": lambda path, array: np.savez(path, **coordinates(array)),
+    "scipy.npz": save_scipy,
+    "a.tns": lambda path, array: path.write_text(lines_of(array)),
+    "a.tns.gz": lambda path, array: path.write_bytes(gzip.compress(lines_of(array).encode())),
+    "a.mat": lambda path, array: io.savemat(path, {"X": array}),
+}
+
+
+@pytest.mark.parametrize("order", [3, 4, 5])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "a.mat")) for name in TENSORS])
+def test_tensors_of_any_order_are_given_back(tmp_path, rng, name, order):
+    shape = (3, 4, 2, 5, 2)[:order]
+    array = np.round(rng.random(shape) * (rng.random(shape) < 0.3), 3)
+    array[(-1,) * order] = 1.0
+    TENSORS[name](tmp_path / name, array)
+    for mode in range(order):
+        X = load(tmp_path / name, sample_mode=mode).X
+        np.testing.assert_array_equal(X.toarray() if sparse.issparse(X) else X, unfolded(array, mode))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"coords": [[0, 2], [0, 0], [0, 1]]}, r"X has an entry at \(2, 0, 1\), out of range for mode 0 of size 2"),
+        ({"coords": [[0, 1], [0, -1], [0, 1]]}, r"\(1, -1, 1\), out of range for mode 1 of size 2: expected .* 0 to 1"),
+        ({"coords": [[1, 1], [0, 0], [0, 0]]}, r"\(1, 0, 0\) stands twice"),
+        ({"coords": [[0.0, 1.0]] * 3}, "coordinates of type float64, expected integers"),
+        ({"coords": [[0, 1]] * 2}, r"coordinates of shape \(2, 2\)"),
+        ({"data": [1.0]}, r"data of shape \(1,\)"),
+        ({"data": [[1.0, 1.0]]}, r"data of shape \(1, 2\)"),
+        ({"data": [1j, 1j]}, "complex"),
+        ({"data": [1.0, np.nan]}, "1 entries that are NaN or infinite"),
+        ({"shape": [2.0, 2.0, 2.0]}, r"has \[2.0, 2.0, 2.0\] as its shape"),
+        ({"shape": [-2, -2, 2]}, "as its shape"),
+        ({"shape": 8}, "has 8 as its shape"),
+        ({"shape": [2**31, 2**31, 2**40]}, "product of at most"),
+        ({"shape": [2**63 - 1, 2**63 - 1, 2**63 - 1]}, "expected at most 2147483647 in the mode of the samples"),
+        ({"fill_value": 1.0}, "X is 1.0 where it has no entry, expected zero"),
+        ({"fill_value": np.nan}, "X is nan where it has no entry"),
+    ],
+)
+def test_damaged_coordinates_are_refused(tmp_path, changes, said):
+    good = {"coords": [[0, 1], [0, 1], [0, 1]], "data": [1.0, 2.0], "shape": [2, 2, 2]}
+    np.savez(tmp_path / "a.npz", **good)
+    assert load(tmp_path / "a.npz").X.nnz == 2
+    np.savez(tmp_path / "a.npz", **good | changes)
+    with pytest.raises(InputError, match=said) as refused:
+        load(tmp_path / "a.npz")
+    assert "\n" not in str(refused.value)
+
+
+def test_sparse_arrays_by_compressed_axes_are_not_taken_for_rows(tmp_path, values):
+    by_columns = parts(sparse.csc_array(values[:4, :4])) | {"compressed_axes": [1], "fill_value": 0.0}
+    np.savez(tmp_path / "a.npz", **by_columns)
+    with pytest.raises(InputError, match=r"GCXS form.*sparse.COO"):
+        load(tmp_path / "a.npz", x="X")
+
+
+def test_a_sparse_array_is_no_labels(tmp_path, values):
+    np.savez(tmp_path / "a.npz", X=values, **coordinates(values, "y_"))
+    with pytest.raises(InputError, match=r"y is a sparse array of shape \(6, 4\), expected a plain one"):
+        load(tmp_path / "a.npz", labels=["y"])

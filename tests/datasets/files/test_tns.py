@@ -12,13 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.files import number_lines
 from nnmf_runner.datasets.files.tns import read_tns
 from nnmf_runner.datasets.modes import unfolded
-from tests.fixtures.tables import load
-
-
-def lines_of(array):
-    """The entries of an array that are not zero, as lines."""
-    places = zip(*np.nonzero(array), strict=True)
-    return "".join(f"{' '.join(str(index + 1) for index in place)} {array[place]!r}\n" for place in places)
+from tests.fixtures.tables import lines_of, load
 
 
 @pytest.fixture
@@ -31,7 +25,7 @@ def tensor(rng):
 @pytest.mark.parametrize("mode", [None, 0, 1, 2, 3])
 @pytest.mark.parametrize("name", ["a.tns", "a.TNS.gz"])
 def test_what_was_written_is_read(tmp_path, tensor, name, mode):
-    text = ("# a comment\n\n" + lines_of(tensor.astype(object))).encode()
+    text = ("# a comment\n\n" + lines_of(tensor)).encode()
     (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
     dataset = load(tmp_path / name, sample_mode=mode)
     mode = mode or 0
@@ -40,7 +34,7 @@ def test_what_was_written_is_read(tmp_path, tensor, name, mode):
 
 
 def test_chunks_do_not_show(tmp_path, tensor, monkeypatch):
-    (tmp_path / "a.tns").write_text(lines_of(tensor.astype(object)))
+    (tmp_path / "a.tns").write_text(lines_of(tensor))
     whole = load(tmp_path / "a.tns").X
     monkeypatch.setattr(number_lines, "CHUNK", 20)
     np.testing.assert_array_equal(load(tmp_path / "a.tns").X.toarray(), whole.toarray())

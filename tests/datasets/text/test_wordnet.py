@@ -56,6 +56,69 @@ def test_weights_may_be_counts(wordnet):
     assert dataset.X[dataset.feature_names.index("bright")].sum() == 4
 
 
+def common(dataset, file, *words):
+    """How often two words stand together, by the tensor."""
+    files, words_of, _ = dataset.modes.entries
+    tensor = dataset.X.toarray().reshape(dataset.modes.shape)
+    return tensor[files.index(file), words_of.index(words[0]), words_of.index(words[1])]
+
+
+def test_a_tensor_counts_pairs_of_words_in_the_glosses_of_a_file(wordnet):
+    dataset = load(wordnet, tensor=True)
+    assert dataset.modes.names == ("file", "word", "word")
+    assert dataset.modes.entries[0] == ["adj.all", "adj.pert", "adv.all", "noun.Tops", "noun.animal", "verb.body"]
+    assert dataset.X.format == "csc"
+    assert dataset.sample_names == dataset.modes.entries[1] == dataset.modes.entries[2]
+    assert common(dataset, "adj.all", "having", "colour") == 1
+    assert common(dataset, "adj.all", "bright", "colour") == 1
+    assert common(dataset, "adj.all", "bright", "having") == 0
+    assert common(dataset, "noun.animal", "animal", "large") == common(dataset, "noun.animal", "large", "animal") == 1
+    assert common(dataset, "noun.animal", "animal", "animal") == 0
+
+
+def test_counts_of_pairs_are_those_of_the_documents(wordnet):
+    counts, glosses = load(wordnet, tensor=True), load(wordnet, idf=False, norm=None)
+    assert counts.modes.entries[1] == glosses.feature_names
+    for file in range(6):
+        occurs = (glosses.X[:, glosses.labels[0] == file].toarray() > 0).astype(float)
+        pairs = occurs @ occurs.T
+        np.fill_diagonal(pairs, 0.0)
+        np.testing.assert_array_equal(counts.X.toarray().reshape(counts.modes.shape)[file], pairs)
+
+
+def test_files_may_be_the_samples_of_the_tensor(wordnet):
+    words, files = load(wordnet, tensor=True), load(wordnet, tensor=True, sample_mode=0)
+    tensor = words.X.toarray().reshape(words.modes.shape)
+    np.testing.assert_array_equal(files.X.toarray().reshape(files.modes.shape), np.moveaxis(tensor, 0, -1))
+    assert files.modes.names == ("word", "word", "file")
+    assert files.sample_names == files.modes.entries[2]
+    assert [files.class_names[0][i] for i in files.labels[0]] == ["adj", "adj", "adv", "noun", "noun", "verb"]
+    assert words.labels == []
+
+
+def test_counts_of_the_tensor_may_be_sublinear(wordnet):
+    (wordnet / "data.adv").write_text(2 * line("02", "r", "in a bright manner"))
+    plain, sublinear = load(wordnet, tensor=True), load(wordnet, tensor=True, sublinear=True)
+    assert plain.X.data.max() == 2.0
+    np.testing.assert_allclose(sublinear.X.data, 1.0 + np.log(plain.X.data), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sample_mode": 1}, "dataset.sample_mode=1 needs dataset.tensor=true"),
+        ({"tensor": True, "sample_mode": 3}, "dataset.sample_mode=3 is not valid"),
+        ({"tensor": 1}, "dataset.tensor=1 is not valid"),
+        ({"tensor": True, "idf": False}, "dataset.idf=False changes nothing with dataset.tensor=true"),
+        ({"tensor": True, "norm": None}, "dataset.norm=None changes nothing"),
+        ({"tensor": True, "keep_empty": True}, "dataset.keep_empty=True changes nothing"),
+    ],
+)
+def test_options_that_the_tensor_does_not_have_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        Wordnet(**options)
+
+
 def test_rare_words_are_left_out_by_default(wordnet):
     assert Wordnet(path=str(wordnet)).min_df == 5
 

@@ -1,9 +1,4 @@
-"""Estimators for Python users, by scikit-learn's conventions: samples are rows here, and only here.
-
-There is one for every method, with the method's options and those parts of a `Model` that the method has as its
-parameters.  The core keeps samples as columns; `Factorisation` transposes once on the way in and once on the way out.
-scikit-learn itself is not needed; where it is there, its tools take these estimators for their own.
-"""
+"""What the estimators of all methods share."""
 
 from __future__ import annotations
 
@@ -11,27 +6,26 @@ import dataclasses
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nnmf_runner.config.numpydoc import parameters, section, summary
 from nnmf_runner.config.schema import GROUPS, Model
 from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.checks import InputError, check_choice, check_finite, split_missing
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Fit, Method, Supervision, check_layers, in_parameters
+from nnmf_runner.methods import Fit, Method, Supervision, in_parameters
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import predicted, read_target, share_right, side_by_side
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.store.files import user_path
-from nnmf_runner.store.model import SavedModel, read_model, write_model
+from nnmf_runner.store.model import SavedModel, write_model
 from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
@@ -127,7 +121,7 @@ class Factorisation:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name."""
-        return {name: getattr(self, name) for name in _fields(self)}
+        return {name: getattr(self, name) for name in fields_of(self)}
 
     def set_params(self, **params: Any) -> Factorisation:
         """Set parameters by name.
@@ -138,7 +132,7 @@ class Factorisation:
             If there is no parameter of that name.
         """
         for name, value in params.items():
-            setattr(self, check_choice(name, _fields(self), "parameter"), value)
+            setattr(self, check_choice(name, fields_of(self), "parameter"), value)
         return self
 
     def set_output(self, *, transform: str | None = None) -> Factorisation:
@@ -172,7 +166,11 @@ class Factorisation:
             target_tags=TargetTags(required=False, multi_output=True),
             transformer_tags=TransformerTags(),
             input_tags=InputTags(
-                sparse=method.takes_sparse, positive_only=not method.sign_free, allow_nan=method.takes_missing
+                two_d_array=not method.tensors,
+                three_d_array=method.tensors,
+                sparse=method.takes_sparse,
+                positive_only=not method.sign_free,
+                allow_nan=method.takes_missing,
             ),
         )
 
@@ -183,7 +181,7 @@ class Factorisation:
         ----------
         X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
             Nonnegative; where an entry is missing, for methods that can leave it out, it is NaN, None, ``pandas.NA`` or
-            masked in a masked array.
+            masked in a masked array.  The estimators of tensors say what theirs is.
         y : array_like or data frame of shape (n_samples,) or (n_samples, n_levels), optional
             Class labels, integers or strings.  One is unknown if it is -1, "-1" (which numpy makes of -1 among
             strings), an empty string, None, NaN, NaT, ``pandas.NA`` or masked in a masked array; "nan" is a class.
@@ -209,10 +207,11 @@ class Factorisation:
         """
         with _python_names():
             model = self._model()
-            columns, known = _columns(X, mask, model.method)  # (n_features, n_samples)
+            columns, known, sizes = self._read(X, mask, model.method)  # (n_features, n_samples)
+            modes = sizes and (*sizes, columns.shape[1])
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
             labels = ([], []) if target is None else (target.indices, target.counts)
-            task = Task(model, columns, known, *labels)
+            task = Task(model, columns, known, *labels, modes=modes)
             levels = task.levels
         fit = task.fit(self._seed())
         fit = fit_from_arrays(
@@ -280,7 +279,7 @@ class Factorisation:
         columns, rank = check_finite(codes, "codes").T, self._fit.A[-1].shape[1]
         if columns.shape[0] != rank:
             raise InputError(f"codes has {columns.shape[0]} columns, expected {rank}, the rank of the last layer.")
-        return self._approximation([columns] * len(self._fit.A)).dense().T
+        return self._shaped(self._approximation([columns] * len(self._fit.A)).dense().T)
 
     def predict(self, X: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the class labels of new data with the fitted label maps.
@@ -389,23 +388,48 @@ class Factorisation:
         """New data as columns, their mask, and their codes in every layer."""
         self._check_fitted()
         method, names = self._fitted.method, _feature_names(X)
-        columns, known = _columns(X, mask, method, zeros=True)
-        if columns.shape[0] != self.n_features_in_:
-            raise InputError(
-                f"X has {columns.shape[0]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
-                "features as input."
-            )
+        columns, known, sizes = self._read(X, mask, method, zeros=True)
+        self._check_features(columns.shape[0], sizes)
+        modes = () if sizes is None else (*sizes, columns.shape[1])
         expected = getattr(self, "feature_names_in_", None)
         if names is not None and expected is not None and not np.array_equal(names, expected):
             at = int(np.flatnonzero(names != expected)[0])
             raise InputError(f"X has {names[at]!r} as its feature {at}, expected {expected[at]!r} as in fit.")
         with _python_names():
-            method.check_data(columns, known)
+            method.check_data(columns, known, None, modes)
         codes = method.transform(self._fit, columns, known)
         if known is not None:  # an iteration without any known entry has converged at its start
             for S in codes:
                 S[:, ~known.any(axis=0)] = 0.0
         return columns, known, codes
+
+    def _read(
+        self, X: Any, mask: Any, method: Method, *, zeros: bool = False
+    ) -> tuple[Any, NDArray[np.bool_] | None, tuple[int, ...] | None]:
+        """Data with samples as columns, zero where they are missing, and which entries are known; `zeros` may be all.
+
+        Last come the sizes of the modes of a tensor but that of the samples; None for a matrix.
+        """
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        if len(shape) == 1:
+            said = f"X has 1 dimension with shape {shape}, expected 2: one row per sample."
+            raise InputError(f"{said} Reshape your data.")
+        if len(shape) == 2 and shape[1] == 0:
+            raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
+        rows, known = split_missing(X, "X", mask, signed=method.sign_free, zeros=zeros)
+        return in_order(rows.T), None if known is None else known.T, None
+
+    def _check_features(self, n_features: int, sizes: tuple[int, ...] | None) -> None:
+        """Refuse new data of other features than the fit had."""
+        if n_features != self.n_features_in_:
+            raise InputError(
+                f"X has {n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
+                "as input."
+            )
+
+    def _shaped(self, rows: Matrix) -> NDArray[Any]:
+        """Data of shape (n_samples, n_features) in the form that the fit had them in."""
+        return rows
 
     def _output(self, codes: NDArray[Any], X: Any) -> Any:
         """The codes of samples X in the form that `set_output` or, where it is loaded, scikit-learn says."""
@@ -460,7 +484,7 @@ class Factorisation:
 
     def _model(self) -> Model:
         """The parameters as a checked `Model`, with the method's default for what is no parameter here."""
-        chosen = _brought(self._method) | self.get_params()
+        chosen = defaults_of(self._method) | self.get_params()
         labels = {name: chosen[own] for name, own in PARAMETERS.items() if chosen.get(own) is not None}
         given = self._given(Model) | {name: _chosen(name, chosen[name]) for name in OBJECTS}
         given["method"] = self._method(**self._given(self._method))
@@ -472,7 +496,7 @@ class Factorisation:
 
     def _given(self, kind: Any) -> dict[str, Any]:
         """The parameters that are fields of a dataclass."""
-        return {name: getattr(self, name) for name in _fields(kind) if name in _fields(self)}
+        return {name: getattr(self, name) for name in fields_of(kind) if name in fields_of(self)}
 
     def _store(self, model: SavedModel) -> None:
         """Keep what was fitted or read in place of an earlier fit, all of it or nothing."""
@@ -496,7 +520,12 @@ class Factorisation:
         }
         for name in OPTIONAL:
             vars(self).pop(name, None)  # of an earlier fit
+        found |= self._own_attributes(model)
         vars(self).update({name: value for name, value in found.items() if name not in OPTIONAL or value is not None})
+
+    def _own_attributes(self, model: SavedModel) -> dict[str, Any]:
+        """Further attributes of a fitted estimator of this kind, by name."""
+        return {}
 
 
 def _protect(model: SavedModel) -> None:
@@ -528,20 +557,9 @@ def _python_names() -> Iterator[None]:
         raise type(error)(in_parameters(str(error))) from None
 
 
-def _fields(kind: Any) -> list[str]:
+def fields_of(kind: Any) -> list[str]:
     """Names of the fields of a dataclass."""
     return [each.name for each in dataclasses.fields(kind)]
-
-
-def _columns(X: Any, mask: Any, method: Method, *, zeros: bool = False) -> tuple[Any, NDArray[np.bool_] | None]:
-    """Data with samples as columns, zero where they are missing, and which entries are known; `zeros` may be all."""
-    shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) == 1:
-        raise InputError(f"X has 1 dimension with shape {shape}, expected 2: one row per sample. Reshape your data.")
-    if len(shape) == 2 and shape[1] == 0:
-        raise InputError(f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
-    rows, known = split_missing(X, "X", mask, signed=method.sign_free, zeros=zeros)
-    return in_order(rows.T), None if known is None else known.T
 
 
 def _feature_names(X: Any) -> NDArray[Any] | None:
@@ -556,105 +574,6 @@ def _chosen(name: str, value: Any) -> Any:
     return value if isinstance(value, tuple(registry.values())) else registry[check_choice(value, registry, name)]()
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """Read a fitted estimator from a folder.
-
-    Parameters
-    ----------
-    path : path
-        What an estimator's ``save`` wrote, or the folder of a run: its method becomes the estimator, and its classes
-        are the class indices of the data set.  Several supervised layers are as many levels of labels, from the
-        lowest layer up.
-
-    Returns
-    -------
-    estimator
-        Its `transform` and `predict` give what they gave before, bit for bit.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or what it holds is damaged or of a later version.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> X = np.eye(3)[[0, 0, 1, 2, 2]]
-    >>> model = HierarchicalNMF(layers=(3,), random_state=0).fit(X)
-    >>> with TemporaryDirectory() as folder:
-    ...     model.save(f"{folder}/model")
-    ...     np.array_equal(load(f"{folder}/model").transform(X), model.transform(X))
-    True
-    """
-    folder = user_path(path, "path")
-    try:
-        model = read_model(folder)
-        own, parameters = model.method.estimator, model.parameters
-        kinds = {own: estimator_of(type(model.method))} | ESTIMATORS  # it may be a method that was registered later
-        kind = kinds[check_choice(model.estimator or own, kinds, "estimator")]
-        if kind.__name__ != own:
-            raise InputError(f"method={model.method.name} is not that of {kind.__name__}")
-        if model.estimator is None:  # a run has more of them
-            parameters = {name: value for name, value in parameters.items() if name in _fields(kind)}
-        estimator = kind().set_params(**parameters)
-        estimator._store(model)
-        return estimator
-    except ValueError as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"path={path} is not usable as a model: {reason}.") from None
-
-
-def _brought(method: type[Method]) -> dict[str, Any]:
+def defaults_of(method: type[Method]) -> dict[str, Any]:
     """The default of every one of `OBJECTS` for a method."""
     return {"cost": method.costs[0], "optimizer": "auto", "init": (method.inits or ("nndsvd",))[0]}
-
-
-def estimator_of(method: type[Method]) -> type[Factorisation]:
-    """The estimator of a method, a dataclass: ranks, then by keyword the method's options and what else it has."""
-    shown = method()
-    optional = {
-        "cost": len(method.costs) > 1,
-        "init": method.inits is None or len(method.inits) > 1,
-        "optimizer": method.uses_optimizer,
-        "label_loss": len(method.losses) > 1,
-        "label_levels": method.supervises_layers,
-        "learn_map": method.uses_optimizer,
-        **dict.fromkeys(_fields(Regularisation), shown.regularises),
-        "allow_growing_ranks": method.most_layers != 1,
-        "normalise": shown.rescales,
-    }
-    defaults: dict[str, Any] = _brought(method)
-    defaults |= {own: getattr(Supervision, name) for name, own in PARAMETERS.items()}
-    for kind in (Regularisation, Model):
-        own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]
-        defaults |= {each.name: each.default for each in own}
-    found = {name: getattr(shown, name) for name in _fields(method)}
-    found |= {name: default for name, default in defaults.items() if optional.get(name, True)}
-    layers = check_layers(Model.layers)[: method.most_layers]
-    found["random_state"] = None
-    keyword = [(name, Any, default) for name, default in found.items()]
-    fields: list[Any] = [("layers", Any, layers), ("_", dataclasses.KW_ONLY), *keyword]
-    namespace = {"_method": method, "__doc__": _documentation(method, ["layers", *found])}
-    bases = (Factorisation,)
-    made: type[Any] = dataclasses.make_dataclass(method.estimator, fields, bases=bases, namespace=namespace, eq=False)
-    made.__module__ = __name__  # where pickle finds it
-    return made
-
-
-def _documentation(method: type[Method], names: Sequence[str]) -> str:
-    """The docstring of a method with all parameters that its estimator has, and the attributes of all estimators."""
-    entries = parameters(Factorisation.__doc__)
-    for kind in reversed(method.__mro__):  # a method describes what it inherits as well
-        entries |= parameters(kind.__doc__)
-    costs = ", ".join(f'"{name}"' for name in method.costs)
-    entries["cost"] = f"cost : {{{costs}}} or object of `nnmf_runner.core.costs`\n    Cost of the data."
-    losses = ", ".join(f'"{name}"' for name in method.losses)
-    entries["label_loss"] = f"label_loss : {{{losses}}}\n    Cost of the labels."
-    own = "\n".join(dict.fromkeys(entries.get(name, name) for name in names))
-    further = [section(method.__doc__, name) for name in ("Notes", "References", "Examples")]
-    parts = [summary(method.__doc__), f"Parameters\n----------\n{own}", section(Factorisation.__doc__, "Attributes")]
-    return "\n\n".join(filter(None, [*parts, *further]))
-
-
-ESTIMATORS = {kind.__name__: kind for kind in map(estimator_of, METHODS.values())}
-globals().update(ESTIMATORS)

@@ -1,0 +1,161 @@
+"""The estimator of tensors: what it takes, gives, refuses and keeps."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nnmf_runner import InputError, NonnegativeCP, load
+
+SIZES = (8, 9, 10)  # samples first
+
+
+@pytest.fixture
+def factors(rng):
+    """Three components of which every sample has one or two, shapes (d_i, 3)."""
+    return [rng.random((size, 3)) * (rng.random((size, 3)) < 0.6) + 0.05 for size in SIZES]
+
+
+@pytest.fixture
+def X(factors):
+    return np.einsum("ir,jr,kr->ijk", *factors)
+
+
+def model(**given):
+    return NonnegativeCP(**{"layers": (3, 2), "random_state": 0, "starts": 3} | given)
+
+
+def test_planted_components_are_found_and_codes_are_least_squares(X):
+    fitted = model(layers=3, tol=1e-7).fit(X)
+    U, V = fitted.topics_[0]
+    left = np.einsum("jr,kr->jkr", U, V).reshape(-1, 3)
+    codes = fitted.transform(X)
+    assert np.linalg.norm(X.reshape(8, -1) - codes @ left.T) < 1e-3 * np.linalg.norm(X)
+    gradient = (codes @ left.T - X.reshape(8, -1)) @ left
+    assert (gradient > -1e-8).all()
+    assert np.abs(gradient * codes).max() < 1e-8
+
+
+@pytest.mark.parametrize("hierarchy", ["tied", "free"])
+def test_what_it_gives_has_the_shapes_of_the_data(X, hierarchy):
+    fitted = model(hierarchy=hierarchy).fit(X)
+    codes = fitted.transform(X[:5])
+    assert codes.shape == (5, 2)
+    assert fitted.inverse_transform(codes).shape == (5, 9, 10)
+    assert [[topics.shape for topics in level] for level in fitted.topics_] == [[(9, 3), (10, 3)], [(9, 2), (10, 2)]]
+    assert [codes.shape for codes in fitted.codes_] == [(8, 3), (8, 2)]
+    assert (fitted.n_features_in_, fitted.components_.shape) == (90, (2, 19))
+    assert fitted.get_feature_names_out().tolist() == ["nonnegativecp0", "nonnegativecp1"]
+
+
+def test_score_is_minus_the_relative_error_of_what_inverse_transform_gives(X):
+    fitted = model().fit(X)
+    error = np.linalg.norm(X - fitted.inverse_transform(fitted.transform(X))) / np.linalg.norm(X)
+    assert fitted.score(X) == pytest.approx(-error, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["nested lists", "Fortran", "float32", "scipy", "coordinates"])
+def test_every_form_of_a_tensor_gives_the_same_fit(X, kind):
+    X = np.where(X > 0.3, X, 0.0)
+    forms = {
+        "nested lists": X.tolist(),
+        "Fortran": np.asfortranarray(X),
+        "float32": X.astype(np.float32),
+        "scipy": sparse.coo_array(X),
+        "coordinates": Coordinates(X),
+    }
+    expected = model().fit(X.astype(np.float32).astype(float) if kind == "float32" else X).transform(X)
+    np.testing.assert_allclose(model().fit(forms[kind]).transform(X), expected, rtol=1e-6, atol=1e-8)
+
+
+class Coordinates:
+    """As pydata sparse has them, in another order than that of their places."""
+
+    def __init__(self, X):
+        self.coords, self.data, self.shape = np.array(np.nonzero(X))[:, ::-1], X[X != 0][::-1], X.shape
+
+
+def test_a_saved_model_gives_what_it_gave_before(X, tmp_path):
+    for hierarchy in ("tied", "free"):
+        fitted = model(hierarchy=hierarchy).fit(X)
+        fitted.save(tmp_path / hierarchy)
+        for again in (load(tmp_path / hierarchy), pickle.loads(pickle.dumps(fitted))):
+            np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+            np.testing.assert_array_equal(again.topics_[1][0], fitted.topics_[1][0])
+            with pytest.raises(ValueError, match="read-only"):
+                again.topics_[0][0][0] = 1.0
+
+
+@pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}, {"training": "layerwise"}])
+def test_labels_are_learnt_and_predicted(rng, given):
+    y = np.repeat(["a", "b"], 6)
+    U = np.column_stack([y == "a", y == "b"]).astype(float)
+    X = np.einsum("ir,jr,kr->ijk", U, rng.random((7, 2)), rng.random((8, 2))) + 0.01 * rng.random((12, 7, 8))
+    fitted = model(layers=(3, 2), **given).fit(X, np.where(np.arange(12) % 3, y, "-1"))
+    assert fitted.predict(X).tolist() == y.tolist()
+    assert fitted.score(X, y) == 1.0
+
+
+NAN = np.ones(SIZES)
+NAN[0, 0, 0] = np.nan
+REPEATED = Coordinates(np.ones(SIZES))
+REPEATED.coords = REPEATED.coords.copy()
+REPEATED.coords[:, 1] = REPEATED.coords[:, 0]
+OUTSIDE = Coordinates(np.ones(SIZES))
+OUTSIDE.coords = OUTSIDE.coords + 1
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ones((4, 5)), r"X has shape \(4, 5\), expected a tensor of at least three dimensions"),
+        (np.ones(4), "expected a tensor of at least three dimensions"),
+        (sparse.csr_array(np.ones((4, 5))), "expected a tensor of at least three dimensions"),
+        (np.ones((4, 0, 5)), "none of size zero"),
+        (-np.ones(SIZES), "X has to be nonnegative"),
+        (np.zeros(SIZES), "X holds only zeros"),
+        (NAN, "NonnegativeCP.* cannot leave out missing entries"),
+        ([[[1.0]], [[1.0, 2.0]]], "different shapes"),
+        (REPEATED, "stands twice among its coordinates"),
+        (OUTSIDE, "out of range for mode 0 of size 8"),
+        (np.full(SIZES, "a"), "X"),
+    ],
+    ids=["matrix", "vector", "sparse", "empty", "negative", "zeros", "nan", "ragged", "repeated", "outside", "text"],
+)
+def test_bad_tensors_are_refused_in_one_line(X, message):
+    with pytest.raises(InputError, match=message) as caught:
+        model().fit(X)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layers": (73, 2)}, r"layers\[0\]=73 exceeds 72"),
+        ({"hierarchy": "loose"}, "hierarchy=loose is not known"),
+        ({"training": "both"}, "training=both is not known"),
+        ({"hierarchy": "free", "exact_codes": True}, "exact_codes=True needs hierarchy=tied"),
+        ({"starts": 0}, "starts=0 is not valid"),
+        ({"optimizer": "newton"}, "optimizer=newton is not known"),
+    ],
+)
+def test_bad_parameters_are_refused_in_one_line(X, given, message):
+    with pytest.raises(InputError, match=message):
+        model(**given).fit(X)
+
+
+def test_new_data_of_another_shape_are_refused(X):
+    with pytest.raises(InputError, match=r"samples of shape \(10, 9\), but NonnegativeCP is expecting .* \(9, 10\)"):
+        model().fit(X).transform(X.transpose(0, 2, 1))
+
+
+def test_scikit_learn_clones_it_and_finds_its_tags(X):
+    base = pytest.importorskip("sklearn.base")
+    copy = base.clone(model(starts=2))
+    assert (copy.starts, copy.layers) == (2, (3, 2))
+    tags = pytest.importorskip("sklearn.utils").get_tags(copy)
+    assert tags.input_tags.three_d_array
+    assert not tags.input_tags.two_d_array
