@@ -118,7 +118,7 @@ def test_cost_is_that_of_its_definition(shape, kind, labels, is_sparse):
 
 @pytest.mark.parametrize(("shape", "kind", "labels", "is_sparse"), CASES)
 def test_gradient_is_that_of_central_differences(shape, kind, labels, is_sparse, rng):
-    case, step = Case(shape, kind, labels, is_sparse), 1e-5
+    case, step = Case(shape, kind, labels, is_sparse), 1e-6
     gradients = case.network.evaluate(case.variables).gradients
     assert [G.shape for G in gradients] == [variable.shape for variable in case.variables]
     scale = max(np.abs(G).max() for G in gradients)
