@@ -8,7 +8,7 @@ number of levels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate, pairwise
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import Layer, solve_layers
@@ -88,11 +87,15 @@ class TensorNetwork(ABC):
         return [True] * len(factors) + [False] * len(maps)
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
-        """Refuse blocks of samples, which a hierarchy of tensors does not have."""
-        raise InputError("batch cannot be set for tensors: a gradient is that of all samples.")
+        """There are none: a gradient is that of all samples."""
+        return []
+
+    def in_turn(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Any]]:
+        """There are none, see `blocks`."""
+        return iter(())
 
     @abstractmethod
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """Cost and gradient at `variables`."""
 
     @abstractmethod
@@ -199,7 +202,7 @@ class TiedNetwork(TensorNetwork):
         """See `TensorNetwork.topics`; they are the factors of the levels."""
         return self.levels(variables)
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """See `TensorNetwork.evaluate`."""
         factors, maps = self.split(variables)
         tied = self._tied(factors)
@@ -361,7 +364,7 @@ class FreeNetwork(TensorNetwork):
         solved = self._forward(*self._modes(variables))
         return [[layer.S for layer in level] for level in zip(*solved, strict=True)]
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """See `TensorNetwork.evaluate`."""
         base, A = self._modes(variables)
         solved = self._forward(base, A)

@@ -27,8 +27,8 @@ from nnmf_runner.methods.fit import Fit
 
 HIERARCHIES = ("tied", "free")
 TRAININGS = ("joint", "layerwise")
-# Names of parameters of a fit: relative errors of CP models of every rank by themselves; before the number of a level of
-# a free hierarchy, its topics in all modes but that of the samples, and what they are multiplied by in all modes.
+# Names of parameters of a fit: relative errors of CP models of every rank by themselves; before the number of a level
+# of a free hierarchy, its topics in all modes but that of the samples, and what they are multiplied by in all modes.
 ALONE, TOPICS, MIXING = "alone", "topics_", "mixing_"
 # Random starts of a CP model, and passes of each: more of them would never end.
 MOST_STARTS, MOST_SWEEPS = 10_000, 10_000
@@ -92,8 +92,8 @@ class NCPD(Method):
     hierarchy: str = "tied"
     training: str = "joint"
     exact_codes: bool | None = None
-    starts: int = 20
-    sweeps: int = 30
+    starts: int = 40
+    sweeps: int = 15
 
     def __post_init__(self) -> None:
         check_choice(self.hierarchy, HIERARCHIES, "hierarchy")
