@@ -159,15 +159,16 @@ class NCPD(Method):
         monitors = [Monitor(plan.rule, history, level) for level in range(len(plan.start))]
         alone = [balanced(self._alone(tensor, plan, level, monitor)) for level, monitor in enumerate(monitors)]
         errors = np.array([math.sqrt(tensor.residual(F) / tensor.squared_norm) for F in alone])
-        stops = [monitor.stop for monitor in monitors]
         learn = self._jointly if self.training == "joint" else self._layerwise
         found, stop = learn(problem, plan, tensor, alone, history)
+        if self.training == "layerwise":  # which leaves the base as it is
+            stop = worst([monitors[0].stop, stop])
         maps = dict(found.maps)
         B = maps.pop(len(alone) - 1, None)
         parameters = {"sizes": np.array(problem.shape[:-1]), ALONE: errors} | found.parameters()
         A = [np.vstack(found.topics[0][:-1]), *found.links]
         S = [np.ascontiguousarray(modes[-1].T) for modes in found.topics]
-        return Fit(A, S, B, history, worst([*stops[: 1 if len(alone) > 1 else None], stop]), parameters, maps)
+        return Fit(A, S, B, history, stop, parameters, maps)
 
     def _alone(self, tensor: Tensor, plan: Plan, level: int, monitor: Monitor) -> list[Matrix]:
         """A CP model of the rank of a level, from the best of several starts."""
