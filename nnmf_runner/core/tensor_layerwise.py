@@ -12,7 +12,6 @@ from nnmf_runner.core.init import nndsvd
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Matrix, inner
 from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule, stationarity, worst
-from nnmf_runner.core.ncp import balanced
 from nnmf_runner.core.tensor import DenseTensor, Tensor
 from nnmf_runner.core.updates import HALS, Update, lift_zeros, multiply
 
@@ -99,26 +98,23 @@ def layerwise_free(base: Sequence[Matrix], ranks: Sequence[int], fit: FactorFit)
     return found
 
 
-def links(base: Sequence[Matrix], models: Sequence[Sequence[Matrix]]) -> list[Matrix]:
-    """Links ``W_1, ..., W_L`` of a tied hierarchy that is near to CP models of every level.
+def links(models: Sequence[Sequence[Matrix]]) -> list[Matrix]:
+    """Links ``W_1, ..., W_L`` of the tied hierarchy on the first of several CP models that is near to the others.
 
-    Level by level they are the least-squares fit, in all modes together, of ``F_i^{l-1} W_l`` to the factors of the
-    model.  Random links are a poor start: about half of them end in a tree with a far larger cost.
+    Level by level they are the nonnegative least-squares fit, in all modes alike, of ``F_i^{l-1} W_l`` to the factors
+    of the next model.  With CP models fitted alone, balanced, they are the start of a hierarchy; random links are a
+    poor one, of which about half end in a tree of far larger cost.
 
     Parameters
     ----------
-    base : sequence of ndarray of shape (d_i, k_0)
-        A balanced CP model.
     models : sequence of sequence of ndarray of shape (d_i, k_l)
-        A CP model for every level above it, as fitted alone.
+        Factors of every level in all modes.
     """
     found: list[Matrix] = []
-    below = np.vstack(base)
-    for model in models:
-        W = solve_codes(below, np.vstack(balanced(model)))
-        W[:, ~W.any(axis=0)] = 1.0 / len(W)  # a topic of zeros in all modes could not leave them
-        found.append(W)
-        below = below @ W
+    below = np.vstack(models[0])
+    for model in models[1:]:
+        found.append(solve_codes(below, np.vstack(model)))
+        below = below @ found[-1]
     return found
 
 
@@ -222,7 +218,7 @@ class _Level:
             products = self.tensor.products([U @ W for U in self.base])
             cross = [U.T @ M for U, M in zip(self.base, products, strict=True)]
         of_W = [W.T @ G @ W for G in self.grams]
-        curved = [G @ W @ reduce(np.multiply, of_W[:i] + of_W[i + 1 :]) for i, G in enumerate(self.grams)]
+        curved: list[Matrix] = [G @ W @ reduce(np.multiply, of_W[:i] + of_W[i + 1 :]) for i, G in enumerate(self.grams)]
         cost = 1.0 + inner(W, curved[-1] - 2.0 * cross[-1]) / self.norm
         gradient = 2.0 / self.norm * np.sum(curved, axis=0) - 2.0 / self.norm * np.sum(cross, axis=0)
         return _Point(W, cost, gradient, cross, curved)

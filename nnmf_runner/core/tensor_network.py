@@ -8,14 +8,14 @@ number of levels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import Layer, solve_layers
@@ -87,11 +87,15 @@ class TensorNetwork(ABC):
         return [True] * len(factors) + [False] * len(maps)
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
-        """Refuse blocks of samples, which a hierarchy of tensors does not have."""
-        raise InputError("batch cannot be set for tensors: a gradient is that of all samples.")
+        """There are none: a gradient is that of all samples."""
+        return []
+
+    def in_turn(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Any]]:
+        """There are none, see `blocks`."""
+        return iter(())
 
     @abstractmethod
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """Cost and gradient at `variables`."""
 
     @abstractmethod
@@ -125,12 +129,16 @@ class TensorNetwork(ABC):
 
     def _level_terms(self, levels: Sequence[Factors], weights: Sequence[float]) -> tuple[float, list[Factors]]:
         """Cost of levels, from two readings of the data, and its derivatives by all their factors."""
+        value = 0.0
+        gradients: list[Factors] = []
+        if not levels:
+            return value, gradients
         products = self.tensor.products(_side_by_side(levels))
-        value, gradients = 0.0, []
         for weight, factors, cross in zip(weights, levels, _by_level(products, levels), strict=True):
             value += weight * (1.0 + (float(gram(factors).sum()) - 2.0 * inner(cross[-1], factors[-1])) / self.norm)
             unit = 2.0 * weight / self.norm
-            gradients.append([unit * (F @ gram(factors, i) - M) for i, (F, M) in enumerate(zip(factors, cross))])
+            both = enumerate(zip(factors, cross, strict=True))
+            gradients.append([unit * (F @ gram(factors, i) - M) for i, (F, M) in both])
         return value, gradients
 
 
@@ -194,16 +202,16 @@ class TiedNetwork(TensorNetwork):
         """See `TensorNetwork.topics`; they are the factors of the levels."""
         return self.levels(variables)
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """See `TensorNetwork.evaluate`."""
         factors, maps = self.split(variables)
         tied = self._tied(factors)
         value, gradients, dB = (self._with_exact_codes if self.exact else self._with_tied_codes)(tied, maps)
-        by_W = []
-        for l in reversed(range(1, len(tied))):
-            W = factors[self.n_tied + l - 1]
-            by_W.append(sum(F.T @ G for F, G in zip(tied[l - 1], gradients[l], strict=True)))
-            for below, G in zip(gradients[l - 1], gradients[l], strict=True):
+        by_W: list[Matrix] = []
+        for level in reversed(range(1, len(tied))):
+            W, above = factors[self.n_tied + level - 1], gradients[level]
+            by_W.append(reduce(np.add, (F.T @ G for F, G in zip(tied[level - 1], above, strict=True))))
+            for below, G in zip(gradients[level - 1], above, strict=True):
                 below += G @ W.T
         return Evaluation(value, [*gradients[0], *by_W[::-1], *dB])
 
@@ -223,10 +231,10 @@ class TiedNetwork(TensorNetwork):
         """Cost, its derivatives by the tied factors of every level and by the maps."""
         codes = _ExactCodes(self, tied, maps)
         products = self.tensor.products(codes.stacked, codes.outer)
-        gradients = [
-            [F @ (small * gram(factors, i)) + M for i, (F, M) in enumerate(zip(factors, cross))]
-            for factors, small, cross in zip(tied, codes.small, _by_level(products[:-1], tied), strict=True)
-        ]
+        gradients: list[Factors] = []
+        for factors, small, cross in zip(tied, codes.small, _by_level(products[:-1], tied), strict=True):
+            both = enumerate(zip(factors, cross, strict=True))
+            gradients.append([F @ (small * gram(factors, i)) + M for i, (F, M) in both])
         codes.release()
         return codes.value, gradients, codes.labels.dB
 
@@ -341,7 +349,7 @@ class FreeNetwork(TensorNetwork):
 
     def _levels(self, base: Factors, A: list[list[Matrix]], solved: list[list[Layer]]) -> list[Factors]:
         of_modes = [
-            [chain(own[: l + 1], layer.S) for l, layer in enumerate(layers)]
+            [chain(own[:level], layer.S) for level, layer in enumerate(layers, start=1)]
             for own, layers in zip(A, solved, strict=True)
         ]
         return [base, *map(list, zip(*of_modes, strict=True))]
@@ -356,7 +364,7 @@ class FreeNetwork(TensorNetwork):
         solved = self._forward(*self._modes(variables))
         return [[layer.S for layer in level] for level in zip(*solved, strict=True)]
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """See `TensorNetwork.evaluate`."""
         base, A = self._modes(variables)
         solved = self._forward(base, A)
@@ -401,9 +409,8 @@ def _backward(
             G = A[j].T @ G
         return G
 
-    dS: list[Matrix | None] = [
-        add(l + 1, G, layer.S) for l, (G, layer) in enumerate(zip(by_level, layers, strict=True))
-    ]
+    both = enumerate(zip(by_level, layers, strict=True), start=1)
+    dS: list[Matrix | None] = [add(level, G, layer.S) for level, (G, layer) in both]
     for level, G in by_codes.items():
         add(level, G, np.eye(G.shape[1]))
     if not layers:
@@ -411,7 +418,8 @@ def _backward(
     found = backward(layers, Derivative(0.0, [None] * len(A), [[] for _ in A], direct, dS), read_first=True)
     for layer in layers:
         layer.systems.release()
-    return [G for G in found.A if G is not None], A[0] @ found.V[0]
+    through = None if found.V[0] is None else A[0] @ found.V[0]
+    return [G for G in found.A if G is not None], through
 
 
 def _side_by_side(levels: Sequence[Factors]) -> list[Matrix]:

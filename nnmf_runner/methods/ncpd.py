@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -14,22 +14,21 @@ import numpy as np
 from nnmf_runner.core.approximation import Approximation, CPModel
 from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number, shown
 from nnmf_runner.core.costs import Cost, LayerWeights
-from nnmf_runner.core.init import Initialisation, nndsvd
+from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
 from nnmf_runner.core.ncp import balanced, best_start, ncp
 from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
-from nnmf_runner.core.tensor_layerwise import Sweeps, layerwise_free, layerwise_tied
+from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free, layerwise_tied, links
 from nnmf_runner.core.tensor_network import FreeNetwork, TensorNetwork, TiedNetwork
-from nnmf_runner.core.updates import HALS, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
 HIERARCHIES = ("tied", "free")
 TRAININGS = ("joint", "layerwise")
-# Names of parameters of a fit: relative errors of CP models of every rank by themselves; before the number of a level of
-# a free hierarchy, its topics in all modes but that of the samples, and what they are multiplied by in all modes.
+# Names of parameters of a fit: relative errors of CP models of every rank by themselves; before the number of a level
+# of a free hierarchy, its topics in all modes but that of the samples, and what they are multiplied by in all modes.
 ALONE, TOPICS, MIXING = "alone", "topics_", "mixing_"
 # Random starts of a CP model, and passes of each: more of them would never end.
 MOST_STARTS, MOST_SWEEPS = 10_000, 10_000
@@ -93,8 +92,8 @@ class NCPD(Method):
     hierarchy: str = "tied"
     training: str = "joint"
     exact_codes: bool | None = None
-    starts: int = 20
-    sweeps: int = 30
+    starts: int = 40
+    sweeps: int = 15
 
     def __post_init__(self) -> None:
         check_choice(self.hierarchy, HIERARCHIES, "hierarchy")
@@ -188,7 +187,7 @@ class NCPD(Method):
         labels = problem.lower_labels | ({} if problem.labels is None else {len(alone) - 1: problem.labels})
         of_last = labels.pop(len(alone) - 1, None)
         ranks, weights = [F[0].shape[1] for F in alone], _level_weights(problem.cost, len(alone))
-        W = _links(alone)
+        W = links(alone)
         network: TensorNetwork
         if self.hierarchy == "tied":
             network = TiedNetwork(tensor, ranks, of_last, weights, self.is_exact, lower_labels=labels)
@@ -207,10 +206,10 @@ class NCPD(Method):
             for level, own in network.labels.items()
         }
         assert monitor.stop is not None
-        if self.hierarchy == "tied":
-            links = variables[len(network.split(variables)[0]) - len(W) : len(network.split(variables)[0])]
-            return _Hierarchy(topics, links, maps=maps), monitor.stop
-        return _Hierarchy(topics, _links(topics), network.mixing(variables), maps), monitor.stop
+        if isinstance(network, TiedNetwork):
+            of_hierarchy = network.split(variables)[0]
+            return _Hierarchy(topics, of_hierarchy[len(of_hierarchy) - len(W) :], maps=maps), monitor.stop
+        return _Hierarchy(topics, links(topics), network.mixing(variables), maps), monitor.stop
 
     def _layerwise(
         self, problem: Problem, plan: Plan, tensor: Tensor, alone: list[list[Matrix]], history: History
@@ -218,28 +217,23 @@ class NCPD(Method):
         """One level after the other, from the base; labels are fitted afterwards."""
         base, ranks = alone[0], [F[0].shape[1] for F in alone[1:]]
         stop, mixing = Stop.CONVERGED, []
+        topics: list[list[Matrix]]
         if self.hierarchy == "tied":
-            links, stop = layerwise_tied(tensor, base, plan.start[1:], plan.rule, history)
-            tied = accumulate(links, lambda below, W: [F @ W for F in below], initial=base)
+            W, stop = layerwise_tied(tensor, base, plan.start[1:], plan.rule, history)
+            tied = accumulate(W, lambda below, link: [F @ link for F in below], initial=base)
             topics = [[*F[:-1], _codes(tensor, F[:-1]).T] if self.is_exact else F for F in tied]
         else:
-
-            def draw(X: Matrix, rank: int) -> tuple[Matrix, Matrix]:
-                A = lift_zeros(nndsvd(X, rank, plan.rng))
-                return A, lift_zeros(solve_codes(A, X))
-
-            levels = layerwise_free(base, ranks, draw, HALS, Sweeps())  # by level, then by mode, (A_il, S_il)
+            levels = layerwise_free(base, ranks, partial(fit_factor, rng=plan.rng))  # by level, by mode, (A_il, S_il)
+            whole: list[Matrix] = [np.eye(len(F)) for F in base]
             above = accumulate(
-                levels,
-                lambda below, level: [F @ A for F, (A, _) in zip(below, level, strict=True)],
-                initial=[np.eye(len(F)) for F in base],
+                levels, lambda below, level: [F @ A for F, (A, _) in zip(below, level, strict=True)], initial=whole
             )
             topics = [base, *list(above)[1:]]
             mixing = [[S for _, S in level] for level in levels]
-            links = _links(topics)
+            W = links(topics)
         of_levels = problem.lower_labels | ({} if problem.labels is None else {len(topics) - 1: problem.labels})
         maps = {level: labels.best_map(topics[level][-1].T) for level, labels in of_levels.items()}
-        return _Hierarchy(topics, links, mixing, maps), stop
+        return _Hierarchy(topics, W, mixing, maps), stop
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of new data by least squares for the other modes, see `Method.encode`."""
@@ -332,16 +326,3 @@ def _codes(tensor: Tensor, modes: Sequence[Matrix]) -> Matrix:
     """Codes of the samples by least squares, shape (R, n), for factors (d_i, R) of all other modes."""
     samples = np.empty((tensor.shape[-1], modes[0].shape[1]))  # whose MTTKRP does not depend on it
     return solve_normal(gram(modes), tensor.mttkrp([*modes, samples], len(modes)).T)
-
-
-def _links(topics: Sequence[Sequence[Matrix]]) -> list[Matrix]:
-    """Nonnegative weights by which topics make up those of the next level, as nearly as possible, in every mode alike.
-
-    They are ``W_1, ..., W_L``, each for the topics that the links before it make up.
-    """
-    found: list[Matrix] = []
-    below = np.vstack(topics[0])
-    for modes in topics[1:]:
-        found.append(solve_codes(below, np.vstack(modes)))
-        below = below @ found[-1]
-    return found

@@ -64,7 +64,8 @@ class _Groups:
     def __init__(self, below: Sequence[Matrix], above: Sequence[Matrix]) -> None:
         self.k, self.K = below[0].shape[1], above[0].shape[1]
         # The triangle of a mode's topics has their lengths and angles, in as many rows as there are topics.
-        triangles = [np.linalg.qr(np.hstack([_unit(U), _unit(A)]), mode="r") for U, A in zip(below, above, strict=True)]
+        both = [np.hstack([_unit(U), _unit(A)]) for U, A in zip(below, above, strict=True)]
+        triangles: list[Matrix] = [np.linalg.qr(topics).R for topics in both]
         self.modes = [(R[:, : self.k], R[:, self.k :]) for R in triangles]
         self._residuals: dict[Parents, Matrix] = {}
 

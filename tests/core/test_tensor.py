@@ -36,6 +36,24 @@ def model(factors):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_products_take_a_last_factor_that_depends_on_its_product(form, data, rng):
+    T, factors = data
+    mixing, asked = rng.standard_normal((3, 3)), []
+
+    def solve(product):
+        asked.append(product)
+        return product @ mixing
+
+    given = [*factors[:-1], np.full_like(factors[-1], np.nan)]  # which must never be looked at
+    products = as_tensor(form(matrix(T)), T.shape).products(given, solve)
+    last = einsum_mttkrp(T, factors, T.ndim - 1)
+    replaced = [*factors[:-1], last @ mixing]
+    assert len(asked) == 1
+    for mode, found in enumerate(products):
+        np.testing.assert_allclose(found, einsum_mttkrp(T, replaced, mode), atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_products_equal_einsums(form, data):
     T, factors = data
     tensor_ = as_tensor(form(matrix(T)), T.shape)
