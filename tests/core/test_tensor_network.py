@@ -170,6 +170,15 @@ def test_one_level_is_a_cp_model(kind):
     assert evaluation.value == pytest.approx(np.sum((case.X - full(U)) ** 2) / np.sum(case.X**2), rel=1e-9)
 
 
+def test_exact_codes_of_an_exact_model_are_zero_where_the_model_is(rng):
+    # Rounding must not make a code that is zero a small number, through which labels would pass.
+    U, S = [rng.random((size, 4)) for size in (5, 4)], rng.random((4, 30)) * (rng.random((4, 30)) > 0.5)
+    tensor = as_tensor(full([*U, S.T]).reshape(20, 30), (5, 4, 30))
+    codes = TiedNetwork(tensor, (4,)).codes(U)[0]
+    np.testing.assert_allclose(codes, S, atol=1e-8)
+    assert not codes[S == 0].any()
+
+
 def test_minibatches_are_refused():
     case = Case(SHAPES[0], "exact")
     with pytest.raises(InputError, match="batch cannot be set for tensors"):
