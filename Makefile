@@ -8,7 +8,7 @@ RAY_VENV := .venv-ray
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems regimes test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes tensors test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -47,6 +47,12 @@ regimes: $(VENV)/.core ## map where which method wins on planted hierarchies: re
 	$(BIN)/nnmf-run experiment=regimes_small_overlap
 	$(BIN)/nnmf-run experiment=regimes_small_ranks
 	$(BIN)/nnmf-collect outputs/regimes_small
+
+tensors: $(VENV)/.core ## compare hierarchies of CP models of a tensor (60 runs): errors of all levels beside published ones, figures
+	$(BIN)/nnmf-run experiment=tensors
+	$(BIN)/nnmf-run experiment=tensors_exact_codes
+	$(BIN)/nnmf-run experiment=tensors_matrices
+	$(BIN)/nnmf-collect outputs/tensors
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

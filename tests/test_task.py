@@ -211,9 +211,7 @@ def test_factors_that_do_not_fit_into_memory_are_refused(given):
     X = sparse.csc_array(([1.0, 2.0], np.array([fibres - 1, 0]), [0, 1, 2]), shape=(fibres, 2))
     tensor = Dataset("tall", X, modes=Modes.of((2**30, 2**30, 2), 2))
     for method in ("hier", "neural", "semi", "sparse_coding"):
-        with pytest.raises(
-            InputError, match=rf"^X has {fibres} features .* a factor of rank 2 .* TB of memory"
-        ) as caught:
+        with pytest.raises(InputError, match=rf"^X has {fibres} features .* a factor of rank 2 .* TB") as caught:
             prepare(given(tensor, f"method={method}", "layers=2"), 0)
         assert "\n" not in str(caught.value)
 

@@ -7,6 +7,7 @@ records name.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,36 @@ _FOLDER = "experiment/published"
 class Published:
     """What one publication reports.
 
-    An entry holds values of metrics by their names, with the `CELL` that they are of, and with ``layer`` where they are
-    not those of the last one.
+    An entry holds values of metrics by their names, with the `CELL` that they are of, with ``layer`` where they are not
+    those of the last one, and with options by their full names, such as ``dataset.noise``, where others are not meant.
     """
 
     dataset: str | None  # of which the values are, where the experiment can run on others
     entries: list[dict[str, Any]]
 
-    def values(self, regime: str, layers: str, method: str, layer: int | None = None) -> dict[str, float]:
-        """Published metrics of a layer of a cell, by default of the last; empty if there are none."""
+    def values(
+        self, regime: str, layers: str, method: str, layer: int | None = None, options: Collection[str] = ()
+    ) -> dict[str, float]:
+        """Published metrics of a layer of a cell, by default of the last; empty if there are none.
+
+        `options` are those of the run, as texts ``name=value``.
+        """
         cell, last = dict(zip(CELL, (regime, layers, method), strict=True)), layers.count("-")
         for entry in self.entries:
             is_here = all(str(entry.get(key)) == value for key, value in cell.items())
+            is_here &= all(f"{key}={value}" in options for key, value in entry.items() if _is_option(key))
             if is_here and entry.get("layer", last) == (last if layer is None else layer):
-                return {key: float(value) for key, value in entry.items() if key not in (*CELL, "layer")}
+                return {key: float(entry[key]) for key in _metrics(entry)}
         return {}
+
+
+def _is_option(key: str) -> bool:
+    return "." in key
+
+
+def _metrics(entry: dict[str, Any]) -> list[str]:
+    """What an entry has values of."""
+    return [key for key in entry if key not in (*CELL, "layer") and not _is_option(key)]
 
 
 def published_names() -> list[str]:
@@ -57,7 +73,7 @@ def published(name: str | None) -> Published:
     try:
         content: Any = OmegaConf.to_container(OmegaConf.load(path))
         for entry in content["values"]:
-            _ = [entry[key] for key in CELL], [float(entry[key]) for key in entry.keys() - {*CELL, "layer"}]
+            _ = [entry[key] for key in CELL], [float(entry[key]) for key in _metrics(entry)]
     except (KeyError, TypeError, ValueError, AttributeError, YAMLError, OmegaConfBaseException) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path} is not a file of published values ({type(error).__name__}: {line}).") from None

@@ -113,6 +113,11 @@ class Optimizer:
 
     name: ClassVar[str]
 
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether its steps follow gradients of some of the columns."""
+        return False
+
     def minimize(
         self, network: Differentiable, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
     ) -> list[Matrix]:
@@ -227,6 +232,7 @@ class StochasticGradient(Optimizer):
     step: float = 1.0
     decay: float = 0.01
     batch: int | None = None
+    takes_blocks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_steps(self)
@@ -275,6 +281,11 @@ class Adam(Optimizer):
         _check_steps(self)
         check_number(self.beta1, "beta1", low=0.0, high=1.0, open_high=True)
         check_number(self.beta2, "beta2", low=0.0, high=1.0, open_high=True)
+
+    @property
+    def takes_blocks(self) -> bool:
+        """Where they are asked for."""
+        return self.batch is not None
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""

@@ -21,6 +21,8 @@ from nnmf_runner.core.linalg import Index, Matrix, canonical, in_order, inner, p
 
 # Fibres of a sparse tensor that are worked on at a time to bound the memory.
 FIBRES = 2**13
+# A sparse unfolding whose shorter side is at most this long is decomposed through its Gram matrix.
+SHORT_SIDE = 500
 # Index tuples are numbered up to this.
 LARGEST_KEY = 2**62
 
@@ -274,8 +276,20 @@ def multilinear_floors(X: Any, shape: Sequence[int], ranks: Sequence[int]) -> li
     C. Eckart and G. Young, Psychometrika 1, 1936; L. De Lathauwer, B. De Moor and J. Vandewalle, "A multilinear
     singular value decomposition", SIAM J. Matrix Anal. Appl. 21(4), 2000.
     """
-    shares = [tail_shares(Y, [min(rank, *Y.shape) for rank in ranks]) for Y in _unfoldings(X, shape)]
+    shares = [_tails(Y, [min(rank, *Y.shape) for rank in ranks]) for Y in _unfoldings(X, shape)]
     return [math.sqrt(max(of_rank)) for of_rank in zip(*shares, strict=True)]
+
+
+def _tails(unfolding: Any, ranks: Sequence[int]) -> list[float]:
+    """`tail_shares` of an unfolding; of a sparse one with a short side from that side's Gram matrix.
+
+    Decompositions of nearly full rank would form a dense matrix of its size.
+    """
+    wide = unfolding if unfolding.shape[0] <= unfolding.shape[1] else unfolding.T
+    if not sparse.issparse(unfolding) or wide.shape[0] > max(SHORT_SIDE, 2 * max(ranks)):
+        return tail_shares(unfolding, ranks)
+    squares = np.maximum(np.linalg.eigvalsh((wide @ wide.T).toarray()), 0.0)[::-1]
+    return [float(squares[rank:].sum() / squares.sum()) for rank in ranks]
 
 
 def _unfoldings(X: Any, shape: Sequence[int]) -> Any:

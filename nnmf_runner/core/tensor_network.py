@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import Layer
 from nnmf_runner.core.linalg import Matrix, inner
@@ -87,8 +86,8 @@ class TensorNetwork(ABC):
         return [True] * len(factors) + [False] * len(maps)
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
-        """Refuse blocks of samples, which a hierarchy of tensors does not have."""
-        raise InputError("batch cannot be set for tensors: a gradient is that of all samples.")
+        """There are none: a gradient is that of all samples."""
+        return []
 
     def in_turn(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Any]]:
         """There are none, see `blocks`."""

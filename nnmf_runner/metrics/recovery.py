@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from nnmf_runner.core.linalg import Matrix, nearest
+from nnmf_runner.datasets import Dataset
 from nnmf_runner.metrics.topics import or_one
 
+# Topics in every mode of a tensor, shapes (d_i, k), a topic being the outer product of its columns; of a matrix, one.
+Modes = Sequence[Matrix]
 
-def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float]:
+
+@dataclass(frozen=True)
+class Planted:
+    """A planted hierarchy of topics.
+
+    Attributes
+    ----------
+    topics : list of list of ndarray of shape (d_i, k_l)
+        By level, finest first, and by mode.
+    parents : list of ndarray of int, shape (k_l,)
+        Topic above of every topic, of all levels but the last.
+    """
+
+    topics: Sequence[Modes]
+    parents: Sequence[NDArray[np.intp]]
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, by_mode: bool) -> Planted | None:
+        """What is planted in data, if anything is; in a tensor by mode but for the samples, or else as its fibres."""
+        if dataset.truth:
+            return cls.of_factors(dataset.truth.A)
+        if (truth := dataset.tensor_truth) is None:
+            return None
+        levels = range(len(truth.factors))
+        return cls([truth.factors[i][:-1] if by_mode else [truth.topics(i)] for i in levels], truth.parents)
+
+    @classmethod
+    def of_factors(cls, A: Sequence[Matrix]) -> Planted:
+        """The hierarchy that the factors of a matrix make up, shapes (k_{l-1}, k_l)."""
+        return cls([[topics] for topics in itertools.accumulate(A, np.matmul)], [a.argmax(axis=1) for a in A[1:]])
+
+
+def match_topics(topics: Modes, truth: Modes) -> tuple[NDArray[np.intp], float]:
     """Match found topics with true ones, each with one other, by the largest total cosine.
 
     Parameters
     ----------
-    topics, truth : ndarray of shape (m, k) and (m, k_true)
-        Topics as columns.
+    topics, truth : sequence of ndarray of shape (d_i, k) and (d_i, k_true)
+        Topics as columns, by mode.
 
     Returns
     -------
@@ -32,35 +69,37 @@ def match_topics(topics: Matrix, truth: Matrix) -> tuple[NDArray[np.intp], float
     ----------
     H. W. Kuhn, "The Hungarian method for the assignment problem", Naval Res. Logist. Quart. 2, 1955.
     """
-    cosines = _unit(topics).T @ _unit(truth)  # (k, k_true)
+    by_mode = (_unit(F).T @ _unit(G) for F, G in zip(topics, truth, strict=True))
+    cosines = functools.reduce(np.multiply, by_mode)  # (k, k_true), as outer products have them
     found, true = linear_sum_assignment(cosines, maximize=True)
-    match = np.full(topics.shape[1], -1)
+    match = np.full(len(cosines), -1)
     match[found] = true
-    return match, float(cosines[found, true].sum() / truth.shape[1])
+    return match, float(cosines[found, true].sum() / cosines.shape[1])
 
 
-def topic_recovery(topics: Matrix, truth: Sequence[Matrix]) -> float:
+def topic_recovery(topics: Modes, planted: Planted) -> float:
     """Mean cosine of the planted topics with those found, see `match_topics`; of the level with most nearly as many.
-
-    Found topics have shape (m, k), the true factors shape (k_{l-1}, k_l).
 
     Examples
     --------
-    >>> topic_recovery(np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 0.0]]), [np.eye(3)[:, :2]])
+    >>> topic_recovery([np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 0.0]])], Planted([[np.eye(3)[:, :2]]], []))
     1.0
     """
-    level = nearest([planted.shape[1] for planted in truth], topics.shape[1])
-    return match_topics(topics, functools.reduce(np.matmul, truth[: level + 1]))[1]
+    level = nearest(_ranks(planted.topics), topics[0].shape[1])
+    return match_topics(topics, planted.topics[level])[1]
 
 
-def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None:
+def tree_agreement(topics: Sequence[Modes], links: Sequence[Matrix], planted: Planted) -> float | None:
     """Share of planted topics that are found below their planted parent, over all layers above the first.
 
     Parameters
     ----------
-    A, truth : sequence of ndarray of shape (k_{l-1}, k_l)
-        Found and true factors.  Where their ranks differ, a planted topic that no found one is matched with counts as
-        not found.
+    topics : sequence of sequence of ndarray of shape (d_i, k_l)
+        By layer and mode.
+    links : sequence of ndarray of shape (k_{l-1}, k_l)
+        What the topics of every layer but the first are made of.
+    planted : Planted
+        Where its ranks differ from those found, a planted topic that no found one is matched with counts as not found.
 
     Returns
     -------
@@ -71,30 +110,37 @@ def tree_agreement(A: Sequence[Matrix], truth: Sequence[Matrix]) -> float | None
     Examples
     --------
     >>> truth = [np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])]
-    >>> tree_agreement([np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 2.0], [0.0, 1.0]])], truth)
+    >>> def agreement(*A):
+    ...     return tree_agreement(Planted.of_factors(A).topics, A[1:], Planted.of_factors(truth))
+    >>> agreement(np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 2.0], [0.0, 1.0]]))
     1.0
-    >>> tree_agreement([np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [2.0, 1.0], [0.0, 1.0]])], truth)
+    >>> agreement(np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [2.0, 1.0], [0.0, 1.0]]))
     0.75
     """
-    ranks = [a.shape[1] for a in A]
-    if len(A) < 2 or [len(a) for a in A[1:]] != ranks[:-1]:
+    ranks = _ranks(topics)
+    if len(ranks) < 2 or [len(link) for link in links] != ranks[:-1]:
         return None
-    planted_ranks = [planted.shape[1] for planted in truth]
-    if [nearest(planted_ranks, rank) for rank in ranks] != list(range(len(A))):
+    if [nearest(_ranks(planted.topics), rank) for rank in ranks] != list(range(len(ranks))):
         return None
     right: list[bool] = []
-    topics, true_topics = A[0], truth[0]
-    match, _ = match_topics(topics, true_topics)
-    for found, planted in zip(A[1:], truth[1:], strict=False):
-        below, above, true_topics = topics, topics @ found, true_topics @ planted
+    matches = [match_topics(found, true)[0] for found, true in zip(topics, planted.topics, strict=False)]
+    for level, (link, true_parents) in enumerate(zip(links, planted.parents, strict=False)):
         # Between topics of unit length: what a topic weighs must not depend on how factors share scale.
-        weights = found * _length(below)[:, None] / _length(above)
-        parents, _ = match_topics(above, true_topics)
-        matched = match >= 0
-        right.extend(parents[weights[matched].argmax(axis=1)] == planted[match[matched]].argmax(axis=1))
-        right.extend([False] * (len(planted) - matched.sum()))
-        match, topics = parents, above
+        weights = link * _lengths(topics[level])[:, None] / _lengths(topics[level + 1])
+        matched = matches[level] >= 0
+        parents = matches[level + 1][weights[matched].argmax(axis=1)]
+        right.extend(parents == true_parents[matches[level][matched]])
+        right.extend([False] * (len(true_parents) - matched.sum()))
     return float(np.mean(right))
+
+
+def _ranks(topics: Sequence[Modes]) -> list[int]:
+    return [modes[0].shape[1] for modes in topics]
+
+
+def _lengths(modes: Modes) -> Matrix:
+    """Norms of the topics in a single mode, the geometric mean over all modes."""
+    return functools.reduce(np.multiply, map(_length, modes)) ** (1.0 / len(modes))
 
 
 def _unit(M: Matrix) -> Matrix:

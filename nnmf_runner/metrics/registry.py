@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nnmf_runner.methods.ncpd import ALONE
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.errors import relative_error
-from nnmf_runner.metrics.recovery import topic_recovery
+from nnmf_runner.metrics.recovery import Planted, topic_recovery
 from nnmf_runner.metrics.topics import npmi_coherence, topic_diversity, unlinked_topics
+from nnmf_runner.metrics.trees import tree_loss
 from nnmf_runner.metrics.view import LayerView
 
 Record = dict[str, Any]
@@ -39,7 +41,7 @@ class Metric:
     in_tables: bool = False
     by_layer: bool = False  # whether a table with one row per layer follows that of the runs
     has_floor: bool = False  # whether the Eckart-Young floor bounds it and stands beside it
-    terminal: Literal["always", "if any", "never"] = "never"  # "if any" is where the first layer has a value
+    terminal: Literal["always", "if any", "never"] = "never"  # "if any" is where a layer has a value
     in_map: bool = False  # whether the map of a sweep compares methods by it, which has to be a share
 
     def of_run(self, record: Record) -> float | None:
@@ -61,14 +63,19 @@ def _excess(record: Record) -> float | None:
 
 
 def _topic_cosine(layer: LayerView) -> float | None:
-    truth = layer.dataset.truth
-    return topic_recovery(layer.topics, truth.A) if truth else None
+    planted = Planted.of(layer.dataset, by_mode=layer.has_modes)
+    return topic_recovery(layer.modes[:-1], planted) if planted else None
 
 
 def _mean_cosine(record: Record) -> float | None:
     """The mean over the layers."""
     cosines = [layer["topic_cosine"] for layer in record["layers"] if layer.get("topic_cosine") is not None]
     return fmean(cosines) if cosines else None
+
+
+def _tree_loss(layer: LayerView) -> float | None:
+    """How far the topics are from a tree over those of the layer below; None for the first layer."""
+    return tree_loss(layer.below.modes, layer.modes) if layer.index else None
 
 
 def _coherence(layer: LayerView) -> float | None:
@@ -109,6 +116,18 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "floor", "Eckart-Young floor", "Eckart-Young floor", lambda layer: layer.floor, terminal="always", **ERROR
+        ),
+        # Of a tensor: what its approximation by as many topics has without a hierarchy.
+        Metric(
+            "alone_error",
+            "Relative error of a CP model of that rank by itself",
+            "CP of that rank alone",
+            lambda layer: float(layer.fit.parameters[ALONE][layer.index]),
+            applies=lambda layer: ALONE in layer.fit.parameters,
+            in_tables=True,
+            by_layer=True,
+            terminal="if any",
+            **ERROR,
         ),
         Metric(
             "excess", "Relative error above the floor", "error above the floor", of_record=_excess, in_map=True, **ERROR
@@ -157,9 +176,21 @@ METRICS: dict[str, Metric] = {
             "unlinked_topics",
             "Topics that take no part",
             "unlinked topics",
-            lambda layer: unlinked_topics(layer.fit.A)[layer.index],
+            lambda layer: unlinked_topics(layer.factors)[layer.index],
             better="lower",
             digits=0,
+        ),
+        # Of a tensor: between a layer and the one below.
+        Metric(
+            "tree_loss",
+            "Distance of the topics from a tree over those below",
+            "tree loss",
+            _tree_loss,
+            applies=lambda layer: layer.dataset.modes is not None,
+            better="lower",
+            in_tables=True,
+            by_layer=True,
+            terminal="if any",
         ),
         Metric(
             "topic_cosine", "Recovery of the planted topics", "planted topics", _topic_cosine, _mean_cosine, in_map=True

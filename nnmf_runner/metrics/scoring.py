@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.config.schema import RunConfig
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.methods import Fit
+from nnmf_runner.datasets.modes import Modes
+from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.errors import eckart_young_floors
-from nnmf_runner.metrics.recovery import tree_agreement
+from nnmf_runner.metrics.recovery import Planted, tree_agreement
 from nnmf_runner.metrics.registry import METRICS, tabled
 from nnmf_runner.metrics.topics import distinctive_features, feature_shares, top_features, tree_weights
 from nnmf_runner.metrics.view import TOP_WORDS, LayerView
@@ -47,25 +50,55 @@ def run_metrics(layers: Sequence[dict[str, Any]], **measured: float) -> dict[str
 
 def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
     """The topics of every layer as `TOPIC` says, see `nnmf_runner.store.record`; None without words for them."""
-    if (names := dataset.words) is None:
+    if not (dataset.words if dataset.modes is None else any(dataset.modes.entries)):
         return None
     described: list[list[dict[str, Any]]] = []
     below: NDArray[Any] | None = None
     for level, factor in enumerate(fit.A):
         topics = config.method.topics(fit, level)
-        shares, distinctive = feature_shares(topics), distinctive_features(topics, TOP_WORDS)
-        layer: list[dict[str, Any]] = []
-        for j, top in enumerate(top_features(topics, TOP_WORDS)):
-            top = top[top >= 0]
-            topic = {"words": [names[i] for i in top], "weights": shares[top, j].tolist()}
-            topic["distinctive"] = [names[i] for i in distinctive[j] if i >= 0]
-            layer.append(topic | {"children": [], "child_weights": [], "parent": None})
+        if dataset.modes is None:
+            layer = _in_words(topics, dataset.words or [])
+        else:
+            modes = config.method.mode_topics(fit, level)
+            told = _by_mode(modes or _marginals(topics, fit.S[level], dataset.modes), dataset.modes)
+            layer = [{"modes": list(topic)} for topic in zip(*told, strict=True)]
+            topics = _sums(modes[:-1]) if modes else topics
+        layer = [topic | {"children": [], "child_weights": [], "parent": None} for topic in layer]
         # With pooling the rows of a factor are no longer the topics below: there is no tree.
         if below is not None and len(factor) == below.shape[1]:
             _link(described[-1], layer, tree_weights(below, factor))
         described.append(layer)
         below = topics
     return described
+
+
+def _in_words(topics: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Top entries of every topic, of shape (d, k), with their shares of it, and those that set it apart."""
+    shares, distinctive = feature_shares(topics), distinctive_features(topics, TOP_WORDS)
+    layer = []
+    for j, top in enumerate(top_features(topics, TOP_WORDS)):
+        top = top[top >= 0]
+        words = {"words": [names[i] for i in top], "weights": shares[top, j].tolist()}
+        layer.append(words | {"distinctive": [names[i] for i in distinctive[j] if i >= 0]})
+    return layer
+
+
+def _by_mode(topics: Sequence[Matrix], modes: Modes) -> list[list[dict[str, Any]]]:
+    """What `_in_words` says of every mode whose entries have names, with the name of the mode."""
+    each = zip(topics, modes.names, modes.entries, strict=True)
+    return [[{"name": name, **of} for of in _in_words(own, names)] for own, name, names in each if names]
+
+
+def _marginals(topics: Matrix, S: Matrix, modes: Modes) -> list[Matrix]:
+    """Sums of topics of fibres, shape (m, k), over all modes but one, for each; the codes are those of the samples."""
+    tensor = np.maximum(topics, 0.0).reshape(*modes.shape[:-1], -1)
+    axes = range(tensor.ndim - 1)
+    return [*(tensor.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes), S.T]
+
+
+def _sums(modes: Sequence[Matrix]) -> Matrix:
+    """Sums of topics in a single mode, the geometric mean over all modes, shape (1, k)."""
+    return np.prod([F.sum(axis=0, keepdims=True) for F in modes], axis=0) ** (1.0 / len(modes))
 
 
 def _link(below: list[dict[str, Any]], above: list[dict[str, Any]], shares: NDArray[Any]) -> None:
@@ -77,6 +110,11 @@ def _link(below: list[dict[str, Any]], above: list[dict[str, Any]], shares: NDAr
         topic["parent"] = int(shares[i].argmax()) if shares[i].any() else None
 
 
-def planted_tree(dataset: Dataset, fit: Fit) -> float | None:
+def planted_tree(method: Method, dataset: Dataset, fit: Fit) -> float | None:
     """Share of topics found below their planted parent."""
-    return tree_agreement(fit.A, dataset.truth.A) if dataset.truth else None
+    by_mode = bool(method.mode_topics(fit, 0))
+    planted, links = Planted.of(dataset, by_mode=by_mode), fit.A[1:]
+    if planted is None or any(len(link) != below.shape[1] for below, link in itertools.pairwise(fit.A)):
+        return None
+    modes = [method.mode_topics(fit, level)[:-1] for level in range(len(fit.A))]
+    return tree_agreement(modes if by_mode else Planted.of_factors(fit.A).topics, links, planted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -48,8 +48,28 @@ class LayerView:
 
     @cached_property
     def topics(self) -> Matrix:
-        """What each code stands for in the data, shape (m, k)."""
+        """What each code stands for in the data, shape (m, k); of topics with modes, these below each other."""
         return self.method.topics(self.fit, self.index)
+
+    @cached_property
+    def modes(self) -> list[Matrix]:
+        """The topics in every mode, shapes (d_i, k), samples last; to methods for matrices the others are one mode."""
+        return self.method.mode_topics(self.fit, self.index) or [self.topics, self.fit.S[self.index].T]
+
+    @property
+    def has_modes(self) -> bool:
+        """Whether the topics are those of a tensor in all of its modes."""
+        return bool(self.method.mode_topics(self.fit, self.index))
+
+    @property
+    def below(self) -> LayerView:
+        """The layer below, but for its codes of new data, floor and labels."""
+        return replace(self, index=self.index - 1)
+
+    @property
+    def factors(self) -> list[Matrix]:
+        """The factors of all layers, those of a tensor such that a topic that is empty in one mode is empty."""
+        return [self.method.topics(self.fit, 0), *self.fit.A[1:]] if self.has_modes else self.fit.A
 
     @cached_property
     def accuracy(self) -> Accuracy:
@@ -79,5 +99,5 @@ class LayerView:
 
     @cached_property
     def top_words(self) -> Words | None:
-        """The features of largest weight in every topic; None where they have no words."""
-        return None if self.dataset.words is None else top_features(self.topics, TOP_WORDS)
+        """The features of largest weight in every topic; None where they have no words, or are split into modes."""
+        return None if self.dataset.words is None or self.has_modes else top_features(self.topics, TOP_WORDS)

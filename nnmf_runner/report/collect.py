@@ -116,13 +116,14 @@ def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Choose the runs that stand for an experiment in figures: their folders by experiment and variant.
 
-    Of every variant of a method it is the run with most layers, semisupervised if there is any, of the lowest seed.
+    Of every variant of a method it is the run with most layers, semisupervised if there is any, of the first variant of
+    the data and the lowest seed.
     The rows are from `nnmf_runner.report.table.rows_of`.
     """
     counted = rows[rows["status"].isin(COUNTED)]
     depth = -counted["layers"].str.count("-")
     other = ~counted["regime"].astype(str).str.startswith("semisupervised")
-    ranked = counted.assign(depth=depth, other=other).sort_values(["depth", "other", "seed", "folder"])
+    ranked = counted.assign(depth=depth, other=other).sort_values(["depth", "other", "dataset", "seed", "folder"])
     first = ranked.drop_duplicates(["experiment", "method"]).set_index(["experiment", "method"])["folder"]
     return {run: first[run] for run in sorted(first.index, key=lambda run: (run[0], method_order(run[1])))}
 

@@ -17,7 +17,8 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
     shown = {"layer": "layer", "rank": "rank"} | {
         metric.name: metric.heading
         for metric in METRICS.values()
-        if metric.terminal == "always" or (metric.terminal == "if any" and runs[0][0].get(metric.name) is not None)
+        if metric.terminal == "always"
+        or (metric.terminal == "if any" and any(layer.get(metric.name) is not None for layer in runs[0]))
     }
     rows = [list(shown.values())]
     rows += [[_mean([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]

@@ -84,11 +84,11 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "commit": record.get("commit"),
         "folder": str(folder),
     }
-    values = published(record.get("published"))
+    values, options = published(record.get("published")), options_of(config)
     cell = row["regime"], row["layers"], row["method"]
-    row |= _reported(values.values(*cell))
+    row |= _reported(values.values(*cell, options=options))
     for i in range(len(record["layers"]) if len(record["layers"]) > 1 else 0):
-        row |= {_of_layer(name, i): value for name, value in _reported(values.values(*cell, i)).items()}
+        row |= {_of_layer(name, i): value for name, value in _reported(values.values(*cell, i, options)).items()}
     row["reported_on"] = values.dataset
     # Most texts recur: one copy of each for all rows.
     return {name: sys.intern(value) if isinstance(value, str) else value for name, value in row.items()}
@@ -259,7 +259,7 @@ def _layout(
     body = []
     for key, row in table.groupby(leading, sort=False, observed=True):
         cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
-        value = row["floor"].iloc[0]
+        value = row["floor"].min()  # that of a tensor bounds no method for matrices
         floor = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}"] if metric.has_floor else []
         body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
     return leading, header, body
@@ -272,8 +272,13 @@ def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
     if pd.notna(entry.std):
         parts.append(f"{plus_minus} {entry.std:.{digits}f}")
     if pd.notna(entry.reported):
-        parts.append(f"({entry.reported:.3f})")
+        parts.append(f"({_published_digits(entry.reported, digits)})")
     return " ".join(parts)
+
+
+def _published_digits(value: float, digits: int) -> str:
+    """A published value with as many digits as it has, three at least."""
+    return next(text for n in range(3, max(3, digits) + 1) if float(text := f"{value:.{n}f}") == value or n >= digits)
 
 
 _markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")

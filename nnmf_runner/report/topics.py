@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,10 @@ from nnmf_runner.report.variants import Shown
 # Layers of topics, first to last, as in a record.
 Topics = list[list[dict[str, Any]]]
 
-WORDS = 8
+# Words that are told of a topic, and of each of its modes where there are several.
+WORDS, WORDS_OF_MODE = 8, 5
+# Two modes of one name are told once where they share at least this part of their top words.
+ALIKE = 0.5
 # Smaller shares of a second parent are left out; the record has them all.
 NOTABLE = 0.1
 # A smaller share is written as less than this.
@@ -21,6 +25,40 @@ LEGEND = (
     "Topic l.j is column j of A0 ... Al, below the topic that it has the largest share of, with that share.\n"
     "After + the words that set it apart, after 'also' other topics that have a large share of it."
 )
+LEGEND_OF_MODES = (
+    "Of a tensor, top entries of every mode that has names stand behind its name, and once for two modes of one name\n"
+    "that share at least half of them."
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of a topic, or of it in one mode of a tensor: top words, those that set it apart, and the mode."""
+
+    words: list[str]
+    distinctive: list[str]
+    mode: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What stands before the words."""
+        return f"{self.mode}: " if self.mode else ""
+
+
+def in_modes(topic: dict[str, Any]) -> list[Told]:
+    """What there is to tell of a topic, in every mode of a tensor; of equal modes that agree in the first of them."""
+    if "modes" not in topic:
+        return [Told(topic["words"], topic["distinctive"])]
+    parts: list[Told] = []
+    for mode in topic["modes"]:
+        part = Told(mode["words"], mode["distinctive"], mode["name"])
+        if not any(part.mode == other.mode and _alike(part.words, other.words) for other in parts):
+            parts.append(part)
+    return parts
+
+
+def _alike(words: Sequence[str], others: Sequence[str]) -> bool:
+    return len({*words} & {*others}) >= ALIKE * max(len(words), len(others))
 
 
 def tree_text(topics: Topics) -> str:
@@ -69,11 +107,9 @@ def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
 
 def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> Iterator[str]:
     topic, own = topics[level][j], tree_children(topics, level, j)
-    words = topic["words"][:WORDS]
-    apart = [word for word in topic["distinctive"][:WORDS] if word not in words]
-    text = f"{level}.{j}{share}  {' '.join(told(words)) or '(no words)'}"
-    if apart:
-        text += f" + {' '.join(told(apart))}"
+    parts = in_modes(topic)
+    most = WORDS if len(parts) == 1 else WORDS_OF_MODE
+    text = f"{level}.{j}{share}  {' | '.join(_text(part, most) for part in parts)}"
     others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
     also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
     yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
@@ -81,9 +117,16 @@ def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> It
         yield from _lines(topics, level - 1, i, f" {percent(part)}", depth + 1)
 
 
+def _text(part: Told, most: int) -> str:
+    words = part.words[:most]
+    apart = [word for word in part.distinctive[:most] if word not in words]
+    text = part.heading + (" ".join(told(words)) or "(no words)")
+    return f"{text} + {' '.join(told(apart))}" if apart else text
+
+
 def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
     """The trees of the runs chosen for every experiment, as Markdown; None if none of them has topics."""
-    parts = []
+    parts, legends = [], [LEGEND]
     for experiment, runs in chosen.items():
         for label, path, record in runs:
             if not record.get("topics"):
@@ -93,4 +136,6 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
             about = f"{data_title(record)}, {record['regime']}, seed {config['seed']}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
             parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
-    return "\n\n".join([*parts, LEGEND]) + "\n" if parts else None
+            if "modes" in record["topics"][0][0]:
+                legends = [LEGEND, LEGEND_OF_MODES]
+    return "\n\n".join([*parts, *legends]) + "\n" if parts else None

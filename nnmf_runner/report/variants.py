@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS
+from nnmf_runner.methods.ncpd import HIERARCHIES, TRAININGS
 from nnmf_runner.store.start import INITIALISATIONS
 
-# A configuration but for its seed, as texts ``option=value``.
+# A configuration but for its seeds, as texts ``option=value``.
 Options = tuple[str, ...]
 
 SEPARATOR = ", "
 # Options whose value alone says what was chosen.
-CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver")
-CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS]
+CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.hierarchy", "method.training")
+CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
 MOST_VARIANTS = 12
 # Values of options that are not set, and of switches.
@@ -37,9 +38,9 @@ class Shown(NamedTuple):
 
 
 def options_of(config: dict[str, Any]) -> Options:
-    """A configuration but for its seed, as texts ``option=value``."""
-    flat = _flat({key: value for key, value in config.items() if key != "seed"})
-    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items())
+    """A configuration but for its seeds, as texts ``option=value``: trials may differ in that of the data too."""
+    flat = _flat(config)
+    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items() if not name.endswith("seed"))
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -171,7 +171,7 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
         "n_iter": max(0, len(fit.history) - 1),
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),
-        "tree_agreement": planted_tree(dataset, fit),
+        "tree_agreement": planted_tree(config.method, dataset, fit),
     }
 
 

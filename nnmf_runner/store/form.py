@@ -86,21 +86,20 @@ def mapping(values: Check = lambda value: True, /, **named: Check) -> Check:
     )
 
 
-# What a record says of a topic: its top words and their shares of it, the words that set it apart, the topics below
-# with their shares of it, and the topic above that it has the largest share of (None for those of the last layer).
-TOPIC = {
-    "words": list_of(is_text),
-    "weights": list_of(is_number),
-    "distinctive": list_of(is_text),
-    "children": list_of(is_count),
-    "child_weights": list_of(is_number),
-    "parent": optional(is_count),
-}
+# What a record says of a topic: its top words and their shares of it, and the words that set it apart; of a tensor's,
+# the same for every mode whose entries have names.
+WORDS = {"words": list_of(is_text), "weights": list_of(is_number), "distinctive": list_of(is_text)}
+MODES = {"modes": list_of(mapping(name=is_text, **WORDS))}
+# The topics below with their shares of it, and the topic above that it has the largest share of (None for those of the
+# last layer).
+LINKS = {"children": list_of(is_count), "child_weights": list_of(is_number), "parent": optional(is_count)}
+TOPIC = WORDS | LINKS
+TENSOR_TOPIC = MODES | LINKS
 
 
 def is_forest(layers: Any) -> bool:
     """Whether it holds for every layer its topics, each with what the tree shows, and all that they name are there."""
-    if not list_of(list_of(mapping(**TOPIC)))(layers):
+    if not any(list_of(list_of(mapping(**form)))(layers) for form in (TOPIC, TENSOR_TOPIC)):
         return False
     sizes = [0, *map(len, layers), 0]
     return all(

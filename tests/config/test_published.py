@@ -33,6 +33,15 @@ def test_values_of_a_layer_are_those_that_name_it():
     assert values.values(*cell, 1) == values.values(*cell) == {"accuracy": 0.75, "relative_error": 0.25}
 
 
+def test_values_of_an_option_are_those_of_runs_that_have_it():
+    cell = {"regime": "unsupervised", "layers": "9", "method": "hier"}
+    entries = [cell | {"dataset.noise": noise, "accuracy": noise} for noise in (0.1, 0.4)] + [cell | {"accuracy": 0.9}]
+    values = Published(None, entries)
+    assert values.values(*cell.values(), options=["dataset.noise=0.4", "tol=1"]) == {"accuracy": 0.4}
+    assert values.values(*cell.values(), options=["dataset.noise=0.2"]) == {"accuracy": 0.9}
+    assert values.values(*cell.values()) == {"accuracy": 0.9}
+
+
 def test_an_experiment_names_a_file_that_is_there(configure):
     assert configure("experiment=table1").published == "table1"
     with pytest.raises(InputError, match=r"published=table9 is not known\. Expected one of: table1, table2"):

@@ -130,7 +130,7 @@ def test_start_without_a_finite_cost_ends_as_diverged(optimizer, network, start,
 def test_block_without_a_finite_cost_ends_as_diverged(optimizer, network, start, monkeypatch):
     evaluate = network.evaluate
 
-    def fail_on_blocks(variables, block=None):
+    def fail_on_blocks(variables, block=None, X=None):
         if block is not None:
             raise np.linalg.LinAlgError
         return evaluate(variables)
@@ -191,9 +191,9 @@ def test_batch_grows_with_the_square_root_of_the_columns_unless_it_is_given(rng,
     network, sizes = Network(rng.random((3, n)), Reconstruction()), []
     evaluate = network.evaluate
 
-    def watch(variables, block=None):
+    def watch(variables, block=None, X=None):
         sizes.append(n if block is None else block.size)
-        return evaluate(variables, block)
+        return evaluate(variables, block, X)
 
     network.evaluate = watch
     run(StochasticGradient(batch=batch), network, [rng.random((3, 2))], max_iter=1)

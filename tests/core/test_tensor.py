@@ -100,6 +100,14 @@ def test_khatri_rao_and_gram_agree_with_their_definitions(data):
     np.testing.assert_allclose(gram(factors, without=0) * (factors[0].T @ factors[0]), gram(factors))
 
 
+@pytest.mark.parametrize("short_side", [0, 500])
+@pytest.mark.parametrize("shape", [(40, 30, 20), (6, 50, 40), (3, 3, 90)])
+def test_floors_of_sparse_data_are_those_of_the_dense_ones(shape, short_side, monkeypatch):
+    monkeypatch.setattr(tensor, "SHORT_SIDE", short_side)
+    X, ranks = sparse_tensor(shape, 0.05), [1, 2, 5]
+    np.testing.assert_allclose(multilinear_floors(X, shape, ranks), multilinear_floors(X.toarray(), shape, ranks))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_floors_are_the_largest_tails_of_the_unfoldings(form, data):
     T, _ = data

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.free_network import FreeNetwork
 from nnmf_runner.core.label_costs import CrossEntropyLabels, Labels, SquaredLabels
 from nnmf_runner.core.monitor import Monitor, StoppingRule
@@ -179,10 +178,9 @@ def test_exact_codes_of_an_exact_model_are_zero_where_the_model_is(rng):
     assert not codes[S == 0].any()
 
 
-def test_minibatches_are_refused():
-    case = Case(SHAPES[0], "exact")
-    with pytest.raises(InputError, match="batch cannot be set for tensors"):
-        case.network.blocks(2, np.random.default_rng(0))
+def test_there_are_no_blocks_of_samples(rng):
+    network = Case(SHAPES[0], "exact").network
+    assert network.blocks(2, rng) == list(network.in_turn([])) == []
 
 
 @pytest.mark.parametrize("optimizer", [LBFGS(), SpectralProjectedGradient()])

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 
 from nnmf_runner.datasets.generated.toy import Toy
-from nnmf_runner.metrics.recovery import match_topics, topic_recovery, tree_agreement
+from nnmf_runner.metrics.recovery import Planted, match_topics, topic_recovery, tree_agreement
 
 
 @pytest.fixture
 def truth():
     return Toy().load(np.random.default_rng(0)).truth.A
+
+
+def agreement(A, truth):
+    """Tree agreement of the factors of a matrix."""
+    pooled = [len(a) for a in A[1:]] != [a.shape[1] for a in A[:-1]]
+    topics = [[a] for a in A] if pooled else Planted.of_factors(A).topics
+    return tree_agreement(topics, A[1:], Planted.of_factors(truth))
 
 
 def permuted(A, rng, *, scaled=False):
@@ -30,25 +37,25 @@ def noisy(A, rng):
 
 
 def test_planted_topics_and_tree_give_one(truth):
-    match, cosine = match_topics(truth[0], truth[0])
+    match, cosine = match_topics([truth[0]], [truth[0]])
     np.testing.assert_array_equal(match, np.arange(9))
     assert cosine == pytest.approx(1.0)
-    assert tree_agreement(truth, truth) == 1.0
+    assert agreement(truth, truth) == 1.0
 
 
 def test_hand_worked_match():
     truth = np.eye(3)[:, :2]
     topics = np.array([[0.0, 3.0], [0.0, 4.0], [2.0, 0.0]])  # the first meets no true topic
-    match, cosine = match_topics(topics, truth)
+    match, cosine = match_topics([topics], [truth])
     assert match[1] == 1
     assert cosine == pytest.approx(0.8 / 2)
 
 
 def test_more_or_fewer_topics_than_true_ones():
-    match, cosine = match_topics(np.eye(3), np.eye(3)[:, :2])
+    match, cosine = match_topics([np.eye(3)], [np.eye(3)[:, :2]])
     np.testing.assert_array_equal(match, [0, 1, -1])
     assert cosine == pytest.approx(1.0)
-    match, cosine = match_topics(np.eye(3)[:, :1], np.eye(3)[:, :2])
+    match, cosine = match_topics([np.eye(3)[:, :1]], [np.eye(3)[:, :2]])
     np.testing.assert_array_equal(match, [0])
     assert cosine == pytest.approx(0.5)
 
@@ -58,7 +65,7 @@ def test_matching_does_not_depend_on_order_and_scale(truth, seed):
     rng = np.random.default_rng(seed)
     found = noisy(truth, rng)[0]
     order, scale = rng.permutation(9), rng.uniform(0.1, 10.0, 9)
-    before, after = match_topics(found, truth[0]), match_topics((found * scale)[:, order], truth[0])
+    before, after = (match_topics([F], truth[:1]) for F in (found, (found * scale)[:, order]))
     np.testing.assert_array_equal(after[0], before[0][order])
     assert after[1] == pytest.approx(before[1])
 
@@ -66,14 +73,14 @@ def test_matching_does_not_depend_on_order_and_scale(truth, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_tree_of_the_truth_is_found_in_any_order_and_scale(truth, seed):
     rng = np.random.default_rng(seed)
-    assert tree_agreement(permuted(truth, rng, scaled=True), truth) == 1.0
+    assert agreement(permuted(truth, rng, scaled=True), truth) == 1.0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_tree_agreement_does_not_depend_on_order(truth, seed):
     rng = np.random.default_rng(seed)
     found = noisy(truth, rng)
-    assert tree_agreement(permuted(found, rng), truth) == tree_agreement(found, truth)
+    assert agreement(permuted(found, rng), truth) == agreement(found, truth)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -81,43 +88,44 @@ def test_tree_agreement_does_not_depend_on_the_scale_of_topics(truth, seed):
     """``A_1 D, D^-1 S_1`` is the same factorisation as ``A_1, S_1``: where a topic belongs cannot depend on D."""
     rng = np.random.default_rng(seed)
     found = noisy(truth, rng)
-    assert tree_agreement(permuted(found, rng, scaled=True), truth) == tree_agreement(found, truth)
+    assert agreement(permuted(found, rng, scaled=True), truth) == agreement(found, truth)
 
 
 def test_a_topic_below_the_wrong_parent_counts(truth):
     wrong = [truth[0], truth[1].copy(), truth[2]]
     wrong[1][0] = wrong[1][8]  # subtopic 0 below the last topic
     # 1 of the 9 + 4 topics below a parent
-    assert tree_agreement(wrong, truth) == pytest.approx(12 / 13)
+    assert agreement(wrong, truth) == pytest.approx(12 / 13)
 
 
 def test_no_tree_where_there_is_one_layer_or_the_layers_are_of_other_levels(truth, rng):
-    assert tree_agreement(truth[:1], truth) is None
-    assert tree_agreement([truth[0] @ truth[1], truth[2]], truth) is None  # 4 and 2 topics stand one level higher
-    assert tree_agreement([truth[0], rng.random((18, 4))], truth) is None  # as pooling leaves it
-    assert tree_agreement(truth[:2], truth) == 1.0
+    assert agreement(truth[:1], truth) is None
+    assert agreement([truth[0] @ truth[1], truth[2]], truth) is None  # 4 and 2 topics stand one level higher
+    assert agreement([truth[0], rng.random((18, 4))], truth) is None  # as pooling leaves it
+    assert agreement(truth[:2], truth) == 1.0
 
 
 def test_a_planted_topic_that_is_not_found_counts_in_the_tree(truth):
     without = [truth[0][:, 1:], truth[1][1:], truth[2]]
-    assert tree_agreement(without, truth) == pytest.approx(12 / 13)
+    assert agreement(without, truth) == pytest.approx(12 / 13)
     topless = [truth[0], truth[1][:, :3]]  # the last 3 of the 9 subtopics have lost their topic
-    assert tree_agreement(topless, truth) == pytest.approx(6 / 9)
+    assert agreement(topless, truth) == pytest.approx(6 / 9)
 
 
 def test_a_topic_too_many_changes_nothing_in_the_tree(truth):
     spare = np.eye(87)[:, :1]
     more = [np.hstack([truth[0], spare]), np.vstack([truth[1], truth[1][:1]]), truth[2]]
-    assert tree_agreement(more, truth) == 1.0
+    assert agreement(more, truth) == 1.0
 
 
 def test_topics_are_compared_with_the_planted_level_of_as_many_or_nearly(truth):
     topics = truth[0] @ truth[1]
-    assert topic_recovery(topics, truth) == pytest.approx(1.0)
-    assert topic_recovery(topics[:, :3], truth) == pytest.approx(3 / 4)  # 3 is as near to 2, the finer level counts
-    assert topic_recovery(truth[0], truth) == pytest.approx(1.0)
+    assert topic_recovery([topics], Planted.of_factors(truth)) == pytest.approx(1.0)
+    # 3 is as near to 2, the finer level counts.
+    assert topic_recovery([topics[:, :3]], Planted.of_factors(truth)) == pytest.approx(3 / 4)
+    assert topic_recovery([truth[0]], Planted.of_factors(truth)) == pytest.approx(1.0)
 
 
 def test_topics_of_zeros_match_nothing_and_give_numbers():
-    _, cosine = match_topics(np.zeros((4, 2)), np.eye(4)[:, :2])
+    _, cosine = match_topics([np.zeros((4, 2))], [np.eye(4)[:, :2]])
     assert cosine == 0.0

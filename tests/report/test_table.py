@@ -248,6 +248,21 @@ def test_markdown_shows_mean_deviation_reported_floor_and_bold(three_methods):
         assert len({row.count("|") for row in block.splitlines()}) == 1  # as many cells in every row
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "text"), [(0.31, 4, "0.310"), (0.2172, 4, "0.2172"), (0.698, 3, "0.698"), (358.0, 2, "358.000")]
+)
+def test_published_values_have_three_digits_or_as_many_as_they_were_published_with(value, digits, text):
+    assert table._published_digits(value, digits) == text
+
+
+def test_the_floor_of_a_row_bounds_every_method_of_it(record_of, records_of):
+    tensor, matrix = record_of("ncpd"), record_of("hier")
+    tensor["layers"][-1]["floor"], matrix["layers"][-1]["floor"] = 0.3, 0.25
+    for pair in ([tensor, matrix], [matrix, tensor]):
+        rows, summary = made(records_of(*pair))
+        assert shown_cell(table.to_markdown(summary, rows), "9-4")["floor"] == "0.2500"
+
+
 def unescaped(text, char):
     return re.findall(rf"(?<!\\){re.escape(char)}", text)
 

@@ -12,7 +12,7 @@ from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.supervision import Supervision
 from nnmf_runner.report import panels, table
-from nnmf_runner.report.variants import file_part, method_of, method_order, options_of, variants
+from nnmf_runner.report.variants import CHOICES, file_part, method_of, method_order, options_of, variants
 
 MULTILEVEL = {"cost.name": "multilevel", "cost.weights": []}
 ENERGY = {"cost.name": "energy", "cost.weights": []}
@@ -31,6 +31,30 @@ def config(method="neural", cost="reconstruction", **groups):
     weights = groups.pop("weights", [])
     costs = {"name": cost} | ({} if cost == "reconstruction" else {"weights": weights})
     return {"method": {"name": method, "solver": "hals"}, "cost": costs, "tol": 1e-4} | groups
+
+
+def test_seeds_of_the_data_are_those_of_trials_and_not_told():
+    configs = [config("hier", dataset={"name": "blocks", "noise_seed": seed}, seed=seed) for seed in (1, 14)]
+    assert called(*configs) == ["hier", "hier"]
+    assert options_of(configs[0]) == options_of(configs[1])
+
+
+def test_hierarchies_and_trainings_are_told_by_their_names_and_exact_codes_where_these_are_not_enough():
+    kinds = [("tied", "joint", True), ("tied", "joint", False), ("tied", "layerwise", False), ("free", "joint", False)]
+    names = called(
+        *(
+            config("ncpd")
+            | {"method": {"name": "ncpd", "hierarchy": kind[0], "training": kind[1], "exact_codes": kind[2]}}
+            for kind in kinds
+        )
+    )
+    assert names == [
+        "ncpd, tied, joint, exact codes on",
+        "ncpd, tied, joint, exact codes off",
+        "ncpd, tied, layerwise",
+        "ncpd, free, joint",
+    ]
+    assert sorted(names, key=method_order) == [names[1], names[0], *names[2:]]
 
 
 @pytest.fixture
@@ -168,7 +192,9 @@ OPTIONS = [(group, option.name) for group, part in PARTS for option in dataclass
 VALUES = [(1, 2), (True, False), ("some", None), ([1.0, 0.5], []), ([None, 1], "all")]
 
 
-@pytest.mark.parametrize(("group", "option"), sorted({*OPTIONS} - {("method", "solver")}), ids=str)
+@pytest.mark.parametrize(
+    ("group", "option"), sorted({*OPTIONS} - {tuple(name.split(".")) for name in CHOICES}), ids=str
+)
 @pytest.mark.parametrize("values", VALUES, ids=str)
 def test_no_option_is_told_in_the_syntax_of_overrides(group, option, values):
     names = called(*(config() | {group: {"name": "neural", option: value}} for value in values))

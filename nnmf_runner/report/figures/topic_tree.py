@@ -12,10 +12,11 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
 from nnmf_runner.report.figures.style import SMALL, TOPIC_COLOURS, text_width, title_of, title_size
-from nnmf_runner.report.topics import Topics, told, tree_rows
+from nnmf_runner.report.topics import Topics, in_modes, told, tree_rows
 
-# In inches: the boxes, the space between columns, a row.  In points: the widest link.
-BOX, BETWEEN, ROW, WIDEST = (2.5, 0.34), 1.3, 0.43, 9.0
+# In inches: the boxes with two lines, another line, the space between columns, between boxes.  In points: the widest
+# link.
+BOX, LINE, BETWEEN, APART, WIDEST = (2.5, 0.34), 0.13, 1.3, 0.09, 9.0
 # Links of a smaller share of the topic above are left out.
 FAINT = 0.03
 WORD_FONT = FontProperties(size=SMALL)
@@ -28,7 +29,10 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     """
     topics: Topics = record["topics"]
     rows = tree_rows(topics)
-    tallest = ROW * (1 + max(max(layer.values()) for layer in rows))
+    lines = [[_lines(topic) for topic in layer] for layer in topics]
+    height = BOX[1] + LINE * (max(len(each) for layer in lines for each in layer) - 2)
+    row_height = height + APART
+    tallest = row_height * (1 + max(max(layer.values()) for layer in rows))
     size = (0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN, tallest + 0.95)
     figure = Figure(figsize=size)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
@@ -41,34 +45,51 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
         left = 0.15 + level * (BOX[0] + BETWEEN)
         heading = f"layer {level}, {len(column)} topic{'s' if len(column) > 1 else ''}"
         ax.text(left + BOX[0] / 2, 0.45, heading, fontsize=8, color="0.3", **middle)
-        places.append({j: (left, 0.6 + ROW * (row + 0.5)) for j, row in column.items()})
+        places.append({j: (left, 0.6 + row_height * (row + 0.5)) for j, row in column.items()})
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = TOPIC_COLOURS[j % len(TOPIC_COLOURS)] if level else "0.45"
-            _box(ax, *places[level][j], f"{level}.{j}", topic, colour)
+            _box(ax, *places[level][j], height, f"{level}.{j}", lines[level][j], colour)
             for i, share in zip(topic["children"], topic["child_weights"], strict=True):
                 if share >= FAINT:
                     _link(ax, places[level - 1][i], places[level][j], share, colour)
     if len(topics) > 1:
-        legend = f"in italics: what sets a topic apart; width of a link: share of the left topic, {FAINT:.0%} at least"
+        legend = f"width of a link: share of the left topic, {FAINT:.0%} at least"
+        if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
+            legend = f"in italics: what sets a topic apart; {legend}"
         ax.text(size[0] / 2, size[1] - 0.16, legend, fontsize=SMALL, color="0.4", **middle)
     return figure
 
 
-def _box(ax: Axes, left: float, middle: float, name: str, topic: dict[str, Any], colour: str) -> None:
-    """Draw a topic's name, a line of its top words, and one of those that set it apart or else of more top words."""
-    corner = (left, middle - BOX[1] / 2)
+def _box(
+    ax: Axes, left: float, middle: float, height: float, name: str, lines: Sequence[tuple[str, str]], colour: str
+) -> None:
+    """Draw a topic's name and lines of words."""
+    corner = (left, middle - height / 2)
     style: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 3}
-    ax.add_patch(FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.05", **style))
+    ax.add_patch(FancyBboxPatch(corner, BOX[0], height, boxstyle="round,pad=0,rounding_size=0.05", **style))
     ax.text(left + 0.06, middle, name, va="center", fontsize=SMALL, color=colour, fontweight="bold", zorder=4)
-    words, width = topic["words"], 72.0 * (BOX[0] - 0.6)  # with some space, for hinted letters can be wider
-    first = _fitted(words, width)
-    apart = _fitted([word for word in topic["distinctive"] if word not in words[: len(first)]], width)
-    second = (apart, "italic") if apart else (_fitted(words[len(first) :], width), "normal")
     style = {"fontproperties": WORD_FONT, "parse_math": False, "va": "center", "zorder": 4}  # words may hold a $
-    shown = [(" ".join(told(line)), slant) for line, slant in ((first or ["(no words)"], "normal"), second) if line]
-    for i, (line, slant) in enumerate(shown):
-        ax.text(left + 0.38, middle + 0.13 * (i - (len(shown) - 1) / 2), line, fontstyle=slant, **style)
+    for i, (line, slant) in enumerate(lines):
+        ax.text(left + 0.38, middle + LINE * (i - (len(lines) - 1) / 2), line, fontstyle=slant, **style)
+
+
+def _lines(topic: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines for a topic, each with its slant: its top words in every mode.
+
+    For a single mode another line has those that set it apart, or else more top words.
+    """
+    parts, width = in_modes(topic), 72.0 * (BOX[0] - 0.6)  # with some space, for hinted letters can be wider
+    found = [_fitted(part.words, width - text_width(part.heading)) for part in parts]
+    lines = [
+        (part.heading + " ".join(told(own or ["(no words)"])), "normal") for part, own in zip(parts, found, strict=True)
+    ]
+    if len(parts) == 1:
+        words, first = parts[0].words, found[0]
+        apart = _fitted([word for word in parts[0].distinctive if word not in words[: len(first)]], width)
+        more = (apart, "italic") if apart else (_fitted(words[len(first) :], width), "normal")
+        lines += [(" ".join(told(more[0])), more[1])] if more[0] else []
+    return lines
 
 
 def _fitted(words: Sequence[str], width: float) -> list[str]:
