@@ -14,6 +14,7 @@ import numpy as np
 from nnmf_runner.core.approximation import Approximation, CPModel
 from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number, shown
 from nnmf_runner.core.costs import Cost, LayerWeights
+from nnmf_runner.core.free_network import FreeNetwork
 from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
@@ -21,7 +22,7 @@ from nnmf_runner.core.monitor import History, Monitor, Stop, worst
 from nnmf_runner.core.ncp import balanced, best_start, ncp
 from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
 from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free, layerwise_tied, links
-from nnmf_runner.core.tensor_network import FreeNetwork, TensorNetwork, TiedNetwork
+from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
