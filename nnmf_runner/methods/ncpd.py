@@ -19,7 +19,7 @@ from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
-from nnmf_runner.core.ncp import balanced, best_start, ncp
+from nnmf_runner.core.ncp import balanced, ncp_from_starts
 from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
 from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free, layerwise_tied, links
 from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
@@ -173,14 +173,11 @@ class NCPD(Method):
 
     def _alone(self, tensor: Tensor, plan: Plan, level: int, monitor: Monitor) -> list[Matrix]:
         """A CP model of the rank of a level, from the best of several starts."""
-        first = None
+        rank, first = plan.start[level].shape[1], None
         if level == 0:
             U = _split(plan.start[0], tensor.shape[:-1])
             first = [*U, _codes(tensor, U).T]
-        start = best_start(
-            tensor, plan.start[level].shape[1], plan.rng, plan.rule, self.starts, self.sweeps, first=first
-        )
-        return ncp(tensor, start, monitor)
+        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.sweeps, first)
 
     def _jointly(
         self, problem: Problem, plan: Plan, tensor: Tensor, alone: list[list[Matrix]], history: History
