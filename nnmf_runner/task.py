@@ -64,9 +64,8 @@ class Task:
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
-        if not method.tensors:
-            _check_memory(self.X.shape[0], model.layers[0])
         method.check_ranks(model.layers, self.shape)
+        _check_memory(method.n_rows(self.shape), model.layers[0])
         model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
 
     @property
@@ -115,13 +114,13 @@ class Task:
 ARRAYS = 4
 
 
-def _check_memory(features: int, rank: int) -> None:
+def _check_memory(rows: int, rank: int) -> None:
     """Refuse data, tall sparse ones, of which a first factor does not fit into memory beside what updates it."""
-    if (needed := ARRAYS * 8 * features * rank) > MEMORY:
+    if (needed := ARRAYS * 8 * rows * rank) > MEMORY:
         raise InputError(
-            f"X has {features} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it "
-            f"take at least {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer "
-            "features, or a method for tensors."
+            f"X has {rows} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it take "
+            f"at least {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer features, or "
+            "method=ncpd for a tensor."
         )
 
 

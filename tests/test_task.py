@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from nnmf_runner import load
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import read_factors
@@ -202,3 +204,19 @@ def test_negative_data_are_refused_in_a_sweep_with_a_method_that_does_not_take_t
     with pytest.raises(InputError, match=rf"^X of dataset\.path={tmp_path}/a\.npy has to be nonnegative"):
         check_sweep(configs.values())
     check_sweep([configs["semi"], configure(*given, "method=sparse_coding", "method.free=true")])
+
+
+def test_factors_that_do_not_fit_into_memory_are_refused(given):
+    fibres = 2**60
+    X = sparse.csc_array(([1.0, 2.0], np.array([fibres - 1, 0]), [0, 1, 2]), shape=(fibres, 2))
+    tensor = Dataset("tall", X, modes=Modes.of((2**30, 2**30, 2), 2))
+    for method in ("hier", "neural", "semi", "sparse_coding"):
+        with pytest.raises(InputError, match=rf"^X has {fibres} features .* a factor of rank 2 .* TB") as caught:
+            prepare(given(tensor, f"method={method}", "layers=2"), 0)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_task_knows_the_modes_of_a_tensor(configure):
+    task = prepare(configure("dataset=blocks", "dataset.sizes=[14,15,16]", "layers=4-2"), 0).task
+    assert task.shape == (14, 15, 16)
+    assert prepare(configure("layers=4-2"), 0).task.shape == (87, 90)

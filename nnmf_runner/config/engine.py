@@ -6,7 +6,6 @@ for a launcher, and the object behind `GlobalHydra`, since `hydra.compose` compo
 
 from __future__ import annotations
 
-import copy
 import functools
 import io
 import os
@@ -87,11 +86,17 @@ def plain_errors() -> Iterator[None]:
         raise InputError(explain(error)) from None
 
 
+@functools.lru_cache(maxsize=10_000)
+def _parse_one(override: str) -> Override:
+    """Parse an override; those of a sweep have the same few hundred over and over."""
+    return OverridesParser.create().parse_overrides([override])[0]
+
+
 @plain_errors()
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Parse overrides; an `InputError` is also raised at what must not be set, and at a number that is to be a flag."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = list(map(_parse_one, overrides))
     except ValueError:  # of Python, at an integer of more digits than it converts
         name, most = max(overrides, key=len).partition("=")[0], sys.get_int_max_str_digits()
         raise TooManyDigitsError(f"{name} has an integer of too many digits. Expected at most {most}.") from None
@@ -122,9 +127,8 @@ def _own(launcher: str) -> DictConfig:
         return hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra
 
 
-def with_values(config: DictConfig, overrides: Sequence[Override], job: Sequence[str]) -> DictConfig:
-    """Copy a composed configuration with other values; `job` are all overrides that are to compose it."""
-    config = copy.deepcopy(config)
+def set_values(config: DictConfig, overrides: Sequence[Override], job: Sequence[str]) -> DictConfig:
+    """Set values in a composed configuration and return it; `job` are all overrides that are to compose it."""
     try:
         for override in overrides:
             OmegaConf.update(config, override.key_or_group, override.value())

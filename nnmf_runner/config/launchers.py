@@ -25,7 +25,7 @@ class Number:
     """An option of a launcher that is an integer in a range, or null where it need not be set."""
 
     low: int
-    high: float = 1e9
+    high: float | None = None
     optional: bool = False
 
     def check(self, value: Any, name: str) -> None:

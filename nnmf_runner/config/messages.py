@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Iterable
 
 from hydra.core.override_parser.types import Override, Sweep
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.published import conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
-from nnmf_runner.core.checks import InputError, check_choice
+from nnmf_runner.core.checks import LARGEST, InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
 
 # What is said for messages of Hydra and OmegaConf that do not name the option, or not what to do.
@@ -100,7 +99,7 @@ def explain(error: Exception) -> str:
         return _unreadable(error.override)
     if isinstance(error, OverflowError):  # of Python, at an integer beyond the range of doubles
         named = re.search(r"full_key: (\S+)", str(error))
-        return f"{named[1] if named else 'a number'} is too large. Expected a number of at most {sys.float_info.max:g}."
+        return f"{named[1] if named else 'a number'} is too large. Expected a number of at most {LARGEST:g}."
     message = first_line(error)
     if match := re.match(r"Could not (?:override|append to config\.|delete from config\.) '([^']+)'", message):
         inside = re.search(r"full_key: (\S+)\s(?:.*\n)*?.*object_type=(\w+)", str(error.__cause__))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Model:
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
         given = (self.cost, self.supervision, len(self.layers), self.regularisation)
-        self.method.check(*given, normalise=self.normalise, init=self.init)
+        self.method.check(*given, normalise=self.normalise, init=self.init, optimizer=self.optimizer)
 
 
 @dataclass
@@ -132,7 +133,8 @@ class Computed(Model):
         self.mask = None if self.mask is None else str(user_path(self.mask, "mask"))
         check_number(self.label_fraction, "label_fraction", low=0.0, high=1.0)
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
-        _check_integers(self, 0, "seed", "label_level", "eval_label_level")
+        check_number(self.seed, "seed", low=0, high=math.inf, integer=True)
+        _check_integers(self, 0, "label_level", "eval_label_level")
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "

@@ -16,6 +16,8 @@ from nnmf_runner.core.linalg import canonical
 
 # The largest entry of data has to lie between these: sums of squares, and their products in a fit, stay finite.
 SMALLEST, LARGEST = 1e-60, 1e60
+# The largest count of anything, of iterations too: more are never done, and take no part in sums that overflow.
+MOST = 10**9
 
 
 class InputError(ValueError):
@@ -58,12 +60,16 @@ def check_number(
     name: str,
     *,
     low: float = -np.inf,
-    high: float = np.inf,
+    high: float | None = None,
     open_low: bool = False,
     open_high: bool = False,
     integer: bool = False,
 ) -> Any:
-    """Return `value` if it is a finite number from `low` to `high`, an open end excluded, or raise an `InputError`."""
+    """Return `value` if it is a finite number from `low` to `high`, an open end excluded, or raise an `InputError`.
+
+    Unless it is said, the highest is `MOST` of an integer and `LARGEST` of another number.
+    """
+    high = (MOST if integer else LARGEST) if high is None else high
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, kinds) and not isinstance(value, bool):
         above = value > low if open_low else value >= low

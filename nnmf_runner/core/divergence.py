@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse, special
 
-from nnmf_runner.core.linalg import Mask, Matrix, canonical
+from nnmf_runner.core.linalg import Mask, Matrix, stored
 
 # Replaces zeros of the approximation, by which is divided.
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
@@ -47,7 +47,7 @@ class BetaDivergence:
 
     def unit(self, X: Any) -> float:
         """The unit of a relative cost, ``sum X^beta / beta``: half of ``||X||^2`` for 2, the sum of X for 1."""
-        values = canonical(X).data if sparse.issparse(X) else X
+        values = stored(X) if sparse.issparse(X) else X
         powers = values if self.beta == 1.0 else values**self.beta  # which would be a copy
         return float(powers.sum()) / self.beta
 

@@ -37,13 +37,22 @@ def canonical(X: Any) -> Any:
     return X
 
 
+def stored(X: Any) -> Matrix:
+    """The entries of a sparse matrix by rows, in whichever form it is, since their sum depends on their order.
+
+    A tensor of more fibres than entries stays in the one form that it has, by columns.
+    """
+    return canonical(X if X.format == "csc" and X.shape[0] > X.nnz else X.tocsr()).data
+
+
 def in_order(X: Any) -> Any:
     """Return X in one order in memory, by rows, since sums depend on the order in their last bits.
 
-    Data that are mapped from a file stay there, in whichever order it has.
+    Sparse data stay in CSR or CSC form: products with either add up the same terms in the same order, and a copy
+    would take as much memory again.  Data that are mapped from a file stay there, in whichever order it has.
     """
     if sparse.issparse(X):
-        return canonical(X.tocsr())
+        return canonical(X if X.format in ("csr", "csc") else X.tocsr())
     base = X
     while base is not None and not isinstance(base, np.memmap):
         base = getattr(base, "base", None)
@@ -69,7 +78,7 @@ def nearest(counts: Sequence[float], count: float) -> int:
 
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
-    values = canonical(X).data if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
+    values = stored(X) if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
     return float(np.vdot(values, values))
 
 

@@ -8,7 +8,7 @@ columns at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_lay
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
+
+# Times that a sparse matrix by rows is read for the data of all blocks of columns, each time for a share of them.
+READS = 8
 
 
 @dataclass
@@ -132,7 +135,6 @@ class Network:
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
         self.norm = cost.unit(X)
         self.everything = self._block(slice(None), X.shape[1])
-        self._columns = X  # that blocks are taken from
         self._last_codes: dict[int, Matrix] = {}
 
     @property
@@ -166,11 +168,25 @@ class Network:
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
         """A random partition of the columns into blocks of at most `size`."""
-        if sparse.issparse(self.X):
-            self._columns = self.X.tocsc()  # other forms are read whole for a few columns
         order = rng.permutation(self.X.shape[1])
         chosen = [np.sort(order[part]) for part in parts(len(order), size)]
         return [self._block(which, len(which)) for which in chosen]
+
+    def in_turn(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Any]]:
+        """Blocks one after the other, each with its data.
+
+        A sparse matrix by rows is read whole for any of its columns, and one by columns would take as much memory
+        again, so the data of many blocks are taken at a time.
+        """
+        if getattr(self.X, "format", None) != "csr":
+            yield from ((block, self.X[:, block.columns]) for block in blocks)
+            return
+        for some in parts(len(blocks), -(-len(blocks) // READS) or 1):
+            taken = self.X[:, np.concatenate([block.columns for block in blocks[some]])].tocsc()
+            ends = np.cumsum([block.size for block in blocks[some]])
+            for block, end in zip(blocks[some], ends.tolist(), strict=True):
+                yield block, taken[:, end - block.size : end]
+            del taken  # before the next are
 
     def _block(self, which: slice | Index, size: int) -> Block:
         of_data = [part if isinstance(which, slice) else which[part] for part in parts(size)]
@@ -179,8 +195,8 @@ class Network:
     def _part(self, within: slice, which: slice | Index) -> Part:
         return Part(within, which, {i: np.flatnonzero(labels.known[which]) for i, labels in self.labels.items()})
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
-        """Cost and gradient at `variables`, over all columns or those of `block`.
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
+        """Cost and gradient at `variables`, over all columns or those of `block`, whose data may be given as X.
 
         Costs and gradients of the blocks of a partition add up to those of all columns.  A label map that is not a
         variable is computed from the newest codes of all columns, so evaluate all columns once before any block.
@@ -189,8 +205,9 @@ class Network:
         given, _, maps = self.split(variables)
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
         whole = block is self.everything
-        X = self.X if whole else self._columns[:, block.columns]
-        unit = (self.norm if whole else self.cost.unit(X)) / block.size  # unit of the cost per column
+        if X is None:
+            X = self.X if whole else self.X[:, block.columns]
+        unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         total = _Total(len(variables), cross_product(A[0], X))  # reads the data for the first time
         solved = ((part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts)
         self._add_parts(total, unit, solved, maps)

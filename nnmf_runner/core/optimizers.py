@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +25,8 @@ from nnmf_runner.core.network import Block, Evaluation
 STALLED_AFTER, STALLED_SHARE = 50, 1e-5
 # Smallest number of columns in a block of stochastic gradient descent.
 SMALLEST_BATCH = 32
+# A variable or a relative cost beyond this is of a fit that diverges: squares of products overflow soon.
+FARTHEST = 1e75
 # Earlier steps that may be kept: each is as large as all factors.
 MOST_MEMORY = 10_000
 
@@ -37,11 +39,14 @@ class Differentiable(Protocol):
     def nonnegative(self, variables: Sequence[Matrix]) -> list[bool]:
         """For every variable, whether it must not be negative."""
 
-    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None) -> Evaluation:
-        """Cost and gradient over all columns, or those of a block."""
+    def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
+        """Cost and gradient over all columns, or those of a block, whose data may be given."""
 
     def blocks(self, size: int, rng: np.random.Generator) -> list[Block]:
         """A random partition of the columns into blocks of at most `size`."""
+
+    def in_turn(self, blocks: Sequence[Block]) -> Iterator[tuple[Block, Any]]:
+        """Blocks one after the other, each with its data."""
 
 
 class Objective:
@@ -77,16 +82,19 @@ class Objective:
         sizes = np.diff(self.ends, prepend=0)
         return optimize.Bounds(np.repeat([0.0 if sign else -np.inf for sign in self.nonnegative], sizes), np.inf)
 
-    def evaluate(self, x: Matrix, block: Block | None = None) -> tuple[float, Matrix]:
-        """Relative cost and gradient; the cost is NaN where it cannot be computed in floating point."""
-        if not np.isfinite(x).all():
+    def evaluate(self, x: Matrix, block: Block | None = None, X: Any = None) -> tuple[float, Matrix]:
+        """Relative cost and gradient, see `Network.evaluate`.
+
+        The cost is NaN where floating point cannot give it, or a metric.
+        """
+        if not -FARTHEST <= x.min() <= x.max() <= FARTHEST:  # nor if any of x is NaN
             return np.nan, x
         with np.errstate(all="ignore"):
             try:
-                result = self.network.evaluate(self.unpack(x), block)
+                result = self.network.evaluate(self.unpack(x), block, X)
             except np.linalg.LinAlgError:
                 return np.nan, x
-        return result.value, self.pack(result.gradients)
+        return (result.value if result.value <= FARTHEST else np.nan), self.pack(result.gradients)
 
     def stationarity(self, x: Matrix, gradient: Matrix) -> float:
         """`monitor.stationarity` of the variables; those of any sign count with their plain gradient."""
@@ -96,7 +104,7 @@ class Objective:
             if sign:
                 bounded.append((variable, part))
             else:
-                free = max(free, float(np.linalg.norm(variable) * np.linalg.norm(part)))
+                free = max(float(np.linalg.norm(variable) * np.linalg.norm(part)), free)  # also if it is NaN
         return max(free, stationarity(*zip(*bounded, strict=True))) if bounded else free
 
 
@@ -105,12 +113,18 @@ class Optimizer:
 
     name: ClassVar[str]
 
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether its steps follow gradients of some of the columns."""
+        return False
+
     def minimize(
         self, network: Differentiable, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
     ) -> list[Matrix]:
         """Minimise from `start`; `monitor` records and decides when to stop."""
         objective = Objective(network, start)
-        return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))
+        with np.errstate(all="ignore"):  # what overflows has no finite cost, and ends as diverged
+            return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise the objective from the vector x, see `minimize`."""
@@ -157,11 +171,14 @@ def _descend(
         before = x
         if not blocks:
             x = objective.project(rule(x, gradient))
-        for i in rng.permutation(len(blocks)):
-            value, part = objective.evaluate(x, blocks[i])
+        del gradient  # which is as large as the factors
+        for block, X in objective.network.in_turn([blocks[i] for i in rng.permutation(len(blocks))]):
+            value, gradient = objective.evaluate(x, block, X)
             if not np.isfinite(value):
                 break
-            x = objective.project(rule(x, part * len(blocks)))
+            gradient *= len(blocks)
+            x = objective.project(rule(x, gradient))
+            del gradient, X
         if np.isfinite(value):
             value, gradient = objective.evaluate(x)
         if not np.isfinite(value):
@@ -215,6 +232,7 @@ class StochasticGradient(Optimizer):
     step: float = 1.0
     decay: float = 0.01
     batch: int | None = None
+    takes_blocks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_steps(self)
@@ -263,6 +281,11 @@ class Adam(Optimizer):
         _check_steps(self)
         check_number(self.beta1, "beta1", low=0.0, high=1.0, open_high=True)
         check_number(self.beta2, "beta2", low=0.0, high=1.0, open_high=True)
+
+    @property
+    def takes_blocks(self) -> bool:
+        """Where they are asked for."""
+        return self.batch is not None
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""

@@ -231,15 +231,15 @@ def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
     return rhs
 
 
-def _distinct_systems(passive: Mask) -> tuple[Index, Matrix | None, Matrix | None]:
+def _distinct_systems(passive: Mask) -> tuple[Index, Mask | None, Mask | None]:
     """Find the distinct passive sets.
 
     Returns
     -------
     set_of : ndarray of shape (n,)
         Index of the set of every column.
-    inside, outside : ndarray of shape (u, k, k), or None where sharing does not pay
-        Ones on the entries of ``G_FF``, and ones on the rest of the diagonal.
+    inside, outside : ndarray of bool, shape (u, k, k), or None where sharing does not pay
+        True on the entries of ``G_FF``, and on the rest of the diagonal; kept for every block of columns, so small.
     """
     k, n = passive.shape
     if k <= MAX_KEY_BITS:
@@ -247,7 +247,7 @@ def _distinct_systems(passive: Mask) -> tuple[Index, Matrix | None, Matrix | Non
         _, first, set_of = np.unique(keys, return_index=True, return_inverse=True)
         if len(first) <= GROUPING_SHARE * n or len(first) * k * k <= SMALL_STACK:
             sets = passive.T[first]
-            return set_of, (sets[:, :, None] & sets[:, None, :]).astype(float), ~sets[:, :, None] * np.eye(k)
+            return set_of, sets[:, :, None] & sets[:, None, :], ~sets[:, :, None] & np.eye(k, dtype=bool)
     return np.empty(0, np.intp), None, None
 
 

@@ -20,7 +20,11 @@ from nnmf_runner.core import linalg
 from nnmf_runner.core.linalg import Index, Matrix, canonical, in_order, inner, parts, tail_shares
 
 # Fibres of a sparse tensor that are worked on at a time to bound the memory.
-FIBRES = 2**15
+FIBRES = 2**13
+# A sparse unfolding whose shorter side is at most this long is decomposed through its Gram matrix.
+SHORT_SIDE = 500
+# Index tuples are numbered up to this.
+LARGEST_KEY = 2**62
 
 # Gives the last mode's factor for its MTTKRP.
 LastUpdate = Callable[[Matrix], Matrix]
@@ -159,9 +163,10 @@ class SparseTensor(Tensor):
         X = canonical(X)
         self.squared_norm = linalg.squared_norm(X)
         coordinates, values = _coordinates(X, self.shape)
-        counts = [len(np.unique(_keys(coordinates, self.shape, mode))) for mode in range(len(shape))]
-        self._long = min(range(len(shape)), key=lambda mode: (counts[mode], -self.shape[mode], -mode))
-        self._others = [mode for mode in range(len(shape)) if mode != self._long]
+        modes = range(len(shape))
+        counts = [_n_fibres(coordinates, self.shape, mode) for mode in modes]
+        self._long = min(modes, key=lambda mode: (counts[mode], -self.shape[mode], -mode))
+        self._others = [mode for mode in modes if mode != self._long]
         matrix, fibres = _unfolded(coordinates, values, self.shape, self._long)
         self._blocks = [
             _Block(matrix[part], [fibres[mode][part] for mode in self._others])
@@ -223,26 +228,32 @@ def _coordinates(X: Any, shape: Sequence[int]) -> tuple[list[Index], Matrix]:
     return [*np.unravel_index(X.row.astype(np.int64), shape[:-1]), X.col.astype(np.int64)], X.data
 
 
-def _keys(coordinates: Sequence[Index], shape: Sequence[int], without: int) -> Index:
-    """Numbers in C order for the index tuples of all modes but one; equal tuples have equal numbers."""
+def _keys(coordinates: Sequence[Index], shape: Sequence[int], modes: Sequence[int]) -> Index:
+    """Numbers that order the index tuples of these modes, the first one the slowest; equal tuples have equal ones."""
     keys, bound = np.zeros(len(coordinates[0]), np.int64), 1
-    for mode, (index, size) in enumerate(zip(coordinates, shape, strict=True)):
-        if mode != without:
-            if bound * size >= 2**62:
-                found, keys = np.unique(keys, return_inverse=True)
-                bound = len(found)
-            keys, bound = keys * size + index, bound * size
+    for mode in modes:
+        if bound * shape[mode] > LARGEST_KEY:
+            found, keys = np.unique(keys, return_inverse=True)
+            bound = len(found)
+        keys, bound = keys * shape[mode] + coordinates[mode], bound * shape[mode]
     return keys
+
+
+def _n_fibres(coordinates: Sequence[Index], shape: Sequence[int], mode: int) -> int:
+    """How many fibres along a mode hold entries."""
+    keys = np.sort(_keys(coordinates, shape, [other for other in range(len(shape)) if other != mode]))
+    return int(np.count_nonzero(np.diff(keys, prepend=-1)))
 
 
 def _unfolded(coordinates: Sequence[Index], values: Matrix, shape: Sequence[int], mode: int) -> tuple[Any, list[Index]]:
     """Fibres along a mode as rows of a CSR matrix, in C order of the others, and the indices of each in all modes."""
-    keys = _keys(coordinates, shape, mode)
-    order = np.lexsort((coordinates[mode], keys))
-    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    others = [other for other in range(len(shape)) if other != mode]
+    order = np.argsort(_keys(coordinates, shape, [*others, mode]))
+    starts = np.flatnonzero(np.diff(_keys(coordinates, shape, others)[order], prepend=-1))
     ends = np.append(starts, len(values))
     matrix = sparse.csr_array((values[order], coordinates[mode][order], ends), shape=(len(starts), shape[mode]))
-    return matrix, [index[order[starts]].astype(np.int32) for index in coordinates]
+    dtype = sparse.get_index_dtype(maxval=max(shape))
+    return matrix, [index[order[starts]].astype(dtype) for index in coordinates]
 
 
 def as_tensor(X: Any, shape: Sequence[int]) -> Tensor:
@@ -265,8 +276,20 @@ def multilinear_floors(X: Any, shape: Sequence[int], ranks: Sequence[int]) -> li
     C. Eckart and G. Young, Psychometrika 1, 1936; L. De Lathauwer, B. De Moor and J. Vandewalle, "A multilinear
     singular value decomposition", SIAM J. Matrix Anal. Appl. 21(4), 2000.
     """
-    shares = [tail_shares(Y, [min(rank, *Y.shape) for rank in ranks]) for Y in _unfoldings(X, shape)]
+    shares = [_tails(Y, [min(rank, *Y.shape) for rank in ranks]) for Y in _unfoldings(X, shape)]
     return [math.sqrt(max(of_rank)) for of_rank in zip(*shares, strict=True)]
+
+
+def _tails(unfolding: Any, ranks: Sequence[int]) -> list[float]:
+    """`tail_shares` of an unfolding; of a sparse one with a short side from that side's Gram matrix.
+
+    Decompositions of nearly full rank would form a dense matrix of its size.
+    """
+    wide = unfolding if unfolding.shape[0] <= unfolding.shape[1] else unfolding.T
+    if not sparse.issparse(unfolding) or wide.shape[0] > max(SHORT_SIDE, 2 * max(ranks)):
+        return tail_shares(unfolding, ranks)
+    squares = np.maximum(np.linalg.eigvalsh((wide @ wide.T).toarray()), 0.0)[::-1]
+    return [float(squares[rank:].sum() / squares.sum()) for rank in ranks]
 
 
 def _unfoldings(X: Any, shape: Sequence[int]) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import MOST, InputError, shown
 from nnmf_runner.core.linalg import nearest
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets.files.npy import read_npy
@@ -151,6 +151,15 @@ def _read_mask(path: str, state: tuple[int, int] | None) -> tuple[NDArray[np.boo
         raise InputError(f"mask={path} is of type {array.dtype}. {expected}")
     array.flags.writeable = False
     return array, digest([array])
+
+
+def check_entries(features: int, samples: int, options: str) -> None:
+    """Raise an `InputError` if dense data of this shape, made by these options, have more than `MOST` entries."""
+    if features * samples > MOST:
+        raise InputError(
+            f"{options} ask for {shown(features)} x {shown(samples)} entries. "
+            f"Expected at most {MOST:g} in all, which take {8e-9 * MOST:g} GB."
+        )
 
 
 class Source(Protocol):

@@ -136,6 +136,7 @@ class Method:
         *,
         normalise: bool = False,
         init: Initialisation | None = None,
+        optimizer: Optimizer | None = None,
     ) -> None:
         """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have."""
         chosen = [("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)]
@@ -145,6 +146,9 @@ class Method:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected {' or '.join(legal)}.")
         regularisation = regularisation or Regularisation()
         cost.check(n_layers)
+        if self.tensors and optimizer is not None and optimizer.takes_blocks:
+            given = f"method={self.name} has no gradient of some of the samples, but optimizer={optimizer.name}"
+            raise InputError(f"{given} follows such. Expected optimizer=auto.")
         self._check_levels(supervision.levels, n_layers)
         if self.most_layers is not None and n_layers > self.most_layers:
             ranks = "one rank" if self.most_layers == 1 else f"at most {self.most_layers} ranks"

@@ -28,6 +28,9 @@ from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
 
+# Powers beyond it leave the largest of the entries alone, and overflow.
+MOST_EXPONENT = 10.0
+
 
 @dataclass
 class Deep(Method):
@@ -79,7 +82,7 @@ class Deep(Method):
         check_choice(self.pooling, ("none", "mean", "max"), "pooling")
         check_choice(self.activation, ("identity", "power", "log1p"), "activation")
         check_number(self.pool_size, "pool_size", low=2, integer=True)
-        check_number(self.exponent, "exponent", low=0.0, open_low=True)
+        check_number(self.exponent, "exponent", low=0.0, high=MOST_EXPONENT, open_low=True)
 
     @property
     def is_linear(self) -> bool:

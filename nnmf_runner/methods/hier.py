@@ -14,7 +14,7 @@ from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
-from nnmf_runner.core.updates import UPDATES, Codes, Update, lift_zeros
+from nnmf_runner.core.updates import TINY, UPDATES, Codes, Update, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
@@ -79,6 +79,11 @@ class Hierarchical(Method):
             layer = replace(
                 problem, X=inputs, labels=problem.labels if last else None, mask=problem.mask if first else None
             )
+            if problem.cost.unit(inputs) <= TINY:
+                raise InputError(
+                    f"All codes of layer {level - 1} are zero, of which layer {level} cannot be made. "
+                    "Expected smaller penalties, or fewer layers."
+                )
             monitor = Monitor(plan.rule, history, level)
             A, S, B = factorise(layer, start, UPDATES[self.solver], monitor)
             factors.append(A)

@@ -16,7 +16,7 @@ from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
-from nnmf_runner.core.updates import HALS, lift_zeros, multiply, shortened
+from nnmf_runner.core.updates import HALS, TINY, lift_zeros, multiply, shortened
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
@@ -192,7 +192,9 @@ FactorUpdate = Callable[[Matrix, Matrix, Matrix, Matrix | None, Matrix], Matrix]
 def least_squares(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
     """``P^+ inputs H^+`` if P and H have full rank, otherwise the minimiser that is nearest to Z."""
     step = (product - target) @ pseudo_inverse(right)
-    return Z - (step if left is None else pseudo_inverse(left) @ step)
+    if left is not None:
+        step = pseudo_inverse(left) @ step
+    return np.subtract(Z, step, out=step)
 
 
 def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
@@ -228,7 +230,7 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
     denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
     # Where the denominator vanishes, so does the column of P, and the codes do not matter.
-    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > 0))
+    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > TINY))
 
 
 def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
@@ -296,7 +298,7 @@ def fine_tune(
         if graph is not None:
             cost += graph.value(H)
             gradient[:, graph.known] += graph.gradient(H)
-        gradients = [2.0 / norm * half for half in step.half_gradients]
+        gradients = [np.multiply(2.0 / norm, half, out=half) for half in step.half_gradients]
         if nonnegative:
             measure = stationarity([*Z, H], [*gradients, gradient])
         else:
@@ -305,6 +307,7 @@ def fine_tune(
         if monitor.watch(cost, measure):
             return Z, H
         Z, H = step.Z, update_codes(H, step.gram, step.cross, norm, graph)
+        del step, gradients, gradient  # which are as large as the factors
 
 
 @dataclass
@@ -341,8 +344,9 @@ def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate)
         product = (factor if gram is None else gram @ factor) @ right
         if gram is None:
             data = inner(factor, product - 2.0 * target)
-        half_gradients.append(product - target)
         new.append(update(factor, target, product, gram, right))
+        half_gradients.append(np.subtract(product, target, out=product))
+        del target, product  # which may be as large as the factors
         inputs = cross_product(new[-1], inputs)
         gram = new[-1].T @ (new[-1] if gram is None else gram @ new[-1])
     assert gram is not None

@@ -77,9 +77,12 @@ def read_cells(sweep: Sweep) -> list[Cell]:
     """Compose and check all configurations of a sweep; an `InputError` says what is wrong with one, or with so many."""
     if sweep.size >= MANY:
         log.info("Checking %d configurations before the first of them runs.", sweep.size)
-    cells, runs = [], 0
-    for cell in tqdm(sweep.cells, "configurations", sweep.size, leave=False, delay=LOOK, disable=None):
+    cells, runs, next_line = [], 0, time.monotonic() + LINE
+    for cell in (bar := tqdm(sweep.cells, "configurations", sweep.size, leave=False, delay=LOOK, disable=None)):
         cells.append(cell)
+        if bar.disable and time.monotonic() >= next_line:
+            next_line += LINE
+            log.info("%d of %d configurations are checked.", len(cells), sweep.size)
         runs += cell.config.trials
         if runs > MOST_TRIALS:
             raise InputError(

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nnmf_runner.store.files import named, remove_scratch
+from nnmf_runner.store.files import folder_for, named, remove_scratch
 from nnmf_runner.store.processes import is_running
 
 # Seconds between two touches, and the age at which a claim is taken for left behind: network file systems show
@@ -45,21 +45,18 @@ def claimed(run: Path) -> Iterator[bool]:
     """Hold a run, whose folder need not exist, while the block lasts; the value is False where another process does."""
     path = claim_path(run)
     holder = json.dumps({"host": platform.node(), "pid": os.getpid(), "key": uuid.uuid4().hex})
-    absent = [folder for folder in path.parents if not folder.exists()]
     ended = threading.Event()
-    try:
-        if not _take(path, holder):
-            yield False
-            return
-        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
-        yield True
-    finally:
-        ended.set()
-        if _read(path) == holder:  # else another holds the run, which may have taken this process for dead
-            path.unlink(missing_ok=True)
-        for folder in absent:  # a run that was refused leaves nothing
-            with suppress(OSError):
-                folder.rmdir()
+    with folder_for(path):
+        try:
+            if not _take(path, holder):
+                yield False
+                return
+            threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
+            yield True
+        finally:
+            ended.set()
+            if _read(path) == holder:  # else another holds the run, which may have taken this process for dead
+                path.unlink(missing_ok=True)
 
 
 def is_held(run: Path) -> bool:

@@ -62,35 +62,48 @@ def named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """The folder that a path stands in, made with those above it; who has made one removes it where it stays empty."""
+    absent = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for folder in absent:  # what was refused leaves nothing
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder to fill, which takes the place of `folder` if the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_left(folder.parent)
-    scratch = Path(tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent))
-    try:
-        with named(folder):
-            yield scratch
-            scratch.chmod(0o777 & ~_umask())
-            _replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with folder_for(folder):
+        _clear_left(folder.parent)
+        scratch = Path(tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent))
+        try:
+            with named(folder):
+                yield scratch
+                scratch.chmod(0o777 & ~_umask())
+                _replace(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A scratch file to fill, which takes the place of `path` if the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_left(path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=_prefix(path.name), dir=path.parent)
-    os.close(descriptor)
-    scratch = Path(name)
-    try:
-        with named(path):
-            yield scratch
-            scratch.chmod(0o666 & ~_umask())
-            os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with folder_for(path):
+        _clear_left(path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_prefix(path.name), dir=path.parent)
+        os.close(descriptor)
+        scratch = Path(name)
+        try:
+            with named(path):
+                yield scratch
+                scratch.chmod(0o666 & ~_umask())
+                os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 # The name of what is being written: hidden, which is passed over by what looks for folders, and with the process that

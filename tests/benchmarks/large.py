@@ -18,9 +18,9 @@ from nnmf_runner.core.init import NNDSVD
 from nnmf_runner.core.linalg import cross_product, squared_norm
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.network import Network
-from nnmf_runner.core.optimizers import Objective
+from nnmf_runner.core.optimizers import Automatic, Objective, Optimizer, StochasticGradient
 from nnmf_runner.datasets import Wordnet
-from nnmf_runner.methods import Fit, Hierarchical, Method, Neural, Plan, Problem
+from nnmf_runner.methods import Fit, Hierarchical, Method, Neural, Plan, Problem, Semi
 from tests.benchmarks.peers import MISSING, installed
 from tests.benchmarks.rows import Effort
 from tests.benchmarks.texts import zipf_text
@@ -166,12 +166,13 @@ def evaluations_note(text: Text) -> str:
     )
 
 
-def peak_share(text: Text, method: Method, layers: tuple[int, ...]) -> float:
+def peak_share(text: Text, method: Method, layers: tuple[int, ...], optimizer: Optimizer | None = None) -> float:
     """Peak memory of a fit, the data with it, over that of the data and all factors."""
     start = text.start(layers)
     factors = sum(A.nbytes + 8 * A.shape[1] * text.X.shape[1] for A in start)
+    plan = Plan(start, StoppingRule(tol=0.0, max_iter=20), optimizer or Automatic())
     tracemalloc.start()
-    _fit(method, text, start, StoppingRule(tol=0.0, max_iter=20))
+    method.fit(Problem(text.X), plan)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return (text.bytes + peak) / (text.bytes + factors)
@@ -179,10 +180,17 @@ def peak_share(text: Text, method: Method, layers: tuple[int, ...]) -> float:
 
 def memory_notes(text: Text) -> list[str]:
     """Peak memory of fits in units of the data and the factors together."""
+    cases: list[tuple[Method, tuple[int, ...], Optimizer | None]] = [
+        (Neural(), LAYERS, None),
+        (Neural(), LAYERS[:1], None),
+        (Neural(), LAYERS, StochasticGradient()),
+        (Semi(), LAYERS, None),
+        (Hierarchical(), LAYERS[:1], None),
+    ]
     return [
-        f"{text.name}: {method.name} {list(layers)}, peak memory {peak_share(text, method, layers):.2f} x the data and "
-        "the factors together (wanted: at most 2)"
-        for method, layers in ((Neural(), LAYERS), (Neural(), LAYERS[:1]), (Hierarchical(), LAYERS[:1]))
+        f"{text.name}: {method.name} {list(layers)}{f' by {optimizer.name}' if optimizer else ''}, peak memory "
+        f"{peak_share(text, method, layers, optimizer):.2f} x the data and the factors together (wanted: at most 2)"
+        for method, layers, optimizer in cases
     ]
 
 

@@ -35,9 +35,8 @@ def test_single_runs_are_no_sweep(configure, arguments):
 
 
 @pytest.mark.parametrize("number", [2**63, 2**70, 2**200, 10**400])
-def test_integers_of_any_size_are_read_digit_by_digit(configure, number):
-    config = composition.read([f"seed={number}", f"max_iter={number}"])
-    assert (config.seed, config.max_iter) == (number, number)
+def test_seeds_of_any_size_are_read_digit_by_digit(configure, number):
+    assert composition.read([f"seed={number}"]).seed == number
     [one, other] = composition.read_sweep([f"seed={number},{number + 1}", "trials=2"], multirun=True).cells
     assert (one.config.seed, other.config.seed) == (number, number + 1)
     assert one.config.identity(number + 1) == other.config.identity(number + 1) != one.config.identity(number)
@@ -268,3 +267,29 @@ def test_parts_of_the_configuration_are_shown(command, line, expected):
 def test_one_value_of_the_configuration_is_shown(command):
     assert command("--cfg", "job", "-p", "mask").out == "null\n"
     assert command("--cfg", "job", "-p", "threads", "threads=3").out == "3\n"
+
+
+@pytest.mark.parametrize("value", ["[1]", "['[max_iter=3]']", "[a,b]", "${layers}"])
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+def test_what_a_sweep_writes_for_its_jobs_is_refused_from_others(sweep, value):
+    with pytest.raises(InputError, match=r"^cells cannot be set: a sweep writes it for its jobs\. Expected -m"):
+        list(getattr(composition.read([*sweep, "layers=[2]", f"cells={value}"]), "cells", []))
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [["supervision={weight:2}", "label_fraction=0.5"], ["supervision={learn_map:true}", "label_fraction=0.5"]],
+        [["layers=[4]", "tol=1"], ["layers=3-2", "tol=2"], ["layers=5", "tol=3"], ["tol=3"], ["layers=[5,4]", "tol=1"]],
+        [["method=hier", "seed=1"], ["method=neural", "seed=1"], ["method=hier", "trials=2"], ["method=hier"]],
+    ],
+)
+def test_values_of_one_cell_do_not_stay_for_the_next(configure, jobs):
+    for cell in composition.compose_cells(jobs):
+        assert cell.config == composition.resolve(composition.compose(cell.overrides))
+
+
+@pytest.mark.parametrize("value", ["${mask}", "${tol}", "${layers}"])
+def test_a_group_of_options_is_no_single_value_of_another_option(configure, value):
+    with pytest.raises(InputError, match=r"^supervision=.* is not valid\. Expected values for its options alone\.$"):
+        composition.read([f"supervision={value}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 import re
@@ -20,13 +19,11 @@ def registered():
 
 
 @pytest.mark.parametrize("values", [["seed=3"], ["tol=0.1", "max_iter=7"], ["optimizer.large=3", "mask=null"]])
-def test_other_values_make_what_composing_makes_and_leave_the_original(values):
+def test_other_values_make_what_composing_makes(values):
     composed = engine.compose(["method=hier"])
-    before = copy.deepcopy(composed)
-    assert engine.with_values(composed, engine.parse(values), ["method=hier", *values]) == engine.compose(
+    assert engine.set_values(composed, engine.parse(values), ["method=hier", *values]) == engine.compose(
         ["method=hier", *values]
     )
-    assert composed == before
 
 
 @pytest.mark.slow
@@ -68,7 +65,7 @@ def test_every_part_is_chosen_by_its_name_with_the_default_cost_of_its_method(gr
         ("+seed=3", "seed has a value already. Expected seed=..., without a plus."),
         ("~seed=3", "~seed needs no value. Its value is 0."),
         ("dataset=???", "dataset=??? is not known. Expected one of: "),
-        (f"tol={10**400}", "tol is too large. Expected a number of at most 1.79769e+308."),
+        (f"tol={10**400}", "tol is too large. Expected a number of at most 1e+60."),
         ("method=", "method= is not known. Expected one of: "),
         ("=3", "=3 cannot be read. Expected name=value, "),
     ],
@@ -97,13 +94,13 @@ def test_flags_are_written_in_the_ways_of_yaml(given, flag):
 def test_a_number_beyond_doubles_in_a_cell_of_a_sweep_is_refused_alike():
     composed = engine.compose([])
     with pytest.raises(InputError, match=r"^tol is too large\."):
-        engine.with_values(composed, engine.parse([f"tol={10**400}"]), [f"tol={10**400}"])
+        engine.set_values(composed, engine.parse([f"tol={10**400}"]), [f"tol={10**400}"])
 
 
 def test_a_flag_in_a_cell_of_a_sweep_is_no_number_either():
     composed = engine.compose([])
     with pytest.raises(InputError, match=r"^force=5 is not valid\. Expected true or false\.$"):
-        engine.with_values(composed, engine.parse(["force=5"]), ["force=5"])
+        engine.set_values(composed, engine.parse(["force=5"]), ["force=5"])
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_parameters_become_options_and_values_those_of_yaml(message, said):
     [
         "layers[1]=12 exceeds layers[0]=9: ranks must not grow.",
         "dataset.path=a is no folder, mask=/data/step=1/beta=2.npy cannot be read.",
-        "tol=nan is not valid. Expected a number in [0, inf).",
+        "tol=nan is not valid. Expected a number in [0, 1e+60].",
         "x: 'NoneType' object, could not convert string to float: 'None'",
         "label_fraction=0.4 asks for labels",
     ],

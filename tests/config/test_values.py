@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from copy import deepcopy
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +32,7 @@ def value_of(argument):
     override = engine.parse([readable(argument)])[0]
     if override.is_sweep_override():
         return [getattr(each, "text", each) for each in override.sweep_iterator()]
-    config = engine.with_values(composed("text" if "delimiter" in argument else "file"), [override], [])
+    config = engine.set_values(deepcopy(composed("text" if "delimiter" in argument else "file")), [override], [])
     return OmegaConf.to_container(config.dataset, resolve=True)[override.key_or_group.removeprefix("dataset.")]
 
 

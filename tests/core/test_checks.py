@@ -1,3 +1,4 @@
+import math
 import re
 import reprlib
 import tracemalloc
@@ -8,6 +9,8 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import (
+    LARGEST,
+    MOST,
     InputError,
     check_choice,
     check_finite,
@@ -47,14 +50,20 @@ def test_number_in_range_is_returned(value):
     assert check_number(value, "x", low=0.0, high=1.0) is value
 
 
-@pytest.mark.parametrize("value", [10**20, 10**400])
-def test_integers_have_any_size_and_numbers_that_of_doubles(value):
-    assert check_number(value, "x", low=0, integer=True) is value
-    if value < 1e308:
-        assert check_number(value, "x", low=0.0) is value
-    else:
-        with pytest.raises(InputError, match=r"x=10*\.\.\. is not valid\. Expected a number in \[0, inf\)"):
-            check_number(value, "x", low=0.0)
+@pytest.mark.parametrize("value", [MOST + 1, 10**20, 10**400])
+def test_counts_have_a_highest_and_integers_any_size_where_that_is_said(value):
+    assert check_number(MOST, "x", low=0, integer=True) is MOST
+    with pytest.raises(InputError, match=r"x=1\d+(\.\.\.)? is not valid\. Expected an integer in \[0, 1e\+09\]"):
+        check_number(value, "x", low=0, integer=True)
+    assert check_number(value, "x", low=0, high=math.inf, integer=True) is value
+
+
+@pytest.mark.parametrize("value", [2 * LARGEST, 1e308, 10**61, 10**400])
+def test_numbers_have_a_highest_as_data_have(value):
+    for legal in (LARGEST, 10**59, 5e-324):
+        assert check_number(legal, "x", low=0.0) is legal
+    with pytest.raises(InputError, match=r"x=[\d.e+]+ is not valid\. Expected a number in \[0, 1e\+60\]\.$"):
+        check_number(value, "x", low=0.0)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +71,16 @@ def test_integers_have_any_size_and_numbers_that_of_doubles(value):
     [
         (-0.1, {"low": 0.0, "high": 1.0}, r"x=-0\.1 is not valid\. Expected a number in \[0, 1\]\."),
         (1.1, {"low": 0.0, "high": 1.0}, r"x=1\.1 is not valid"),
-        (0.0, {"low": 0.0, "open_low": True}, r"Expected a number in \(0, inf\)\."),
+        (0.0, {"low": 0.0, "open_low": True}, r"Expected a number in \(0, 1e\+60\]\."),
         (1.0, {"high": 1.0, "open_high": True}, r"Expected a number in \(-inf, 1\)\."),
-        (2.0, {"low": 1, "integer": True}, r"x=2\.0 is not valid\. Expected an integer in \[1, inf\)\."),
-        (-(2**200), {"low": 0, "integer": True}, r"x=-1606938\d+ is not valid\. Expected an integer in \[0, inf\)\."),
-        (10**400, {"low": 0.0}, r"x=10+\.\.\. is not valid\. Expected a number in \[0, inf\)\."),
-        (np.nan, {}, r"x=nan is not valid\. Expected a number in \(-inf, inf\)\."),
+        (2.0, {"low": 1, "integer": True}, r"x=2\.0 is not valid\. Expected an integer in \[1, 1e\+09\]\."),
+        (
+            -(2**200),
+            {"low": 0, "integer": True},
+            r"x=-1606938\d+ is not valid\. Expected an integer in \[0, 1e\+09\]\.",
+        ),
+        (10**400, {"low": 0.0}, r"x=10+\.\.\. is not valid\. Expected a number in \[0, 1e\+60\]\."),
+        (np.nan, {}, r"x=nan is not valid\. Expected a number in \(-inf, 1e\+60\]\."),
         (True, {}, r"x=True is not valid"),
         ("1", {}, r"x=1 is not valid"),
         (None, {}, r"x=None is not valid"),
@@ -80,7 +93,7 @@ def test_other_numbers_are_refused_with_the_range(value, options, message):
 
 def test_range_that_is_shown_open_at_infinity_is_open():
     with pytest.raises(InputError, match=r"x=inf is not valid\. Expected a number in \(0, inf\)\."):
-        check_number(np.inf, "x", low=0.0, open_low=True)
+        check_number(np.inf, "x", low=0.0, high=np.inf, open_low=True)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])

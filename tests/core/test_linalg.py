@@ -6,6 +6,7 @@ from scipy import sparse
 
 from nnmf_runner.core import linalg
 from nnmf_runner.core.checks import check_finite
+from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.linalg import (
     chain,
     cross_product,
@@ -36,6 +37,14 @@ def test_cross_product_equals_the_dense_product(form, X, rng):
 @pytest.mark.parametrize("form", FORMS)
 def test_squared_norm_equals_numpys(form, X):
     assert squared_norm(form(X)) == pytest.approx(np.linalg.norm(X) ** 2)
+
+
+def test_sparse_data_stay_where_they_are_and_their_norm_does_not_depend_on_the_form(rng):
+    X = sparse.random_array((200, 300), density=0.2, rng=rng, format="csr")
+    forms = [X, X.tocsc(), X.tocoo()]
+    assert [linalg.in_order(form) is form for form in forms] == [True, True, False]
+    assert len({squared_norm(form) for form in forms}) == 1
+    assert len({BetaDivergence().unit(form) for form in forms}) == 1
 
 
 def test_squared_norm_counts_repeated_sparse_entries_as_their_sum():

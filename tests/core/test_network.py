@@ -188,6 +188,19 @@ def test_blocks_partition_the_columns(rng):
     np.testing.assert_array_equal(np.sort(np.concatenate([block.columns for block in blocks])), np.arange(N))
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, sparse.csc_array])
+def test_blocks_in_turn_come_with_their_own_columns(form, rng):
+    case = Case("reconstruction", "squared", 1)
+    network = case.network(form(case.X))
+    for size in (1, 5, N):  # more blocks than times that the data are read, fewer, and one
+        blocks = network.blocks(size, rng)
+        found = list(network.in_turn(blocks[::-1]))
+        assert [block for block, _ in found] == blocks[::-1]
+        for block, data in found:
+            np.testing.assert_array_equal(data.toarray() if sparse.issparse(data) else data, case.X[:, block.columns])
+    assert list(network.in_turn([])) == []
+
+
 def test_block_without_a_label_has_the_cost_of_its_data():
     case = Case("reconstruction", "squared", 2)
     network, plain = case.network(), Case("reconstruction", "none", 2).network()

@@ -104,10 +104,9 @@ def test_progress_interrupts_and_what_it_saw_last_is_returned(optimizer, network
 
 
 # The cost does not depend on the scale of a factor, so a step is absurd only where Gram matrices overflow.
-@pytest.mark.parametrize(
-    "optimizer", [GradientDescent(step=1e200), StochasticGradient(step=1e200), Adam(step=1e200), Adam(1e200, batch=32)]
-)
+@pytest.mark.parametrize("optimizer", [GradientDescent(), StochasticGradient(), Adam(), Adam(batch=32)])
 def test_absurd_step_ends_as_diverged_with_the_factors_before_it(optimizer, network, start):
+    optimizer.step = 1e200  # more than may be asked for
     found, monitor = run(optimizer, network, start)
     assert monitor.stop is Stop.DIVERGED
     assert np.isfinite(monitor.history.cost).all()
@@ -131,7 +130,7 @@ def test_start_without_a_finite_cost_ends_as_diverged(optimizer, network, start,
 def test_block_without_a_finite_cost_ends_as_diverged(optimizer, network, start, monkeypatch):
     evaluate = network.evaluate
 
-    def fail_on_blocks(variables, block=None):
+    def fail_on_blocks(variables, block=None, X=None):
         if block is not None:
             raise np.linalg.LinAlgError
         return evaluate(variables)
@@ -192,9 +191,9 @@ def test_batch_grows_with_the_square_root_of_the_columns_unless_it_is_given(rng,
     network, sizes = Network(rng.random((3, n)), Reconstruction()), []
     evaluate = network.evaluate
 
-    def watch(variables, block=None):
+    def watch(variables, block=None, X=None):
         sizes.append(n if block is None else block.size)
-        return evaluate(variables, block)
+        return evaluate(variables, block, X)
 
     network.evaluate = watch
     run(StochasticGradient(batch=batch), network, [rng.random((3, 2))], max_iter=1)
@@ -214,7 +213,7 @@ def test_one_block_of_all_columns_is_the_full_batch(toy, start):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("gd", {"step": 0.0}, r"step=0\.0 .* \(0, inf\)"),
+        ("gd", {"step": 0.0}, r"step=0\.0 .* \(0, 1e\+60\]"),
         ("sgd", {"step": -1.0}, r"step=-1\.0"),
         ("sgd", {"decay": -1.0}, r"decay=-1\.0"),
         ("sgd", {"batch": 0}, r"batch=0"),

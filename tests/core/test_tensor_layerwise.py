@@ -72,6 +72,13 @@ def test_standard_hierarchy_by_hals_is_nearer_than_the_published_one():
             assert S.min() >= 0
 
 
+def test_topics_that_a_factor_does_not_have_are_zero():
+    A, S = fit_factor(np.outer([1.0, 2.0, 0.0], [1.0, 0.0, 3.0]), 2, np.random.default_rng(0))
+    np.testing.assert_allclose(A @ S, np.outer([1.0, 2.0, 0.0], [1.0, 0.0, 3.0]), atol=1e-6)
+    A, S = fit_factor(np.zeros((3, 4)), 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(A @ S, np.zeros((3, 4)))
+
+
 @pytest.mark.parametrize("update", [HALS, Multiplicative])
 def test_factorisation_ends_when_its_sweeps_gain_too_little(update, rng):
     X, A, S = rng.random((8, 6)), rng.random((8, 3)), rng.random((3, 6))

@@ -12,6 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Toy
 from nnmf_runner.datasets.base import Dataset, Loader, read_mask
+from nnmf_runner.datasets.generated.planted import Planted
 from nnmf_runner.datasets.pictures import SAMPLES, Pictures
 
 
@@ -126,3 +127,17 @@ def test_what_is_no_mask_is_refused_by_its_name(tmp_path, name, message):
         np.lib.format.write_array_header_1_0(file, {"descr": "|b1", "fortran_order": False, "shape": (10**6, 10**6)})
     with pytest.raises(InputError, match=rf"^mask=.*{name} {message}.* Expected a \.npy file of booleans\.$"):
         read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: Planted(features=10**9),
+        lambda: Planted(samples=10**8),
+        lambda: Toy(feature_blocks=[10**9] * 9),
+        lambda: Toy(sample_blocks=[2 * 10**6] * 9),
+    ],
+)
+def test_generated_data_that_no_memory_holds_are_refused_before_they_are_made(made):
+    with pytest.raises(InputError, match=r"^dataset\.f\w+ and dataset\.s\w+ ask for \d+ x \d+ entries\. Expected at"):
+        made()

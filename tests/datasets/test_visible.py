@@ -11,6 +11,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
+from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.datasets.visible import draw_known, visible_entries
 from nnmf_runner.report.collect import collect
 from nnmf_runner.running.run import run_one
@@ -292,3 +293,20 @@ def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(com
     assert result.err.count("\n") == 1
     assert message in result.err
     assert [name for name in result.files if name != "mask.npy"] == []
+
+
+@pytest.mark.parametrize("fibres", [60, 2**60])
+def test_a_sparse_tensor_stays_by_columns(fibres):
+    X = sparse.csc_array(([1.0, 2.0], np.array([fibres - 1, 0]), [0, 1, 2]), shape=(fibres, 2))
+    modes = Modes.of((fibres // 10, 10, 2), 2)
+    for dataset in (Dataset("tensor", X, modes=modes), Dataset("tensor", X.copy(), modes=modes)):
+        seen = visible_entries(dataset, None, 0.0, np.random.default_rng(0))
+        assert seen.X.format == "csc"
+        assert seen.X.data.tolist() == [1.0, 2.0]
+    assert visible_entries(Dataset("matrix", X[:50]), None, 0.0, np.random.default_rng(0)).X.format == "csr"
+
+
+def test_entries_of_a_dense_tensor_may_be_held_out(rng):
+    dataset = Dataset("tensor", rng.random((12, 5)), modes=Modes.of((3, 4, 5), 2))
+    seen = visible_entries(dataset, None, 0.25, np.random.default_rng(0))
+    assert (~seen.mask).sum() == 15

@@ -368,3 +368,43 @@ def test_a_path_is_taken_as_it_is_typed(command, tmp_path_factory, file, name):
     result = command("dataset=file", f"dataset.path={path}", "layers=2", "max_iter=2", "output=results (é)")
     assert (result.status, result.err.count("\n")) == (0, 2)
     assert any(name.startswith("results (é)/runs/") for name in result.files)
+
+
+TENSOR = "# count\n1 1 1 2\n2 1 1 1.5\n2 3 2 1\n1 2 4 3\n3 3 3 1\n"
+
+
+def test_a_tensor_is_the_matrix_of_its_fibres_to_every_method(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "a.tns").write_text(TENSOR)
+    (folder / "words.txt").write_text("a\nb\nc\n")
+    options = ["dataset.sample_mode=2", "dataset.mode_names=[day,word,place]", "dataset.entries=[null,words.txt,null]"]
+    given = ["dataset=file", f"dataset.path={folder / 'a.tns'}", *options, "layers=[2,1]", "max_iter=5"]
+    for method in ("hier", "neural", "semi", "sparse_coding"):
+        layers = ["layers=2"] if method == "sparse_coding" else []
+        result = command(*given, f"method={method}", *layers, "init=random")
+        assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("1 1 x 2\n", [], "line 7 is '1 1 x 2'"),
+        ("1 1 1 2\n", [], "(1, 1, 1) stands twice"),
+        ("1 1 2 -1\n", ["dataset.sample_mode=0"], "has to be nonnegative"),
+        ("", ["dataset.sample_mode=3"], "dataset.sample_mode=3 does not exist in data of shape (3, 3, 4)"),
+        ("", ["dataset.sample_mode=x"], "dataset.sample_mode=x"),
+        ("", ["dataset.shape=[2,3,4]"], "(3, 3, 3), out of range for mode 0 of size 2: expected indices from 1 to 2"),
+        ("", ["dataset.entries=[null,words.txt,null]"], "words.txt"),
+        ("4000000000 1 4000000000 1\n", ["dataset.sample_mode=1"], "product of at most 2**62"),
+        ("", ["dataset.sample_mode=1", "dataset.shape=[1000000000,3,4000000000]"], "of memory"),
+    ],
+)
+def test_a_damaged_tensor_is_refused_in_one_line(command, tmp_path_factory, text, options, said):
+    path = tmp_path_factory.mktemp("data") / "a.tns"
+    path.write_text(TENSOR + text)
+    result = command("dataset=file", f"dataset.path={path}", "layers=2", "method=hier", *options)
+    assert result.status == 2
+    assert said in result.err
+    assert result.err.splitlines()[-1].startswith("nnmf-run: ")
+    assert result.err.count("\n") == 1 + ("of memory" in said)  # below what has no entries
+    assert result.files == []

@@ -75,6 +75,27 @@ def test_factors_equal_those_of_dense_data(case, labelled, X):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-8 * np.abs(b).max())
 
 
+@pytest.mark.parametrize(
+    ("case", "optimizer"),
+    [
+        (case, name)
+        for case, (m, _) in METHODS_AND_COSTS.items()
+        for name in (OPTIMIZERS if m.uses_optimizer else [None])
+    ],
+)
+def test_the_form_does_not_change_a_bit(case, optimizer, X):
+    method, cost = METHODS_AND_COSTS[case]
+    X = np.tile(X, (3, 4))  # large enough for sums of BLAS to depend on the order
+    found = []
+    for form in (sparse.csr_array(X), sparse.csc_array(X)):
+        start = Greedy().start(form, (6, 3), np.random.default_rng(0))
+        options = {} if optimizer is None else {"optimizer": OPTIMIZERS[optimizer]()}
+        fit = method.fit(Problem(form, None, cost), Plan(start, StoppingRule(tol=0.0, max_iter=3), **options))
+        found.append([*start, *fit.A, *fit.S, np.array(fit.history.cost)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", [None, "squared", "cross_entropy"])
 def test_every_optimizer_and_loss_of_the_neural_method_takes_sparse_data_for_the_same_data(optimizer, loss, X):

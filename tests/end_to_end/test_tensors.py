@@ -53,8 +53,9 @@ def test_every_model_sees_the_noise_of_the_publications_and_of_three_more_seeds(
         (
             c.method.name,
             *((c.method.hierarchy, c.method.training, c.method.is_exact) if c.method.name == "ncpd" else ()),
+            c.dataset.noise,
+            c.seed,
         )
-        + (c.dataset.noise, c.seed)
         for c in configs
     ]
     models = [("hier",), *(("ncpd", *model) for model in MODELS)]

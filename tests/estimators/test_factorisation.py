@@ -17,7 +17,6 @@ from scipy import sparse
 
 import nnmf_runner
 from nnmf_runner import DeepNMF, HierarchicalNMF, InputError, NeuralNMF, SparseCodingNMF, estimators, nnls
-from nnmf_runner.config.numpydoc import parameters, section
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS, StochasticGradient
 from nnmf_runner.store.start import INITIALISATIONS
@@ -323,27 +322,6 @@ def test_a_fit_that_ends_at_the_limit_warns_and_one_that_converges_does_not(X):
         assert NeuralNMF(layers=(2,)).fit(X).stop_ == "converged"
 
 
-@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values())
-def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_parameters(kind):
-    names = [each.name for each in dataclasses.fields(kind)]
-    assert {each.name for each in dataclasses.fields(kind._method)} < set(names)
-    described = parameters(kind.__doc__)
-    assert set(described) == set(names)
-    assert all(len(entry.splitlines()) > 1 for entry in described.values())
-    assert section(kind.__doc__, "Attributes")
-    assert section(kind.__doc__, "References")
-
-
-@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values())
-def test_estimators_are_found_again_by_pickle_and_as_public_names(kind):
-    model = kind(layers=(2,), random_state=3)
-    again = pickle.loads(pickle.dumps(model))
-    assert type(again) is kind is getattr(nnmf_runner, kind.__name__)
-    assert again.get_params() == model.get_params()
-    with pytest.raises(TypeError):
-        kind((2,), 0.5)  # all but the ranks are keywords
-
-
 SHORT = {"layers": (4, 2), "max_iter": 20, "random_state": 0}
 
 
@@ -562,19 +540,6 @@ def test_combinations_that_a_method_does_not_have_are_refused(X):
     ):
         with pytest.raises(InputError, match=message):
             fitted(HierarchicalNMF, X, **params)
-
-
-def test_a_method_of_ones_own_need_not_describe_its_options():
-    @dataclasses.dataclass
-    class Mine(HierarchicalNMF._method):
-        name = "mine"
-        strength: float = 1.0
-
-    kind = estimators.estimator_of(Mine)
-    described = parameters(kind.__doc__)
-    assert kind().strength == 1.0
-    assert described["strength"] == "strength"
-    assert described["solver"] == parameters(HierarchicalNMF.__doc__)["solver"]
 
 
 EVERY = pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))
@@ -821,7 +786,7 @@ def arrays_in(value):
 @pytest.mark.parametrize(
     "copied", [lambda model: model, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
 )
-@pytest.mark.parametrize("kind", nnmf_runner.estimators.ESTIMATORS.values())
+@pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values())
 def test_what_is_written_into_an_attribute_does_not_reach_the_model(kind, copied, levels, X, y):
     y = y if levels == 1 else np.column_stack([y, y])
     layers = (2,) if kind().get_params()["layers"] == (9,) else (4, 2)
@@ -870,8 +835,8 @@ def numbers_of(kind):
 
 @pytest.mark.parametrize("value", [10**30, -(10**30), 10**400, 10**5000], ids=["30", "-30", "400", "5000"])
 def test_a_huge_number_is_refused_or_honoured(value, X, y):
-    for kind in nnmf_runner.estimators.ESTIMATORS.values():
-        for name in {*numbers_of(kind)} - {"pretrain"}:  # which really takes as many iterations
+    for kind in MATRIX_ESTIMATORS.values():
+        for name in numbers_of(kind):
             model = kind(layers=(2,), **{"max_iter": 2, "tol": 0.5, name: value})
             if (told := refusal(lambda: model.fit(X, y))) is not None:  # noqa: B023
                 assert len(told.splitlines()) == 1

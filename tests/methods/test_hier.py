@@ -164,3 +164,10 @@ def test_parameters_hold_what_codes_of_new_data_minimise(rng):
     assert {name: value.shape for name, value in fit.parameters.items() if name != "beta"} == {
         "l1_0": (4, 1), "l2_0": (4, 1), "l1_1": (3, 1), "l2_1": (3, 1)
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("solver", ["anls", "hals"])
+def test_penalties_that_leave_no_codes_to_factor_are_refused_by_the_layer(toy, solver):
+    problem = Problem(toy.X, regularisation=Regularisation(l1_A=0.1, l1_S=10.0))
+    with pytest.raises(InputError, match=r"All codes of layer 0 are zero, of which layer 1 cannot be made\. Expected"):
+        Hierarchical(solver).fit(problem, plan(toy.X, (9, 4)))

@@ -121,7 +121,8 @@ def test_a_topic_too_many_changes_nothing_in_the_tree(truth):
 def test_topics_are_compared_with_the_planted_level_of_as_many_or_nearly(truth):
     topics = truth[0] @ truth[1]
     assert topic_recovery([topics], Planted.of_factors(truth)) == pytest.approx(1.0)
-    assert topic_recovery([topics[:, :3]], Planted.of_factors(truth)) == pytest.approx(3 / 4)  # 3 is as near to 2, the finer level counts
+    # 3 is as near to 2, the finer level counts.
+    assert topic_recovery([topics[:, :3]], Planted.of_factors(truth)) == pytest.approx(3 / 4)
     assert topic_recovery([truth[0]], Planted.of_factors(truth)) == pytest.approx(1.0)
 
 

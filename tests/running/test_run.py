@@ -17,6 +17,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import METHODS, Fit
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
+from nnmf_runner.report.data import load_data
 from nnmf_runner.running import run
 from nnmf_runner.running.run import run_one
 from nnmf_runner.running.trials import run_trials
@@ -131,6 +132,21 @@ def test_a_record_holds_all_that_was_agreed(short):
     history = read_history(outcome.folder)
     assert {"cost", "projected_gradient", "seconds"} <= history.keys()
     assert len(history["cost"]) == record["n_iter"] + 1
+
+
+def test_a_record_tells_the_modes_of_a_tensor_and_no_others(short):
+    assert "modes" not in short().record["dataset"]
+    data = short("dataset=blocks", "dataset.sizes=[14,15,16]", "layers=4-2").record["dataset"]
+    assert data["modes"] == {"names": ["mode 0", "mode 1", "mode 2"], "shape": [14, 15, 16], "named": [False] * 3}
+    assert (data["n_features"], data["n_samples"]) == (14 * 15, 16)
+
+
+def test_a_sparse_tensor_is_fitted_as_its_matrix_of_fibres(short):
+    given = ["layers=4-2", "init=random"]
+    outcome = short("dataset=planted_cp", "dataset.branching=[2,2]", "dataset.density=0.3", *given)
+    dataset = load_data(outcome.record)
+    assert dataset.X.format == "csc"
+    assert read_factors(outcome.folder)["A0"].shape == (24 * 32, 4)
 
 
 def test_the_status_says_how_a_run_ended(short):

@@ -103,11 +103,20 @@ def test_permissions_are_those_that_the_user_gives(tmp_path, writer, umask):
 
 
 @BOTH
-def test_a_full_disk_is_named(tmp_path, writer, full_disk):
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, writer, full_disk):
+    path = tmp_path / "made" / "for" / "a"
     with full_disk(), pytest.raises(OSError, match="File too large") as caught:
-        write(writer, tmp_path / "a", "text")
-    assert caught.value.filename == str(tmp_path / "a")
+        write(writer, path, "text")
+    assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@BOTH
+def test_folders_that_were_there_stay_though_they_are_empty(tmp_path, writer):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OSError, match="disk"):
+        write(writer, tmp_path / "there" / "made" / "a", "text", OSError("disk"))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
 
 
 def test_an_error_that_names_its_file_and_one_of_no_system_call_stay_as_they_are(tmp_path):

@@ -24,7 +24,7 @@ def record(record_of):
     above = {**TOPIC, "children": [1, 0], "child_weights": [0.6, 0.4]}
     topics = [[{**TOPIC, "parent": 0}, {**TOPIC, "parent": 0}], [above]]
     data = {"title": "Toy", "name": "toy", "classes": [4, 2], "n_features": 9, "n_samples": 8, "pictures": False}
-    data["modes"] = {"names": ["a", "b", "c"], "shape": [3, 3, 8]}
+    data["modes"] = {"names": ["a", "b", "c"], "shape": [3, 3, 8], "named": [True, False, False]}
     told = {"code": "hier-0", "commit": "abc", "finished": "2026-01-01", "peak_memory_mb": 10.0, "tree_agreement": 0.5}
     return record_of(seed=1, topics=topics, dataset=data, **told)
 

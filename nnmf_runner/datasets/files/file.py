@@ -191,21 +191,16 @@ class File(Weights):
         """Say what was guessed and what there is nothing of; no line of it goes before an error."""
         for note in grid.notes:
             log.info("dataset=file: %s.", note)
-        if dataset.modes is not None:
-            *others, samples = (
-                f"{name} ({size})" for name, size in zip(dataset.modes.names, dataset.modes.shape, strict=True)
-            )
-            log.info(
-                "dataset=file: a tensor, samples are the entries of %s, features the fibres by %s.",
-                samples,
-                ", ".join(others),
-            )
+        if dataset.modes is not None and self.sample_mode is None:
+            said = "mode 0 of a tensor is that of the samples (dataset.sample_mode chooses another one)"
+            log.info("dataset=file: %s.", said)
         for key, labels in zip(self.labels, dataset.labels, strict=True):
             if unlabelled := int((labels < 0).sum()):
                 log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
             if len(labels) - unlabelled == labels.max() + 1 > 2:
                 log.info("dataset=file: %s has a class of its own for every sample that has a label.", key)
-        _log_zeros(dataset)
+        with np.errstate(invalid="ignore"):  # a file may hold NaN that signal
+            _log_zeros(dataset)
         names = dataset.feature_names or []
         if twice := len(names) - len({*names}):
             log.info("dataset=file: %d features have a name that another one has before them.", twice)

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_number
-from nnmf_runner.datasets.base import Dataset, Labels, Truth
+from nnmf_runner.datasets.base import Dataset, Labels, Truth, check_entries
 
 # Samples hold their topic at strengths between these.
 WEAKEST, STRONGEST = 0.5, 1.5
-# More features, or samples, than any memory holds of dense data.
-MOST = 10**9
 
 
 @dataclass
@@ -65,12 +63,13 @@ class Planted:
         for name in ("overlap", "crossing"):
             check_number(getattr(self, name), f"dataset.{name}", low=0.0, high=1.0)
         for name in ("features", "samples"):
-            check_number(getattr(self, name), f"dataset.{name}", low=1, high=MOST, integer=True)
+            check_number(getattr(self, name), f"dataset.{name}", low=1, integer=True)
             if (smallest := self._smallest(getattr(self, name))) < 1:
                 raise InputError(
                     f"dataset.{name}={getattr(self, name)} leaves {smallest} for the smallest of {self.leaves} leaves. "
                     f"Expected at least 1: more {name}, or less of dataset.imbalance={self.imbalance:g}."
                 )
+        check_entries(self.features, self.samples, "dataset.features and dataset.samples")
 
     @property
     def leaves(self) -> int:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnmf_runner.core.checks import InputError, check_number
-from nnmf_runner.datasets.base import Dataset, Labels, Truth
+from nnmf_runner.datasets.base import Dataset, Labels, Truth, check_entries
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Toy:
             _check_length(name, getattr(self, name), len(self.topics), "one block a subtopic, as in dataset.topics")
             for i, size in enumerate(getattr(self, name)):
                 check_number(size, f"dataset.{name}[{i}]", low=1, integer=True)
+        sizes = sum(self.feature_blocks), sum(self.sample_blocks)
+        check_entries(*sizes, "dataset.feature_blocks and dataset.sample_blocks")
         _check_indices("topics", self.topics)
         _check_indices("supertopics", self.supertopics)
         _check_length("supertopics", self.supertopics, max(self.topics) + 1, "one supertopic a topic")

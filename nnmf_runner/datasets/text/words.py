@@ -92,7 +92,7 @@ class Words(Weights, ABC):
             check_flag(getattr(self, option), f"dataset.{option}")
         for option in ("min_df", "max_df"):
             value = getattr(self, option)
-            low, high, integer = (0.0, 1.0, False) if isinstance(value, float) else (1, np.inf, True)
+            low, high, integer = (0.0, 1.0, False) if isinstance(value, float) else (1, None, True)
             check_number(value, f"dataset.{option}", low=low, high=high, integer=integer)
         if self.max_features is not None:
             check_number(self.max_features, "dataset.max_features", low=1, integer=True)

@@ -320,12 +320,14 @@ def test_a_tensor_with_names_of_its_modes_and_entries_and_labels(tmp_path, tenso
     assert dataset.sample_names == [*"klm"]
     assert dataset.feature_names is None
     assert dataset.labels[0].tolist() == [1, 0, 1]
-    assert "samples are the entries of person (3), features the fibres by day (2), word (4)." in caplog.text
+    assert "mode 0" not in caplog.text
 
 
-def test_the_first_mode_is_that_of_the_samples_by_default(tmp_path, tensor):
+def test_the_first_mode_is_that_of_the_samples_by_default(tmp_path, tensor, caplog):
     np.save(tmp_path / "a.npy", tensor)
-    dataset = load(tmp_path / "a.npy")
+    with caplog.at_level(logging.INFO):
+        dataset = load(tmp_path / "a.npy")
+    assert "mode 0 of a tensor is that of the samples" in caplog.text
     np.testing.assert_array_equal(dataset.X, tensor.reshape(2, 12).T)
     assert dataset.modes.names == ("mode 1", "mode 2", "mode 0")
 

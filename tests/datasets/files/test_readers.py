@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import pickle
+import sys
 import zipfile
 
 import numpy as np
@@ -233,7 +234,9 @@ def test_files_with_changed_bytes_are_refused_or_read_but_never_break(tmp_path, 
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch, suffix, extra, package):
     (tmp_path / f"{package}.py").write_text(f"raise ImportError({package!r})")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # for a new process, and for a fork:
+    for module in (package, f"{package}.parquet"):
+        monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / f"a{suffix}").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=rf"dataset=file needs .*{package}.*pip install 'nnmf-runner\[{extra}\]'"):
         load(tmp_path / f"a{suffix}")
