@@ -21,7 +21,7 @@ from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
 from nnmf_runner.core.ncp import balanced, ncp_from_starts
 from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
-from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free, layerwise_tied, links
+from nnmf_runner.core.tensor_layerwise import fit_factor, in_one_order, layerwise_free, layerwise_tied, links
 from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
@@ -222,7 +222,8 @@ class NCPD(Method):
             tied = accumulate(W, lambda below, link: [F @ link for F in below], initial=base)
             topics = [[*F[:-1], _codes(tensor, F[:-1]).T] if self.is_exact else F for F in tied]
         else:
-            levels = layerwise_free(base, ranks, partial(fit_factor, rng=plan.rng))  # by level, by mode, (A_il, S_il)
+            # By level and mode, (A_il, S_il).
+            levels = in_one_order(layerwise_free(base, ranks, partial(fit_factor, rng=plan.rng)))
             whole: list[Matrix] = [np.eye(len(F)) for F in base]
             above = accumulate(
                 levels, lambda below, level: [F @ A for F, (A, _) in zip(below, level, strict=True)], initial=whole

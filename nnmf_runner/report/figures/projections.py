@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ MOST_PAIRS = 10
 SKEWED, DECADES = 0.02, 3
 # In inches: height of a tensor, width of a projection, and what is beside and above all.
 HEIGHT, WIDTH, BESIDE, TITLE = 1.6, 1.45, 0.9, 0.3
+# Letters of a line above a projection.
+HEADING = 26
 
 Pair = tuple[int, int]
 
@@ -65,13 +68,17 @@ def projections(view: View) -> Figure:
     first, *others = figure.subplots(1 + len(view.models), len(shown), squeeze=False)
     ranks = [len(shares) for shares in view.shares]
     _row(first, view, orders, _of_data(view, places, shown), ranks[0])
-    first[0].set_title("data\n", loc="left")  # above the titles of the columns
+    rests = [[mode_name(view, mode) for mode in range(len(modes.shape)) if mode not in pair] for pair in shown]
+    unbroken = [
+        ", ".join(rest).replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ") for rest in rests
+    ]
+    over = [textwrap.wrap(f"largest over {rest}", HEADING) for rest in unbroken]
+    first[0].set_title("data" + "\n" * max(map(len, over)), loc="left")  # above the headings of the columns
     for level, (axes, model, k) in enumerate(zip(others, view.models, ranks, strict=True)):
         _row(axes, view, orders, _of_parts(_parts(model, modes.shape), places, shown), k)
         axes[0].set_title(f"approximation after layer {level}, {k} topic{'s' if k > 1 else ''}", loc="left")
-    for pair, top, bottom in zip(shown, first, [first, *others][-1], strict=True):
-        rest = [mode_name(view, mode) for mode in range(len(modes.shape)) if mode not in pair]
-        top.set_title(f"largest over {', '.join(rest)}", fontsize=SMALL)
+    for pair, top, heading, bottom in zip(shown, first, over, [first, *others][-1], strict=True):
+        top.set_title("\n".join(heading), fontsize=SMALL)
         bottom.set_xlabel(_label(view, pair[1]), fontsize=SMALL)
     return figure
 
