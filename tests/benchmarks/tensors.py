@@ -12,13 +12,14 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.free_network import FreeNetwork
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.ncp import balanced, ncp, random_start
 from nnmf_runner.core.optimizers import LBFGS
 from nnmf_runner.core.tensor import Tensor, as_tensor, khatri_rao
 from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free
-from nnmf_runner.core.tensor_network import FreeNetwork, TiedNetwork
+from nnmf_runner.core.tensor_network import TiedNetwork
 from nnmf_runner.datasets import Blocks, Wordnet
 from tests.benchmarks.peers import MISSING, PublishedHierarchy, Rival, Setting, fastest_threads, installed, train_until
 from tests.benchmarks.rows import SLACK, Effort, told
@@ -108,8 +109,8 @@ def ncp_rows(effort: Effort, notes: list[str]) -> list[Row]:
         rows.append(Row(f"{what}, to relative error {goal:.5f}", mine, measured, task.wanted, bound=bool(bound)))
         sweeps, verb = len(task.ours(goal).history) - 1, "does not in" if bound else "in"
         notes.append(
-            f"{what}: ours ends at {own[-1]:.5f} and gets there in {sweeps} sweeps, tensorly's at {their_errors[-1]:.5f} "
-            f"and {verb} {arrived}"
+            f"{what}: ours ends at {own[-1]:.5f} and gets there in {sweeps} sweeps, tensorly's ends at "
+            f"{their_errors[-1]:.5f} and {verb} {arrived}"
         )
     return rows
 
