@@ -46,9 +46,13 @@ def entry_orders(view: View) -> list[Labels]:
 
 def by_topic(view: View, mode: int) -> bool:
     """Whether the entries of a mode stand by their strongest topics."""
+    return bool(view.mode_topics) and words(view, mode) is not None and blocks(view.dataset, mode, 1) is None
+
+
+def words(view: View, mode: int) -> list[str] | None:
+    """Names of the entries of a mode that tell something, other than numbers; None without."""
     names = modes_of(view).entries[mode]
-    words = names is not None and as_numbers(names) is None
-    return bool(view.mode_topics) and words and blocks(view.dataset, mode, 1) is None
+    return None if names is None or as_numbers(names) is not None else names
 
 
 def _by_strongest(topics: Sequence[Matrix]) -> Labels:
