@@ -106,6 +106,10 @@ def colour_bar(image: Any, axes: Sequence[Axes], unit: str) -> None:
 
 
 def mode_name(view: View, mode: int) -> str:
-    """Name of a mode, and whether it is that of the samples; a dollar sign in it does not begin a formula."""
+    """Name of a mode, with a number where others have it too, and whether it is that of the samples.
+
+    A dollar sign in it does not begin a formula.
+    """
     names = modes_of(view).names
-    return (names[mode] + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")
+    number = f" {names[: mode + 1].count(names[mode])}" if names.count(names[mode]) > 1 else ""
+    return (names[mode] + number + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")
