@@ -140,6 +140,6 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
             about = f"{data_title(record)}, {record['regime']}, seed {config['seed']}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
             parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
-            if "modes" in record["topics"][0][0]:
+            if any("modes" in topic for layer in record["topics"] for topic in layer):
                 legends = [LEGEND, LEGEND_OF_MODES]
     return "\n\n".join([*parts, *legends]) + "\n" if parts else None

@@ -169,7 +169,7 @@ def test_topics_fitted_mode_by_mode_are_put_in_one_order_without_a_change_of_the
         return U @ pairs.T[:, order], pairs[order]
 
     first = [shuffled(U, order) for U, order in zip(base, orders, strict=True)]
-    second = [(S @ np.ones((4, 1)), np.ones((1, 4))) for _, S in first]
+    second = [(np.array([[1.0], [2.0]])[order], pairs[:1] + 2.0 * pairs[1:]) for order in orders]
     levels = [first, second]
     found = in_one_order(levels)
     for before, after in zip(free_levels(base, levels), free_levels(base, found), strict=True):

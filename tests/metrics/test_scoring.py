@@ -89,6 +89,12 @@ def test_a_tensor_has_the_error_of_models_by_themselves_and_the_distance_from_a_
     assert planted_tree(config.method, material.dataset, fit) is None  # whose levels are 7, 4 and 2
 
 
+def test_topics_that_are_fitted_mode_by_mode_are_one_in_all_modes(tensor):
+    free = ["method.hierarchy=free", "method.training=layerwise", "method.starts=5"]
+    config, material, fit = tensor("method=ncpd", "layers=7-4-2", *free)
+    assert all(row["topic_cosine"] > 0.9 for row in score(config, material, fit)[1:])
+
+
 def test_of_a_matricised_tensor_the_fibres_are_one_mode(tensor):
     config, material, fit = tensor("method=hier")
     below, above = score(config, material, fit)

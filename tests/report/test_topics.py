@@ -19,7 +19,16 @@ from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.figures.topic_tree import topic_tree
-from nnmf_runner.report.topics import told, tree_children, tree_rows, tree_text
+from nnmf_runner.report.topics import (
+    LEGEND,
+    LEGEND_OF_MODES,
+    told,
+    topics_markdown,
+    tree_children,
+    tree_rows,
+    tree_text,
+)
+from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.store.form import WORDS
 from nnmf_runner.store.record import read_record
@@ -245,6 +254,14 @@ def test_entries_of_a_mode_that_weigh_next_to_nothing_are_not_told():
     faint = of_modes(("file", "noun verb adverb"))
     faint["modes"][0]["weights"] = [0.9, 0.02, 0.01]
     assert tree_text([[faint]]) == "0.0  file: noun verb"
+
+
+@pytest.mark.parametrize("topics", [[[of_modes(("file", "noun"))]], [[topic("noun")]], [[]]])
+def test_the_legend_tells_of_modes_where_there_are_any(record_of, tmp_path, topics):
+    record = record_of(layers=(1,), topics=topics)
+    told = topics_markdown({"trial": [Shown("hier", tmp_path, record)]})
+    assert LEGEND in told
+    assert (LEGEND_OF_MODES in told) == ("file: noun" in told)
 
 
 def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):

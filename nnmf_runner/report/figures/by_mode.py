@@ -46,9 +46,13 @@ def entry_orders(view: View) -> list[Labels]:
 
 def by_topic(view: View, mode: int) -> bool:
     """Whether the entries of a mode stand by their strongest topics."""
+    return bool(view.mode_topics) and words(view, mode) is not None and blocks(view.dataset, mode, 1) is None
+
+
+def words(view: View, mode: int) -> list[str] | None:
+    """Names of the entries of a mode that tell something, other than numbers; None without."""
     names = modes_of(view).entries[mode]
-    words = names is not None and as_numbers(names) is None
-    return bool(view.mode_topics) and words and blocks(view.dataset, mode, 1) is None
+    return None if names is None or as_numbers(names) is not None else names
 
 
 def _by_strongest(topics: Sequence[Matrix]) -> Labels:
@@ -102,6 +106,10 @@ def colour_bar(image: Any, axes: Sequence[Axes], unit: str) -> None:
 
 
 def mode_name(view: View, mode: int) -> str:
-    """Name of a mode, and whether it is that of the samples; a dollar sign in it does not begin a formula."""
+    """Name of a mode, with a number where others have it too, and whether it is that of the samples.
+
+    A dollar sign in it does not begin a formula.
+    """
     names = modes_of(view).names
-    return (names[mode] + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")
+    number = f" {names[: mode + 1].count(names[mode])}" if names.count(names[mode]) > 1 else ""
+    return (names[mode] + number + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")

@@ -14,12 +14,12 @@ from nnmf_runner.report.figures.by_mode import (
     Labels,
     bins,
     blocks,
-    by_topic,
     colour_bar,
     entry_orders,
     mode_name,
     modes_of,
     picture,
+    words,
 )
 from nnmf_runner.report.figures.material import View
 from nnmf_runner.report.figures.style import SMALL, colours_of, title_size
@@ -40,17 +40,17 @@ def factors(view: View) -> Figure:
     strongest of every topic are shown.
     """
     modes = modes_of(view)
-    words = [by_topic(view, mode) for mode in range(len(modes.shape))]
+    named = [words(view, mode) is not None for mode in range(len(modes.shape))]
     width = max(WIDTH, OF_TOPIC * min(MOST_NUMBERED, max(len(shares) for shares in view.shares)) + 0.3)
-    height = NAMED_HEIGHT if any(words) else HEIGHT
-    size = BESIDE + width * len(words) + NAMES * sum(words), TITLE + height * len(view.mode_topics)
+    height = NAMED_HEIGHT if any(named) else HEIGHT
+    size = BESIDE + width * len(named) + NAMES * sum(named), TITLE + height * len(view.mode_topics)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(view.title, fontsize=title_size(figure, view.title))
     parts = figure.subfigures(len(view.mode_topics), 1, squeeze=False)[:, 0]
     orders = entry_orders(view)
     for level, (part, topics) in enumerate(zip(parts, view.mode_topics, strict=True)):
         of_words = [
-            _strongest(F, order) if told else order for F, order, told in zip(topics, orders, words, strict=True)
+            _strongest(F, order) if told else order for F, order, told in zip(topics, orders, named, strict=True)
         ]
         _row(part, view, level, of_words)
     return figure
@@ -74,7 +74,7 @@ def _row(figure: SubFigure, view: View, level: int, orders: Sequence[Labels]) ->
         if k <= MOST_NUMBERED:
             ax.set_xticks(range(k), [str(j) for j in order])
             ax.tick_params(axis="x", length=0, labelsize=SMALL - (k > 15), pad=1)
-        if (names := modes.entries[mode]) is not None and by_topic(view, mode):
+        if (names := words(view, mode)) is not None:
             ax.set_yticks(range(len(F)), [_short(names[i]) for i in orders[mode]], parse_math=False)
             ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=1)
     colour_bar(image, axes, "weight, the largest being one")

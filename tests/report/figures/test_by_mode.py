@@ -53,6 +53,6 @@ def test_entries_share_the_places_of_a_picture_evenly(size, rng):
     assert (np.diff(places[order]) >= 0).all()
 
 
-def test_the_mode_of_the_samples_is_named_so_and_a_dollar_sign_is_one():
+def test_modes_of_one_name_are_told_apart_and_that_of_the_samples_is_named_so():
     view = make_tensor_view(SHAPE, names=["word", "$x$", "word"])
-    assert [mode_name(view, mode) for mode in range(3)] == ["word", r"\$x\$", "word (samples)"]
+    assert [mode_name(view, mode) for mode in range(3)] == ["word 1", r"\$x\$", "word 2 (samples)"]

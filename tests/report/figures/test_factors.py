@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -80,3 +82,12 @@ def test_no_name_of_an_entry_leaves_the_figure_or_meets_another_picture():
         for i, ax in enumerate(row):
             edge = row[i - 1].get_window_extent().x1 if i else 0.0
             assert min(label.get_window_extent().x0 for label in ax.get_yticklabels()) >= edge
+
+
+def test_words_that_have_labels_keep_their_order_and_boundaries():
+    words = [f"word{i}" for i in range(6)]
+    view = make_tensor_view((5, 4, 6), (2,), entries=[None, None, words])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    ax = pictures(factors(replace(view, dataset=replace(view.dataset, labels=[labels]))))[0][2]
+    assert [label.get_text() for label in ax.get_yticklabels()] == words
+    assert [line.get_ydata()[0] for line in ax.lines] == [2.5]

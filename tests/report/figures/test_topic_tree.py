@@ -30,15 +30,19 @@ def invented(rng, ranks, words):
     return {"config": about, "regime": "semisupervised", "topics": topics}
 
 
-def in_two_modes(record):
-    """The record with the words of every topic in two modes, the second of which lacks words."""
+def in_modes(record):
+    """The record with the words of every topic in three modes, the second of which lacks words."""
     for topic in (topic for layer in record["topics"] for topic in layer):
         told = {name: topic.pop(name) for name in WORDS}
-        topic["modes"] = [{"name": "a mode", **told}, {"name": "word", "words": [], "weights": [], "distinctive": []}]
+        topic["modes"] = [
+            {"name": "a mode", **told},
+            {"name": "word", **{key: [] for key in told}},
+            {"name": "z", **told},
+        ]
     return record
 
 
-@pytest.mark.parametrize("change", [lambda record: record, in_two_modes])
+@pytest.mark.parametrize("change", [lambda record: record, in_modes])
 @pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
 def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, change):
     words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
@@ -69,6 +73,6 @@ def test_links_are_as_wide_as_their_share(rng):
 
 
 def test_a_line_for_every_mode_that_is_told(rng):
-    drawn = topic_tree(in_two_modes(invented(rng, (2,), NAMES)))
+    drawn = topic_tree(in_modes(invented(rng, (2,), NAMES)))
     lines = [text.get_text() for text in drawn.axes[0].texts]
     assert sum(line.startswith("a mode: ") for line in lines) == lines.count("word: (no words)") == 2
