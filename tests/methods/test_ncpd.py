@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import nnls
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Multilevel
@@ -103,13 +104,41 @@ def test_codes_of_new_samples_are_least_squares_solutions_each_by_itself(given, 
     if method.is_exact:
         for own, new in zip(fit.S, codes, strict=True):
             np.testing.assert_allclose(own, new, atol=1e-8)
-    levels = (0, 1) if method.hierarchy == "tied" else (0,)
-    for level in levels:
+    for level in (0,) if given == SETTINGS["standard"] else (0, 1):  # whose other codes are fitted to the base's
         fibres = method.approximation(fit, [np.eye(len(S)) for S in codes], level).dense()  # (m, k)
         gradient = fibres.T @ (fibres @ codes[level] - X)
         scale = np.abs(fibres.T @ X).max()
         assert gradient.min() > -1e-7 * scale
         assert np.abs(gradient * codes[level]).max() < 1e-7 * scale * codes[level].max()
+
+
+def test_codes_of_new_samples_of_a_free_hierarchy_approximate_the_data_as_those_of_the_fit_do(rng):
+    X, shape = planted(3, rng)
+    X += 0.5 * rng.random(X.shape)
+    method, fit = fit_of(SETTINGS["free"], X, shape)
+    own, new = (errors(method, fit, S, X) for S in (fit.S, method.transform(fit, X)))
+    assert (np.array(new) <= np.array(own) * (1 + 1e-12)).all()
+
+
+def test_standard_hierarchies_give_new_samples_codes_as_the_factors_of_the_fit_were_factored(rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of(SETTINGS["standard"], X, shape)
+    base, above = method.transform(fit, X)
+    mixing = np.split(fit.parameters["mixing_1"], 3)[-1]  # (k_1, k_0)
+    expected = [nnls(mixing.T, code)[0] for code in base.T]
+    np.testing.assert_allclose(above.T, expected, atol=1e-8 * np.max(expected))
+
+
+@EVERY
+def test_a_base_alone_is_a_hierarchy(given, rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of(given, X, shape, ranks=(4,))
+    assert [A.shape for A in fit.A] == [(sum(shape[:-1]), 4)]
+    assert fit.stop is Stop.CONVERGED
+    assert errors(method, fit, fit.S, X)[0] == pytest.approx(fit.parameters["alone"][0] * np.linalg.norm(X), rel=2e-3)
+    np.testing.assert_allclose(
+        errors(method, fit, method.transform(fit, X), X), errors(method, fit, fit.S, X), rtol=0.01
+    )
 
 
 @EVERY
