@@ -195,7 +195,8 @@ class NCPD(Method):
             network = FreeNetwork(tensor, ranks, None, of_last, weights, lower_labels=labels)
             variables = [*alone[0], *(F for level in alone[1:2] for F in level)]
             variables += [link for link in W[1:] for _ in tensor.shape]
-        codes = network.codes(variables) if network.learnt else []
+        unknown: list[Matrix] = [np.empty(0)] * len(network.learnt)  # maps, of which codes know nothing
+        codes = network.codes([*variables, *unknown]) if network.learnt else []
         variables += [network.labels[level].best_map(codes[level]) for level in network.learnt]
         monitor = Monitor(plan.rule, history)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)

@@ -71,6 +71,18 @@ def test_every_form_of_a_tensor_gives_the_same_fit(X, kind):
     np.testing.assert_allclose(model().fit(forms[kind]).transform(X), expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("sizes", [SIZES, (3, 9, 10), (30, 4, 5), (4, 3, 5, 6)], ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_tensor_that_stays_in_its_file_gives_the_same_fit(rng, tmp_path, sizes, order):
+    X = rng.random(sizes)
+    np.save(tmp_path / "X.npy", np.asarray(X, order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert mapped.flags.c_contiguous == (order == "C")
+    expected, found = (model(layers=(2,), max_iter=10, tol=1e-12).fit(data) for data in (X, mapped))
+    np.testing.assert_allclose(found.history_["cost"], expected.history_["cost"], rtol=1e-9)
+
+
 class Coordinates:
     """As pydata sparse has them, in another order than that of their places."""
 

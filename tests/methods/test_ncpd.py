@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Multilevel
 from nnmf_runner.core.init import Random
-from nnmf_runner.core.label_costs import Labels, SquaredLabels
+from nnmf_runner.core.label_costs import CrossEntropyLabels, Labels, SquaredLabels
 from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.core.optimizers import Adam, StochasticGradient
 from nnmf_runner.methods import NCPD, Fit, Plan, Problem, Supervision
@@ -156,6 +156,18 @@ def test_sparse_data_give_what_the_same_data_give_when_they_are_dense(given, rng
     (method, dense), (_, thin) = (fit_of(given, data, shape) for data in (X, sparse.csc_array(X)))
     expected, found = (np.array(errors(method, fit, fit.S, X)) / np.linalg.norm(X) for fit in (dense, thin))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # rounding decides where a fit stops, not what it finds
+
+
+@EVERY
+@pytest.mark.parametrize("ranks", [RANKS, (2,)], ids=str)
+@pytest.mark.parametrize("cost", [SquaredLabels(), CrossEntropyLabels()], ids=lambda cost: type(cost).__name__)
+def test_learnt_label_maps_are_fitted_with_the_codes(given, ranks, cost, rng):
+    X, shape = planted(3, rng)
+    Y = np.eye(2)[:, np.sort(np.arange(12) % 4) // 2]
+    labels = Labels(cost, 0.1, Y, np.arange(12) % 3 > 0, learn_map=True)
+    method, fit = fit_of(given, X, shape, labels, ranks=ranks)
+    assert fit.B.shape == (2, ranks[-1])
+    assert (fit.B @ method.transform(fit, X)[-1]).argmax(axis=0).tolist() == Y.argmax(axis=0).tolist()
 
 
 @EVERY
