@@ -42,11 +42,11 @@ def planted(order, rng):
     return X + 0.02 * rng.random(X.shape), shape
 
 
-def fit_of(given, X, shape, labels=None, *, ranks=RANKS, rule=None, progress=None):
+def fit_of(given, X, shape, labels=None, *, ranks=RANKS, rule=None, progress=None, lower_labels=None, cost=None):
     method = NCPD(**{"starts": 4} | given)
     start = method.start(Random(), X, ranks, np.random.default_rng(1), shape)
     plan = Plan(start, rule or StoppingRule(max_iter=300, progress=progress), rng=np.random.default_rng(2))
-    problem = Problem(X, labels, Multilevel(), shape=shape)
+    problem = Problem(X, labels, cost or Multilevel(), lower_labels=lower_labels or {}, shape=shape)
     return method, method.solve(problem, plan)
 
 
@@ -156,6 +156,84 @@ def test_sparse_data_give_what_the_same_data_give_when_they_are_dense(given, rng
     (method, dense), (_, thin) = (fit_of(given, data, shape) for data in (X, sparse.csc_array(X)))
     expected, found = (np.array(errors(method, fit, fit.S, X)) / np.linalg.norm(X) for fit in (dense, thin))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # rounding decides where a fit stops, not what it finds
+
+
+@EVERY
+def test_label_maps_of_all_levels_are_the_best_for_the_codes_of_new_data(given, rng):
+    """Those of the fit may know the labels of their own samples."""
+    X, shape = planted(3, rng)
+    known = np.arange(12) % 3 > 0
+    by_level = [Labels(SquaredLabels(), 10.0, np.eye(k)[:, rng.integers(k, size=12)], known) for k in RANKS]
+    method, fit = fit_of(given, X, shape, by_level[1], lower_labels={0: by_level[0]})
+    codes = method.transform(fit, X)
+    for level, labels in enumerate(by_level):
+        S, Y = codes[level][:, known], labels.Y[:, known]
+        expected = np.linalg.lstsq(S.T, Y.T, rcond=None)[0].T
+        found = fit.maps[level]
+        assert np.linalg.norm(found @ S - Y) == pytest.approx(np.linalg.norm(expected @ S - Y), rel=1e-6)
+    _, lower = fit_of(given, X, shape, lower_labels={0: by_level[0]})
+    assert list(lower.maps) == [0]
+
+
+@pytest.mark.parametrize("given", [SETTINGS["standard"], SETTINGS["free"], SETTINGS["exact"]])
+def test_a_topic_has_one_number_in_all_modes(given, rng):
+    """Also where another one is the most prominent in the next mode."""
+    owner = np.repeat(np.arange(4), 3)
+    common = np.array([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
+    U, V = (np.eye(4)[owner] + c * np.eye(2)[owner // 2][:, [0, 0, 1, 1]] for c in common)
+    X = np.einsum("ir,jr,kr->ijk", U, V, U + 0.1 * rng.random(U.shape))
+    method, fit = fit_of(given, X.reshape(-1, 12), X.shape)
+    of_first = [F[:6].sum(axis=0) > F[6:].sum(axis=0) for F in method.mode_topics(fit, 1)]
+    assert of_first[0].sum() == 1
+    for found in of_first[1:]:
+        assert found.tolist() == of_first[0].tolist()
+
+
+@pytest.mark.parametrize("given", [SETTINGS["exact"], SETTINGS["free"]])
+def test_the_first_start_is_that_of_the_plan(given, rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of({"starts": 1} | given, X, shape, rule=StoppingRule(max_iter=0))
+    expected = method.start(Random(), X, RANKS, np.random.default_rng(1), shape)[0]
+    for found, F in zip(method.mode_topics(fit, 0), np.split(expected, np.cumsum(shape[:-1])[:-1]), strict=False):
+        unit, wanted = (M / np.linalg.norm(M, axis=0) for M in (found, F))
+        used = np.linalg.norm(found, axis=0) > 0
+        np.testing.assert_allclose(unit[:, used], wanted[:, used], rtol=1e-12)
+
+
+def test_topics_of_stacked_modes_are_as_long_as_in_the_data(rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of({}, X, shape)
+    for level in (0, 1):
+        U, V, _ = method.mode_topics(fit, level)
+        in_data = np.einsum("ir,jr->ijr", U, V).reshape(-1, U.shape[1])
+        stacked = method.topics(fit, level)
+        np.testing.assert_allclose(np.linalg.norm(stacked, axis=0), np.linalg.norm(in_data, axis=0))
+        for own, modes in zip(np.split(stacked, [len(U)]), (U, V), strict=True):
+            lengths = np.linalg.norm(own, axis=0)
+            np.testing.assert_allclose(lengths, np.linalg.norm(in_data, axis=0) / np.sqrt(2))
+            np.testing.assert_allclose(own / lengths, modes / np.linalg.norm(modes, axis=0))
+
+
+def test_floors_are_squares_of_the_largest_tails_of_the_unfoldings(rng):
+    X, shape = planted(4, rng)
+    unfoldings = [np.moveaxis(X.reshape(shape), mode, 0).reshape(shape[mode], -1) for mode in range(4)]
+    values = [np.linalg.svd(unfolding, compute_uv=False) for unfolding in unfoldings]
+    expected = [max((s[rank:] ** 2).sum() / (s**2).sum() for s in values) for rank in RANKS]
+    np.testing.assert_allclose(NCPD().floor_shares(X, RANKS, shape), expected, rtol=1e-9)
+    np.testing.assert_allclose(NCPD().floor_shares(sparse.csc_array(X), RANKS, shape), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}])
+def test_a_level_of_more_weight_is_fitted_better(given, rng):
+    X, shape = planted(3, rng)
+    X += 0.5 * rng.random(X.shape)
+    rule = StoppingRule(1e-5, 2000)
+    fits = [
+        fit_of(given, X, shape, rule=rule, cost=Multilevel(weights)) for weights in ([100.0, 1.0], [], [1.0, 100.0])
+    ]
+    by_level = np.array([errors(method, fit, fit.S, X) for method, fit in fits])
+    assert (np.diff(by_level[:, 0]) > 0).all()
+    assert (np.diff(by_level[:, 1]) < 0).all()
 
 
 @EVERY
