@@ -262,9 +262,8 @@ class NCPD(Method):
 
     def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:
         """The topics of a level in all modes, see `Method.mode_topics`."""
-        stacked = fit.parameters.get(f"{TOPICS}{level}")
-        if stacked is None:
-            stacked = reduce(np.matmul, fit.A[: level + 1])
+        is_free = self.hierarchy == "free" and level > 0
+        stacked = fit.parameters[f"{TOPICS}{level}"] if is_free else reduce(np.matmul, fit.A[: level + 1])
         return [*_split(stacked, _sizes(fit)), fit.S[level].T]
 
     def topics(self, fit: Fit, level: int) -> Matrix:

@@ -106,6 +106,34 @@ def test_a_saved_model_gives_what_it_gave_before(X, tmp_path):
                     level[0][0] = 1.0
 
 
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("training", ["joint", "layerwise"])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("parameters/topics_1", lambda array: None),
+        ("parameters/topics_1", lambda array: -array),
+        ("parameters/topics_1", lambda array: array[:, :1]),
+        ("parameters/topics_1", lambda array: array[1:]),
+        ("parameters/mixing_1", lambda array: None),
+        ("parameters/mixing_1", lambda array: -array),
+        ("parameters/mixing_1", lambda array: array[1:]),
+        ("parameters/sizes", lambda array: None),
+        ("parameters/sizes", lambda array: array - 1),
+        ("S0", lambda array: -array),
+    ],
+)
+def test_a_damaged_model_is_refused_in_one_line(X, tmp_path, training, name, change):
+    model(layers=(4, 3, 2), hierarchy="free", training=training, max_iter=3).fit(X).save(tmp_path / "model")
+    path = tmp_path / "model" / "factors.npz"
+    arrays = dict(np.load(path))
+    arrays[name] = change(arrays[name])
+    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+    with pytest.raises(InputError, match="is not usable as a model") as caught:
+        load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}, {"training": "layerwise"}])
 def test_labels_are_learnt_and_predicted(rng, given):
     y = np.repeat(["a", "b"], 6)

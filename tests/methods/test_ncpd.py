@@ -179,9 +179,9 @@ def test_label_maps_of_all_levels_are_the_best_for_the_codes_of_new_data(given, 
 def test_a_topic_has_one_number_in_all_modes(given, rng):
     """Also where another one is the most prominent in the next mode."""
     owner = np.repeat(np.arange(4), 3)
-    common = np.array([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
-    U, V = (np.eye(4)[owner] + c * np.eye(2)[owner // 2][:, [0, 0, 1, 1]] for c in common)
-    X = np.einsum("ir,jr,kr->ijk", U, V, U + 0.1 * rng.random(U.shape))
+    common = np.array([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9], [0.4, 0.4, 0.4, 0.4]])
+    U, V, W = (np.eye(4)[owner] + c * np.eye(2)[owner // 2][:, [0, 0, 1, 1]] for c in common)
+    X = np.einsum("ir,jr,kr->ijk", U, V, W + 0.05 * rng.random(W.shape))
     method, fit = fit_of(given, X.reshape(-1, 12), X.shape)
     of_first = [F[:6].sum(axis=0) > F[6:].sum(axis=0) for F in method.mode_topics(fit, 1)]
     assert of_first[0].sum() == 1
