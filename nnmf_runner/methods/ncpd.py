@@ -55,7 +55,7 @@ class NCPD(Method):
         tied like these; by default they are wherever the hierarchy is tied.
     starts : int
         Number of random starts of the base.
-    sweeps : int
+    start_sweeps : int
         Passes over all modes of every start, after which the best one goes on.
 
     Notes
@@ -94,7 +94,7 @@ class NCPD(Method):
     training: str = "joint"
     exact_codes: bool | None = None
     starts: int = 40
-    sweeps: int = 15
+    start_sweeps: int = 15
 
     def __post_init__(self) -> None:
         check_choice(self.hierarchy, HIERARCHIES, "hierarchy")
@@ -104,7 +104,7 @@ class NCPD(Method):
         if self.exact_codes and self.hierarchy == "free":
             raise InputError("exact_codes=True needs hierarchy=tied: a free hierarchy has codes of its own.")
         check_number(self.starts, "starts", low=1, high=MOST_STARTS, integer=True)
-        check_number(self.sweeps, "sweeps", low=1, high=MOST_SWEEPS, integer=True)
+        check_number(self.start_sweeps, "start_sweeps", low=1, high=MOST_SWEEPS, integer=True)
 
     def identity(self) -> dict[str, Any]:
         """What determines the method; whether the codes are exact is told even where it is the default."""
@@ -177,7 +177,7 @@ class NCPD(Method):
         if level == 0:
             U = _split(plan.start[0], tensor.shape[:-1])
             first = [*U, _codes(tensor, U).T]
-        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.sweeps, first)
+        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.start_sweeps, first)
 
     def _jointly(
         self, problem: Problem, plan: Plan, tensor: Tensor, alone: list[list[Matrix]], history: History

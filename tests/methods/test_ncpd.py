@@ -276,7 +276,7 @@ def test_progress_interrupts_at_any_stage(given, rng):
         ({"exact_codes": 1}, "exact_codes=1 is not valid"),
         ({"hierarchy": "free", "exact_codes": True}, "exact_codes=True needs hierarchy=tied"),
         ({"starts": 0}, "starts=0 is not valid"),
-        ({"sweeps": 10**6}, "sweeps=1000000 is not valid"),
+        ({"start_sweeps": 10**6}, "start_sweeps=1000000 is not valid"),
     ],
 )
 def test_bad_options_are_refused(given, message):
