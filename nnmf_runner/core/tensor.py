@@ -215,6 +215,39 @@ class SparseTensor(Tensor):
         return found
 
 
+class ScaledTensor(Tensor):
+    """A tensor divided by a number, without a copy of it.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    unit : float
+        What it is divided by.
+    """
+
+    def __init__(self, tensor: Tensor, unit: float) -> None:
+        self.shape, self.squared_norm = tensor.shape, tensor.squared_norm / unit**2
+        self._tensor, self._unit = tensor, unit
+
+    def mttkrp(self, factors: Sequence[Matrix], mode: int) -> Matrix:
+        """See `Tensor.mttkrp`."""
+        return self._tensor.mttkrp(factors, mode) / self._unit
+
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`."""
+        update = None if solve is None else lambda product: solve(product / self._unit)
+        return [product / self._unit for product in self._tensor.products(factors, update)]
+
+    def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
+        """See `Tensor.sweep`."""
+        for mode, product in self._tensor.sweep(factors):
+            yield mode, product / self._unit
+
+    def residual(self, factors: Sequence[Matrix]) -> float:
+        """See `Tensor.residual`."""
+        return self._tensor.residual([*factors[:-1], self._unit * factors[-1]]) / self._unit**2
+
+
 class _Block:
     """Some fibres of a sparse tensor: their entries, a row for each, and the indices of each in the other modes."""
 

@@ -20,7 +20,7 @@ from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
 from nnmf_runner.core.ncp import balanced, ncp_from_starts
-from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
+from nnmf_runner.core.tensor import ScaledTensor, Tensor, as_tensor, gram, multilinear_floors
 from nnmf_runner.core.tensor_layerwise import fit_factor, in_one_order, layerwise_free, layerwise_tied, links
 from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
 from nnmf_runner.methods.base import Method, Plan, Problem
@@ -156,7 +156,10 @@ class NCPD(Method):
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit a CP model of every rank by itself, then the hierarchy from there, see `Method.fit`."""
-        tensor, history = as_tensor(problem.X, problem.shape), History()
+        given, history = as_tensor(problem.X, problem.shape), History()
+        # Factors of data of norm one are near to one, as the weights between levels are, whatever the data's scale is.
+        unit = 2.0 ** round(math.log2(given.squared_norm) / 2.0)
+        tensor = ScaledTensor(given, unit)
         monitors = [Monitor(plan.rule, history, level) for level in range(len(plan.start))]
         alone = [balanced(self._alone(tensor, plan, level, monitor)) for level, monitor in enumerate(monitors)]
         errors = np.array([math.sqrt(tensor.residual(F) / tensor.squared_norm) for F in alone])
@@ -164,11 +167,11 @@ class NCPD(Method):
         found, stop = learn(problem, plan, tensor, alone, history)
         if self.training == "layerwise":  # which leaves the base as it is
             stop = worst([monitors[0].stop, stop])
-        maps = dict(found.maps)
+        maps = {level: B / unit for level, B in found.maps.items()}
         B = maps.pop(len(alone) - 1, None)
         parameters = {"sizes": np.array(problem.shape[:-1]), ALONE: errors} | found.parameters()
         A = [np.vstack(found.topics[0][:-1]), *found.links]
-        S = [np.ascontiguousarray(modes[-1].T) for modes in found.topics]
+        S = [np.ascontiguousarray(unit * modes[-1].T) for modes in found.topics]
         return Fit(A, S, B, history, stop, parameters, maps)
 
     def _alone(self, tensor: Tensor, plan: Plan, level: int, monitor: Monitor) -> list[Matrix]:

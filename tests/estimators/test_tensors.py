@@ -153,6 +153,34 @@ OUTSIDE = Coordinates(np.ones(SIZES))
 OUTSIDE.coords = OUTSIDE.coords + 1
 
 
+def changed(**attributes):
+    """A sparse array of which some attributes are others."""
+    found = Coordinates(np.ones(SIZES))
+    vars(found).update(attributes)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"fill_value": 1.0}, "X is 1.0 where it has no entry, expected zero"),
+        ({"data": np.full(720, 1j)}, "X is not numeric.* complex"),
+        ({"data": np.full(720, "1")}, "X is not numeric"),
+        ({"data": np.full(720, np.inf)}, "X has 720 entries that are NaN or infinite"),
+        ({"data": np.ones((1, 720))}, "X has coordinates of shape"),
+        ({"shape": ("a", 9, 10)}, "as its shape, expected sizes"),
+        ({"shape": None}, "X has None as its shape"),
+        ({"coords": None}, "X has coordinates of shape"),
+        ({"coords": np.ones((3, 720))}, "expected integers"),
+        ({"coords": np.empty((3, 0), int), "data": np.empty(0)}, "X holds only zeros"),
+    ],
+)
+def test_sparse_arrays_that_are_none_are_refused_in_one_line(attributes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        model().fit(changed(**attributes))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("X", "message"),
     [

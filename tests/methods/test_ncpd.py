@@ -150,6 +150,20 @@ def test_a_fit_depends_on_its_plan_alone(given, rng):
 
 
 @EVERY
+@pytest.mark.parametrize("power", [-190, 1, 190])
+def test_the_scale_of_the_data_is_that_of_the_codes_alone(given, power, rng):
+    X, shape = planted(3, rng)
+    Y = np.eye(2)[:, np.sort(np.arange(12) % 4) // 2]
+    labels = Labels(SquaredLabels(), 0.1, Y, np.arange(12) % 3 > 0, learn_map=True)
+    (_, fit), (_, scaled) = (fit_of(given, data, shape, labels) for data in (X, 2.0**power * X))
+    for own, theirs in zip(fit.A, scaled.A, strict=True):
+        np.testing.assert_array_equal(theirs, own)
+    for own, theirs in zip(fit.S, scaled.S, strict=True):
+        np.testing.assert_array_equal(theirs, 2.0**power * own)
+    np.testing.assert_allclose(scaled.B, fit.B / 2.0**power, rtol=1e-9)
+
+
+@EVERY
 def test_sparse_data_give_what_the_same_data_give_when_they_are_dense(given, rng):
     X, shape = planted(3, rng)
     X = np.where(X > 0.3, X, 0.0)
