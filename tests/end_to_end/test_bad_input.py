@@ -56,7 +56,7 @@ SINGLE = [
     ("layers=[[9,4],[2]]", ["layers=[[9,4],[2]]", "single values"]),
     ("layers={a:1}", ["layers={a:1}"]),
     ("cost=energy cost.weights=[[1]]", ["cost.weights=[[1]]"]),
-    ("supervision.levels=[[0]]", ["supervision.levels[0]=[0]"]),
+    ("supervision.levels=[[0]]", ["supervision.levels=[[0]]", "a list of single values"]),
     ("dataset=file dataset.labels=[[a,b],[c]]", ["dataset.labels=[[a,b],[c]]", "without lists in it"]),
     ("output=~nobodyhere/x", ["output=~nobodyhere/x", "no user"]),
     ("init=~nobodyhere/x", ["init=~nobodyhere/x", "no user"]),
