@@ -1,0 +1,53 @@
+"""What every rank is worth by each criterion, and the ranks that are chosen."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.metrics.rank_profile import BICROSS, HALVES, SPECTRUM, RankProfile
+from nnmf_runner.report.figures.style import HUES, SMALL, title_size
+
+CHOSEN, LEVEL = HUES[4], "0.4"
+
+
+def rank_figure(profile: RankProfile, title: str) -> Figure:
+    """Draw the three criteria over the ranks, one below the other, with their spread and what they propose."""
+    criteria, ranks = profile.criteria, profile.ranks
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    top, middle, bottom = figure.subplots(3, 1, sharex=True)
+    _curve(top, ranks, criteria.ratios, None, criteria.spectrum_peaks, HUES[2])
+    top.set(title=f"{SPECTRUM}: ratio of successive singular values")
+    _curve(middle, ranks, criteria.halves.values, criteria.halves.errors, criteria.halves_peaks, HUES[1])
+    middle.set(title=f"{HALVES}: mean cosine of the matched topics")
+    _curve(bottom, ranks, criteria.errors.values, criteria.errors.errors, criteria.sufficient[:1], HUES[0])
+    bottom.axhline(criteria.highest_error, color=LEVEL, linewidth=0.8, linestyle=":")
+    label = {"textcoords": "offset points", "xytext": (0, 2), "ha": "right", "fontsize": SMALL, "color": LEVEL}
+    bottom.annotate("lowest + one standard error", (ranks[-1], criteria.highest_error), **label)
+    bottom.set(title=f"{BICROSS}: relative error of entries left out", xlabel="rank")
+    for ax in (top, middle, bottom):
+        for rank in profile.layers:
+            ax.axvline(rank, color=CHOSEN, linewidth=0.8, alpha=0.6, zorder=0)
+    bottom.set_xticks(_ticks(profile))
+    heading = f"{title}: {profile.verdict}".replace("$", r"\$")
+    figure.suptitle(heading, fontsize=title_size(figure, heading))
+    return figure
+
+
+def _curve(ax: Axes, ranks: list[int], values: Matrix, errors: Matrix | None, proposed: list[int], colour: str) -> None:
+    """A criterion with one standard error, and a filled marker at what it proposes."""
+    ax.plot(ranks, values, color=colour, marker="o", markersize=3.0, markerfacecolor="white")
+    if errors is not None:
+        ax.fill_between(ranks, values - errors, values + errors, color=colour, alpha=0.25, linewidth=0)
+    at = [ranks.index(rank) for rank in proposed]
+    ax.plot(proposed, values[at], "o", color=colour, markersize=6.0)
+    for rank, value in zip(proposed, values[at], strict=True):
+        ax.annotate(f"{rank}", (rank, value), textcoords="offset points", xytext=(0, 5), ha="center", fontsize=8)
+    ax.margins(y=0.2)
+
+
+def _ticks(profile: RankProfile) -> list[int]:
+    """At most some twenty ranks, so that their numbers do not touch."""
+    ranks = profile.ranks
+    return ranks[:: -(-len(ranks) // 20)]
