@@ -1,4 +1,4 @@
-"""Command lines: `nnmf-run`, `nnmf-rank`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic of their own."""
+"""Command lines: `nnmf-run`, `nnmf-rank`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ from nnmf_runner.config.arguments import Parser
 from nnmf_runner.config.composition import Cell, Sweep, expanded, read_sweep
 from nnmf_runner.config.engine import register_schema
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.resample import FOLDS, PAIRS
 
-# Halvings of the samples, and folds of the rows and of the columns.
-PAIRS, FOLDS = 5, 3
 # More ranks than anybody waits for.
 MOST_RANKS = 1000
 # Options that the program sets itself.
@@ -33,8 +32,8 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
     """Read the command line of `nnmf-rank`; an `InputError` says what of it is not acceptable."""
     parser = Parser(
         "nnmf-rank",
-        "Compare ranks of a factorisation of data by the spectrum, split halves and bi-cross-validation; write figure,\n"
-        "table and ranks.json, and print the ranks of the layers that they agree on, or what each of them says.\n\n"
+        "Compare ranks by the spectrum of the data, split halves and bi-cross-validation; write figures/ranks.png,\n"
+        "ranks.csv and ranks.json, and print the ranks on which they agree, or what each of them says.\n\n"
         "example: nnmf-rank dataset=file dataset.path=my.npz ranks=2..40",
     )
     parser.usage = "nnmf-rank ranks=2..20 [name=value ...]"

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
@@ -173,9 +171,9 @@ class Criteria:
     def chosen(self) -> list[int]:
         """Ranks of the layers, the finest first; empty where the criteria disagree.
 
-        The split halves propose the ranks.  The spectrum confirms them if it has a peak at each, of whatever height, and
-        none higher than `RATIO_PEAK` elsewhere; bi-cross-validation confirms the finest if it is the first of them whose
-        error is as good as the lowest.
+        The split halves propose the ranks.  The spectrum confirms them if it has a peak at each, of whatever height,
+        and none higher than `RATIO_PEAK` elsewhere; bi-cross-validation confirms the finest if it is the first of them
+        whose error is as good as the lowest.
         """
         proposed, enough = self.halves_peaks, self.sufficient
         told = set(peaks(self._spectrum, self.ranks, 0.0))
@@ -236,7 +234,7 @@ def _silhouettes(topics: Sequence[Matrix]) -> Matrix:
     matched = [_unit(topics[0])]
     for A in topics[1:]:
         unit = _unit(A)
-        matched.append(unit[:, linear_sum_assignment(_unit(sum(matched)).T @ unit, maximize=True)[1]])
+        matched.append(unit[:, linear_sum_assignment(_unit(np.sum(matched, axis=0)).T @ unit, maximize=True)[1]])
     stack = np.stack(matched)  # (fits, m, k)
     fits, _, k = stack.shape
     if k == 1 or fits == 1:

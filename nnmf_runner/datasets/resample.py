@@ -14,6 +14,8 @@ from nnmf_runner.core.linalg import Index, Mask, in_order
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.visible import Entries
 
+# How often the samples are halved, and the folds of the rows and of the columns, to compare ranks.
+PAIRS, FOLDS = 5, 3
 # How many halvings and foldings there may be: the indices of them only begin streams of random numbers.
 MOST_PAIRS, MOST_FOLDS = 1000, 100
 
@@ -104,7 +106,9 @@ class Resample:
         """The data at these rows and columns, with nothing known about them."""
         seen = Block.of(entries, rows, columns)
         if not (seen.X.data if hasattr(seen.X, "nnz") else seen.X).any():
-            raise InputError(f"resample={self.name} leaves only zeros of dataset={dataset.name}.")
+            raise InputError(
+                "A part of the data that is to be compared with others holds only zeros. Expected data with fewer."
+            )
         return Dataset(dataset.name, seen.X), dataclasses.replace(entries, X=seen.X, mask=seen.mask)
 
 
@@ -138,7 +142,7 @@ class Halves(Resample):
         self._check(dataset, entries)
         rows, samples = (np.arange(size) for size in entries.X.shape)
         if len(samples) < 2:
-            raise InputError(f"resample={self.name} needs at least 2 samples, but dataset={dataset.name} has 1.")
+            raise InputError("One sample cannot be halved. Expected at least 2.")
         return Part(*self._seen(dataset, entries, rows, self.samples(len(samples), rng)))
 
     def samples(self, n_samples: int, rng: np.random.Generator) -> Index:
@@ -167,7 +171,7 @@ class Bicross(Resample):
     name: ClassVar[str] = "bicross"
     row: int = 0
     column: int = 0
-    folds: int = 3
+    folds: int = FOLDS
 
     def __post_init__(self) -> None:
         check_number(self.folds, "resample.folds", low=2, high=MOST_FOLDS, integer=True)
@@ -179,8 +183,8 @@ class Bicross(Resample):
         self._check(dataset, entries)
         if min(entries.X.shape) < self.folds:
             raise InputError(
-                f"resample.folds={self.folds} exceeds {min(entries.X.shape)}, the smaller side of the data of "
-                f"dataset={dataset.name}. Expected fewer folds."
+                f"The smaller side of the data is {min(entries.X.shape)}, which cannot be divided into {self.folds} "
+                "folds. Expected fewer folds, or more data."
             )
         left, kept = [], []
         for size, fold in zip(entries.X.shape, (self.row, self.column), strict=True):
@@ -198,12 +202,12 @@ class Bicross(Resample):
 RESAMPLES: dict[str, type] = {part.name: part for part in (Whole, Halves, Bicross)}
 
 
-def check_highest(ranks: Sequence[int], shape: tuple[int, int], folds: int) -> None:
-    """Raise an `InputError` if a rank is above what parts of data of a shape (m, n) allow: halves, and all but a fold."""
+def check_highest(ranks: Sequence[int], shape: tuple[int, int]) -> None:
+    """Raise an `InputError` if a rank is above what half of data of a shape (m, n), or all but a fold, allow."""
     m, n = shape
-    highest = min(n // 2, *(size - -(-size // folds) for size in shape))
+    highest = min(n // 2, *(size - -(-size // FOLDS) for size in shape))
     if max(ranks) > highest:
         raise InputError(
-            f"ranks go up to {max(ranks)}, above {highest}, which is the most that half of {n} samples, and the data "
-            f"({m} features) without one of {folds} folds, allow. Expected ranks of at most {highest}."
+            f"ranks go up to {max(ranks)}, but fits on half of {n} samples, and without a fold of them and of {m} "
+            f"features in {FOLDS}, are compared. Expected ranks of at most {highest}."
         )

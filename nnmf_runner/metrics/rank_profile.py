@@ -11,7 +11,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError, filled
 from nnmf_runner.core.layer import solve_codes
-from nnmf_runner.core.linalg import WHOLE_SVD, Mask, Matrix, singular_values
+from nnmf_runner.core.linalg import WHOLE_SVD, Mask, Matrix, singular_values, tail_shares
 from nnmf_runner.core.ranks import (
     Criteria,
     Curve,
@@ -21,6 +21,7 @@ from nnmf_runner.core.ranks import (
     singular_ratios,
     stability,
 )
+from nnmf_runner.datasets.resample import FOLDS
 
 # Samples by whose largest topics fits are compared: all pairs of them are.
 MOST_COMPARED = 500
@@ -43,6 +44,8 @@ class RankProfile:
     Attributes
     ----------
     criteria : Criteria
+    floors : ndarray of shape (n_ranks,)
+        The smallest relative error, of all the data, that a fit of each rank can have.
     stability : list of Stability
         By rank, over the same fits as the split halves; no part of the choice.
     threshold_rank : int or None
@@ -51,6 +54,7 @@ class RankProfile:
     """
 
     criteria: Criteria
+    floors: Matrix
     stability: list[Stability]
     threshold_rank: int | None
 
@@ -91,6 +95,7 @@ class RankProfile:
                 "halves_se": float(criteria.halves.errors[i]),
                 "left_out_error": float(criteria.errors.values[i]),
                 "left_out_se": float(criteria.errors.errors[i]),
+                "floor": float(self.floors[i]),
             }
             found.append(
                 {
@@ -105,7 +110,7 @@ class RankProfile:
         return found
 
     def votes(self, rank: int) -> list[str]:
-        """The criteria that speak for a rank: which it is a peak of, and that of which it is the first that suffices."""
+        """The criteria that speak for a rank: it is a peak of two of them, or the first to suffice by the third."""
         criteria = self.criteria
         named = {HALVES: criteria.halves_peaks, SPECTRUM: criteria.spectrum_peaks, BICROSS: criteria.sufficient[:1]}
         return [name for name, ranks in named.items() if rank in ranks]
@@ -138,7 +143,7 @@ def make_profile(
     mask: Mask | None,
     pairs: Mapping[int, Sequence[Pair]],
     errors: Mapping[int, Sequence[float | None]],
-    folds: int,
+    folds: int = FOLDS,
 ) -> RankProfile:
     """The rank profile of data X of shape (m, n), zero where the `mask` says that an entry is missing.
 
@@ -165,26 +170,19 @@ def make_profile(
     if not all(known.values()):
         raise InputError("X has only zeros in the corners that are left out. Expected data with fewer zeros, or folds.")
     below = [float(np.mean(known[rank])) for rank in known if rank < ranks[0]]
-    criteria = Criteria(
-        ranks,
-        *_spectrum(X, mask, ranks),
-        Curve.over(cosines),
-        Curve.over(np.array([known[rank] for rank in ranks]), folds),
-        below[0] if below else None,
-    )
-    return RankProfile(criteria, [_stability(X, mask, pairs[rank]) for rank in ranks], _threshold_rank(X, mask))
+    whole = filled(X, mask)
+    ratios = singular_ratios(singular_values(whole, min(ranks[-1] + 1, *X.shape)), ranks)
+    left_out = Curve.over(np.array([known[rank] for rank in ranks]), folds)
+    criteria = Criteria(ranks, ratios, Curve.over(cosines), left_out, below[0] if below else None)
+    floors = np.sqrt(tail_shares(whole, ranks))
+    return RankProfile(criteria, floors, [_stability(X, mask, pairs[rank]) for rank in ranks], _threshold_rank(whole))
 
 
-def _spectrum(X: Any, mask: Mask | None, ranks: Sequence[int]) -> list[Matrix]:
-    most = min(ranks[-1] + 1, *X.shape)
-    return [singular_ratios(singular_values(filled(X, mask), most), ranks)]
-
-
-def _threshold_rank(X: Any, mask: Mask | None) -> int | None:
+def _threshold_rank(X: Any) -> int | None:
     """See `optimal_threshold_rank`; None for data that are too large, or sparse, to have all singular values."""
     if hasattr(X, "nnz") or min(X.shape) > WHOLE_SVD:
         return None
-    return optimal_threshold_rank(singular_values(filled(X, mask), min(X.shape)), X.shape)
+    return optimal_threshold_rank(singular_values(X, min(X.shape)), X.shape)
 
 
 def _stability(X: Any, mask: Mask | None, pairs: Sequence[Pair]) -> Stability:

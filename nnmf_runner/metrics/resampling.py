@@ -34,7 +34,7 @@ def left_out_error(topics: Matrix, codes: Matrix, left_out: LeftOut, *, signed: 
     >>> X = np.outer([1.0, 2.0, 3.0], [1.0, 1.0, 2.0])
     >>> seen, row, column, corner = X[:2, :2], X[2:, :2], X[:2, 2:], X[2:, 2:]
     >>> left_out = LeftOut(Block(row), Block(column), Block(corner))
-    >>> round(left_out_error(seen[:, :1], np.ones((1, 2)), left_out), 12)
+    >>> round(left_out_error(seen[:, :1], np.ones((1, 2)), left_out), 9)
     0.0
     """
     rows, columns, corner = left_out.rows, left_out.columns, left_out.corner

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnmf_runner.config.ranks import FOLDS, RankSweep
+from nnmf_runner.config.ranks import RankSweep
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import Matrix
@@ -41,7 +41,7 @@ def run_ranking(asked: RankSweep) -> Ranking:
     """
     config = asked.cells[0].config
     entries = prepare(dataclasses.replace(config, resample=Whole()), config.seed).entries
-    check_highest(asked.ranks, entries.X.shape, FOLDS)
+    check_highest(asked.ranks, entries.X.shape)
     status = run_sweep(asked.sweep)
     profile = _profile(entries, [cell.config for cell in asked.cells]) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)
@@ -62,7 +62,7 @@ def _profile(entries: Entries, configs: Iterable[RunConfig]) -> RankProfile:
         rank: [Pair(some[pair, 0], some[pair, 1]) for pair in sorted({pair for pair, _ in some})]
         for rank, some in topics.items()
     }
-    return make_profile(entries.X, entries.mask, pairs, errors, FOLDS)
+    return make_profile(entries.X, entries.mask, pairs, errors)
 
 
 def _read(folder: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -70,6 +70,4 @@ def _read(folder: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any
     try:
         return read(folder)
     except ValueError as error:
-        raise InputError(
-            f"{folder} {error}. Expected a whole record: remove the folder to have it made again."
-        ) from None
+        raise InputError(f"{folder} {error}. Remove the folder to have it made again.") from None

@@ -22,6 +22,9 @@ def rank_figure(profile: RankProfile, title: str) -> Figure:
     _curve(middle, ranks, criteria.halves.values, criteria.halves.errors, criteria.halves_peaks, HUES[1])
     middle.set(title=f"{HALVES}: mean cosine of the matched topics")
     _curve(bottom, ranks, criteria.errors.values, criteria.errors.errors, criteria.sufficient[:1], HUES[0])
+    bottom.plot(ranks, profile.floors, color=LEVEL, linewidth=0.8)
+    note = {"textcoords": "offset points", "ha": "left", "fontsize": SMALL, "color": LEVEL}
+    bottom.annotate("Eckart-Young floor of all data", (ranks[0], profile.floors[0]), xytext=(0, -9), **note)
     bottom.axhline(criteria.highest_error, color=LEVEL, linewidth=0.8, linestyle=":")
     label = {"textcoords": "offset points", "xytext": (0, 2), "ha": "right", "fontsize": SMALL, "color": LEVEL}
     bottom.annotate("lowest + one standard error", (ranks[-1], criteria.highest_error), **label)
