@@ -87,7 +87,7 @@ def check_rank_list(ranks: list[int], text: str) -> list[int]:
 def _sweep(given: list[str], ranks: list[int]) -> RankSweep:
     """One sweep over the halves and the folds of every rank; bi-cross-validation takes in the rank before the first."""
     halves = {"pair": range(PAIRS), "half": range(2)}
-    folds = {"row": range(FOLDS), "column": range(FOLDS)}
+    folds = {"row_fold": range(FOLDS), "column_fold": range(FOLDS)}
     parts = [("halves", halves, ranks), ("bicross", folds, [ranks[0] - 1, *ranks])]
     sweeps = []
     for name, options, compared in parts:

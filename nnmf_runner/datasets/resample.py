@@ -134,8 +134,8 @@ class Halves(Resample):
     half: int = 0
 
     def __post_init__(self) -> None:
-        check_number(self.pair, "resample.pair", low=0, high=MOST_PAIRS, integer=True)
-        check_number(self.half, "resample.half", low=0, high=1, integer=True)
+        check_number(self.pair, "pair", low=0, high=MOST_PAIRS, integer=True)
+        check_number(self.half, "half", low=0, high=1, integer=True)
 
     def part(self, dataset: Dataset, entries: Entries, rng: np.random.Generator) -> Part:
         """Half of the samples, see `Resample.part`."""
@@ -157,7 +157,7 @@ class Bicross(Resample):
 
     Parameters
     ----------
-    row, column : int
+    row_fold, column_fold : int
         Which fold of the rows, and which of the columns, is left out.
     folds : int
         Number of folds of either.
@@ -169,14 +169,14 @@ class Bicross(Resample):
     """
 
     name: ClassVar[str] = "bicross"
-    row: int = 0
-    column: int = 0
+    row_fold: int = 0
+    column_fold: int = 0
     folds: int = FOLDS
 
     def __post_init__(self) -> None:
-        check_number(self.folds, "resample.folds", low=2, high=MOST_FOLDS, integer=True)
-        for name in ("row", "column"):
-            check_number(getattr(self, name), f"resample.{name}", low=0, high=self.folds - 1, integer=True)
+        check_number(self.folds, "folds", low=2, high=MOST_FOLDS, integer=True)
+        for name in ("row_fold", "column_fold"):
+            check_number(getattr(self, name), name, low=0, high=self.folds - 1, integer=True)
 
     def part(self, dataset: Dataset, entries: Entries, rng: np.random.Generator) -> Part:
         """All but a fold of the rows and of the columns, see `Resample.part`."""
@@ -187,7 +187,7 @@ class Bicross(Resample):
                 "folds. Expected fewer folds, or more data."
             )
         left, kept = [], []
-        for size, fold in zip(entries.X.shape, (self.row, self.column), strict=True):
+        for size, fold in zip(entries.X.shape, (self.row_fold, self.column_fold), strict=True):
             folds = np.array_split(rng.permutation(size), self.folds)
             left.append(np.sort(folds.pop(fold)))
             kept.append(np.sort(np.concatenate(folds)))
