@@ -84,32 +84,42 @@ def prominences(curve: Curve) -> Matrix:
     """How far every point, less its standard error, stands out above the lower ground on its higher side.
 
     Going to either side from a point, up to a higher point or to the end, the curve has a lowest value; the higher one
-    of the two is what the point is compared with.  At the ends there is one side alone.  Values are not positive where
-    a neighbour is higher.
+    of the two is what the point is compared with.  A point that no point before it is above is compared with what
+    follows alone: the ground before the first rank is not known.  Values are not positive where a neighbour is higher.
 
     Examples
     --------
     >>> prominences(Curve(np.array([1.0, 3.0, 2.0, 2.5, 0.0]), np.zeros(5))).tolist()
-    [-2.0, 2.0, -1.0, 0.5, -2.5]
+    [-2.0, 3.0, -1.0, 0.5, -2.5]
     """
     values, found = curve.values, []
     for i, value in enumerate(values):
-        sides = [_until_higher(side, value) for side in (values[:i][::-1], values[i + 1 :])]
-        grounds = [side.min() if side[0] <= value else side[0] for side in sides if len(side)]
+        before, after = values[:i][::-1], values[i + 1 :]
+        grounds = [_ground(before, value)] if (before > value).any() else []
+        grounds += [_ground(after, value)] if len(after) else []
         found.append(value - curve.errors[i] - max(grounds, default=value))
     return np.array(found)
 
 
-def _until_higher(side: Matrix, value: float) -> Matrix:
-    """Values of one side, from the nearest on, up to the first that is above `value`; that one alone if it is next."""
+def _ground(side: Matrix, value: float) -> float:
+    """The lowest of the values of one side, from the nearest on, before the first above `value`; that if it is next."""
     higher = np.flatnonzero(side > value)
     end = max(int(higher[0]), 1) if len(higher) else len(side)
-    return side[:end]
+    return float(side[:end].min())
 
 
 def peaks(curve: Curve, ranks: Sequence[int], height: float) -> list[int]:
-    """Ranks at which a curve stands out by more than `height`: not the last one, behind which it may rise further."""
-    return [rank for rank, above in zip(ranks[:-1], prominences(curve)[:-1], strict=True) if above > height]
+    """Ranks at which a curve stands out by more than `height`.
+
+    Where the ranks that follow a peak are within one standard error of it, the last of them counts.  The last rank of
+    all is no peak, since the curve may rise behind it.
+    """
+    found = []
+    for i in np.flatnonzero(prominences(curve) > height):
+        lower = np.flatnonzero(curve.values[i:] < curve.values[i] - curve.errors[i])
+        if len(lower):
+            found.append(ranks[i + int(lower[0]) - 1])
+    return found
 
 
 @dataclass(frozen=True)

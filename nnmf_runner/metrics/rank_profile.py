@@ -72,7 +72,7 @@ class RankProfile:
     def proposals(self) -> dict[str, str]:
         """What each criterion says, in a few words."""
         errors, enough = self.criteria, self.criteria.sufficient
-        first = "no more than before the first rank" if not enough else f"{enough[0]}"
+        first = f"{enough[0]}" if enough else f"no more than {self.ranks[0] - 1}"
         lists = {HALVES: self.criteria.halves_peaks, SPECTRUM: self.criteria.spectrum_peaks}
         words = {name: "-".join(map(str, found)) or "none" for name, found in lists.items()}
         return words | {BICROSS: f"{first} or more" if errors.is_open else first}
