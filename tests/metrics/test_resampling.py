@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import nnls
 from scipy import sparse
+from scipy.optimize import nnls
 
 from nnmf_runner.datasets.resample import Block, LeftOut
 from nnmf_runner.metrics.resampling import left_out_error
