@@ -115,7 +115,7 @@ def peaks(curve: Curve, ranks: Sequence[int], height: float) -> list[int]:
     all is no peak, since the curve may rise behind it.
     """
     found = []
-    for i in np.flatnonzero(prominences(curve) > height):
+    for i in np.flatnonzero(prominences(curve) > height).tolist():
         lower = np.flatnonzero(curve.values[i:] < curve.values[i] - curve.errors[i])
         if len(lower):
             found.append(ranks[i + int(lower[0]) - 1])

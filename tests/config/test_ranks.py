@@ -57,11 +57,8 @@ def test_every_rank_is_fitted_on_all_halves_and_folds():
     assert asked.ranks == [3, 4, 5]
     assert asked.sweep.size == len(configs) == 3 * 2 * PAIRS + 4 * FOLDS**2
     assert len({str(config.identity(config.seed)) for config in configs}) == len(configs)
-    of = {
-        kind: {config.layers[0] for config in configs if isinstance(config.resample, kind)}
-        for kind in (Halves, Bicross)
-    }
-    assert of == {Halves: {3, 4, 5}, Bicross: {2, 3, 4, 5}}
+    for kind, ranks in ((Halves, {3, 4, 5}), (Bicross, {2, 3, 4, 5})):
+        assert {config.layers[0] for config in configs if isinstance(config.resample, kind)} == ranks
     assert {(config.method.name, config.dataset.noise, config.seed) for config in configs} == {("hier", 0.5, 3)}
 
 

@@ -41,11 +41,8 @@ def test_fits_that_failed_leave_no_choice(rank):
 @pytest.mark.slow
 def test_a_damaged_record_is_named(rank):
     found = rank("ranks=2..4")
-    [damaged, *_] = [
-        path.parent
-        for path in find_records(found.folder)
-        if read_record(path)["config"]["resample"]["name"] == "halves"
-    ]
+    paths = find_records(found.folder)
+    damaged = next(path.parent for path in paths if read_record(path)["config"]["resample"]["name"] == "halves")
     (damaged / FACTORS).write_bytes(b"nothing")
     with pytest.raises(InputError, match=f"{damaged.name} .*{FACTORS}.* Remove the folder"):
         rank("ranks=2..4")
