@@ -122,6 +122,11 @@ def peaks(curve: Curve, ranks: Sequence[int], height: float) -> list[int]:
     return found
 
 
+def spectrum_peaks(ratios: Matrix, ranks: Sequence[int], height: float = RATIO_PEAK) -> list[int]:
+    """Ranks that ratios of successive singular values propose."""
+    return peaks(Curve(ratios, np.zeros(len(ratios))), ranks, height)
+
+
 @dataclass(frozen=True)
 class Criteria:
     """What the criteria say by rank.
@@ -149,16 +154,12 @@ class Criteria:
     @property
     def spectrum_peaks(self) -> list[int]:
         """Ranks that the spectrum proposes."""
-        return peaks(self._spectrum, self.ranks, RATIO_PEAK)
+        return spectrum_peaks(self.ratios, self.ranks)
 
     @property
     def halves_peaks(self) -> list[int]:
         """Ranks that the split halves propose."""
         return peaks(self.halves, self.ranks, COSINE_PEAK)
-
-    @property
-    def _spectrum(self) -> Curve:
-        return Curve(self.ratios, np.zeros(len(self.ratios)))
 
     @property
     def highest_error(self) -> float:
@@ -186,7 +187,7 @@ class Criteria:
         whose error is as good as the lowest.
         """
         proposed, enough = self.halves_peaks, self.sufficient
-        told = set(peaks(self._spectrum, self.ranks, 0.0))
+        told = set(spectrum_peaks(self.ratios, self.ranks, 0.0))
         agree = set(self.spectrum_peaks) <= set(proposed) <= told
         return proposed[::-1] if agree and [rank for rank in proposed if rank in enough] == proposed[-1:] else []
 

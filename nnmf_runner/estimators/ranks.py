@@ -72,7 +72,7 @@ def rank_profile(
             raise InputError(f"{type(estimator).__name__} is for tensors. Expected an estimator of matrices.")
     check_highest(compared, columns.shape)
     fits = _Fits(model, Entries(in_order(columns), known), given._seed())
-    pairs = {rank: [fits.pair(rank, i) for i in range(PAIRS)] for rank in compared}
+    pairs = ((rank, [fits.pair(rank, i) for i in range(PAIRS)]) for rank in compared)
     corners = [Bicross(row, column) for row in range(FOLDS) for column in range(FOLDS)]
     errors = {rank: [fits.left_out(rank, corner) for corner in corners] for rank in (compared[0] - 1, *compared)}
     return make_profile(fits.entries.X, known, pairs, errors)

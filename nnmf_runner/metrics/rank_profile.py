@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,11 @@ from nnmf_runner.datasets.resample import FOLDS
 MOST_COMPARED = 500
 # How the criteria are called.
 HALVES, SPECTRUM, BICROSS = "split halves", "spectrum", "bi-cross-validation"
+
+
+def ranks_text(ranks: Sequence[int]) -> str:
+    """Ranks as they are written; ``none`` if there are none."""
+    return "-".join(map(str, ranks)) or "none"
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class RankProfile:
         errors, enough = self.criteria, self.criteria.sufficient
         first = f"{enough[0]}" if enough else f"no more than {self.ranks[0] - 1}"
         lists = {HALVES: self.criteria.halves_peaks, SPECTRUM: self.criteria.spectrum_peaks}
-        words = {name: "-".join(map(str, found)) or "none" for name, found in lists.items()}
+        words = {name: ranks_text(found) for name, found in lists.items()}
         return words | {BICROSS: f"{first} or more" if errors.is_open else first}
 
     @property
@@ -141,7 +146,7 @@ class RankProfile:
 def make_profile(
     X: Any,
     mask: Mask | None,
-    pairs: Mapping[int, Sequence[Pair]],
+    pairs: Iterable[tuple[int, Sequence[Pair]]],
     errors: Mapping[int, Sequence[float | None]],
     folds: int = FOLDS,
 ) -> RankProfile:
@@ -149,8 +154,8 @@ def make_profile(
 
     Parameters
     ----------
-    pairs : mapping of int to sequence of Pair
-        By rank.
+    pairs : iterable of (int, sequence of Pair)
+        Ranks in ascending order with the topics of the halves, of which those of one rank are held at a time.
     errors : mapping of int to sequence of float or None
         Relative errors of the corners that bi-cross-validation leaves out, one for each fold of the rows and of the
         columns, by rank: those of `pairs`, and of the rank before the first of them if there is one.  None where a
@@ -164,18 +169,26 @@ def make_profile(
     InputError
         If no corner holds anything but zeros.
     """
-    ranks = sorted(pairs)
-    cosines = np.array([[matched_cosines(p.first, p.second).mean() for p in pairs[rank]] for rank in ranks])
     known = {rank: [error for error in some if error is not None] for rank, some in errors.items()}
     if not all(known.values()):
         raise InputError("X has only zeros in the corners that are left out. Expected data with fewer zeros, or folds.")
+    ranks: list[int] = []
+    cosines: list[list[float]] = []
+    alike: list[Stability] = []
+    for rank, halves in pairs:
+        ranks.append(rank)
+        cosines.append([float(matched_cosines(pair.first, pair.second).mean()) for pair in halves])
+        alike.append(_stability(X, mask, halves))
     below = [float(np.mean(known[rank])) for rank in known if rank < ranks[0]]
-    whole = filled(X, mask)
-    ratios = singular_ratios(singular_values(whole, min(ranks[-1] + 1, *X.shape)), ranks)
     left_out = Curve.over(np.array([known[rank] for rank in ranks]), folds)
-    criteria = Criteria(ranks, ratios, Curve.over(cosines), left_out, below[0] if below else None)
-    floors = np.sqrt(tail_shares(whole, ranks))
-    return RankProfile(criteria, floors, [_stability(X, mask, pairs[rank]) for rank in ranks], _threshold_rank(whole))
+    criteria = Criteria(ranks, spectrum_ratios(X, mask, ranks), Curve.over(np.array(cosines)), left_out, *below)
+    whole = filled(X, mask)
+    return RankProfile(criteria, np.sqrt(tail_shares(whole, ranks)), alike, _threshold_rank(whole))
+
+
+def spectrum_ratios(X: Any, mask: Mask | None, ranks: Sequence[int]) -> Matrix:
+    """Ratios of successive singular values, see `singular_ratios`; missing entries are the means of their features."""
+    return singular_ratios(singular_values(filled(X, mask), min(ranks[-1] + 1, *X.shape)), ranks)
 
 
 def _threshold_rank(X: Any) -> int | None:

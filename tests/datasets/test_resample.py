@@ -82,7 +82,7 @@ def test_nothing_is_known_of_a_part_but_its_entries():
     [
         (Bicross(folds=8), Entries(X), "7, which cannot be divided into 8 folds"),
         (Halves(), Entries(X[:, :1]), "One sample cannot be halved"),
-        (Bicross(folds=2), Entries(np.where(X == X[0, 0], X, 0.0)), "holds only zeros"),
+        (Bicross(folds=2), Entries(np.where(X[0, 0] == X, X, 0.0)), "holds only zeros"),
         (Halves(), Entries(X, heldout=X), "resample=halves hides entries itself. Expected holdout=0."),
     ],
 )

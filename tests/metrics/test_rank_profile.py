@@ -22,7 +22,7 @@ def profile_of(X, best=(3,), enough=3, below=2.0, mask=None):
         A = rng.random((X.shape[0], rank))
         pairs[rank] = [Pair(A, A if rank in best else rng.random(A.shape)) for _ in range(2)]
     errors = {rank: [0.5, 0.51] if rank >= enough else [1.0, 1.01] for rank in RANKS}
-    return make_profile(X, mask, pairs, {1: [below], **errors}, 2)
+    return make_profile(X, mask, pairs.items(), {1: [below], **errors}, 2)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_missing_entries_are_left_out_of_the_codes(X, rng):
 
 def test_corners_of_zeros_are_left_out_but_not_all_of_them(X):
     pairs = {rank: [Pair(*[np.ones((12, rank))] * 2)] for rank in RANKS}
-    found = make_profile(X, None, pairs, {rank: [None, 0.5, 0.6] for rank in RANKS}, 3)
+    found = make_profile(X, None, pairs.items(), {rank: [None, 0.5, 0.6] for rank in RANKS}, 3)
     assert found.criteria.errors.values[0] == pytest.approx(0.55)
     with pytest.raises(InputError, match="only zeros in the corners"):
-        make_profile(X, None, pairs, {rank: [None] for rank in RANKS}, 3)
+        make_profile(X, None, pairs.items(), {rank: [None] for rank in RANKS}, 3)

@@ -18,7 +18,7 @@ def profile(rng):
     """Data of rank three, whose halves agree there."""
     X, ranks = rng.random((12, 3)) @ rng.random((3, 14)) + 1e-3 * rng.random((12, 14)), range(2, 6)
     pairs = {k: [Pair(A := rng.random((12, k)), A if k == 3 else rng.random((12, k)))] for k in ranks}
-    return make_profile(X, None, pairs, {k: [0.5 if k > 2 else 1.0] for k in ranks})
+    return make_profile(X, None, pairs.items(), {k: [0.5 if k > 2 else 1.0] for k in ranks})
 
 
 def test_the_table_has_a_line_for_every_rank_and_a_star_at_those_that_are_chosen(profile):
