@@ -176,8 +176,8 @@ class Criteria:
 
     @property
     def is_open(self) -> bool:
-        """Whether the error still falls at the last rank: only the last ranks are as good as it."""
-        return self.sufficient[:1] == [self.ranks[-1]]
+        """Whether the error is lowest at the last rank, behind which it may fall further."""
+        return int(np.argmin(self.errors.values)) == len(self.ranks) - 1
 
     def chosen(self) -> list[int]:
         """Ranks of the layers, the finest first; empty where the criteria disagree.
@@ -190,12 +190,6 @@ class Criteria:
         told = set(spectrum_peaks(self.ratios, self.ranks, 0.0))
         agree = set(self.spectrum_peaks) <= set(proposed) <= told
         return proposed[::-1] if agree and [rank for rank in proposed if rank in enough] == proposed[-1:] else []
-
-    def finest(self) -> int | None:
-        """The finest rank that two of the three criteria name; None if no two of them do."""
-        first = next((rank for rank in self.sufficient), None)
-        named = [*self.halves_peaks[-1:], *self.spectrum_peaks[-1:], *([] if first is None else [first])]
-        return next((rank for rank in named if named.count(rank) > 1), None)
 
 
 @dataclass(frozen=True)

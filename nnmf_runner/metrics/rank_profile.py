@@ -76,11 +76,11 @@ class RankProfile:
     @property
     def proposals(self) -> dict[str, str]:
         """What each criterion says, in a few words."""
-        errors, enough = self.criteria, self.criteria.sufficient
-        first = f"{enough[0]}" if enough else f"no more than {self.ranks[0] - 1}"
+        enough, is_open = self.criteria.sufficient, self.criteria.is_open
+        first = f"{enough[0]}{' or more' if is_open else ''}" if enough else f"no more than {self.ranks[0] - 1}"
         lists = {HALVES: self.criteria.halves_peaks, SPECTRUM: self.criteria.spectrum_peaks}
         words = {name: ranks_text(found) for name, found in lists.items()}
-        return words | {BICROSS: f"{first} or more" if errors.is_open else first}
+        return words | {BICROSS: first}
 
     @property
     def verdict(self) -> str:
@@ -136,7 +136,6 @@ class RankProfile:
         return {
             "layers": self.layers,
             "verdict": self.verdict,
-            "finest": self.criteria.finest(),
             "proposals": self.proposals,
             "threshold_rank": self.threshold_rank,
             "ranks": self.rows(),

@@ -79,7 +79,6 @@ def test_floors_are_the_tails_of_the_spectrum(X):
 def test_all_of_it_is_json(X):
     found = json.loads(json.dumps(profile_of(X).as_dict(), allow_nan=False))
     assert found["layers"] == [3]
-    assert found["finest"] == 3
     assert len(found["ranks"]) == len(RANKS)
 
 

@@ -22,13 +22,11 @@ def rank_figure(profile: RankProfile, title: str) -> Figure:
     _curve(middle, ranks, criteria.halves.values, criteria.halves.errors, criteria.halves_peaks, HUES[1])
     middle.set(title=f"{HALVES}: mean cosine of the matched topics")
     _curve(bottom, ranks, criteria.errors.values, criteria.errors.errors, criteria.sufficient[:1], HUES[0])
-    bottom.plot(ranks, profile.floors, color=LEVEL, linewidth=0.8)
-    note = {"textcoords": "offset points", "ha": "left", "fontsize": SMALL, "color": LEVEL}
-    bottom.annotate("Eckart-Young floor of all data", (ranks[0], profile.floors[0]), xytext=(0, -9), **note)
-    bottom.axhline(criteria.highest_error, color=LEVEL, linewidth=0.8, linestyle=":")
-    label = {"textcoords": "offset points", "xytext": (0, 2), "ha": "right", "fontsize": SMALL, "color": LEVEL}
-    bottom.annotate("lowest + one standard error", (ranks[-1], criteria.highest_error), **label)
-    bottom.set(title=f"{BICROSS}: relative error of entries left out", xlabel="rank")
+    enough = {"color": LEVEL, "linewidth": 0.8, "linestyle": ":", "label": "lowest and one standard error"}
+    bottom.axhline(criteria.highest_error, **enough)
+    bottom.plot(ranks, profile.floors, color=LEVEL, linewidth=0.8, label="Eckart-Young floor of all data")
+    bottom.legend(loc="upper right", fontsize=SMALL, ncols=2)  # where errors leave room, which fall
+    bottom.set(title=f"{BICROSS}: relative error of entries left out", xlabel="rank", ylim=_with_room(bottom))
     for ax in (top, middle, bottom):
         for rank in profile.layers:
             ax.axvline(rank, color=CHOSEN, linewidth=0.8, alpha=0.6, zorder=0)
@@ -48,6 +46,12 @@ def _curve(ax: Axes, ranks: list[int], values: Matrix, errors: Matrix | None, pr
     for rank, value in zip(proposed, values[at], strict=True):
         ax.annotate(f"{rank}", (rank, value), textcoords="offset points", xytext=(0, 5), ha="center", fontsize=8)
     ax.margins(y=0.2)
+
+
+def _with_room(ax: Axes) -> tuple[float, float]:
+    """Limits that leave a seventh of the height above what is drawn."""
+    low, high = ax.get_ylim()
+    return low, high + (high - low) / 7.0
 
 
 def _ticks(profile: RankProfile) -> list[int]:
