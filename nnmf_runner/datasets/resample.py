@@ -116,6 +116,8 @@ class Resample:
 class Halves(Resample):
     """One half of the samples; of a good rank the topics of both halves are the same.
 
+    The other half has the same initial factors where these are random.
+
     Parameters
     ----------
     pair : int

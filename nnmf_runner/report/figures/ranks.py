@@ -15,7 +15,7 @@ from nnmf_runner.report.figures.style import HUES, legend_below, title_size
 
 CHOSEN, LEVEL = HUES[4], "0.4"
 # Behind numbers, which lines may cross.
-BEHIND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+BEHIND: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
 
 
 def rank_figure(profile: RankProfile, title: str) -> Figure:
@@ -48,7 +48,7 @@ def _curve(ax: Axes, ranks: list[int], values: Matrix, errors: Matrix | None, pr
         ax.fill_between(ranks, values - errors, values + errors, color=colour, alpha=0.25, linewidth=0)
     at = [ranks.index(rank) for rank in proposed]
     ax.plot(proposed, values[at], "o", color=colour, markersize=6.0)
-    above: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 5), "ha": "center", "bbox": BEHIND}
+    above: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 6), "ha": "center", "bbox": BEHIND}
     for rank, value in zip(proposed, values[at], strict=True):
         ax.annotate(f"{rank}", (rank, value), fontsize=8, **above)
     ax.margins(y=0.2)
@@ -60,7 +60,7 @@ def _legend(figure: Figure, *, chosen: bool) -> None:
         "proposed": Line2D([], [], color=LEVEL, marker="o", markersize=6.0, linestyle=""),
         "chosen": Line2D([], [], color=CHOSEN, linewidth=0.8),
         "one standard error": Patch(facecolor=LEVEL, alpha=0.25),
-        "lowest error and one of them": Line2D([], [], color=LEVEL, linewidth=0.8, linestyle=":"),
+        "lowest error + one standard error": Line2D([], [], color=LEVEL, linewidth=0.8, linestyle=":"),
         "Eckart-Young floor of all data": Line2D([], [], color=LEVEL, linewidth=0.8),
     }
     shown = {label: mark for label, mark in marks.items() if chosen or label != "chosen"}
