@@ -214,13 +214,15 @@ class Method:
         raise NotImplementedError
 
     def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
-        """Fit, with a label map for codes as `transform` gives them for new data.
+        """Fit, with label maps for codes as `transform` gives them for new data.
 
         With `normalise`, the columns of every A are scaled to unit length, see `normalised`.
         """
         fit, labels = self.fit(problem, plan), problem.labels
-        if labels is not None and self.bends_codes:
-            fit = replace(fit, B=labels.best_map(self.transform(fit, problem.X, problem.mask)[-1]))
+        if fit.maps and self.bends_codes:
+            codes = self.transform(fit, problem.X, problem.mask)
+            lower = {layer: own.best_map(codes[layer]) for layer, own in problem.lower_labels.items()}
+            fit = replace(fit, B=None if labels is None else labels.best_map(codes[-1]), lower_maps=lower)
         return normalised(fit) if normalise else fit
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
