@@ -19,7 +19,7 @@ from nnmf_runner.metrics.rank_profile import Pair, RankProfile, make_profile, ra
 from nnmf_runner.running.launch import run_sweep
 from nnmf_runner.store.record import read_factors, read_run, run_folder
 from nnmf_runner.store.status import Status
-from nnmf_runner.task import prepare
+from nnmf_runner.task import check_sweep, prepare
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def run_ranking(asked: RankSweep) -> Ranking:
     config = asked.cells[0].config
     entries = prepare(dataclasses.replace(config, resample=Whole()), config.seed).entries
     check_highest(asked.ranks, entries.X.shape)
+    check_sweep(cell.config for cell in asked.cells)
     proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
     log.info("The spectrum proposes %s; the fits follow.", ranks_text(proposed))
     status = run_sweep(asked.sweep)

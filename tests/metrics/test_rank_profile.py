@@ -14,7 +14,7 @@ from nnmf_runner.metrics.rank_profile import BICROSS, HALVES, SPECTRUM, Pair, ma
 RANKS = [2, 3, 4, 5]
 
 
-def profile_of(X, best=(3,), enough=3, below=2.0, mask=None):
+def profile_of(X, best=(3,), enough=3, below=2.0):
     """A profile whose halves agree at the best ranks, and whose error is as good as the lowest from `enough` on."""
     rng = np.random.default_rng(0)
     pairs = {}
@@ -22,7 +22,7 @@ def profile_of(X, best=(3,), enough=3, below=2.0, mask=None):
         A = rng.random((X.shape[0], rank))
         pairs[rank] = [Pair(A, A if rank in best else rng.random(A.shape)) for _ in range(2)]
     errors = {rank: [0.5, 0.51] if rank >= enough else [1.0, 1.01] for rank in RANKS}
-    return make_profile(X, mask, pairs.items(), {1: [below], **errors}, 2)
+    return make_profile(X, None, pairs.items(), {1: [below], **errors}, 2)
 
 
 @pytest.fixture
@@ -89,10 +89,14 @@ def test_sparse_data_have_the_same_profile_but_for_the_threshold(X):
     assert thin.threshold_rank is None
 
 
-def test_missing_entries_are_left_out_of_the_codes(X, rng):
-    mask = rng.random(X.shape) > 0.1
-    profile = profile_of(np.where(mask, X, 0.0), mask=mask)
-    assert profile.stability[1].silhouette == pytest.approx(profile_of(X).stability[1].silhouette)
+def test_missing_entries_are_left_out_of_the_codes():
+    """The first sample is of the second topic by the first fit and its known entries alone."""
+    X = np.array([[0.9, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    mask = np.array([[True, True], [False, True], [True, True]])
+    pair = Pair(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    known, taken_for_zero = (make_profile(X, given, [(2, [pair])], {2: [0.5]}) for given in (mask, None))
+    assert known.stability[0].dispersion == pytest.approx(0.5)
+    assert taken_for_zero.stability[0].dispersion == pytest.approx(1.0)
 
 
 def test_corners_of_zeros_are_left_out_but_not_all_of_them(X):

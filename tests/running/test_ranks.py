@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from nnmf_runner.config.ranks import read_rank_sweep
@@ -52,3 +54,12 @@ def test_ranks_above_what_the_data_allow_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=r"ranks go up to 9, .* Expected ranks of at most 8\."):
         rank("ranks=2..9")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_spectrum_proposes_is_said_before_the_fits_and_not_of_data_that_do_not_fit(rank, caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(InputError, match="resample=halves takes a matrix"):
+        run_ranking(read_rank_sweep(["dataset=blocks", "ranks=2..4"]))
+    assert caplog.messages == []
+    rank("ranks=2..4", "dataset.features=40", "dataset.samples=48", "time_limit=1e-9")
+    assert caplog.messages[0] == "The spectrum proposes 2; the fits follow."
