@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,7 @@ from nnmf_runner.metrics.rank_profile import Pair, RankProfile, make_profile, ra
 from nnmf_runner.running.launch import run_sweep
 from nnmf_runner.store.record import read_factors, read_run, run_folder
 from nnmf_runner.store.status import Status
-from nnmf_runner.task import check_sweep, prepare
-
-log = logging.getLogger(__name__)
+from nnmf_runner.task import prepare
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,8 @@ def run_ranking(asked: RankSweep) -> Ranking:
     config = asked.cells[0].config
     entries = prepare(dataclasses.replace(config, resample=Whole()), config.seed).entries
     check_highest(asked.ranks, entries.X.shape)
-    check_sweep(cell.config for cell in asked.cells)
     proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
-    log.info("The spectrum proposes %s; the fits follow.", ranks_text(proposed))
-    status = run_sweep(asked.sweep)
+    status = run_sweep(asked.sweep, f"The spectrum proposes {ranks_text(proposed)}; the fits follow.")
     profile = _profile(entries, [cell.config for cell in asked.cells]) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)
 
