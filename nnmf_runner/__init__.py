@@ -13,6 +13,7 @@ _HOMES = {
     "nnls": "core.nnls",
     "ConvergenceWarning": "estimators",
     "load": "estimators",
+    "rank_profile": "estimators.ranks",
 }
 
 

@@ -25,6 +25,7 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
+from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
@@ -133,12 +134,16 @@ _loader = Loader()
 
 @dataclass(frozen=True)
 class Material:
-    """The data of a run: all of them, the entries that the method sees, the samples whose labels it sees, its task."""
+    """The data of a run: all of them, the entries that the method sees, the samples whose labels it sees, its task.
+
+    Of a part of the data these are that part, and `left_out` is what a fold of bi-cross-validation hides.
+    """
 
     dataset: Dataset
     entries: Entries
     known: NDArray[np.bool_]
     task: Task
+    left_out: LeftOut | None = None
 
     @property
     def regime(self) -> str:
@@ -200,6 +205,8 @@ def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
 
 def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) -> Material:
     _check_labels(config, dataset)
+    part = config.resample.part(dataset, entries, stream(seed, "resample"))
+    dataset, entries = part.dataset, part.entries
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
     modes = None if dataset.modes is None else dataset.modes.shape
@@ -215,7 +222,7 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
                 f"{asks} none of the samples that it gives of dataset={dataset.name} has one at level {level}. "
                 "Expected other levels, or more samples with labels."
             )
-    return Material(dataset, entries, known, task)
+    return Material(dataset, entries, known, task, part.left_out)
 
 
 def _check_labels(config: RunConfig, dataset: Dataset) -> None:

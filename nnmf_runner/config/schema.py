@@ -19,6 +19,7 @@ from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
+from nnmf_runner.datasets.resample import RESAMPLES, Whole
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
@@ -31,6 +32,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "cost": COSTS,
     "optimizer": OPTIMIZERS,
     "init": INITIALISATIONS,
+    "resample": RESAMPLES,
 }
 # More trials than anybody waits for, which are all listed before the first of them runs.
 MOST_TRIALS = 10**6
@@ -113,11 +115,13 @@ class Computed(Model):
         Level of the labels that the codes of every layer are scored on; by default the one that the layer learns.
     holdout : float
         Share of the known entries of the data that are hidden from the method; the record has the error on them.
+    resample
+        Part of the data that the method is given, as `nnmf-rank` compares fits on several.
     mask : str, optional
         A ``.npy`` file of booleans of the shape of the data, false where an entry is missing.  So is any NaN.
     seed : int
-        Fixes the data's noise, the known labels, the entries held out and the initial factors, each from a stream of
-        its own.
+        Fixes the data's noise, the known labels, the entries held out, the parts of the data and the initial factors,
+        each from a stream of its own.
     """
 
     dataset: Any = MISSING
@@ -125,6 +129,7 @@ class Computed(Model):
     label_level: int | None = None
     eval_label_level: int | None = None
     holdout: float = 0.0
+    resample: Any = MISSING
     mask: str | None = None
     seed: int = 0
 
@@ -135,11 +140,21 @@ class Computed(Model):
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
         check_number(self.seed, "seed", low=0, high=math.inf, integer=True)
         _check_integers(self, 0, "label_level", "eval_label_level")
+        if self.label_fraction and self.resamples:
+            raise InputError(
+                f"label_fraction={self.label_fraction:g} gives labels, which resample={self.resample.name} leaves out. "
+                "Expected label_fraction=0."
+            )
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
                 "of the last layer. Expected one of them."
             )
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the method is given a part of the data."""
+        return not isinstance(self.resample, Whole)
 
     @property
     def lists_known(self) -> bool:
@@ -165,6 +180,7 @@ class Computed(Model):
         found = {each.name: _described(getattr(self, each.name)) for each in dataclasses.fields(Computed)}
         found["mask"] = None if self.mask is None else mask_digest(self.mask)
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
+        without |= {"resample": not self.resamples}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
         return {name: value for name, value in found.items() if not without.get(name)}
 

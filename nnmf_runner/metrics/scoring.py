@@ -35,7 +35,9 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
     for i, (rank, level) in enumerate(zip(config.layers, scored_levels(config, material), strict=True)):
         row: dict[str, Any] = {"layer": i, "rank": rank, "label_level": level}
         labels = None if level is None else dataset.labels[level]
-        layer = LayerView(method, dataset, entries, known, fit, i, codes[i], floors[i], labels, finest)
+        layer = LayerView(
+            method, dataset, entries, known, fit, i, codes[i], floors[i], labels, finest, material.left_out
+        )
         found = [metric for metric in METRICS.values() if metric.applies(layer)]
         row |= {metric.name: metric.of_layer(layer) for metric in found if metric.of_layer is not None}
         rows.append(row)
