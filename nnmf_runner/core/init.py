@@ -5,7 +5,7 @@ Their columns have unit length, so that the codes alone carry the scale of the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
