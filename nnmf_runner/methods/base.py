@@ -242,8 +242,9 @@ class Method:
         With `normalise`, the columns of every A are scaled to unit length, see `normalised`.  Where all factors are
         fixed, which leaves nothing that labels could shape, the codes are those of `transform` as well.
         """
-        fit, labels = self.fit(problem, plan), problem.labels
-        if len(plan.fixed) == len(fit.A):
+        labels, is_fixed = problem.labels, len(plan.fixed) == len(plan.start)
+        fit = self.fit(replace(problem, labels=None) if is_fixed and self.bends_codes else problem, plan)
+        if is_fixed:
             fit = replace(fit, S=self.transform(fit, problem.X, problem.mask))
         if labels is not None and self.bends_codes:
             fit = replace(fit, B=labels.best_map(self.transform(fit, problem.X, problem.mask)[-1]))

@@ -12,7 +12,7 @@ from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward, solve_layers
 from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, inner, squared_norm
-from nnmf_runner.core.monitor import Monitor
+from nnmf_runner.core.monitor import Monitor, Stop
 from nnmf_runner.core.multiplicative import (
     Activation,
     NonnegativeNetwork,
@@ -119,15 +119,17 @@ class Deep(Method):
             for i in free:
                 A[i] = A[i] * (unit / np.linalg.norm(A[i]))
         on_S, on_A = penalties.on_S(S.shape, unit), [penalties.on_A(factor.shape, unit) for factor in A]
-        codes, monitor = Codes(Multiplicative, norm, problem.labels, S, on_S), Monitor(plan.rule)
-        divergence = problem.cost.divergence(problem.mask)
+        shrinkage = [NO_SHRINKAGE] * (len(A) - 1) + [Shrinkage(norm / 2.0 * on_S.l1, norm * on_S.l2)]
+        monitor, divergence = Monitor(plan.rule), problem.cost.divergence(problem.mask)
+        parameters = loss_parameters(divergence, shrinkage, A)
+        if len(plan.fixed) == len(A):  # which leaves nothing to be fitted but the codes
+            S = self.encode(Fit(A, [], None, monitor.history, Stop.CONVERGED, parameters), problem.X, problem.mask)[-1]
+        codes = Codes(Multiplicative, norm, problem.labels, S, on_S)
         if self.is_linear and divergence.is_plain:
             A, S = fit_product(problem.X, A, S, codes, monitor, on_A, fixed=plan.fixed)
         else:
             A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A, fixed=plan.fixed)
         assert monitor.stop is not None
-        shrinkage = [NO_SHRINKAGE] * (len(A) - 1) + [Shrinkage(norm / 2.0 * on_S.l1, norm * on_S.l2)]
-        parameters = loss_parameters(divergence, shrinkage, A)
         return Fit(A, self._all_codes(A, S), codes.B, monitor.history, monitor.stop, parameters)
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
