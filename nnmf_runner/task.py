@@ -76,8 +76,8 @@ class Task:
         for layer in model.fixed:
             if layer not in model.init.brings():
                 raise InputError(
-                    f"fixed={model.fixed} holds the factor of layer {layer} as it is given, but init={model.init.name} "
-                    f"gives none. Expected init=PATH: {PLACES} with A{layer} in it."
+                    f"fixed={model.fixed} holds the factor of layer {layer} as it is given, but {model.init.called()} "
+                    f"gives none. Expected init=PATH: {PLACES}, A{layer} among them."
                 )
         if self.seeds and {0, 1} & {*model.fixed}:  # seeding sorts the topics of the first layer
             raise InputError(

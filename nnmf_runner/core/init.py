@@ -40,6 +40,10 @@ class Initialisation:
         """The layers whose factors are given rather than made."""
         return ()
 
+    def called(self, layer: int | None = None) -> str:
+        """What messages call the initial factors, or that of a layer which is given."""
+        return f"init={self.name}"
+
     def identity(self) -> dict[str, Any]:
         """The options that determine the initial factors, besides the data and the seed."""
         return asdict(self)  # type: ignore[call-overload]

@@ -75,7 +75,7 @@ def seed_features(topics: Any, names: Sequence[str], rank: int, option: str) -> 
         If they are of another form, more than the rank, or have words that no feature is called by.
     """
     if not isinstance(topics, Mapping) or not topics:
-        given = "empty" if topics in ({}, [], ()) else f"of type {type(topics).__name__}"
+        given = "empty" if isinstance(topics, Mapping) else f"of type {type(topics).__name__}"
         raise InputError(f"{option} is {given}. Expected a mapping of topics to lists of words.")
     for topic, words in topics.items():
         is_list = isinstance(words, Sequence) and not isinstance(words, str)

@@ -158,7 +158,7 @@ class Deep(Method):
         return NonnegativeNetwork(X, divergence, *self._parts())
 
     def _start(self, problem: Problem, plan: Plan) -> tuple[list[Matrix], Matrix]:
-        """Factors and codes of the shapes of the network, strictly positive but for fixed ones, from that of the plan."""
+        """Factors and codes of the shapes of the network, strictly positive but for those that are fixed."""
         X, fixed = problem.X, plan.fixed
         S = lift_zeros(solve_layers(plan.start, X, mask=problem.mask)[-1].S)
         A = [factor if i in fixed else lift_zeros(factor) for i, factor in enumerate(plan.start)]

@@ -38,10 +38,6 @@ class Brought(Initialisation):
         """The given factors by layer, in double precision."""
         raise NotImplementedError
 
-    def called(self, layer: int | None = None) -> str:
-        """What messages call the factor of a layer, or all."""
-        raise NotImplementedError
-
     def brings(self) -> Collection[int]:
         """The layers of the given factors, see `Initialisation.brings`."""
         return self.factors().keys()
@@ -80,6 +76,8 @@ class Brought(Initialisation):
         fits = found.items() <= expected.items()
         if not fits or (self.rest is None and len(found) < len(expected)):
             hint = " The option rest=nndsvd of init=saved makes those that are missing." if fits else ""
+            if self.rest is not None:
+                expected = {layer: shape for layer, shape in expected.items() if layer in found} or expected
             raise InputError(
                 f"{self.called()} holds factors of shapes {_listed(found)}, expected {_listed(expected)} "
                 f"for {n_features} features and layers={'-'.join(map(str, layers))}.{hint}"
@@ -132,7 +130,7 @@ class Saved(Brought):
         return {layer: arrays[name].astype(np.float64) for name, layer in named.items()}
 
     def called(self, layer: int | None = None) -> str:
-        """The path, see `Brought.called`."""
+        """The path, see `Initialisation.called`."""
         whole = f"{self.option}={self.path}"
         return whole if layer is None else f"A{layer} of {whole}"
 
@@ -171,7 +169,7 @@ class Given(Brought):
         super().check(n_features, layers, signed=signed)
 
     def called(self, layer: int | None = None) -> str:
-        """The parameter, see `Brought.called`."""
+        """The parameter, see `Initialisation.called`."""
         return "init" if layer is None else f"init[{layer}]"
 
 
