@@ -209,7 +209,7 @@ def test_penalised_cost_never_rises_and_holds_the_penalties(data, loss, masked):
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_a_fixed_factor_is_left_the_factors_and_reaches_the_same_codes_from_anywhere(data):
+def test_a_fixed_factor_is_left_as_it_is_and_reaches_the_same_codes_from_anywhere(data):
     problem, found = Semisupervised(data, None), []
     for seed in (0, 1):
         S = np.random.default_rng(seed).random((4, 20)) + 0.1
