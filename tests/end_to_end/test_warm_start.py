@@ -85,7 +85,7 @@ BAD = [
     ("init={path} layers=9-4-2", ["expected 87 x 9, 9 x 4, 4 x 2"]),
     ("-m init=saved init.path={path},no/where layers=9-4", ["init.path=no/where is not a folder"]),
     ("-m init={path} layers=9-4,9-5", ["expected 87 x 9, 9 x 5"]),
-    ("-m init=nndsvd,{path} layers=9-4", ["init=nndsvd,", "mixes folders with other options"]),
+    ("-m init=nndsvd,{path} layers=9-4", ["init=nndsvd,", "mixes paths with other options"]),
     ("init=nndsdv layers=9-4", ["init=nndsdv is not known", "Did you mean 'nndsvd'?"]),
     ("init.path={path} layers=9-4", ["init.path is not an option of the chosen init. It is one of: init=saved"]),
 ]
