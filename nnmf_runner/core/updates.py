@@ -65,9 +65,8 @@ def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matri
     ratio, before = new / np.maximum(F, TINY), cost_of(F)
     taken = np.zeros(np.shape(before), bool)
     for halvings in range(MAX_HALVINGS):
-        with np.errstate(over="ignore", invalid="ignore"):  # so long a step has no finite cost, and is not taken
-            candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
-            better = ~taken & (cost_of(candidate) <= before)
+        candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
+        better = ~taken & (cost_of(candidate) <= before)
         F = np.where(better, candidate, F)
         taken |= better
         if taken.all():
