@@ -52,7 +52,7 @@ class Model:
     optimizer
         Algorithm that updates all factors together, for gradient-based methods.
     init
-        How the factors are initialised.
+        How the factors are initialised; ``init=PATH`` takes those of a run, of a saved model or of a ``.npz`` file.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
@@ -60,7 +60,7 @@ class Model:
     layers : list of int, int or str
         Rank of every layer, starting from the data; ``9-4-2`` means ``[9, 4, 2]``.
     fixed : list of int
-        Layers, counted from 0, whose factors stay as they are given by `init`, bit for bit: the others, and the codes,
+        Layers, counted from 0, whose factors stay as `init=PATH` gives them, bit for bit.  The others, and the codes,
         are fitted to them.
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.

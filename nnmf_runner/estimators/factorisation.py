@@ -57,7 +57,8 @@ class Factorisation:
         ``A0``, ``A1`` and so on.
     fixed : sequence of int
         Layers, counted from 0, whose factors stay as `init` gives them, bit for bit: the others, and the codes, are
-        fitted to them.  Neither `normalise` nor what scales columns to unit length elsewhere changes them.
+        fitted to them.  Their columns keep their lengths even where a cost or a penalty scales those of the others,
+        and `normalise` cannot be asked for beside.
     seed_words : mapping of str to sequence of str, or None
         Names of features, such as words, by the topic that they are of, ``{"space": ["orbit", "shuttle"]}``, for X that
         has such names.  Topics of the first layer, in this order, start from more of these than `init` gives them, and
