@@ -6,7 +6,11 @@ A model, data and known labels make a `Task`, which checks that they fit each ot
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import logging
+import logging.handlers
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,6 +168,26 @@ class Material:
         return some if config.regime == every and partly else config.regime
 
 
+@contextmanager
+def _notes_after_checks() -> Iterator[None]:
+    """Keep what datasets say of themselves until the data are known to fit the model: an error stands alone."""
+    logger, held = logging.getLogger("nnmf_runner.datasets"), logging.handlers.BufferingHandler(sys.maxsize)
+    logger.addHandler(held)
+    logger.propagate = False
+    refused = False
+    try:
+        yield
+    except InputError:
+        refused = True
+        raise
+    finally:
+        logger.removeHandler(held)
+        logger.propagate = True
+        for record in [] if refused else held.buffer:
+            logger.handle(record)
+
+
+@_notes_after_checks()
 def prepare(config: RunConfig, seed: int) -> Material:
     """Load the data, hold entries out and draw the known labels.
 
@@ -175,6 +199,7 @@ def prepare(config: RunConfig, seed: int) -> Material:
     return _material(config, seed, *_load(config, seed))
 
 
+@_notes_after_checks()
 def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}

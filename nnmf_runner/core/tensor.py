@@ -67,7 +67,7 @@ class Tensor(ABC):
 
     @abstractmethod
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
-        """Every mode and its MTTKRP, with the factors that stand in the list when it is asked for.
+        """Every mode in turn and its MTTKRP, with the factors that stand in the list when it is asked for.
 
         The caller may replace the factor of the mode that came last.
         """
@@ -122,11 +122,16 @@ class DenseTensor(Tensor):
         return found
 
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
-        """See `Tensor.sweep`; a reading serves all modes of a side, since it does not depend on their factors."""
-        for side, modes in enumerate(self._sides):
-            reading = self._reading(factors, side)
-            for mode in modes:
-                yield mode, _contracted(reading, factors, modes, mode)
+        """See `Tensor.sweep`; a reading serves modes of a side that follow each other: it depends on the other side's.
+
+        Modes come in one order, whichever the order of the data in memory is, so that the result is the same.
+        """
+        read, reading = -1, self._X
+        for mode in range(len(factors)):
+            side = 0 if mode in self._sides[0] else 1
+            if side != read:
+                read, reading = side, self._reading(factors, side)
+            yield mode, _contracted(reading, factors, self._sides[side], mode)
 
     def residual(self, factors: Sequence[Matrix]) -> float:
         """See `Tensor.residual`."""

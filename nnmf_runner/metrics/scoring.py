@@ -27,7 +27,7 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
     dataset, entries, known = material.dataset, material.entries, material.known
     method, codes, rows, finest = config.method, fit.S, [], bool(config.eval_label_level)
-    if method.bends_codes and fit.B is not None:  # new data have no labels that could change their codes
+    if method.bends_codes and fit.maps:  # new data have no labels that could change their codes
         codes = method.transform(fit, entries.X, entries.mask)
     shares = functools.partial(method.floor_shares, shape=material.task.shape)
     whole = entries.mask is None

@@ -51,6 +51,7 @@ SINGLE = [
     ("tol=inf max_iter=1", ["tol=inf"]),
     ("force=maybe", ["force", "maybe"]),
     ("force=5", ["force=5", "true or false"]),
+    ("method=ncpd method.exact_codes=7", ["method.exact_codes=7", "true or false"]),
     ("method=semi layers=4 method.nonnegative=5", ["method.nonnegative=5", "true or false"]),
     ("layers=[[9,4],[2]]", ["layers=[[9,4],[2]]", "single values"]),
     ("layers={a:1}", ["layers={a:1}"]),
