@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from nnmf_runner.config.published import published_names
-from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_fixed, check_flag, check_number
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
@@ -20,6 +20,7 @@ from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
 from nnmf_runner.datasets.resample import RESAMPLES, Whole
+from nnmf_runner.datasets.seed_words import read_seed_words
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
@@ -53,13 +54,16 @@ class Model:
     optimizer
         Algorithm that updates all factors together, for gradient-based methods.
     init
-        How the factors are initialised.
+        How the factors are initialised; ``init=PATH`` takes those of a run, of a saved model or of a ``.npz`` file.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
         Penalties on the factors.
     layers : list of int, int or str
         Rank of every layer, starting from the data; ``9-4-2`` means ``[9, 4, 2]``.
+    fixed : list of int
+        Layers, counted from 0, whose factors stay as `init=PATH` gives them, bit for bit.  The others, and the codes,
+        are fitted to them.
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.
     normalise : bool
@@ -82,6 +86,7 @@ class Model:
     supervision: Supervision = field(default_factory=Supervision)
     regularisation: Regularisation = field(default_factory=Regularisation)
     layers: Any = "9-4-2"
+    fixed: list[int] = field(default_factory=list)
     allow_growing_ranks: bool = False
     normalise: bool = False
     tol: float = StoppingRule.tol
@@ -91,10 +96,12 @@ class Model:
         for name in ("allow_growing_ranks", "normalise"):
             check_flag(getattr(self, name), name)
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
+        self.fixed = check_fixed(self.fixed, len(self.layers))
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
         given = (self.cost, self.supervision, len(self.layers), self.regularisation)
-        self.method.check(*given, normalise=self.normalise, init=self.init, optimizer=self.optimizer)
+        options = {"normalise": self.normalise, "init": self.init, "optimizer": self.optimizer, "fixed": self.fixed}
+        self.method.check(*given, **options)
 
 
 @dataclass
@@ -151,6 +158,12 @@ class Computed(Model):
                 "of the last layer. Expected one of them."
             )
 
+    @functools.cached_property
+    def seed_words(self) -> dict[str, list[str]] | None:
+        """Words that topics are to begin with, by the topics' names; None where the dataset has no such option set."""
+        path = getattr(self.dataset, "seed_words", None)
+        return None if path is None else read_seed_words(path)
+
     @property
     def resamples(self) -> bool:
         """Whether the method is given a part of the data."""
@@ -179,9 +192,12 @@ class Computed(Model):
         """The fields of `Computed` but for those that make no difference here, as JSON."""
         found = {each.name: _described(getattr(self, each.name)) for each in dataclasses.fields(Computed)}
         found["mask"] = None if self.mask is None else mask_digest(self.mask)
+        if self.seed_words is not None:  # a list, since their order counts
+            found["seed_words"] = [[topic, words] for topic, words in self.seed_words.items()]
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
         without |= {"resample": not self.resamples}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
+        without |= {"fixed": not self.fixed}  # as records say it that are older
         return {name: value for name, value in found.items() if not without.get(name)}
 
     def identity(self, seed: int) -> dict[str, Any]:
