@@ -118,6 +118,9 @@ class Computed(Model):
     seed : int
         Fixes the data's noise, the known labels, the entries held out and the initial factors, each from a stream of
         its own.
+    data_seed : int, optional
+        Fixes the data's noise, the known labels and the entries held out in place of `seed`, so that trials differ in
+        their start and fit alone.
     """
 
     dataset: Any = MISSING
@@ -127,6 +130,7 @@ class Computed(Model):
     holdout: float = 0.0
     mask: str | None = None
     seed: int = 0
+    data_seed: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,6 +139,8 @@ class Computed(Model):
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
         check_number(self.seed, "seed", low=0, high=math.inf, integer=True)
         _check_integers(self, 0, "label_level", "eval_label_level")
+        if self.data_seed is not None:
+            check_number(self.data_seed, "data_seed", low=0, high=math.inf, integer=True)
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
@@ -166,11 +172,24 @@ class Computed(Model):
         found["mask"] = None if self.mask is None else mask_digest(self.mask)
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
+        without |= {"data_seed": True}  # which `identity` adds where it tells trials apart
         return {name: value for name, value in found.items() if not without.get(name)}
+
+    @property
+    def draws_data(self) -> bool:
+        """Whether anything about the data is random: the data themselves, which labels or which entries are seen."""
+        labels = 0.0 < self.label_fraction < 1.0 and not self.lists_known
+        return labels or self.holdout > 0.0 or getattr(self.dataset, "draws", True)
+
+    def seed_of_data(self, seed: int) -> int:
+        """The seed of what is random about the data of the trial with this seed."""
+        return seed if self.data_seed is None else self.data_seed
 
     def identity(self, seed: int) -> dict[str, Any]:
         """What determines the result of the trial with this seed."""
-        return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed}
+        of_data = self.seed_of_data(seed)
+        own = {"data_seed": of_data} if of_data != seed and self.draws_data else {}
+        return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed, **own}
 
 
 def parts() -> list[tuple[str, type]]:
@@ -237,6 +256,9 @@ class Execution:
     ----------
     trials : int
         Number of runs that differ in their seed: `seed`, `seed` + 1 and so on.
+    consensus : bool
+        Whether the topics that the trials have in common are the start of one more fit, whose record tells how stable
+        each topic is and how many trials put it below the same topic.  The trials have the data of the first of them.
     workers : int, optional
         Number of processes that share the runs; None for one per core.
     threads : int
@@ -262,6 +284,7 @@ class Execution:
     """
 
     trials: int = 1
+    consensus: bool = False
     workers: int | None = 1
     threads: int = 1
     name: str = "runs"
@@ -295,3 +318,18 @@ class RunConfig(Execution, Computed):
     def __post_init__(self) -> None:
         Computed.__post_init__(self)
         Execution.__post_init__(self)
+        check_flag(self.consensus, "consensus")
+        if self.consensus:
+            if self.trials < 2:
+                raise InputError(f"consensus=true needs several trials, but trials={self.trials}. Expected at least 2.")
+            self.method.check_start("consensus=true")
+            self.data_seed = self.seed_of_data(self.seed)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the trials."""
+        return range(self.seed, self.seed + self.trials)
+
+    def identity(self, seed: int | None) -> dict[str, Any]:
+        """What determines the result of the trial with this seed; None stands for the consensus of all trials."""
+        return super().identity(self.seed) | {"consensus": self.trials} if seed is None else super().identity(seed)

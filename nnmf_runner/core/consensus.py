@@ -1,0 +1,184 @@
+"""The consensus of several hierarchies of topics, as fits from different starts find them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from nnmf_runner.core.layer import solve_codes
+from nnmf_runner.core.linalg import Index, Mask, Matrix
+
+# A topic whose cosine with the consensus is below it is another topic, which neither shapes the consensus nor votes.
+SAME = 0.8
+# Hierarchies of which the one that the others are most like is where matching begins, and passes of matching.
+CANDIDATES, MOST_PASSES = 20, 100
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What several hierarchies have in common.
+
+    Attributes
+    ----------
+    topics : list of ndarray of shape (m, k_l)
+        Topics of every layer in terms of the features, the medians of those that are matched.
+    factors : list of ndarray of shape (k_{l-1}, k_l)
+        ``A_0``, the topics of the first layer, and ``A_1, ..., A_L``, with which those of a layer make up the next
+        ones: the start of a fit.
+    stability : list of ndarray of shape (k_l,)
+        Mean cosine of every topic with the topics that are matched with it, of all hierarchies.
+    members : list of ndarray of int, shape (k_l,)
+        Number of hierarchies whose topic is the same, by a cosine of 0.8 at least.
+    votes : list of ndarray of shape (k_l, k_{l+1})
+        Share of the hierarchies in which a topic of a layer stands below a topic of the next one.  Those in which
+        either is another topic do not vote.
+    """
+
+    topics: list[Matrix]
+    factors: list[Matrix]
+    stability: list[Matrix]
+    members: list[Index]
+    votes: list[Matrix]
+
+    @property
+    def parents(self) -> list[Index]:
+        """The topic above of every topic, of all layers but the last: that with most votes, -1 without any."""
+        return [_largest(votes) for votes in self.votes]
+
+    @property
+    def support(self) -> list[Matrix]:
+        """Share of the votes that the topic above of every topic has, of all layers but the last."""
+        return [votes.max(axis=1) for votes in self.votes]
+
+
+def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matrix]], *, signed: bool) -> Consensus:
+    """The consensus of hierarchies of the same ranks, which depends neither on their order nor on that of their topics.
+
+    In every layer the topics of all hierarchies are matched with those of a centre by the largest total cosine.  The
+    centre is at first the hierarchy that the others are most like, then the median of the topics that are the same as
+    its own, until the matches stay.
+
+    Parameters
+    ----------
+    topics : sequence of sequence of ndarray of shape (m, k_l)
+        Topics of every layer in terms of the features, by hierarchy.
+    links : sequence of sequence of ndarray of shape (k_{l-1}, k_l)
+        What the topics of every layer but the first are made of, by hierarchy.
+    signed : bool
+        Whether factors may be negative.
+
+    References
+    ----------
+    D. Kotliar et al., "Identifying gene expression programs of cell-type identity and cellular activity with
+    single-cell RNA-Seq", eLife 8, 2019, for medians of matched topics without outliers.
+
+    Examples
+    --------
+    >>> A = [np.eye(4), np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])]
+    >>> found = consensus([[A[0], A[1]], [A[0][:, ::-1], A[1][:, ::-1]]], [[A[1]], [A[1]]], signed=False)
+    >>> [array.tolist() for array in (*found.parents, *found.support, *found.stability)]
+    [[0, 0, 1, 1], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0]]
+    """
+    layers = [_matched(of_layer) for of_layer in zip(*topics, strict=True)]
+    parents = [
+        [_parents(*level) for level in zip(itertools.pairwise(own), above, strict=True)]
+        for own, above in zip(topics, links, strict=True)
+    ]
+    votes = [
+        _votes(below, above, [own[i] for own in parents]) for i, (below, above) in enumerate(itertools.pairwise(layers))
+    ]
+    found = [layer.topics for layer in layers]
+    solve = _least_squares if signed else solve_codes
+    factors = [found[0], *(solve(below, above) for below, above in itertools.pairwise(found))]
+    members = [layer.same.sum(axis=0) for layer in layers]
+    return Consensus(found, factors, [layer.cosines.mean(axis=0) for layer in layers], members, votes)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The topics of one layer: those of the consensus, shape (m, k), and who was matched, all of shape (trials, k)."""
+
+    topics: Matrix
+    order: Index  # the topics of every hierarchy in the order of the consensus
+    cosines: Matrix
+    same: Mask
+
+
+def _matched(topics: Sequence[Matrix]) -> _Layer:
+    """Match the topics of one layer, shapes (m, k)."""
+    lengths = np.array([np.linalg.norm(own, axis=0) for own in topics])
+    units = [own / np.where(length > 0, length, 1.0) for own, length in zip(topics, lengths, strict=True)]
+    centre = _most_central(units)
+    order = _matches(units, centre)
+    for _ in range(MOST_PASSES):
+        centre = _median(units, order, _cosines(units, order, centre) >= SAME, centre)
+        before, order = order, _matches(units, centre)
+        if np.array_equal(order, before):
+            break
+    cosines = np.minimum(_cosines(units, order, centre), 1.0)
+    same = cosines >= SAME
+    kept = np.where(same | ~same.any(axis=0), np.take_along_axis(lengths, order, axis=1), np.nan)
+    return _Layer(centre * np.nanmedian(kept, axis=0), order, cosines, same)
+
+
+def _most_central(units: Sequence[Matrix]) -> Matrix:
+    """The topics, of the first few hierarchies, that those of all are most like."""
+
+    def likeness(centre: Matrix) -> float:
+        return float(_cosines(units, _matches(units, centre), centre).sum())
+
+    return max(units[:CANDIDATES], key=likeness)
+
+
+def _matches(units: Sequence[Matrix], centre: Matrix) -> Index:
+    """The topic of every hierarchy that is matched with every one of the centre, shape (trials, k)."""
+    return np.array([linear_sum_assignment(centre.T @ unit, maximize=True)[1] for unit in units])
+
+
+def _cosines(units: Sequence[Matrix], order: Index, centre: Matrix) -> Matrix:
+    return np.array([np.einsum("ij,ij->j", unit[:, own], centre) for unit, own in zip(units, order, strict=True)])
+
+
+def _median(units: Sequence[Matrix], order: Index, same: Mask, centre: Matrix) -> Matrix:
+    """Medians of the topics that are the same as those of the centre, of unit length; the centre where there is none.
+
+    The median of topics that have few features in common may have none: then the centre stays as well.
+    """
+    medians = centre.copy()
+    for j, members in enumerate(same.T):
+        own = [unit[:, which[j]] for unit, which, member in zip(units, order, members, strict=True) if member]
+        median = np.median(own, axis=0) if own else centre[:, j]
+        if length := float(np.linalg.norm(median)):
+            medians[:, j] = median / length
+    return medians
+
+
+def _parents(topics: tuple[Matrix, Matrix], link: Matrix) -> Index:
+    """The topic above that each has the largest share of, between topics of unit length; -1 where it has none."""
+    below, above = (np.linalg.norm(layer, axis=0) for layer in topics)
+    return _largest(link * below[:, None] / np.where(above > 0, above, np.inf))
+
+
+def _largest(shares: Matrix) -> Index:
+    """The column of the largest entry of every row, -1 where none is positive."""
+    return np.where((shares > 0).any(axis=1), shares.argmax(axis=1), -1)
+
+
+def _votes(below: _Layer, above: _Layer, parents: Sequence[Index]) -> Matrix:
+    votes = np.zeros((below.order.shape[1], above.order.shape[1]))
+    for t, parent in enumerate(parents):
+        place = np.argsort(above.order[t])  # of every topic of this hierarchy in the consensus
+        chosen = parent[below.order[t]]
+        into = np.where(chosen >= 0, place[chosen], -1)
+        counts = below.same[t] & (into >= 0) & above.same[t][into]
+        votes[counts, into[counts]] += 1.0
+    return votes / len(parents)
+
+
+def _least_squares(A: Matrix, X: Matrix) -> Matrix:
+    solution: Matrix = np.linalg.lstsq(A, X, rcond=None)[0]
+    return solution
