@@ -34,8 +34,8 @@ LEGEND_OF_MODES = (
 )
 
 LEGEND_OF_CONSENSUS = (
-    "In brackets the stability of the topic, its mean cosine with that of every trial, and the share of the trials in\n"
-    "which it stands below the same topic."
+    "In brackets the stability of the topic, its mean cosine with that of every trial, and how many trials have it\n"
+    "below the same topic."
 )
 
 
@@ -72,7 +72,7 @@ def _alike(words: Sequence[str], others: Sequence[str]) -> bool:
 def tree_text(topics: Topics, consensus: Consensus | None = None) -> str:
     """Every topic once, with its words, indented below its parent: those of the last layer first, children by share.
 
-    Of a consensus also how stable the topic is, and the share of votes for where it stands.
+    Of a consensus also how stable the topic is, and how many trials vote for where it stands.
     """
     return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, level, j, ""))
 
@@ -155,8 +155,10 @@ def _lines(
 
 def _agreement(consensus: Consensus, level: int, j: int, parent: int | None) -> str:
     """The stability of a topic and the votes for its place, in brackets."""
-    stability = f"{consensus['stability'][level][j]:.2f}"
-    return f"[{stability}]" if parent is None else f"[{stability}, {votes_for(consensus, level, j, parent):.0%}]"
+    stability, trials = f"{consensus['stability'][level][j]:.2f}", len(consensus["members"])
+    if parent is None:
+        return f"[{stability}]"
+    return f"[{stability}, {round(trials * votes_for(consensus, level, j, parent))}/{trials}]"
 
 
 def _text(part: Told, most: int) -> str:

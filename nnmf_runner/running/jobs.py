@@ -74,7 +74,7 @@ def _overrides(neighbours: Sequence[Run]) -> list[str]:
     if seed is None:
         values = {"seed": cell.config.seed, "trials": cell.config.trials}
     if cell.config.consensus:
-        values |= {"consensus": seed is None, "data_seed": cell.config.data_seed}
+        values |= {"consensus": str(seed is None).lower(), "data_seed": cell.config.data_seed}
     if cell.config.workers is None:  # each job has a core of its own
         values["workers"] = 1
     kept = [override for override in cell.overrides if override.partition("=")[0] not in values]

@@ -64,7 +64,8 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
         if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
             legend = f"in italics: what sets a topic apart; {legend}"
         if consensus:
-            legend = f"{legend}\nbelow a name: stability; dashed: fewer than half of {len(consensus['members'])} trials"
+            votes = f"dashed: in fewer than half of {len(consensus['members'])} trials where a topic stands"
+            legend = f"{legend}\nbelow a name: stability of the topic; {votes}"
         ax.text(size[0] / 2, size[1] - 0.16, legend, fontsize=SMALL, color="0.4", **middle)
     return figure
 

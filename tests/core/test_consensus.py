@@ -1,0 +1,108 @@
+"""The consensus of hierarchies: equivariance, outliers, and votes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnmf_runner.core.consensus import consensus
+
+TREE = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+
+
+def hierarchy(rng, noise=0.1):
+    """Topics of two layers and the link between them, blurred."""
+    A = np.kron(np.eye(4), np.ones((3, 1))) + noise * rng.random((12, 4))
+    return [A, A @ TREE], [TREE + 0.0]
+
+
+def shuffled(topics, links, rng):
+    """The same hierarchy with other lengths and another order of its topics."""
+    first, second = rng.permutation(4), rng.permutation(2)
+    lengths = rng.uniform(0.5, 2.0, 4)
+    own = (links[0] / lengths[:, None])[first][:, second]
+    return [(topics[0] * lengths)[:, first], topics[1][:, second]], [own]
+
+
+def together(hierarchies, **options):
+    topics, links = zip(*hierarchies, strict=True)
+    return consensus(topics, links, signed=False, **options)
+
+
+def sorted_columns(M):
+    return M[:, np.lexsort(np.round(M, 6))]
+
+
+def unit(M):
+    return M / np.linalg.norm(M, axis=0)
+
+
+def test_a_hierarchy_is_the_consensus_of_its_copies(rng):
+    topics, links = hierarchy(rng)
+    found = together([(topics, links)] * 3)
+    for own, expected in zip(found.factors, [topics[0], links[0]], strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-9, atol=1e-9)
+    assert [layer.tolist() for layer in found.votes] == [TREE.tolist()]
+    assert [layer.tolist() for layer in found.members] == [[3] * 4, [3] * 2]
+    np.testing.assert_allclose(np.concatenate(found.stability), 1.0, rtol=1e-12)
+
+
+def test_neither_the_order_nor_the_lengths_of_topics_nor_the_order_of_hierarchies_matters(rng):
+    hierarchies = [hierarchy(rng) for _ in range(5)]
+    expected = together(hierarchies)
+    others = [shuffled(*each, rng) for each in hierarchies]
+    found = together([others[i] for i in rng.permutation(5)])
+    for own, same in zip(found.topics, expected.topics, strict=True):
+        np.testing.assert_allclose(sorted_columns(unit(own)), sorted_columns(unit(same)), rtol=1e-9)
+    for name in ("stability", "support"):
+        for own, same in zip(getattr(found, name), getattr(expected, name), strict=True):
+            np.testing.assert_allclose(np.sort(own), np.sort(same), rtol=1e-9)
+
+
+def test_factors_of_any_sign_are_found_again_where_they_may_have_one(rng):
+    A = [rng.standard_normal(shape) for shape in ((9, 4), (4, 2))]
+    found = consensus([[A[0], A[0] @ A[1]]] * 2, [A[1:]] * 2, signed=True)
+    for own, expected in zip(found.factors, A, strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
+
+
+def test_an_outlier_neither_shapes_a_topic_nor_votes(rng):
+    (first, second), links = hierarchy(rng, noise=0.0)
+    strange = first.copy()
+    strange[:, 3] = rng.random(12)  # no topic of the others
+    wrong = TREE[[0, 1, 2, 0]]
+    found = together([([first, second], links)] * 3 + [([strange, strange @ wrong], [wrong])])
+    np.testing.assert_allclose(found.topics[0], first)
+    assert found.members[0].tolist() == [4, 4, 4, 3]
+    assert found.stability[0][3] < found.stability[0][0] == pytest.approx(1.0)
+    assert found.support[0][3] == 0.75
+    assert found.votes[0][3].tolist() == [0.0, 0.75]
+
+
+def test_the_parent_is_the_one_with_most_votes(rng):
+    topics, links = hierarchy(rng, noise=0.0)
+    moved = TREE.copy()
+    moved[1] = [0.4, 0.6]
+    found = together([(topics, links), (topics, links), (topics, [moved])])
+    assert [own.tolist() for own in found.parents] == [[0, 0, 1, 1]]
+    np.testing.assert_allclose(found.votes[0][1], [2 / 3, 1 / 3])
+
+
+def test_a_topic_without_a_link_votes_for_none_and_an_empty_one_stays(rng):
+    topics, links = hierarchy(rng, noise=0.0)
+    topics[0][:, 2] = 0.0
+    links[0][2] = 0.0
+    found = together([(topics, links)] * 2)
+    assert found.parents[0].tolist() == [0, 0, -1, 1]
+    assert found.stability[0][2] == 0.0
+    assert not found.topics[0][:, 2].any()
+    assert all(np.isfinite(own).all() for own in (*found.factors, *found.stability, *found.votes))
+
+
+def test_topics_whose_median_is_empty_keep_one_of_them(rng):
+    """Of sparse topics half of which agree nowhere, though each is like the first."""
+    first = np.array([[10.0], [0.0], [0.0]])
+    found = consensus([[first], [np.array([[0.0], [9.0], [0.0]])], [np.array([[0.0], [0.0], [9.0]])]], [[], [], []],
+                      signed=False)  # fmt: skip
+    assert found.topics[0].any()
+    assert found.members[0].tolist() == [1]
