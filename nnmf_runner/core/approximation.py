@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
+
 from nnmf_runner.core.linalg import Matrix, squared_residual
 from nnmf_runner.core.tensor import as_tensor, khatri_rao
 
@@ -18,6 +20,9 @@ class Approximation(Protocol):
 
     def squared_residual(self, X: Any) -> float:
         """Its squared distance from dense or sparse X of shape (m, n), without an array of that shape for sparse X."""
+
+    def part(self, shape: Sequence[int], spans: Sequence[slice]) -> NDArray[Any]:
+        """The entries within a span of every mode, of a tensor of this shape that stands as the matrix (m, n)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Product:
         """``||X - left right||^2``, see `Approximation.squared_residual`."""
         return squared_residual(X, self.left, self.right)
 
+    def part(self, shape: Sequence[int], spans: Sequence[slice]) -> NDArray[Any]:
+        """Some entries, see `Approximation.part`."""
+        return self.left.reshape(*shape[:-1], -1)[tuple(spans[:-1])] @ self.right[:, spans[-1]]
+
 
 @dataclass(frozen=True)
 class CPModel:
@@ -61,3 +70,8 @@ class CPModel:
     def squared_residual(self, X: Any) -> float:
         """``||X - [[F_1, ..., F_N]]||^2``, see `Approximation.squared_residual`."""
         return as_tensor(X, [len(factor) for factor in self.factors]).residual(self.factors)
+
+    def part(self, shape: Sequence[int], spans: Sequence[slice]) -> NDArray[Any]:
+        """Some entries, see `Approximation.part`."""
+        factors = [factor[span] for factor, span in zip(self.factors, spans, strict=True)]
+        return CPModel(factors).dense().reshape([len(factor) for factor in factors])

@@ -96,10 +96,16 @@ def ncp(tensor: Tensor, start: Sequence[Matrix], monitor: Monitor, update: str =
 
 
 def ncp_from_starts(
-    tensor: Tensor, rank: int, rng: np.random.Generator, monitor: Monitor, n_starts: int = 40, sweeps: int = 15
+    tensor: Tensor,
+    rank: int,
+    rng: np.random.Generator,
+    monitor: Monitor,
+    n_starts: int = 40,
+    sweeps: int = 15,
+    first: Sequence[Matrix] | None = None,
 ) -> list[Matrix]:
     """Fit by HALS from the best of several random starts, see `best_start`."""
-    return ncp(tensor, best_start(tensor, rank, rng, monitor.rule, n_starts, sweeps), monitor)
+    return ncp(tensor, best_start(tensor, rank, rng, monitor.rule, n_starts, sweeps, first), monitor)
 
 
 def best_start(

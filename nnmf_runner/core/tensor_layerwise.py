@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from nnmf_runner.core.init import nndsvd
 from nnmf_runner.core.layer import solve_codes
@@ -95,6 +96,22 @@ def layerwise_free(base: Sequence[Matrix], ranks: Sequence[int], fit: FactorFit)
     for rank in ranks:
         found.append([fit(X, rank) for X in inputs])
         inputs = [S for _, S in found[-1]]
+    return found
+
+
+def in_one_order(levels: Sequence[Sequence[tuple[Matrix, Matrix]]]) -> list[list[tuple[Matrix, Matrix]]]:
+    """The same models as those of `layerwise_free`, with the topics of every level in one order in all modes.
+
+    Fitted mode by mode they have orders of their own.  Two topics of different modes are one where they have the same
+    shares of the base, by the largest total cosine with the first mode.
+    """
+    found: list[list[tuple[Matrix, Matrix]]] = []
+    orders = [np.arange(len(A)) for A, _ in levels[0]] if levels else []
+    for level in levels:
+        units = [S / np.maximum(np.linalg.norm(S, axis=1, keepdims=True), np.finfo(float).tiny) for _, S in level]
+        below, orders = orders, [linear_sum_assignment(units[0] @ unit.T, maximize=True)[1] for unit in units]
+        each = zip(level, below, orders, strict=True)
+        found.append([(A[np.ix_(rows, order)], S[order]) for (A, S), rows, order in each])
     return found
 
 

@@ -113,7 +113,7 @@ class HALS(Update):
 
 
 class AdaptiveHALS(HALS):
-    """HALS that goes on while passes change much: until one moves less than `SMALL_PASS` times as far as the first.
+    """HALS that goes on while passes change much: until one moves at most `SMALL_PASS` times as far as the longest.
 
     References
     ----------

@@ -27,6 +27,7 @@ def in_parameters(message: str) -> str:
 
 __all__ = [
     "METHODS",
+    "NCPD",
     "Fit",
     "Method",
     "Plan",

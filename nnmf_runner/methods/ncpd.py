@@ -14,14 +14,15 @@ import numpy as np
 from nnmf_runner.core.approximation import Approximation, CPModel
 from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number, shown
 from nnmf_runner.core.costs import Cost, LayerWeights
+from nnmf_runner.core.free_network import FreeNetwork
 from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
-from nnmf_runner.core.ncp import balanced, best_start, ncp
+from nnmf_runner.core.ncp import balanced, ncp_from_starts
 from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
-from nnmf_runner.core.tensor_layerwise import fit_factor, layerwise_free, layerwise_tied, links
-from nnmf_runner.core.tensor_network import FreeNetwork, TensorNetwork, TiedNetwork
+from nnmf_runner.core.tensor_layerwise import fit_factor, in_one_order, layerwise_free, layerwise_tied, links
+from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.fit import Fit
 
@@ -159,26 +160,24 @@ class NCPD(Method):
         monitors = [Monitor(plan.rule, history, level) for level in range(len(plan.start))]
         alone = [balanced(self._alone(tensor, plan, level, monitor)) for level, monitor in enumerate(monitors)]
         errors = np.array([math.sqrt(tensor.residual(F) / tensor.squared_norm) for F in alone])
-        stops = [monitor.stop for monitor in monitors]
         learn = self._jointly if self.training == "joint" else self._layerwise
         found, stop = learn(problem, plan, tensor, alone, history)
+        if self.training == "layerwise":  # which leaves the base as it is
+            stop = worst([monitors[0].stop, stop])
         maps = dict(found.maps)
         B = maps.pop(len(alone) - 1, None)
         parameters = {"sizes": np.array(problem.shape[:-1]), ALONE: errors} | found.parameters()
         A = [np.vstack(found.topics[0][:-1]), *found.links]
         S = [np.ascontiguousarray(modes[-1].T) for modes in found.topics]
-        return Fit(A, S, B, history, worst([*stops[: 1 if len(alone) > 1 else None], stop]), parameters, maps)
+        return Fit(A, S, B, history, stop, parameters, maps)
 
     def _alone(self, tensor: Tensor, plan: Plan, level: int, monitor: Monitor) -> list[Matrix]:
         """A CP model of the rank of a level, from the best of several starts."""
-        first = None
+        rank, first = plan.start[level].shape[1], None
         if level == 0:
             U = _split(plan.start[0], tensor.shape[:-1])
             first = [*U, _codes(tensor, U).T]
-        start = best_start(
-            tensor, plan.start[level].shape[1], plan.rng, plan.rule, self.starts, self.sweeps, first=first
-        )
-        return ncp(tensor, start, monitor)
+        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.sweeps, first)
 
     def _jointly(
         self, problem: Problem, plan: Plan, tensor: Tensor, alone: list[list[Matrix]], history: History
@@ -223,7 +222,8 @@ class NCPD(Method):
             tied = accumulate(W, lambda below, link: [F @ link for F in below], initial=base)
             topics = [[*F[:-1], _codes(tensor, F[:-1]).T] if self.is_exact else F for F in tied]
         else:
-            levels = layerwise_free(base, ranks, partial(fit_factor, rng=plan.rng))  # by level, by mode, (A_il, S_il)
+            # By level and mode, (A_il, S_il).
+            levels = in_one_order(layerwise_free(base, ranks, partial(fit_factor, rng=plan.rng)))
             whole: list[Matrix] = [np.eye(len(F)) for F in base]
             above = accumulate(
                 levels, lambda below, level: [F @ A for F, (A, _) in zip(below, level, strict=True)], initial=whole

@@ -159,9 +159,12 @@ def _vanish(A: Matrix, axis: int) -> NDArray[np.bool_]:
     return largest <= NEGLIGIBLE * largest.max()
 
 
-def topic_shares(topics: Matrix, S: Matrix) -> Matrix:
-    """What share of the approximation ``topics @ S`` every topic has, by the sums of entries, shape (k,)."""
-    return _shares(np.abs(topics).sum(axis=0) * np.abs(S).sum(axis=1))
+def topic_shares(modes: Sequence[Matrix]) -> Matrix:
+    """What share of the sum of outer products of their columns every topic has, by the sums of entries, shape (k,).
+
+    Of a matrix approximated by ``topics @ S``, the modes are ``[topics, S.T]``.
+    """
+    return _shares(np.prod([np.abs(F).sum(axis=0) for F in modes], axis=0))
 
 
 def _best(scores: Iterable[NDArray[np.floating]], n: int) -> Words:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
+# The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
+ALONE = "alone_error"
 
 
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
@@ -210,6 +212,8 @@ def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
         legend += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):
             legend += f" on {', '.join(data)}"
+    if (summary["metric"] == ALONE).any():
+        legend += "; alone, a CP model of that rank by itself"
     return legend + "."
 
 
@@ -234,7 +238,16 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
 
 def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
     """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
-    return _cut(summary, "") + ([] if layers is None else _cut(layers, " by layer"))
+    parts = [(summary, ""), *([] if layers is None else [(layers, " by layer")])]
+    return [part for long, suffix in parts for part in _cut(_with_alone(long), suffix)]
+
+
+def _with_alone(summary: pd.DataFrame) -> pd.DataFrame:
+    """A long table with the values of `ALONE` in a column in place of rows."""
+    is_alone = summary["metric"] == ALONE
+    row = [name for name in LAYER_CELL if name in summary and name != "method"]
+    alone = summary[is_alone].groupby(row, observed=True)["mean"].mean().rename("alone")
+    return summary[~is_alone].join(alone, on=row)
 
 
 def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, Metric, pd.DataFrame]]:
@@ -255,13 +268,14 @@ def _layout(
     methods = sorted(set(table["method"]), key=method_order)
     leading = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
     leading = leading if table["dataset"].nunique() > 1 else leading[1:]
-    header = [*leading, *(["floor"] if metric.has_floor else []), *methods]
+    bounds = ["floor", *(["alone"] if table["alone"].notna().any() else [])] if metric.has_floor else []
+    header = [*leading, *bounds, *methods]
     body = []
     for key, row in table.groupby(leading, sort=False, observed=True):
         cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
-        value = row["floor"].min()  # that of a tensor bounds no method for matrices
-        floor = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}"] if metric.has_floor else []
-        body.append([*map(str, key), *floor, *(cells.get(method, "") for method in methods)])
+        lowest = (row[name].min() for name in bounds)  # the floor of a tensor bounds no method for matrices
+        shown = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}" for value in lowest]
+        body.append([*map(str, key), *shown, *(cells.get(method, "") for method in methods)])
     return leading, header, body
 
 

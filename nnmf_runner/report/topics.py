@@ -18,6 +18,8 @@ Consensus = dict[str, Any]
 
 # Words that are told of a topic, and of each of its modes where there are several.
 WORDS, WORDS_OF_MODE = 8, 5
+# In a mode, entries of a smaller share of the weight of the first are not told.
+FAINT = 0.02
 # Two modes of one name are told once where they share at least this part of their top words.
 ALIKE = 0.5
 # Smaller shares of a second parent are left out; the record has them all.
@@ -59,14 +61,16 @@ def in_modes(topic: dict[str, Any]) -> list[Told]:
         return [Told(topic["words"], topic["distinctive"])]
     parts: list[Told] = []
     for mode in topic["modes"]:
-        part = Told(mode["words"], mode["distinctive"], mode["name"])
+        weights = zip(mode["words"], mode["weights"], strict=False)
+        words = [word for word, weight in weights if weight >= FAINT * mode["weights"][0]]
+        part = Told(words, mode["distinctive"], mode["name"])
         if not any(part.mode == other.mode and _alike(part.words, other.words) for other in parts):
             parts.append(part)
     return parts
 
 
 def _alike(words: Sequence[str], others: Sequence[str]) -> bool:
-    return len({*words} & {*others}) >= ALIKE * max(len(words), len(others))
+    return len({*words} & {*others}) >= ALIKE * max(len(words), len(others), 1)
 
 
 def tree_text(topics: Topics, consensus: Consensus | None = None) -> str:
@@ -182,6 +186,7 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
             consensus = record.get("consensus")
             told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
             parts.append(f"{title}\n\n```\n{tree_text(record['topics'], consensus)}{told_of}\n```")
-            further = {LEGEND_OF_MODES: "modes" in record["topics"][0][0], LEGEND_OF_CONSENSUS: bool(consensus)}
+            by_mode = any("modes" in topic for layer in record["topics"] for topic in layer)
+            further = {LEGEND_OF_MODES: by_mode, LEGEND_OF_CONSENSUS: bool(consensus)}
             legends += [legend for legend, belongs in further.items() if belongs and legend not in legends]
     return "\n\n".join([*parts, *legends]) + "\n" if parts else None

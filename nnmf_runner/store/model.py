@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import COSTS
@@ -277,12 +278,18 @@ def _try_out(method: Method, fit: Fit) -> None:
     if not method.sign_free and any((factor < 0).any() for factor in fit.A):
         raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
     try:
-        shapes = [codes.shape for codes in method.transform(fit, np.ones((method.n_features(fit), 1)))]
+        shapes = [codes.shape for codes in method.transform(fit, _one_sample(method, fit))]
         method.topics(fit, len(fit.A) - 1)
     except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
     if shapes != [(S.shape[0], 1) for S in fit.S]:
         raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
+
+
+def _one_sample(method: Method, fit: Fit) -> Any:
+    """Data of one sample, shape (m, 1); of a tensor with one entry, since it may have more than any memory holds."""
+    m = method.n_features(fit)
+    return sparse.csc_array(([1.0], ([0], [0])), shape=(m, 1)) if method.tensors else np.ones((m, 1))
 
 
 def _label_maps(fit: Fit, label_layers: list[int | None], own: Mapping[str, Matrix]) -> list[Matrix | None]:

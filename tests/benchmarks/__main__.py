@@ -7,6 +7,7 @@ import time
 
 from tests.benchmarks.large import large_rows
 from tests.benchmarks.rows import QUICK, Effort, Toys, evaluation_rows, floor_rows, nnls_rows, sklearn_rows
+from tests.benchmarks.tensors import tensor_rows
 from tests.benchmarks.timing import Row, machine, table
 
 
@@ -24,14 +25,17 @@ def small_rows(effort: Effort, toys: Toys, notes: list[str]) -> list[Row]:
 def main() -> None:
     """Measure, then print machine, table and notes."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--text", action="store_true", help="no more than the comparisons on sparse text")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--text", action="store_true", help="no more than the comparisons on sparse text")
+    only.add_argument("--tensors", action="store_true", help="no more than the comparisons on tensors")
     parser.add_argument("--quick", action="store_true", help="small data and short budgets")
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else Effort()
     began, toys, notes = time.perf_counter(), Toys(), []
     print(machine(), flush=True)
-    rows = [] if arguments.text else small_rows(effort, toys, notes)
-    rows += large_rows(effort, notes)
+    rows = [] if arguments.text or arguments.tensors else small_rows(effort, toys, notes)
+    rows += [] if arguments.tensors else large_rows(effort, notes)
+    rows += [] if arguments.text else tensor_rows(effort, notes)
     print(f"\n{table(rows)}\n")
     print("\n".join(f"- {note}" for note in notes))
     print(f"\n{time.perf_counter() - began:.0f} s")

@@ -1,16 +1,18 @@
 """The packages that we compare with, each behind the calls that the rows need.
 
-torch, NeuralNMF and scikit-learn are imported only where they are used: all three are optional.
+torch, NeuralNMF, scikit-learn and tensorly are imported only where they are used: all are optional.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from importlib.util import find_spec
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import optimize
@@ -28,6 +30,16 @@ def installed(*modules: str) -> bool:
 def scipy_loop(A: np.ndarray, X: np.ndarray) -> np.ndarray:
     """``argmin_{S >= 0} ||X - A S||`` by `scipy.optimize.nnls`, column after column."""
     return np.column_stack([optimize.nnls(A, column)[0] for column in X.T])
+
+
+class Trained(Protocol):
+    """What is trained epoch by epoch."""
+
+    def epoch(self) -> float:
+        """Train for one epoch; return the error before it."""
+
+    def negative_share(self) -> float:
+        """Share of the entries of the factors that are negative."""
 
 
 @dataclass
@@ -101,6 +113,86 @@ class Published:
         return float((np.concatenate(factors) < 0).mean())
 
 
+class PublishedHierarchy:
+    """Neural NCPD of a tensor, one epoch at a time.
+
+    No package has it.  This is its network of nonnegative least-squares layers of NeuralNMF 1.0.0, which are those of
+    its authors' code (github.com/jvendrow/Neural-NCPD), trained as there: Adam on the mean squared errors of all levels
+    above a fixed base.  Their history, which keeps every matrix of every epoch, is left out.
+
+    Parameters
+    ----------
+    X : ndarray of shape (d_1, ..., d_N)
+    base : list of ndarray of shape (d_i, k_0)
+    ranks : tuple of int
+        Of the levels above the base.
+    setting : Setting
+    plain : bool
+        Whether to leave out what makes no difference: the derivatives by the base, and models as sums of outer products
+        one by one in place of a single matrix product.
+    """
+
+    def __init__(
+        self, X: np.ndarray, base: list[np.ndarray], ranks: tuple[int, ...], setting: Setting, *, plain: bool = False
+    ) -> None:
+        import torch
+        from NeuralNMF.lsqnonneg_module import LsqNonneg
+
+        torch.manual_seed(setting.seed)
+        self._X, self._model = torch.from_numpy(X), _product if plain else _outer_products
+        self._base = [torch.from_numpy(U.copy()).requires_grad_(not plain) for U in base]
+        self._nets = [[LsqNonneg(*sizes) for sizes in pairwise((len(U), *ranks))] for U in base]
+        self._unit = X.size / float(np.linalg.norm(X)) ** 2
+        parameters = [layer.A for net in self._nets for layer in net]
+        self._adam = torch.optim.Adam(parameters, lr=setting.step, betas=(0.9, 0.99))
+
+    def epoch(self) -> float:
+        """Train for one epoch; return the root of the sum of the squared relative errors before it."""
+        import torch
+
+        levels = [self._of_mode(net, U) for net, U in zip(self._nets, self._base, strict=True)]
+        loss = torch.zeros((), dtype=torch.double)
+        for factors in zip(*levels, strict=True):
+            loss = loss + torch.mean((self._model(factors) - self._X) ** 2)
+        self._adam.zero_grad()
+        loss.backward()
+        self._adam.step()
+        for net in self._nets:
+            for layer in net:
+                layer.A.data.clamp_(min=0)
+        return float(np.sqrt(loss.item() * self._unit))
+
+    @staticmethod
+    def _of_mode(net: list[Any], U: Any) -> list[Any]:
+        """The approximations of U by every level."""
+        found, S = [], U
+        for level, layer in enumerate(net, start=1):
+            S = layer(S)
+            found.append(reduce(lambda right, left: left.A @ right, reversed(net[:level]), S))
+        return found
+
+    def negative_share(self) -> float:
+        """None of its factors' entries are negative."""
+        return 0.0
+
+
+def _product(factors: Sequence[Any]) -> Any:
+    """A CP model of torch matrices (d_i, k), by one matrix product."""
+    first, *others = factors
+    right = reduce(lambda A, B: (A[:, None] * B).reshape(-1, B.shape[1]), others)
+    return (first @ right.T).reshape([len(F) for F in factors])
+
+
+def _outer_products(factors: Sequence[Any]) -> Any:
+    """A CP model of torch matrices (d_i, k), component after component."""
+    import torch
+
+    model = torch.zeros([len(F) for F in factors], dtype=torch.double)
+    for columns in zip(*(F.T for F in factors), strict=True):
+        model = model + reduce(lambda A, b: A[..., None] * b, columns)
+    return model
+
+
 @dataclass
 class Rival:
     """What is timed in turns with the epochs of a training, for a tenth of their time."""
@@ -128,7 +220,7 @@ class Reach:
 
 
 def train_until(
-    published: Published, target: float, *, seconds: float = np.inf, epochs: float = np.inf, rival: Rival | None = None
+    published: Trained, target: float, *, seconds: float = np.inf, epochs: float = np.inf, rival: Rival | None = None
 ) -> Reach:
     """Train until the relative error is at most `target`, or for about `seconds`, or for `epochs`."""
     reach = Reach(target)

@@ -178,7 +178,7 @@ def floor_rows(effort: Effort, toys: Toys, notes: list[str], supervised: bool) -
         reaches = [train_until(trial.new(), target, seconds=trial.seconds, rival=rival) for _ in range(trial.repeats)]
         totals, arrived = Times([reach.epochs.total for reach in reaches]), reaches[0].reached
         rows.append(Row(f"{what}; theirs: {trial.name}", rival.times, totals, wanted, bound=not arrived))
-        notes.append(f"{regime}, {trial.name}: {_told(reaches[0])}")
+        notes.append(f"{regime}, {trial.name}: {told(reaches[0])}")
         ours.seconds += rival.times.seconds
         epochs.seconds += [seconds for reach in reaches for seconds in reach.epochs.seconds]
     for name, number in OWN_EPOCHS[regime].items():
@@ -197,7 +197,7 @@ class Trial:
     repeats: int = 1
 
 
-def _told(reach: Reach) -> str:
+def told(reach: Reach) -> str:
     outcome = "arrived" if reach.reached else "stopped (the ratio is a lower bound)"
     return (
         f"{outcome} at relative error {reach.error:.4f} (target {reach.target:.4f}) after {reach.epochs.total:.3g} s,"

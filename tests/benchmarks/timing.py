@@ -144,7 +144,7 @@ def machine() -> str:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     names = sorted(name for name in os.environ if name.startswith("OPENBLAS_") or name in THREAD_VARIABLES)
     variables = ", ".join(f"{name}={os.environ[name]}" for name in names)
-    packages = " ".join(f"{name} {_version(name)}" for name in ("torch", "NeuralNMF", "scikit-learn"))
+    packages = " ".join(f"{name} {_version(name)}" for name in ("torch", "NeuralNMF", "scikit-learn", "tensorly"))
     load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "not known"
     facts = {
         "cpu": f"{_cpu()}, {os.cpu_count()} cores, load {load}",

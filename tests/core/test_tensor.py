@@ -153,19 +153,20 @@ def test_entries_that_are_stored_twice_count_as_their_sum(rng):
 
 
 @pytest.mark.parametrize("largest", [2**62, 8])
-def test_rows_may_be_far_more_than_the_entries(largest, monkeypatch, rng):
-    """A tensor of 2^62 x 6 cells, whose fibres along the last mode cannot be numbered by their cells."""
+def test_rows_and_cells_may_be_far_more_than_the_entries(largest, monkeypatch, rng):
+    """The cells of this tensor, and of its fibres along the first mode, have no numbers of 64 bits."""
     monkeypatch.setattr(tensor, "LARGEST_KEY", largest)
-    shape, small_shape = (2**16, 2**16, 2**15, 2**15, 6), (3, 4, 2, 5, 6)
-    small = sparse_tensor(small_shape, 0.3)
-    at = [rng.permutation(size)[:n] for size, n in zip(shape[:-1], small_shape, strict=False)]
+    shape, small_shape = (4, 2**20, 2**20, 2**20, 2**18), (4, 2, 3, 2, 3)
+    small = sparse_tensor(small_shape, 2.0)
+    at = [np.arange(4), *(np.arange(n) * (size // 4) for size, n in zip(shape[1:], small_shape[1:], strict=True))]
     coordinates = np.unravel_index(small.tocoo().row, small_shape[:-1])
-    rows = np.ravel_multi_index([index[c] for index, c in zip(at, coordinates, strict=True)], shape[:-1])
-    X = sparse.coo_array((small.tocoo().data, (rows, small.tocoo().col)), shape=(2**62, 6)).tocsc()
-    factors = [rng.random((size, 2)) for size in shape]
-    few = [*(F[index] for F, index in zip(factors, at, strict=False)), factors[-1]]
-    ours, theirs = as_tensor(X, shape).products(factors), as_tensor(small, small_shape).products(few)
-    for found, expected, index in zip(ours, theirs, [*at, slice(None)], strict=True):
+    rows = np.ravel_multi_index([index[c] for index, c in zip(at[:-1], coordinates, strict=True)], shape[:-1])
+    X = sparse.coo_array((small.tocoo().data, (rows, at[-1][small.tocoo().col])), shape=(2**62, 2**18)).tocsc()
+    factors = [rng.random((size, 1)) for size in shape]
+    few = [F[index] for F, index in zip(factors, at, strict=True)]
+    ours, theirs = as_tensor(X, shape), as_tensor(small, small_shape)
+    assert ours._long == 0
+    for found, expected, index in zip(ours.products(factors), theirs.products(few), at, strict=True):
         np.testing.assert_allclose(found[index], expected, rtol=1e-12)
     floors = multilinear_floors(small, small_shape, [1, 2])
     np.testing.assert_allclose(multilinear_floors(X, shape, [1, 2]), floors, rtol=1e-6)

@@ -7,7 +7,15 @@ import nnmf_runner.core.tensor_layerwise as tensor_layerwise
 from nnmf_runner.core.monitor import History, Stop, StoppingRule
 from nnmf_runner.core.ncp import balanced
 from nnmf_runner.core.tensor import as_tensor
-from nnmf_runner.core.tensor_layerwise import Sweeps, factorise, fit_factor, layerwise_free, layerwise_tied, links
+from nnmf_runner.core.tensor_layerwise import (
+    Sweeps,
+    factorise,
+    fit_factor,
+    in_one_order,
+    layerwise_free,
+    layerwise_tied,
+    links,
+)
 from nnmf_runner.core.updates import HALS, Multiplicative
 from nnmf_runner.datasets.generated.blocks import Blocks
 from tests.fixtures.tensors import published, relative_error
@@ -70,6 +78,13 @@ def test_standard_hierarchy_by_hals_is_nearer_than_the_published_one():
             np.testing.assert_allclose(np.linalg.norm(A, axis=0), 1.0)
             assert A.min() >= 0
             assert S.min() >= 0
+
+
+def test_topics_that_a_factor_does_not_have_are_zero():
+    A, S = fit_factor(np.outer([1.0, 2.0, 0.0], [1.0, 0.0, 3.0]), 2, np.random.default_rng(0))
+    np.testing.assert_allclose(A @ S, np.outer([1.0, 2.0, 0.0], [1.0, 0.0, 3.0]), atol=1e-6)
+    A, S = fit_factor(np.zeros((3, 4)), 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(A @ S, np.zeros((3, 4)))
 
 
 @pytest.mark.parametrize("update", [HALS, Multiplicative])
@@ -143,3 +158,22 @@ def test_links_are_those_of_an_exact_tree(rng):
     found = links([base, [U @ W for U in base], [U @ W @ V for U in base]])
     for ours, theirs in zip(found, (W, V), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-8)
+
+
+def test_topics_fitted_mode_by_mode_are_put_in_one_order_without_a_change_of_the_models(rng):
+    base = [np.kron(np.eye(4), np.ones((3, 1))) + 0.01 * rng.random((12, 4)) for _ in range(3)]
+    orders = [[0, 1], [1, 0], [1, 0]]
+    pairs = np.kron(np.eye(2), np.ones((1, 2)))  # the base's topics 0 and 1, 2 and 3
+
+    def shuffled(U, order):
+        return U @ pairs.T[:, order], pairs[order]
+
+    first = [shuffled(U, order) for U, order in zip(base, orders, strict=True)]
+    second = [(np.array([[1.0], [2.0]])[order], pairs[:1] + 2.0 * pairs[1:]) for order in orders]
+    levels = [first, second]
+    found = in_one_order(levels)
+    for before, after in zip(free_levels(base, levels), free_levels(base, found), strict=True):
+        for F, G in zip(before, after, strict=True):
+            np.testing.assert_allclose(G, F, rtol=1e-12)
+    for _, S in found[0]:
+        np.testing.assert_array_equal(S, pairs)

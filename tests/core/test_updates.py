@@ -8,7 +8,7 @@ from scipy.special import kl_div
 from nnmf_runner.core.label_costs import LABEL_COSTS, Labels, SquaredLabels
 from nnmf_runner.core.nnls import kkt_violation
 from nnmf_runner.core.regularisation import Penalty
-from nnmf_runner.core.updates import UPDATES, Codes, lift_zeros, multiply, shortened
+from nnmf_runner.core.updates import HALS, SMALL_PASS, UPDATES, AdaptiveHALS, Codes, lift_zeros, multiply, shortened
 
 seeds = st.integers(0, 10_000)
 
@@ -49,6 +49,24 @@ def test_update_does_not_change_what_it_is_given(name):
     UPDATES[name]()(F, gram, cross)
     for now, then in zip((*given_, gram, cross), (*before, S @ S.T, X @ S.T), strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, zeros=st.sampled_from([0.0, 0.5, 0.9]))
+def test_adaptive_hals_makes_passes_until_one_is_short(seed, zeros):
+    F, X, S = factor_problem(seed, zeros)
+    gram, cross, lengths, expected = S @ S.T, X @ S.T, [], F
+    while len(lengths) < 20 and (len(lengths) < 1 or lengths[-1] > SMALL_PASS * max(lengths)):
+        before, expected = expected, HALS(1)(expected, gram, cross)
+        lengths.append(np.linalg.norm(expected - before))
+    np.testing.assert_allclose(AdaptiveHALS()(F, gram, cross), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_adaptive_hals_keeps_columns_that_change_nothing(rng):
+    F, S = rng.random((5, 3)), rng.random((3, 8)) * [[1.0], [0.0], [1.0]]
+    new = AdaptiveHALS()(F, S @ S.T, rng.random((5, 8)) @ S.T)
+    np.testing.assert_array_equal(new[:, 1], F[:, 1])
+    assert (new[:, [0, 2]] != F[:, [0, 2]]).any()
 
 
 @pytest.mark.parametrize("name", UPDATES)

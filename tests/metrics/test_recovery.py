@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnmf_runner.core.tensor import khatri_rao
+from nnmf_runner.datasets.generated.blocks import Blocks
+from nnmf_runner.datasets.generated.planted_cp import PlantedCP
 from nnmf_runner.datasets.generated.toy import Toy
 from nnmf_runner.metrics.recovery import Planted, match_topics, topic_recovery, tree_agreement
 
@@ -129,3 +132,34 @@ def test_topics_are_compared_with_the_planted_level_of_as_many_or_nearly(truth):
 def test_topics_of_zeros_match_nothing_and_give_numbers():
     _, cosine = match_topics([np.zeros((4, 2))], [np.eye(4)[:, :2]])
     assert cosine == 0.0
+
+
+def test_topics_by_mode_match_as_their_outer_products_do(rng):
+    found, true = ([rng.random((size, k)) ** 3 for size in (4, 3, 5)] for k in (4, 3))
+    match, cosine = match_topics([khatri_rao(found)], [khatri_rao(true)])
+    by_mode, cosine_by_mode = match_topics(found, true)
+    np.testing.assert_array_equal(by_mode, match)
+    assert cosine_by_mode == pytest.approx(cosine)
+
+
+@pytest.mark.parametrize("source", [Blocks(), PlantedCP(sizes=[9, 10, 11, 12])])
+@pytest.mark.parametrize("by_mode", [False, True])
+def test_what_is_planted_in_a_tensor_is_found_by_methods_of_both_kinds(source, by_mode, rng):
+    dataset = source.load(rng)
+    planted, parents = Planted.of(dataset, by_mode=by_mode), dataset.tensor_truth.parents
+    orders = [rng.permutation(len(each)) for each in (*parents, range(planted.topics[-1][0].shape[1]))]
+    topics = [
+        [F[:, order] * rng.uniform(0.1, 10.0, len(order)) for F in modes]
+        for modes, order in zip(planted.topics, orders, strict=True)
+    ]
+    assert [topic_recovery(modes, planted) for modes in topics] == pytest.approx([1.0] * len(topics))
+    # In the orders and scales above; every topic has a part in others than its parent, too.
+    links = [
+        0.5 + np.eye(len(above))[of][below][:, above]
+        for below, of, above in zip(orders, parents, orders[1:], strict=False)
+    ]
+    lengths = [np.prod([np.linalg.norm(F, axis=0) for F in modes], axis=0) ** (1 / len(modes)) for modes in topics]
+    scaled = [W / low[:, None] * high for W, low, high in zip(links, lengths, lengths[1:], strict=False)]
+    assert tree_agreement(topics, scaled, planted) == 1.0
+    swapped = [scaled[0][:, ::-1] / lengths[1][::-1] * lengths[1], *scaled[1:]]
+    assert tree_agreement(topics, swapped, planted) < 1.0

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnmf_runner.metrics.scoring import score
+from nnmf_runner.metrics.scoring import describe_topics, planted_tree, score
+from nnmf_runner.metrics.trees import tree_loss
 from nnmf_runner.running.run import idle_topics
+from nnmf_runner.store.form import is_forest
+from nnmf_runner.task import prepare
 
 
 def test_topics_that_take_no_part_are_recorded_and_named_in_one_line(fitted):
@@ -62,3 +65,90 @@ def test_samples_without_a_label_leave_all_metrics_of_labels_as_they_are(fitted,
         for name in OF_LABELS & row.keys():
             assert other[name] == row[name], name
     assert any(0.3 < row[name] < 1.0 for row in rows[0] for name in ("accuracy", "accuracy_fit") if row[name])
+
+
+@pytest.fixture
+def tensor(configure):
+    """Configuration, material and fit of a short run on a small tensor, by its overrides."""
+
+    def make(*overrides):
+        config = configure("dataset=blocks", "dataset.sizes=[16,15,14]", "layers=4-2", "max_iter=40", *overrides)
+        material = prepare(config, 0)
+        return config, material, material.task.fit(0)
+
+    return make
+
+
+def test_a_tensor_has_the_error_of_models_by_themselves_and_the_distance_from_a_tree(tensor):
+    config, material, fit = tensor("method=ncpd", "method.starts=3")
+    below, above = score(config, material, fit)
+    np.testing.assert_array_equal([below["alone_error"], above["alone_error"]], fit.parameters["alone"])
+    assert below["tree_loss"] is None
+    assert above["tree_loss"] == tree_loss(*(config.method.mode_topics(fit, level) for level in range(2)))
+    assert min(below["topic_cosine"], above["topic_cosine"]) > 0.8
+    assert planted_tree(config.method, material.dataset, fit) is None  # whose levels are 7, 4 and 2
+
+
+def test_topics_that_are_fitted_mode_by_mode_are_one_in_all_modes(tensor):
+    free = ["method.hierarchy=free", "method.training=layerwise", "method.starts=5"]
+    config, material, fit = tensor("method=ncpd", "layers=7-4-2", *free)
+    assert all(row["topic_cosine"] > 0.9 for row in score(config, material, fit)[1:])
+
+
+def test_of_a_matricised_tensor_the_fibres_are_one_mode(tensor):
+    config, material, fit = tensor("method=hier")
+    below, above = score(config, material, fit)
+    A, B = fit.A
+    assert "alone_error" not in above
+    assert above["tree_loss"] == pytest.approx(tree_loss([A, fit.S[0].T], [A @ B, fit.S[1].T]))
+    assert below["topic_cosine"] > 0.8
+
+
+def test_a_matrix_has_no_metrics_of_tensors(fitted):
+    assert not {"tree_loss", "alone_error"} & score(*fitted("method=hier"))[0].keys()
+
+
+def test_a_topic_of_a_tensor_that_is_empty_in_one_mode_takes_no_part(tensor):
+    config, material, fit = tensor("method=ncpd", "method.starts=1", "max_iter=1")
+    A = [fit.A[0].copy(), fit.A[1]]
+    A[0][:16, 2] = 0.0
+    assert [row["unlinked_topics"] for row in score(config, material, replace(fit, A=A))] == [1, 0]
+
+
+def named(dataset, *which):
+    """The data with names of the entries of some modes."""
+    entries = tuple(
+        [f"{mode}.{i}" for i in range(d)] if mode in which else None for mode, d in enumerate(dataset.modes.shape)
+    )
+    return replace(dataset, modes=replace(dataset.modes, entries=entries))
+
+
+@pytest.mark.parametrize("method", ["method=ncpd", "method=hier"])
+def test_topics_of_a_tensor_are_told_by_every_mode_that_has_names(tensor, method):
+    config, material, fit = tensor(method)
+    dataset = material.dataset
+    assert describe_topics(config, dataset, fit) is None
+    layers = describe_topics(config, named(dataset, 1, 2), fit)
+    assert is_forest(layers)
+    for level, layer in enumerate(layers):
+        topics = config.method.mode_topics(fit, level)
+        if not topics:
+            fibres = config.method.topics(fit, level).reshape(16, 15, -1)
+            topics = [fibres.sum(axis=1), fibres.sum(axis=0), fit.S[level].T]
+        for j, topic in enumerate(layer):
+            assert [mode["name"] for mode in topic["modes"]] == ["mode 1", "mode 2"]
+            for mode, told in zip((1, 2), topic["modes"], strict=True):
+                own = topics[mode][:, j]
+                assert told["words"][0] == f"{mode}.{own.argmax()}"
+                assert told["weights"][0] == pytest.approx(own.max() / own.sum())
+    assert all(topic["parent"] is not None for topic in layers[0])
+
+
+def test_shares_of_topics_below_do_not_depend_on_how_modes_share_scale(tensor, rng):
+    config, material, fit = tensor("method=ncpd")
+    scale = rng.uniform(0.1, 10.0, 4)
+    A = [fit.A[0] * scale, fit.A[1] / scale[:, None]]
+    before, after = (describe_topics(config, named(material.dataset, 0), each) for each in (fit, replace(fit, A=A)))
+    for topic, other in zip(before[1], after[1], strict=True):
+        assert topic["children"] == other["children"]
+        np.testing.assert_allclose(topic["child_weights"], other["child_weights"], rtol=1e-9)

@@ -142,11 +142,11 @@ def test_tree_weights_share_every_parent_out_whatever_the_scale(topics, rng):
 
 def test_topics_share_the_approximation_out_whatever_the_scale(topics, rng):
     S, scale = rng.random((4, 20)), rng.uniform(0.1, 10.0, 4)
-    shares = topic_shares(topics, S)
+    shares = topic_shares([topics, S.T])
     parts = [np.outer(topic, codes).sum() for topic, codes in zip(topics.T, S, strict=True)]
     np.testing.assert_allclose(shares, np.array(parts) / (topics @ S).sum(), rtol=1e-12)
-    np.testing.assert_allclose(topic_shares(topics * scale, S / scale[:, None]), shares, rtol=1e-12)
-    np.testing.assert_array_equal(topic_shares(0 * topics, S), 0.0)
+    np.testing.assert_allclose(topic_shares([topics * scale, (S / scale[:, None]).T]), shares, rtol=1e-12)
+    np.testing.assert_array_equal(topic_shares([0 * topics, S.T]), 0.0)
 
 
 def test_negative_weights_and_empty_parents_have_no_share(topics):

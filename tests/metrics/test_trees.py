@@ -107,7 +107,26 @@ def test_many_topics_are_divided_as_planted(rng):
     below, parents = [rng.random((40, 20)) for _ in range(3)], rng.integers(0, 6, 20)
     W = np.zeros((20, 6))
     W[np.arange(20), parents] = rng.random(20) + 0.2
-    assert tree_loss(below, above(below, W)) == pytest.approx(0.0, abs=1e-9)
+    topics = [A[:, rng.permutation(6)] for A in above(below, W)]
+    groups = trees._Groups(below, topics)
+    assert groups.loss(groups.strongest()) == pytest.approx(0.0, abs=1e-9)
+    assert tree_loss(below, topics) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_descent_improves_on_the_strongest_parents():
+    # Of random topics, which are far from a tree.
+    ratios = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        below = [rng.random((size, 5)) for size in SIZES]
+        topics = [U @ rng.random((5, 3)) for U in below]
+        groups = trees._Groups(below, topics)
+        found, best = trees._descended(groups), tree_loss(below, topics)
+        assert best <= found * (1 + 1e-12)
+        assert found <= groups.loss(groups.strongest())
+        ratios.append([found / best, groups.loss(groups.strongest()) / best])
+    assert np.mean(ratios, axis=0)[0] < 1.05
+    assert np.mean(ratios, axis=0)[1] > 1.1
 
 
 @pytest.mark.parametrize(("k", "K"), [(1, 1), (4, 2), (5, 3), (6, 6)])

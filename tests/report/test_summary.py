@@ -37,3 +37,10 @@ def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():
     shown["layers"][0] |= {"floor": None, "heldout_error": 0.3}
     assert cells(layer_table([shown]))[1][:5] == ["0", "9", "0.2500", "-", "0.3000"]
     assert "held out" not in layer_table([record(0.25)])
+
+
+def test_a_metric_that_the_first_layer_lacks_has_a_column_where_another_has_it():
+    shown = record(0.25, 0.5)
+    shown["layers"][1]["tree_loss"] = 0.125
+    assert [line[-1] for line in cells(layer_table([shown]))[1:]] == ["-", "0.1250"]
+    assert "tree loss" not in layer_table([record(0.25, 0.5)])

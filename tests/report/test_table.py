@@ -263,6 +263,29 @@ def test_the_floor_of_a_row_bounds_every_method_of_it(record_of, records_of):
         assert shown_cell(table.to_markdown(summary, rows), "9-4")["floor"] == "0.2500"
 
 
+def test_the_error_of_a_model_alone_stands_beside_the_floor(record_of, records_of):
+    tensor, matrix = record_of("ncpd", error=0.475), record_of("hier", error=0.575)
+    tensor["metrics"]["alone_error"] = 0.375
+    for i, value in enumerate((0.125, 0.375)):
+        tensor["layers"][i] |= {"alone_error": value, "relative_error": value + 0.1}
+        matrix["layers"][i] |= {"relative_error": value + 0.2}
+    rows, summary = made(records_of(tensor, matrix))
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
+    text = table.to_markdown(summary, rows, layers)
+    assert table.METRICS["alone_error"].title not in text
+    assert shown_cell(text, "9-4") | {"floor": "-"} == {
+        "regime": "semisupervised",
+        "layers": "9-4",
+        "floor": "-",
+        "alone": "0.3750",
+        "hier": "0.5750",
+        "ncpd": "**0.4750**",
+    }
+    by_layer = text[text.index("Relative error by layer") :].splitlines()[2:6]
+    assert [line.strip("| ").split(" | ")[4] for line in by_layer] == ["alone", "---", "0.1250", "0.3750"]
+    assert "alone" not in table.to_markdown(*made(records_of(matrix))[::-1])
+
+
 def unescaped(text, char):
     return re.findall(rf"(?<!\\){re.escape(char)}", text)
 

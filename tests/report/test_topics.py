@@ -19,8 +19,18 @@ from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.figures.topic_tree import topic_tree
-from nnmf_runner.report.topics import told, tree_children, tree_rows, tree_text
+from nnmf_runner.report.topics import (
+    LEGEND,
+    LEGEND_OF_MODES,
+    told,
+    topics_markdown,
+    tree_children,
+    tree_rows,
+    tree_text,
+)
+from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import Outcome, run_one
+from nnmf_runner.store.form import WORDS
 from nnmf_runner.store.record import read_record
 
 TREE = {
@@ -210,6 +220,48 @@ def test_names_of_several_words_are_set_apart_by_commas():
     assert told(["new york", "city"]) == ["new york,", "city"]
     assert told(["york", "city"]) == ["york", "city"]
     assert told([]) == []
+
+
+def of_modes(*modes, **links):
+    """A topic of a tensor by names of modes and their words, all of one weight."""
+    told = [{"name": name, "words": words.split(), "weights": [0.1] * 9, "distinctive": []} for name, words in modes]
+    return {name: value for name, value in topic(**links).items() if name not in WORDS} | {"modes": told}
+
+
+def test_words_of_every_mode_are_told_behind_its_name():
+    layers = [
+        [of_modes(("file", "noun verb"), ("word", "a b c d e f"), parent=0)],
+        [of_modes(("file", ""), ("word", "a"), children=[0], weights=[1.0])],
+    ]
+    assert tree_text(layers).splitlines() == [
+        "1.0  file: (no words) | word: a",
+        "    0.0 100%  file: noun verb | word: a b c d e",
+    ]
+
+
+def test_of_two_modes_of_one_name_that_agree_one_is_told():
+    def line(*modes):
+        return tree_text([[of_modes(*modes)]])
+
+    assert line(("word", "a b c d"), ("word", "b a d c")) == "0.0  word: a b c d"
+    assert line(("word", "a b c d"), ("word", "b a e f")) == "0.0  word: a b c d"
+    assert line(("word", "a b c d"), ("word", "b g e f")) == "0.0  word: a b c d | word: b g e f"
+    assert line(("word", "a b"), ("other", "a b")) == "0.0  word: a b | other: a b"
+    assert line(("word", ""), ("word", "")) == "0.0  word: (no words) | word: (no words)"
+
+
+def test_entries_of_a_mode_that_weigh_next_to_nothing_are_not_told():
+    faint = of_modes(("file", "noun verb adverb"))
+    faint["modes"][0]["weights"] = [0.9, 0.02, 0.01]
+    assert tree_text([[faint]]) == "0.0  file: noun verb"
+
+
+@pytest.mark.parametrize("topics", [[[of_modes(("file", "noun"))]], [[topic("noun")]], [[]]])
+def test_the_legend_tells_of_modes_where_there_are_any(record_of, tmp_path, topics):
+    record = record_of(layers=(1,), topics=topics)
+    told = topics_markdown({"trial": [Shown("hier", tmp_path, record)]})
+    assert LEGEND in told
+    assert (LEGEND_OF_MODES in told) == ("file: noun" in told)
 
 
 def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):

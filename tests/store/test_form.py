@@ -104,3 +104,13 @@ def test_a_tree_names_no_topic_that_is_not_there(change):
     below = [{**TOPIC, "parent": 0}] * 2
     assert is_forest([below, [TOPIC]])
     assert not is_forest([below, [TOPIC | change]])
+
+
+def test_topics_of_a_tensor_have_words_by_mode():
+    links = {name: TOPIC[name] for name in ("children", "child_weights", "parent")}
+    mode = {"name": "word", **{name: TOPIC[name] for name in ("words", "weights", "distinctive")}}
+    assert is_forest([[links | {"modes": [mode, mode]}]])
+    for damaged in ([mode | {"words": [1]}], [{"name": "word"}], "word", [{**mode, "name": None}]):
+        assert not is_forest([[links | {"modes": damaged}]])
+    assert not is_forest([[links]])
+    assert not is_forest([[TOPIC, links | {"modes": [mode]}]])

@@ -22,7 +22,7 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     """Draw the excess of the relative cost over the lowest reached, and the projected gradient, by iteration.
 
     Every variant has one look, by its label; the layers of a hierarchical fit, which follow each other, go from pale
-    to dark.
+    to dark.  Of a fit of all layers together that starts from others of each alone, these are left out.
     """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -31,6 +31,7 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
         if history is None:
             continue
         look, stages = looks[run.label], np.unique(history["layer"])
+        stages = stages[stages < 0] if (stages < 0).any() else stages
         for i, layer in enumerate(stages, start=1):
             part = history["layer"] == layer
             label = run.label if layer < 0 else f"{run.label}, layer {layer:.0f}"

@@ -16,9 +16,11 @@ from nnmf_runner.report.data import attempt
 from nnmf_runner.report.figures.abundances import abundances
 from nnmf_runner.report.figures.comparison import comparison
 from nnmf_runner.report.figures.convergence import convergence
+from nnmf_runner.report.figures.factors import factors
 from nnmf_runner.report.figures.heatmaps import heatmaps
 from nnmf_runner.report.figures.images import images
 from nnmf_runner.report.figures.material import View, load_view
+from nnmf_runner.report.figures.projections import projections
 from nnmf_runner.report.figures.regimes_map import regime_map
 from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
@@ -31,7 +33,9 @@ log = logging.getLogger(__name__)
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
     "topics": lambda run, view: topic_tree(run.record, run.label) if run.record.get("topics") else None,
-    "heatmaps": lambda run, view: heatmaps(view) if view and view.approximations else None,
+    "heatmaps": lambda run, view: heatmaps(view) if view and view.approximations and not view.mode_topics else None,
+    "factors": lambda run, view: factors(view) if view and view.mode_topics else None,
+    "projections": lambda run, view: projections(view) if view and view.dataset.modes else None,
     "images": lambda run, view: images(view) if view and view.pixels == FEATURES else None,
     "abundances": lambda run, view: abundances(view) if view and view.pixels == SAMPLES else None,
     "spectra": lambda run, view: spectra(view) if view and view.pixels == SAMPLES else None,

@@ -47,10 +47,10 @@ def heatmaps(view: View) -> Figure:
     codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
 
     for i, ax in enumerate(pictures):
-        _mark(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
-    _mark(factors[0], features.get(0), None)
+        mark_blocks(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
+    mark_blocks(factors[0], features.get(0), None)
     for i, ax in enumerate(codes):
-        _mark(ax, None, labels.get(i))
+        mark_blocks(ax, None, labels.get(i))
     if any((level < 0).any() for level in labels.values()):
         legend_below(figure, [Patch(color=STRIP["color"])], ["unlabelled"])
     return figure
@@ -71,7 +71,7 @@ def _row(
     return axes
 
 
-def _mark(ax: Axes, rows: Any, columns: Any) -> None:
+def mark_blocks(ax: Axes, rows: Any, columns: Any) -> None:
     """Mark the boundaries of blocks of equal labels, where there are labels and they come in blocks.
 
     They are lines between few and large blocks, and ticks outside where lines would cover small or many ones.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.datasets import Dataset
@@ -41,6 +42,10 @@ class View:
     topics: list[Matrix]  # what the topics of every layer stand for in the data, (m, k_l)
     codes: list[Matrix]  # of the topics, (k_l, n)
     shares: list[Matrix]  # of the approximation after every layer that each of its topics has, (k_l,)
+    models: list[Approximation] = field(default_factory=list)  # the approximations as what they are made of
+    mode_topics: list[list[Matrix]] = field(
+        default_factory=list
+    )  # of methods for tensors, by layer and mode, (d_i, k_l)
 
     @property
     def pixels(self) -> str | None:
@@ -53,19 +58,21 @@ def load_view(run: Shown) -> View:
     record, config = run.record, run.record["config"]
     shape = record["dataset"]["n_features"], record["dataset"]["n_samples"]
     small = math.prod(shape) <= LARGEST_PICTURE
-    if not small and not record["dataset"].get("pictures"):
+    if not small and not record["dataset"].get("pictures") and not record["dataset"].get("modes"):
         raise ValueError("{} x {} entries are too many".format(*shape))
     dataset = load_data(record)
     options = dict(config["method"])
     method = METHODS[options.pop("name")](**options)
     fit = fit_from_arrays(read_factors(run.folder), History(), Stop(record["stop"]))
     A, S, levels = fit.A, fit.S, range(len(config["layers"]))
-    approximations = [method.approximation(fit, S, i).dense() for i in levels] if small else []
+    models = [method.approximation(fit, S, i) for i in levels]
+    modes = [found for i in levels if (found := method.mode_topics(fit, i))]
+    approximations = [model.dense() for model in models] if small else []
     topics = [method.topics(fit, i) for i in levels]
-    shares = [topic_shares(*layer) for layer in zip(topics, S, strict=True)]
+    shares = [topic_shares(layer) for layer in modes or [[own, S[i].T] for i, own in enumerate(topics)]]
     order = labelled_first(dataset)
     shown = arranged(A, [np.take(codes, order, axis=1) for codes in S])
-    return View(title_of(record, run.label), dataset, order, approximations, *shown, topics, S, shares)
+    return View(title_of(record, run.label), dataset, order, approximations, *shown, topics, S, shares, models, modes)
 
 
 def labelled_first(dataset: Dataset) -> NDArray[np.intp]:

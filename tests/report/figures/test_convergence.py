@@ -29,3 +29,11 @@ def test_markers_are_few_and_never_side_by_side_at_the_end_of_a_long_history(run
         marked = line.get_xdata()[line.get_markevery()]
         assert 5 <= len(marked) <= MARKED
         assert (np.diff(np.log(marked)) > 0.3).all()
+
+
+def test_the_fits_that_a_joint_one_starts_from_are_left_out(run_of):
+    joint = drawn_of(run_of("method=ncpd", "dataset=blocks", "layers=3-2", "max_iter=3")).axes[0].lines
+    assert [(line.get_label(), line.get_alpha()) for line in joint] == [("ncpd", 1.0)]
+    layerwise = ["method.hierarchy=free", "method.training=layerwise"]
+    lines = drawn_of(run_of("method=ncpd", "dataset=blocks", *layerwise, "layers=3-2", "max_iter=3")).axes[0].lines
+    assert lines[0].get_label() == "ncpd, layer 0"

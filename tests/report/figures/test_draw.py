@@ -54,6 +54,15 @@ def test_png_and_pdf_are_written_for_every_method(run_of, tmp_path, method):
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no scratch left
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["dataset=blocks", "dataset=planted_cp dataset.density=0.05"])
+@pytest.mark.parametrize("method", ["ncpd", "hier"])
+def test_a_tensor_has_figures_by_mode_or_of_its_matrix_and_projections(run_of, tmp_path, dataset, method):
+    outcome = run_of(*dataset.split(), f"method={method}", "layers=4-2")
+    names = {path.stem.removeprefix("runs_neural_") for path in draw_one(outcome.folder, outcome.record, tmp_path)}
+    assert names == {"factors" if method == "ncpd" else "heatmaps", "projections", "runs_convergence"}
+
+
 def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
     rows = rows_of(records_of(record_of(status="failed")).items())
     assert representatives(rows) == {}

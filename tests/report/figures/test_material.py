@@ -70,3 +70,28 @@ def test_samples_without_a_label_stand_last_in_pictures_and_others_keep_their_or
     assert labelled_first(Dataset("a", np.eye(6), [fine, coarse])).tolist() == [2, 3, 5, 4, 0, 1]
     for labels in ([], [np.array([2, 0, 1, 0, 2, 1])]):
         assert labelled_first(Dataset("a", np.eye(6), labels)).tolist() == list(range(6))
+
+
+TENSOR = ("dataset=blocks", "dataset.sizes=[16,15,14]", "layers=4-2")
+
+
+def test_of_a_tensor_the_topics_of_every_mode_are_shown_in_the_place_of_its_factors(run_of):
+    outcome = run_of(*TENSOR, "method=ncpd", "method.starts=1")
+    view = load_view(Shown("ncpd", outcome.folder, outcome.record))
+    factors = read_factors(outcome.folder)
+    assert [[F.shape for F in modes] for modes in view.mode_topics] == [[(16, k), (15, k), (14, k)] for k in (4, 2)]
+    np.testing.assert_array_equal(view.mode_topics[1][2], factors["S1"].T)
+    drawn = {end for end, draw in RUN_FIGURES.items() if end != "topics" and draw(None, view) is not None}
+    assert drawn == {"factors", "projections"}
+    sums = np.prod([F.sum(axis=0) for F in view.mode_topics[0]], axis=0)
+    np.testing.assert_allclose(view.shares[0], sums / sums.sum())
+
+
+def test_of_a_large_tensor_only_projections_are_shown_of_a_method_for_matrices(run_of, monkeypatch):
+    outcome = run_of(*TENSOR, "method=hier")
+    run = Shown("hier", outcome.folder, outcome.record)
+    assert RUN_FIGURES["heatmaps"](None, load_view(run)) is not None
+    monkeypatch.setattr(material, "LARGEST_PICTURE", 1000)
+    view = load_view(run)
+    drawn = {end for end, draw in RUN_FIGURES.items() if end != "topics" and draw(None, view) is not None}
+    assert drawn == {"projections"}

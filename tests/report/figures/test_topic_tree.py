@@ -15,6 +15,7 @@ from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
 from nnmf_runner.report.figures.style import STYLE
 from nnmf_runner.report.figures.topic_tree import FAINT, WIDEST, topic_tree
+from nnmf_runner.store.form import WORDS
 
 NAMES = [one + other for one in ("orbit", "moon", "dose") for other in ("launch", "rink", "skate", "cup", "war")]
 
@@ -29,11 +30,24 @@ def invented(rng, ranks, words):
     return {"config": about, "regime": "semisupervised", "topics": topics}
 
 
+def in_modes(record):
+    """The record with the words of every topic in three modes, the second of which lacks words."""
+    for topic in (topic for layer in record["topics"] for topic in layer):
+        told = {name: topic.pop(name) for name in WORDS}
+        topic["modes"] = [
+            {"name": "a mode", **told},
+            {"name": "word", **{key: [] for key in told}},
+            {"name": "z", **told},
+        ]
+    return record
+
+
+@pytest.mark.parametrize("change", [lambda record: record, in_modes])
 @pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
-def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks):
+def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, change):
     words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
     with mpl.rc_context(STYLE):
-        drawn = topic_tree(invented(rng, ranks, words))
+        drawn = topic_tree(change(invented(rng, ranks, words)))
     assert isinstance(drawn, Figure)
     FigureCanvasAgg(drawn).draw()
     texts = [text.get_window_extent() for text in drawn.axes[0].texts]
@@ -56,3 +70,9 @@ def test_links_are_as_wide_as_their_share(rng):
     patches = [p for p in topic_tree(record).axes[0].patches if not hasattr(p, "get_boxstyle")]
     shares = [w for topic in record["topics"][1] for w in topic["child_weights"] if w >= FAINT]
     np.testing.assert_allclose([p.get_linewidth() for p in patches], WIDEST * np.array(shares))
+
+
+def test_a_line_for_every_mode_that_is_told(rng):
+    drawn = topic_tree(in_modes(invented(rng, (2,), NAMES)))
+    lines = [text.get_text() for text in drawn.axes[0].texts]
+    assert sum(line.startswith("a mode: ") for line in lines) == lines.count("word: (no words)") == 2
