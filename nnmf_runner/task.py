@@ -25,6 +25,7 @@ from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
 from nnmf_runner.store.record import REGIMES
+from nnmf_runner.store.start import PLACES
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Task:
         method.check_ranks(model.layers, self.shape)
         _check_memory(method.n_rows(self.shape), model.layers[0])
         model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
+        for layer in model.fixed:
+            if layer not in model.init.brings():
+                raise InputError(
+                    f"fixed={model.fixed} holds the factor of layer {layer} as it is given, but init={model.init.name} "
+                    f"gives none. Expected init=PATH: {PLACES} with A{layer} in it."
+                )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,7 +108,8 @@ class Task:
         model = self.model
         if start is None:
             start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
-        return Plan(start, StoppingRule(model.tol, model.max_iter, progress), model.optimizer, stream(seed, "fit"))
+        rule = StoppingRule(model.tol, model.max_iter, progress)
+        return Plan(start, rule, model.optimizer, stream(seed, "fit"), model.fixed)
 
     def fit(self, seed: int, progress: Progress | None = None, start: Sequence[Matrix] | None = None) -> Fit:
         """Fit the model, if a start is given from there; the seed fixes what is random about the start and the fit."""

@@ -25,7 +25,7 @@ from nnmf_runner.config.schema import GROUPS, RunConfig, types_of
 from nnmf_runner.config.values import TEXTS, quoted, readable
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
-from nnmf_runner.store.start import INITIALISATIONS, Saved
+from nnmf_runner.store.start import Saved, is_path
 
 # What a shell may ask for: to complete a word, or what makes it ask.
 COMPLETIONS = [f"{task}={shell}" for task in ("query", "install", "uninstall") for shell in ("bash", "zsh", "fish")]
@@ -174,7 +174,8 @@ def _refuse_nested(values: dict[str, Any], part: type, prefix: str = "") -> None
 def expanded(arguments: Sequence[str]) -> list[str]:
     """Write ``init=path/to/run`` out as ``init=saved init.path=path/to/run``, and all values as Hydra reads them.
 
-    A value that is not an option of the group `init` is a path if it is a folder or holds a path separator.
+    A value that is not an option of the group `init` is a path if it is a folder, holds a path separator, or ends like
+    the name of a ``.npz`` file.
 
     Raises
     ------
@@ -188,17 +189,13 @@ def _written_out(argument: str) -> list[str]:
     if not argument.startswith("init="):
         return [readable(argument)]
     value = argument.removeprefix("init=")
-    values = [value] if _is_path(value) and os.path.isdir(user_path(value, "init")) else value.split(",")
-    paths = [each for each in values if _is_path(each)]
+    values = [value] if is_path(value) and os.path.exists(user_path(value, "init")) else value.split(",")
+    paths = [each for each in values if is_path(each)]
     if not paths:
         return [readable(argument)]
     if len(paths) < len(values):
-        raise InputError(f"{argument} mixes folders with other options. Expected either, in sweeps of their own.")
+        raise InputError(f"{argument} mixes paths with other options. Expected either, in sweeps of their own.")
     return [f"init={Saved.name}", f"init.path={','.join(map(quoted, paths))}"]
-
-
-def _is_path(value: str) -> bool:
-    return value not in (*INITIALISATIONS, "") and (os.sep in value or os.path.isdir(user_path(value, "init")))
 
 
 @plain_errors()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from nnmf_runner.config.published import published_names
-from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_fixed, check_flag, check_number
+from nnmf_runner.core.consensus import check_held
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
@@ -58,6 +59,9 @@ class Model:
         Penalties on the factors.
     layers : list of int, int or str
         Rank of every layer, starting from the data; ``9-4-2`` means ``[9, 4, 2]``.
+    fixed : list of int
+        Layers, counted from 0, whose factors stay as they are given by `init`, bit for bit: the others, and the codes,
+        are fitted to them.
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.
     normalise : bool
@@ -80,6 +84,7 @@ class Model:
     supervision: Supervision = field(default_factory=Supervision)
     regularisation: Regularisation = field(default_factory=Regularisation)
     layers: Any = "9-4-2"
+    fixed: list[int] = field(default_factory=list)
     allow_growing_ranks: bool = False
     normalise: bool = False
     tol: float = StoppingRule.tol
@@ -89,10 +94,12 @@ class Model:
         for name in ("allow_growing_ranks", "normalise"):
             check_flag(getattr(self, name), name)
         self.layers = check_layers(self.layers, allow_growing=self.allow_growing_ranks)
+        self.fixed = check_fixed(self.fixed, len(self.layers))
         check_number(self.tol, "tol", low=0.0)
         check_number(self.max_iter, "max_iter", low=0, integer=True)
         given = (self.cost, self.supervision, len(self.layers), self.regularisation)
-        self.method.check(*given, normalise=self.normalise, init=self.init, optimizer=self.optimizer)
+        options = {"normalise": self.normalise, "init": self.init, "optimizer": self.optimizer, "fixed": self.fixed}
+        self.method.check(*given, **options)
 
 
 @dataclass
@@ -172,6 +179,7 @@ class Computed(Model):
         found["mask"] = None if self.mask is None else mask_digest(self.mask)
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
+        without |= {"fixed": not self.fixed}  # as records say it that are older
         without |= {"data_seed": True}  # which `identity` adds where it tells trials apart
         return {name: value for name, value in found.items() if not without.get(name)}
 
@@ -323,6 +331,7 @@ class RunConfig(Execution, Computed):
             if self.trials < 2:
                 raise InputError(f"consensus=true needs several trials, but trials={self.trials}. Expected at least 2.")
             self.method.check_start("consensus=true")
+            check_held(self.fixed)
             self.data_seed = self.seed_of_data(self.seed)
 
     @property

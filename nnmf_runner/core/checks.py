@@ -122,6 +122,20 @@ def _as_integer(text: str) -> int | str:
         return text
 
 
+def check_fixed(fixed: Any, n_layers: int) -> list[int]:
+    """Return the layers whose factors are held, in ascending order; an `InputError` unless they are layers."""
+    if isinstance(fixed, str) or not hasattr(fixed, "__iter__"):
+        raise InputError(f"fixed={shown(fixed)} is not valid. Expected a list of layers, such as fixed=[0].")
+    layers = list(fixed)
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or not 0 <= layer < n_layers:
+            raise InputError(
+                f"fixed[{i}]={shown(layer)} is no layer. Expected integers in [0, {n_layers - 1}]: there are {n_layers} "
+                "layers, and the first one is 0."
+            )
+    return sorted({int(layer) for layer in layers})
+
+
 def check_ranks(layers: Sequence[int], shape: tuple[int, int]) -> None:
     """Refuse, with an `InputError`, ranks above the smaller side of data of a shape (m, n)."""
     for i, rank in enumerate(layers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Index, Mask, Matrix
 
@@ -96,6 +97,15 @@ def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matri
     factors = [found[0], *(solve(below, above) for below, above in itertools.pairwise(found))]
     members = [layer.same.sum(axis=0) for layer in layers]
     return Consensus(found, factors, [layer.cosines.mean(axis=0) for layer in layers], members, votes)
+
+
+def check_held(fixed: Sequence[int]) -> None:
+    """Raise an `InputError` for fixed layers above one that is not: only where all below are equal do matches agree."""
+    if [*fixed] != [*range(len(fixed))]:
+        raise InputError(
+            f"fixed={[*fixed]} holds a layer above one that is not held, whose topics a consensus orders anew. "
+            "Expected layers from the first one up, such as fixed=[0]."
+        )
 
 
 @dataclass(frozen=True)

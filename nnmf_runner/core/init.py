@@ -5,7 +5,7 @@ Their columns have unit length, so that the codes alone carry the scale of the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -33,6 +33,10 @@ class Initialisation:
 
     def check(self, n_features: int, layers: Sequence[int], *, signed: bool) -> None:
         """Raise an `InputError` if it does not fit the data or the ranks; `signed` allows negative factors."""
+
+    def brings(self) -> Collection[int]:
+        """The layers whose factors are given rather than made."""
+        return ()
 
     def identity(self) -> dict[str, Any]:
         """The options that determine the initial factors, besides the data and the seed."""
@@ -76,11 +80,20 @@ class NNDSVD(Initialisation):
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Initial factors, see `Initialisation.start`."""
+        return self.completed({}, X, layers, rng)
+
+    def completed(
+        self, given: Mapping[int, Matrix], X: Any, layers: Sequence[int], rng: np.random.Generator
+    ) -> list[Matrix]:
+        """Initial factors of which some are given, by layer."""
         factors: list[Matrix] = []
         inputs = X
-        for rank in layers:
-            A = self._filled(nndsvd(inputs, rank, rng), rng)
-            factors.append(_unit_columns(_linked(A) if factors else A))
+        for layer, rank in enumerate(layers):
+            if layer in given:
+                factors.append(given[layer])
+            else:
+                A = self._filled(nndsvd(inputs, rank, rng), rng)
+                factors.append(_unit_columns(_linked(A) if factors else A))
             inputs = solve_codes(factors[-1], inputs)
         return factors
 

@@ -6,7 +6,7 @@ without activation and pooling are a product of factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,33 +133,34 @@ def fit_network(
     monitor: Monitor,
     on_A: Sequence[Penalty] = (),
     *,
-    only_codes: bool = False,
+    fixed: Collection[int] = (),
 ) -> tuple[list[Matrix], Matrix]:
     """Fit a network by multiplicative updates, each shortened until the cost does not rise; return A and S.
 
     Parameters
     ----------
     A, S : list of ndarray, and ndarray of shape (k_L, n)
-        Strictly positive.
+        Strictly positive, but for factors that are fixed: a zero stays one.
     codes : Codes
         Updates of the codes, with the norm ``2 network.unit``.
     on_A : sequence of Penalty
         Penalties on the factors, one per factor; none if empty.
-    only_codes : bool
-        Whether the factors are held fixed.
+    fixed : collection of int
+        The factors that are left as they are.
     """
     penalties = list(on_A) or [NO_PENALTY] * len(A)
+    free = [i for i in range(len(A)) if i not in fixed]
     while True:
-        new, factors, gradients = list(A), [] if only_codes else list(A), []
-        cost = float(network.costs(A, S).sum()) + sum(map(Penalty.value, penalties, factors))
-        for i in range(len(factors)):
+        new, gradients = list(A), []
+        cost = float(network.costs(A, S).sum()) + sum(map(Penalty.value, penalties, A))
+        for i in free:
             plus, minus = network.parts(new, S, i)
             plus = plus + network.unit * penalties[i].gradient(A[i])
             gradients.append((plus - minus) / network.unit)
             cost_of = partial(_cost_with, network, new, S, i, penalties[i])
             new[i] = shortened(A[i], multiply(A[i], minus, plus), cost_of)
         step = codes.multiplicative_step(S, *network.parts(new, S, len(A)))
-        measure = stationarity([*factors, *step.factors], [*gradients, *step.gradients])
+        measure = stationarity([*(A[i] for i in free), *step.factors], [*gradients, *step.gradients])
         if monitor.watch(cost + step.cost, measure):
             return A, S
         S = shortened(S, step.S, partial(_costs_of_codes, network, new, codes))
@@ -175,7 +176,14 @@ def _costs_of_codes(network: NonnegativeNetwork, A: list[Matrix], codes: Codes, 
 
 
 def fit_product(
-    X: Any, A: list[Matrix], S: Matrix, codes: Codes, monitor: Monitor, on_A: Sequence[Penalty] = ()
+    X: Any,
+    A: list[Matrix],
+    S: Matrix,
+    codes: Codes,
+    monitor: Monitor,
+    on_A: Sequence[Penalty] = (),
+    *,
+    fixed: Collection[int] = (),
 ) -> tuple[list[Matrix], Matrix]:
     """Minimise ``||X - A_0 ... A_L S||^2`` by multiplicative updates that read X twice per iteration; return A and S.
 
@@ -189,25 +197,35 @@ def fit_product(
     S : ndarray of shape (k_L, n)
     on_A : sequence of Penalty
         Penalties on the factors, one per factor; none if empty.
+    fixed : collection of int
+        The factors that are left as they are; without the first one to be updated, X is read once in all.
     """
     half, penalties = codes.norm / 2.0, list(on_A) or [NO_PENALTY] * len(A)
+    free = [i for i in range(len(A)) if i not in fixed]
+    first = None if 0 in free else (A[0].T @ A[0], cross_product(A[0], X))
     while True:
-        H = right_factors(A, S)
-        outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
-        denominator = A[0] @ outer
-        cost = 1.0 + inner(A[0], denominator - 2.0 * cross) / codes.norm + sum(map(Penalty.value, penalties, A))
-        denominator += half * penalties[0].gradient(A[0])
-        gradients = [(denominator - cross) / half]
-        new = [multiply(A[0], cross, denominator)]
-        gram, cross = new[0].T @ new[0], cross_product(new[0], X)  # of A_0 ... A_{l-1}
-        for factor, above, penalty in zip(A[1:], H[1:], penalties[1:], strict=True):
-            numerator = cross @ above.T
-            denominator = gram @ factor @ (above @ above.T) + half * penalty.gradient(factor)
-            gradients.append((denominator - numerator) / half)
-            new.append(multiply(factor, numerator, denominator))
-            gram, cross = new[-1].T @ gram @ new[-1], new[-1].T @ cross
+        H, new, gradients = right_factors(A, S), list(A), []
+        if first is None:
+            outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
+            denominator = A[0] @ outer
+            data = inner(A[0], denominator - 2.0 * cross)  # ||X - A_0 ... A_L S||^2 - ||X||^2
+            denominator += half * penalties[0].gradient(A[0])
+            gradients.append((denominator - cross) / half)
+            new[0] = multiply(A[0], cross, denominator)
+            gram, cross = new[0].T @ new[0], cross_product(new[0], X)  # of A_0 ... A_{l-1}
+        else:
+            gram, cross = first
+            data = inner(H[0], gram @ H[0] - 2.0 * cross)
+        cost = 1.0 + data / codes.norm + sum(map(Penalty.value, penalties, A))
+        for i, (factor, above) in enumerate(zip(A[1:], H[1:], strict=True), start=1):
+            if i in free:
+                numerator = cross @ above.T
+                denominator = gram @ factor @ (above @ above.T) + half * penalties[i].gradient(factor)
+                gradients.append((denominator - numerator) / half)
+                new[i] = multiply(factor, numerator, denominator)
+            gram, cross = new[i].T @ gram @ new[i], new[i].T @ cross
         step = codes.step(S, gram, cross)
-        measure = stationarity([*A, *step.factors], [*gradients, *step.gradients])
+        measure = stationarity([*(A[i] for i in free), *step.factors], [*gradients, *step.gradients])
         if monitor.watch(cost + step.cost, measure):
             return A, S
         A, S = new, step.S

@@ -8,7 +8,7 @@ columns at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,6 +106,8 @@ class Network:
         True where an entry of dense X is known.
     lower_labels : mapping of int to Labels, optional
         Labels that the codes of lower layers predict, by layer.
+    fixed : mapping of int to ndarray, optional
+        Factors that are no variables, by layer.  Their columns keep their lengths.
 
     Attributes
     ----------
@@ -128,14 +130,17 @@ class Network:
         mask: Mask | None = None,
         terms: Terms | None = None,
         lower_labels: Mapping[int, Labels] | None = None,
+        fixed: Mapping[int, Matrix] | None = None,
     ) -> None:
-        self.X, self.mask = X, mask
+        self.X, self.mask, self.fixed = X, mask, fixed or {}
         self.cost, self.terms = cost.of(X), terms or Terms()
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
         self.norm = cost.unit(X)
         self.everything = self._block(slice(None), X.shape[1])
         self._last_codes: dict[int, Matrix] = {}
+        # ``A_0^T X``, where it does not change.
+        self._products = cross_product(self.fixed[0], X) if 0 in self.fixed else None
 
     @property
     def learnt(self) -> list[int]:
@@ -144,20 +149,25 @@ class Network:
 
     def split(self, variables: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix], dict[int, Matrix]]:
         """Split the variables into factors, learnt penalties, and learnt label maps by layer."""
-        end = len(variables) - len(self.learnt)
-        n_layers = end // 2 if self.terms.learn_l1 else end
+        end, n_fixed = len(variables) - len(self.learnt), len(self.fixed)
+        n_layers = (end + n_fixed) // 2 if self.terms.learn_l1 else end + n_fixed
         maps = dict(zip(self.learnt, variables[end:], strict=True))
-        return list(variables[:n_layers]), list(variables[n_layers:end]), maps
+        free = iter(variables)
+        factors = [self.fixed[i] if i in self.fixed else next(free) for i in range(n_layers)]
+        return factors, list(variables[n_layers - n_fixed : end]), maps
 
     def nonnegative(self, variables: Sequence[Matrix]) -> list[bool]:
         """For every variable, whether it must not be negative."""
         factors, l1, maps = self.split(variables)
-        return [not self.terms.free] * len(factors) + [True] * len(l1) + [False] * len(maps)
+        n_free = len(factors) - len(self.fixed)
+        return [not self.terms.free] * n_free + [True] * len(l1) + [False] * len(maps)
 
     def factors(self, variables: Sequence[Matrix]) -> list[Matrix]:
         """The factors of these variables, with columns of unit length where only directions matter."""
         A = self.split(variables)[0]
-        return [factor / _length(factor) for factor in A] if self._unit_columns else A
+        if not self._unit_columns:
+            return A
+        return [factor if i in self.fixed else factor / _length(factor) for i, factor in enumerate(A)]
 
     def shrinkage(self, variables: Sequence[Matrix]) -> Sequence[Shrinkage]:
         """The penalty on the codes of every layer; the sequence is empty if there is none."""
@@ -202,13 +212,18 @@ class Network:
         variable is computed from the newest codes of all columns, so evaluate all columns once before any block.
         """
         block = block or self.everything
-        given, _, maps = self.split(variables)
+        given, l1, maps = self.split(variables)
         A, shrinkage = self.factors(variables), self.shrinkage(variables)
+        free = [i for i in range(len(A)) if i not in self.fixed]
         whole = block is self.everything
         if X is None:
             X = self.X if whole else self.X[:, block.columns]
         unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
-        total = _Total(len(variables), cross_product(A[0], X))  # reads the data for the first time
+        if self._products is None:
+            products = cross_product(A[0], X)  # reads the data for the first time
+        else:
+            products = self._products[:, block.columns]
+        total = _Total(len(A) + len(l1) + len(maps), products)
         solved = ((part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts)
         self._add_parts(total, unit, solved, maps)
         if total.small is not None:
@@ -217,10 +232,14 @@ class Network:
         share = block.size / self.X.shape[1]
         for i, penalty in enumerate(self.terms.on_A):
             total.value += share * penalty.value(A[i])
-            total.add(i, penalty.gradient(A[i]), share)
-        gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, total.gradients, strict=True)]
+            if i in free:
+                total.add(i, penalty.gradient(A[i]), share)
         if self._unit_columns:  # from the columns scaled to unit length back to those that are the variables
-            gradients[: len(A)] = map(_of_direction, given, A, gradients)
+            for i in free:
+                if total.gradients[i] is not None:
+                    total.gradients[i] = _of_direction(given[i], A[i], total.gradients[i])
+        found = [total.gradients[i] for i in free] + total.gradients[len(A) :]
+        gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, found, strict=True)]
         return Evaluation(total.value, gradients)
 
     def _add_parts(
@@ -243,7 +262,9 @@ class Network:
         total.value += term.value / self.norm
         for supervised in self.labels:
             self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
-        back = backward(layers, term, read_first=self.mask is not None)
+        back = backward(
+            layers, term, read_first=self.mask is not None, fixed=self.fixed, to_codes=self.terms.learn_l1
+        )
         if back.deferred is not None:
             total.add_deferred(part.within, back.deferred)
         by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []
@@ -267,7 +288,7 @@ class Network:
 
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
         """Codes of every layer for all columns, shapes (k_l, n)."""
-        products = cross_product(A[0], self.X)
+        products = cross_product(A[0], self.X) if self._products is None else self._products
         codes = [np.empty((factor.shape[1], self.X.shape[1])) for factor in A]
         for part in self.everything.parts:
             for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
@@ -365,16 +386,27 @@ class Backward:
     deferred: DeferredGradient | None
 
 
-def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Backward:
+def backward(
+    layers: list[Layer],
+    part: Derivative,
+    *,
+    read_first: bool,
+    fixed: Collection[int] = (),
+    to_codes: bool = False,
+) -> Backward:
     """Gradient with respect to every ``A_l`` from the partial derivatives of a cost.
 
     From the last layer down, the derivative with respect to the codes passes through the layer's solve and becomes
-    that with respect to the codes below.  The product with the data is formed only if `read_first`.
+    that with respect to the codes below.  The product with the data is formed only if `read_first`.  For layers
+    that are `fixed` there is no gradient, and the pass ends at the lowest that is not, unless the adjoints of all codes
+    are wanted (`to_codes`).
     """
-    gradients, adjoints = list(part.direct), list(part.dS)
+    gradients = [None if i in fixed else direct for i, direct in enumerate(part.direct)]
+    adjoints = list(part.dS)
     from_above: Matrix | None = None
     deferred = None
-    for i in reversed(range(len(layers))):
+    lowest = 0 if to_codes else min((i for i in range(len(layers)) if i not in fixed), default=len(layers))
+    for i in reversed(range(lowest, len(layers))):
         layer, right = layers[i], part.right[i]
         dS, V = plus(part.dS[i], from_above), None
         from_above = None
@@ -382,7 +414,7 @@ def backward(layers: list[Layer], part: Derivative, *, read_first: bool) -> Back
             V = layer.adjoint(dS)  # (k_l, n)
             from_above = layer.A @ V if i else None
         adjoints[i] = V
-        if right is None and V is None:
+        if (right is None and V is None) or i in fixed:
             continue
         if i or read_first:
             gradients[i] = plus(gradients[i], layer.derivative(right, part.pairs[i], V))

@@ -121,7 +121,10 @@ class Optimizer:
     def minimize(
         self, network: Differentiable, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
     ) -> list[Matrix]:
-        """Minimise from `start`; `monitor` records and decides when to stop."""
+        """Minimise from `start`; `monitor` records and decides when to stop, which is at once without any variable."""
+        if not start:
+            monitor.watch(network.evaluate(start).value, 0.0)
+            return []
         objective = Objective(network, start)
         with np.errstate(all="ignore"):  # what overflows has no finite cost, and ends as diverged
             return objective.unpack(self.descend(objective, objective.pack(start), monitor, rng))

@@ -56,8 +56,9 @@ def consensus(models: Iterable[Factorisation]) -> Factorisation:
             raise InputError(f"models[{i}] is {found}, but models[0] is {expected}. Expected models of one kind.")
     method = first._fitted.method
     method.check_start("consensus")
-    agreed = consensus_of(method, [model._fit for model in models])
-    made: Any = type(first)(**first.get_params() | {"init": agreed.factors})
+    parameters = first.get_params()
+    agreed = consensus_of(method, [model._fit for model in models], parameters.get("fixed", ()))
+    made: Any = type(first)(**parameters | {"init": agreed.factors})
     made.consensus_ = agreed
     return cast(Factorisation, made)
 

@@ -26,6 +26,7 @@ from nnmf_runner.methods.target import predicted, read_target, share_right, side
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.model import SavedModel, write_model
+from nnmf_runner.store.start import Given, Saved, is_path
 from nnmf_runner.task import Task
 
 # Parameters that are objects, or their names.
@@ -49,8 +50,13 @@ class Factorisation:
         Rank of every layer, that is its number of topics, starting from the data.
     optimizer : {"auto", "lbfgs", "spg", "adam", "sgd", "gd"} or object of `nnmf_runner.core.optimizers`
         Minimises the cost over all factors.
-    init : {"nndsvd", "random", "greedy"} or object of `nnmf_runner.core.init`
-        Initial factors.
+    init : {"nndsvd", "random", "greedy"}, list of array_like, path, or object of `nnmf_runner.core.init`
+        Initial factors.  A list has an array for every layer, ``[A_0, ...]``, of the shapes that ``factors_`` has, or
+        None for one that NNDSVD is to make.  A path is that of a run, of a saved model, or of a ``.npz`` file of arrays
+        ``A0``, ``A1`` and so on.
+    fixed : sequence of int
+        Layers, counted from 0, whose factors stay as `init` gives them, bit for bit: the others, and the codes, are
+        fitted to them.  Neither `normalise` nor what scales columns to unit length elsewhere changes them.
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
         `nnmf_runner.methods.label_units`; None leaves y out altogether, as in a Pipeline of which only the last step
@@ -571,7 +577,11 @@ def _feature_names(X: Any) -> NDArray[Any] | None:
 def _chosen(name: str, value: Any) -> Any:
     """An object of a registry, by its name or as it is."""
     registry = GROUPS[name]
-    return value if isinstance(value, tuple(registry.values())) else registry[check_choice(value, registry, name)]()
+    if name == "init" and is_path(value):
+        return Saved(os.fspath(value))
+    if name == "init" and isinstance(value, (list, tuple, np.ndarray)):
+        return Given(value)
+    return value if isinstance(value, (*registry.values(), Given)) else registry[check_choice(value, registry, name)]()
 
 
 def defaults_of(method: type[Method]) -> dict[str, Any]:

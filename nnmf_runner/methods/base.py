@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -66,12 +66,15 @@ class Plan:
         Used by methods that update all factors together by gradients.
     rng : Generator
         Random numbers for the fit.
+    fixed : collection of int
+        Layers whose factors stay as they are at the start, see `Method.holds`.
     """
 
     start: Sequence[Matrix]
     rule: StoppingRule = field(default_factory=StoppingRule)
     optimizer: Optimizer = field(default_factory=Automatic)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    fixed: Collection[int] = ()
 
 
 class Method:
@@ -137,8 +140,10 @@ class Method:
         normalise: bool = False,
         init: Initialisation | None = None,
         optimizer: Optimizer | None = None,
+        fixed: Collection[int] = (),
     ) -> None:
         """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have."""
+        self._check_fixed(fixed, normalise=normalise)
         chosen = [("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)]
         chosen += [("init", init.name, self.inits)] if init is not None and self.inits is not None else []
         for name, value, legal in chosen:
@@ -162,6 +167,24 @@ class Method:
 
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
         """Refuse further options that a subclass does not have, after those that `check` refuses."""
+
+    def _check_fixed(self, fixed: Collection[int], *, normalise: bool) -> None:
+        for layer in fixed:
+            if not self.holds(layer):
+                raise InputError(
+                    f"fixed={[*fixed]} holds the factor of layer {layer}, which method={self.name} with these options "
+                    "cannot. Expected fixed=[], or one of: method=hier, method=neural, method=sparse_coding, "
+                    "method=semi, method=deep with pooling=none."
+                )
+        if fixed and normalise:
+            raise InputError(
+                f"fixed={[*fixed]} and normalise=True contradict each other: one leaves factors as they were given, "
+                "the other scales the columns of all. Expected one of them."
+            )
+
+    def holds(self, layer: int) -> bool:
+        """Whether the factor of a layer can stay as it is at the start."""
+        return False
 
     def _check_levels(self, levels: Any, n_layers: int) -> None:
         if isinstance(levels, list) and len(levels) != n_layers:
@@ -224,9 +247,13 @@ class Method:
     def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
         """Fit, with a label map for codes as `transform` gives them for new data.
 
-        With `normalise`, the columns of every A are scaled to unit length, see `normalised`.
+        With `normalise`, the columns of every A are scaled to unit length, see `normalised`.  Where all factors are
+        fixed, which leaves nothing that labels could shape, the codes are those of `transform` as well.
         """
-        fit, labels = self.fit(problem, plan), problem.labels
+        labels, is_fixed = problem.labels, len(plan.fixed) == len(plan.start)
+        fit = self.fit(replace(problem, labels=None) if is_fixed and self.bends_codes else problem, plan)
+        if is_fixed:
+            fit = replace(fit, S=self.transform(fit, problem.X, problem.mask))
         if labels is not None and self.bends_codes:
             fit = replace(fit, B=labels.best_map(self.transform(fit, problem.X, problem.mask)[-1]))
         return normalised(fit) if normalise else fit

@@ -12,7 +12,7 @@ from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward, solve_layers
 from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, inner, squared_norm
-from nnmf_runner.core.monitor import Monitor
+from nnmf_runner.core.monitor import Monitor, Stop
 from nnmf_runner.core.multiplicative import (
     Activation,
     NonnegativeNetwork,
@@ -104,24 +104,32 @@ class Deep(Method):
         """The plain product can be penalised; an activation leaves no common scale to measure factors by."""
         return self.is_linear
 
+    def holds(self, layer: int) -> bool:
+        """The first factor, and without pooling, which changes the shape of the others, all, see `Method.holds`."""
+        return layer == 0 or self.pooling == "none"
+
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all layers, see `Method.fit`."""
         A, S = self._start(problem, plan)
         norm, penalties = problem.cost.unit(problem.X), problem.regularisation
         unit = factor_unit(squared_norm(problem.X), len(A) + 1)
         if penalties.is_active:  # the factors share the scale equally at first
-            S = S * np.prod([np.linalg.norm(factor) / unit for factor in A])
-            A = [factor * (unit / np.linalg.norm(factor)) for factor in A]
+            free = [i for i in range(len(A)) if i not in plan.fixed]
+            S = S * np.prod([np.linalg.norm(A[i]) / unit for i in free])
+            for i in free:
+                A[i] = A[i] * (unit / np.linalg.norm(A[i]))
         on_S, on_A = penalties.on_S(S.shape, unit), [penalties.on_A(factor.shape, unit) for factor in A]
-        codes, monitor = Codes(Multiplicative, norm, problem.labels, S, on_S), Monitor(plan.rule)
-        divergence = problem.cost.divergence(problem.mask)
-        if self.is_linear and divergence.is_plain:
-            A, S = fit_product(problem.X, A, S, codes, monitor, on_A)
-        else:
-            A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A)
-        assert monitor.stop is not None
         shrinkage = [NO_SHRINKAGE] * (len(A) - 1) + [Shrinkage(norm / 2.0 * on_S.l1, norm * on_S.l2)]
+        monitor, divergence = Monitor(plan.rule), problem.cost.divergence(problem.mask)
         parameters = loss_parameters(divergence, shrinkage, A)
+        if len(plan.fixed) == len(A):  # which leaves nothing to be fitted but the codes
+            S = self.encode(Fit(A, [], None, monitor.history, Stop.CONVERGED, parameters), problem.X, problem.mask)[-1]
+        codes = Codes(Multiplicative, norm, problem.labels, S, on_S)
+        if self.is_linear and divergence.is_plain:
+            A, S = fit_product(problem.X, A, S, codes, monitor, on_A, fixed=plan.fixed)
+        else:
+            A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A, fixed=plan.fixed)
+        assert monitor.stop is not None
         return Fit(A, self._all_codes(A, S), codes.B, monitor.history, monitor.stop, parameters)
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
@@ -150,14 +158,14 @@ class Deep(Method):
         return NonnegativeNetwork(X, divergence, *self._parts())
 
     def _start(self, problem: Problem, plan: Plan) -> tuple[list[Matrix], Matrix]:
-        """Strictly positive factors and codes of the shapes of the network, from the start of the plan."""
-        X = problem.X
+        """Factors and codes of the shapes of the network, strictly positive but for fixed ones, from the plan's start."""
+        X, fixed = problem.X, plan.fixed
         S = lift_zeros(solve_layers(plan.start, X, mask=problem.mask)[-1].S)
-        A = [lift_zeros(factor) for factor in plan.start]
+        A = [factor if i in fixed else lift_zeros(factor) for i, factor in enumerate(plan.start)]
         if self.pooling != "none":  # members of a group that begin equal would stay equal
             A[1:] = [np.repeat(factor, self.pool_size, axis=0) for factor in A[1:]]
             A[1:] = [factor * plan.rng.uniform(0.5, 1.5, factor.shape) for factor in A[1:]]
-        if not self.is_linear:  # an activation changes scales, so the first factor is scaled to fit the data
+        if not self.is_linear and 0 not in fixed:  # an activation changes scales, so the first factor is scaled to fit the data
             H = self._all_codes(A, S)[0]
             A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(A[0].T @ A[0], H @ H.T)
         return A, S

@@ -87,4 +87,4 @@ def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrin
     S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from zero, which an update cannot leave
     penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
     codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
-    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), only_codes=True)[1]
+    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), fixed=range(len(A)))[1]

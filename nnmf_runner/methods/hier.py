@@ -9,7 +9,8 @@ import numpy as np
 
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
-from nnmf_runner.core.layer import Shrinkage, solve_codes
+from nnmf_runner.core.divergence import BetaDivergence
+from nnmf_runner.core.layer import Shrinkage, forward, solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
@@ -56,6 +57,10 @@ class Hierarchical(Method):
     def __post_init__(self) -> None:
         check_choice(self.solver, UPDATES, "solver")
 
+    def holds(self, layer: int) -> bool:
+        """The factors of all layers, see `Method.holds`."""
+        return True
+
     @property
     def takes_missing(self) -> bool:
         """Multiplicative updates can leave missing entries out; the other solvers cannot."""
@@ -85,7 +90,8 @@ class Hierarchical(Method):
                     "Expected smaller penalties, or fewer layers."
                 )
             monitor = Monitor(plan.rule, history, level)
-            A, S, B = factorise(layer, start, UPDATES[self.solver], monitor)
+            fit_layer = fit_codes if level in plan.fixed else factorise
+            A, S, B = fit_layer(layer, start, UPDATES[self.solver], monitor)
             factors.append(A)
             codes.append(S)
             penalty = problem.regularisation.on_S(S.shape, factor_unit(squared_norm(inputs), 2))
@@ -98,16 +104,20 @@ class Hierarchical(Method):
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
         """Codes of new data, layer after layer, see `Method.encode`."""
-        divergence = saved_divergence(fit)
-        if divergence.beta == 2.0:
+        if saved_divergence(fit).beta == 2.0:
             return super().encode(fit, X, mask)
         codes, inputs = [], X
         for A, shrinkage in zip(fit.A, saved_shrinkage(fit), strict=True):
-            codes.append(
-                multiplicative_codes(NonnegativeNetwork(inputs, replace(divergence, mask=mask)), [A], shrinkage)
-            )
+            codes.append(best_codes(A, inputs, saved_divergence(fit, mask), shrinkage))
             inputs, mask = codes[-1], None
         return codes
+
+
+def best_codes(A: Matrix, inputs: Any, divergence: BetaDivergence, shrinkage: Shrinkage) -> Matrix:
+    """Codes of one layer for a factor A of shape (m, k), by the divergence and with the penalties, shape (k, n)."""
+    if divergence.beta == 2.0:
+        return forward(A, inputs, mask=divergence.mask, shrinkage=shrinkage).S
+    return multiplicative_codes(NonnegativeNetwork(inputs, divergence), [A], shrinkage)
 
 
 def factorise(
@@ -148,3 +158,32 @@ def factorise(
         if monitor.watch(data_cost + on_A.value(A) + step.cost, measure):
             return A, S, codes.B
         A, S = A_new, step.S
+
+
+def fit_codes(
+    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor
+) -> tuple[Matrix, Matrix, Matrix | None]:
+    """Fit the codes of one layer ``X ~ A S`` for a fixed factor, and a label map, see `factorise`.
+
+    Without labels the codes are those that new data get, and the fit ends where it begins.
+    """
+    X, norm, labels = problem.X, problem.cost.unit(problem.X), problem.labels
+    divergence, unit = problem.cost.divergence(problem.mask), factor_unit(squared_norm(X), 2)
+    penalty = problem.regularisation.on_S((A.shape[1], X.shape[1]), unit)
+    shrinkage = Shrinkage(norm / 2.0 * penalty.l1, norm * penalty.l2)
+    S = best_codes(A, X, divergence, shrinkage)
+    if labels is not None and new_update.absorbs_zeros:
+        S = lift_zeros(S)
+    codes = Codes(new_update, norm, labels, S, penalty)
+    held = problem.regularisation.on_A(A.shape, unit)
+    if not divergence.is_plain:
+        _, S = fit_network(NonnegativeNetwork(X, divergence), [A], S, codes, monitor, [held], fixed=[0])
+        return A, S, codes.B
+    gram, cross = A.T @ A, cross_product(A, X)
+    while True:
+        step = codes.step(S, gram, cross)
+        data_cost = 1.0 + inner(S, gram @ S - 2.0 * cross) / norm
+        measure = stationarity(step.factors, step.gradients)
+        if monitor.watch(data_cost + held.value(A) + step.cost, measure):
+            return A, S, codes.B
+        S = step.S

@@ -65,17 +65,29 @@ class Neural(Method):
                 "cost=multilevel, cost=reconstruction or cost=kl, or no penalty."
             )
 
+    def holds(self, layer: int) -> bool:
+        """The factors of all layers, see `Method.holds`."""
+        return True
+
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""
         start = list(plan.start)
+        free = [i for i in range(len(start)) if i not in plan.fixed]
         if problem.regularisation.is_active:  # the factors share the scale equally at first
             unit = factor_unit(squared_norm(problem.X), len(start) + 1)
-            start = [factor * (unit / np.linalg.norm(factor)) for factor in start]
+            for i in free:
+                start[i] = start[i] * (unit / np.linalg.norm(start[i]))
         terms = self.terms(problem, start)
         network = Network(
-            problem.X, problem.cost, problem.labels, mask=problem.mask, terms=terms, lower_labels=problem.lower_labels
+            problem.X,
+            problem.cost,
+            problem.labels,
+            mask=problem.mask,
+            terms=terms,
+            lower_labels=problem.lower_labels,
+            fixed={i: start[i] for i in plan.fixed},
         )
-        variables = list(start)
+        variables = [start[i] for i in free]
         if terms.learn_l1:  # one value per row of the codes
             variables += [np.full((A.shape[1], 1), term.l1) for A, term in zip(start, terms.on_S, strict=True)]
         if network.learnt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
@@ -88,13 +88,17 @@ class Semi(Method):
         """The factors may be negative unless `nonnegative` is set."""
         return not self.nonnegative
 
+    def holds(self, layer: int) -> bool:
+        """The factors of all layers, see `Method.holds`."""
+        return True
+
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Pretrain layer by layer, then fit all factors together, see `Method.fit`."""
         X, labels, history = problem.X, problem.labels, History()
         Z, H, stops = self._pretrained(X, plan, history)
         graph = ClassGraph(labels) if labels and labels.weight > 0 and self.weakly_supervised else None
         monitor = Monitor(plan.rule, history)
-        Z, H = fine_tune(X, Z, H, monitor, graph=graph, nonnegative=self.nonnegative)
+        Z, H = fine_tune(X, Z, H, monitor, graph=graph, nonnegative=self.nonnegative, fixed=plan.fixed)
         S = encode_levels(Z, X)
         if graph is not None:
             S[-1][:, graph.known] = H[:, graph.known]
@@ -112,13 +116,15 @@ class Semi(Method):
         stops: list[Stop | None] = []
         inputs = X
         for level, start in enumerate(plan.start):
-            monitor = Monitor(rule, history, level)
-            first = lift_zeros(start) if self.nonnegative else start
+            monitor, fixed = Monitor(rule, history, level), level in plan.fixed
+            first = lift_zeros(start) if self.nonnegative and not fixed else start
             S = _codes(first, inputs)
             if not S.any():  # of data of one sign: with codes of their sizes, the factor takes the sign
                 S = _codes(lift_zeros(first), abs(inputs))
             H = lift_zeros(S)
-            [factor], inputs = fine_tune(inputs, [first], H, monitor, nonnegative=self.nonnegative)
+            [factor], inputs = fine_tune(
+                inputs, [first], H, monitor, nonnegative=self.nonnegative, fixed=[0] if fixed else ()
+            )
             factors.append(factor)
             stops.append(None if monitor.stop is Stop.MAX_ITER else monitor.stop)
         return factors, inputs, stops
@@ -284,26 +290,30 @@ def fine_tune(
     *,
     graph: ClassGraph | None = None,
     nonnegative: bool = False,
+    fixed: Collection[int] = (),
 ) -> tuple[list[Matrix], Matrix]:
     """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2`` plus the graph's cost by updates of every Z, then of H.
 
     With one factor this is semi-NMF.  An iteration reads X twice.  The codes H of shape (k_L, n) must be strictly
-    positive at first, and so must the Z's of shapes (k_{l-1}, k_l) if they are to stay nonnegative.  Return Z and H.
+    positive at first, and so must the Z's of shapes (k_{l-1}, k_l) if they are to stay nonnegative.  Those of the `fixed`
+    layers stay as they are; where the first one is among them, X is read once in all.  Return Z and H.
     """
     norm, update = squared_norm(X), multiplicative if nonnegative else least_squares
+    below = (Z[0].T @ Z[0], cross_product(Z[0], X)) if 0 in fixed else None
     while True:
-        step = update_factors(X, Z, H, update)
+        step = update_factors(X, Z, H, update, fixed=fixed, below=below)
         cost = 1.0 + step.data / norm
         gradient = 2.0 / norm * (step.gram @ H - step.cross)
         if graph is not None:
             cost += graph.value(H)
             gradient[:, graph.known] += graph.gradient(H)
         gradients = [np.multiply(2.0 / norm, half, out=half) for half in step.half_gradients]
+        updated = [factor for i, factor in enumerate(Z) if i not in fixed]
         if nonnegative:
-            measure = stationarity([*Z, H], [*gradients, gradient])
+            measure = stationarity([*updated, H], [*gradients, gradient])
         else:
-            free = (float(np.linalg.norm(F) * np.linalg.norm(G)) for F, G in zip(Z, gradients, strict=True))
-            measure = max(stationarity([H], [gradient]), *free)
+            free = [float(np.linalg.norm(F) * np.linalg.norm(G)) for F, G in zip(updated, gradients, strict=True)]
+            measure = max([stationarity([H], [gradient]), *free])
         if monitor.watch(cost, measure):
             return Z, H
         Z, H = step.Z, update_codes(H, step.gram, step.cross, norm, graph)
@@ -321,7 +331,8 @@ class FactorsStep:
     data : float
         ``||X - Z_0 ... Z_L H||^2 - ||X||^2`` before the update.
     half_gradients : list of ndarray
-        Halves of the derivatives of ``||X - Z_0 ... Z_L H||^2``, each with the new factors below it.
+        Halves of the derivatives of ``||X - Z_0 ... Z_L H||^2`` by those that may change, each with the new factors
+        below it.
     gram, cross : ndarray of shape (k_L, k_L) and (k_L, n)
         ``P^T P`` and ``P^T X`` for the product P of the new factors.
     """
@@ -333,13 +344,33 @@ class FactorsStep:
     cross: Matrix
 
 
-def update_factors(X: Any, Z: Sequence[Matrix], H: Matrix, update: FactorUpdate) -> FactorsStep:
-    """Update every factor once, with the newest values of the factors below."""
+def update_factors(
+    X: Any,
+    Z: Sequence[Matrix],
+    H: Matrix,
+    update: FactorUpdate,
+    *,
+    fixed: Collection[int] = (),
+    below: tuple[Matrix, Matrix] | None = None,
+) -> FactorsStep:
+    """Update every factor once that is not `fixed`, with the newest values of the factors below.
+
+    Where the first one is fixed, `below` are ``Z_0^T Z_0`` and ``Z_0^T X``.
+    """
     new: list[Matrix] = []
     half_gradients: list[Matrix] = []
     data, inputs = 0.0, X  # inputs are P^T X for the product P of the new factors so far
     gram: Matrix | None = None
-    for factor, above in zip(Z, right_factors(Z, H), strict=True):
+    for i, (factor, above) in enumerate(zip(Z, right_factors(Z, H), strict=True)):
+        if i in fixed:
+            new.append(factor)
+            if gram is None:
+                assert below is not None
+                gram, inputs = below
+                data = inner(above, gram @ above - 2.0 * inputs)
+            else:
+                gram, inputs = factor.T @ gram @ factor, factor.T @ inputs
+            continue
         right, target = above @ above.T, cross_product(above.T, inputs.T).T
         product = (factor if gram is None else gram @ factor) @ right
         if gram is None:

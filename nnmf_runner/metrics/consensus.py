@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from nnmf_runner.core.consensus import Consensus, consensus
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.consensus import Consensus, check_held, consensus
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
@@ -15,11 +17,24 @@ from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.recovery import Planted, tree_agreement
 
 
-def consensus_of(method: Method, fits: Sequence[Fit]) -> Consensus:
-    """The consensus of fits of a method with the same ranks, see `nnmf_runner.core.consensus.consensus`."""
+def consensus_of(method: Method, fits: Sequence[Fit], fixed: Sequence[int] = ()) -> Consensus:
+    """The consensus of fits of a method with the same ranks, see `nnmf_runner.core.consensus.consensus`.
+
+    Of `fixed` layers, which are those of all fits, the factors stay bit for bit.
+
+    Raises
+    ------
+    InputError
+        If a fixed layer is above one that is not, or differs between the fits.
+    """
+    check_held(fixed)
+    for layer in fixed:
+        if not all(np.array_equal(fit.A[layer], fits[0].A[layer]) for fit in fits):
+            raise InputError(f"fixed={[*fixed]} holds layer {layer}, which differs between the fits of a consensus.")
     topics = [[method.topics(fit, level) for level in range(len(fit.A))] for fit in fits]
     links = [_links(fit, own) for fit, own in zip(fits, topics, strict=True)]
-    return consensus(topics, links, signed=method.sign_free)
+    found = consensus(topics, links, signed=method.sign_free)
+    return replace(found, factors=[*(fits[0].A[layer] for layer in fixed), *found.factors[len(fixed) :]])
 
 
 def _links(fit: Fit, topics: Sequence[Matrix]) -> list[Matrix]:

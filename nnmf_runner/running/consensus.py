@@ -58,7 +58,8 @@ class Trials:
                 "All %d trials are one and the same fit, so that their consensus says nothing: init=%s does not depend "
                 "on the seed. Expected another start, such as init=random.", len(self.stops), self.config.init.name,
             )  # fmt: skip
-        return consensus_of(self.config.method, [_read(folder, stop) for folder, stop in self.stops.items()])
+        fits = [_read(folder, stop) for folder, stop in self.stops.items()]
+        return consensus_of(self.config.method, fits, self.config.fixed)
 
     def described(self, found: Consensus, dataset: Dataset) -> dict[str, Any]:
         """What the record of the consensus holds of it."""

@@ -217,6 +217,7 @@ def _run(folder: Path) -> SavedModel:
     fit, _ = _read_fit(folder, record["stop"])
     given = {group: dict(config[group]) for group in _REGISTRIES if group in config}
     if given["init"].pop("digest", None):  # of saved factors; the record tells where they were read
+        given["init"].pop("layers", None)
         given["init"]["path"] = record["start"]
     if "consensus" in config:  # whose start is beside it
         given["init"] = {"name": Saved.name, "path": str(folder / START)}
@@ -230,6 +231,7 @@ def _run(folder: Path) -> SavedModel:
         **{name: config[name] for name in ("layers", "normalise", "tol", "max_iter")},
         "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],
+        "fixed": config.get("fixed", []),
     }
     if layers:  # its classes are one level for each of these layers, whichever levels the data had
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]

@@ -209,12 +209,12 @@ def test_penalised_cost_never_rises_and_holds_the_penalties(data, loss, masked):
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_only_codes_leaves_the_factors_and_reaches_the_same_codes_from_anywhere(data):
+def test_a_fixed_factor_is_left_the_factors_and_reaches_the_same_codes_from_anywhere(data):
     problem, found = Semisupervised(data, None), []
     for seed in (0, 1):
         S = np.random.default_rng(seed).random((4, 20)) + 0.1
         monitor = Monitor(StoppingRule(tol=1e-9, max_iter=800))
-        A, S = fit_network(problem.network(), [problem.A], S, problem.codes(S), monitor, only_codes=True)
+        A, S = fit_network(problem.network(), [problem.A], S, problem.codes(S), monitor, fixed=[0])
         np.testing.assert_array_equal(A[0], problem.A)
         found.append(problem.A @ S)
     np.testing.assert_allclose(found[0], found[1], atol=5e-3)  # convex: zeros are approached sublinearly
