@@ -36,11 +36,10 @@ def check_form(record: dict[str, Any]) -> None:
             raise ValueError(f"is damaged: {name}={_short(value)} is not what a record holds there")
     if any(len(record.get(name) or ()) > len(record["config"]["layers"]) for name in ("layers", "topics")):
         raise ValueError("is damaged: it has more layers than ranks")
-    found = record.get("consensus")
-    if found and [*map(len, found["stability"])] != record["config"]["layers"]:
-        raise ValueError("is damaged: its consensus has other ranks")
-    if found and record.get("topics") and [*map(len, record["topics"])] != record["config"]["layers"]:
-        raise ValueError("is damaged: its consensus has other topics")
+    if found := record.get("consensus"):  # beside whose topics reports say how stable they are
+        told = [found["stability"], *([record["topics"]] if record.get("topics") else [])]
+        if any([*map(len, layers)] != record["config"]["layers"] for layers in told):
+            raise ValueError("is damaged: its consensus is of other ranks")
 
 
 def _short(value: Any, most: int = 60) -> str:
@@ -125,7 +124,7 @@ def is_consensus(value: Any) -> bool:
         return False
     sizes = [*map(len, value["stability"])]
     votes = [[*map(len, of_layer)] for of_layer in value["votes"]]
-    return votes == [[above] * below for below, above in itertools.pairwise(sizes)]
+    return all(sizes) and votes == [[above] * below for below, above in itertools.pairwise(sizes)]
 
 
 # By its dotted name in a record.

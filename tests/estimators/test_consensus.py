@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnmf_runner import NonnegativeCP, HierarchicalNMF, NeuralNMF, consensus, load
+from nnmf_runner import HierarchicalNMF, NeuralNMF, NonnegativeCP, consensus, load
 from nnmf_runner.core.checks import InputError
 
 X = np.kron(np.eye(4), np.ones((5, 3))) + np.kron(np.eye(2), np.ones((10, 6)))
