@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.cluster.hierarchy import cut_tree, linkage
 from scipy.optimize import linear_sum_assignment
 
 from nnmf_runner.core.checks import InputError
@@ -15,7 +16,7 @@ from nnmf_runner.core.linalg import Index, Mask, Matrix
 
 # A topic whose cosine with the consensus is below it is another topic, which neither shapes the consensus nor votes.
 SAME = 0.8
-# Hierarchies of which the one that the others are most like is where matching begins, and passes of matching.
+# Hierarchies from each of which matching begins once, and passes of matching.
 CANDIDATES, MOST_PASSES = 20, 100
 
 
@@ -57,11 +58,13 @@ class Consensus:
 
 
 def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matrix]], *, signed: bool) -> Consensus:
-    """The consensus of hierarchies of the same ranks, which depends neither on their order nor on that of their topics.
+    """The consensus of hierarchies of the same ranks, whose topics stand in the order of the first of them.
 
-    In every layer the topics of all hierarchies are matched with those of a centre by the largest total cosine.  The
-    centre is at first the hierarchy that the others are most like, then the median of the topics that are the same as
-    its own, until the matches stay.
+    In every layer the topics of all hierarchies are matched with those of a centre by the largest total cosine; the
+    medians of those that are the same as its own are the next centre, until the matches stay.  In the first layer, the
+    centre is at first one of the hierarchies, that which ends with the largest total cosine.  Where hierarchies make
+    different mistakes in a higher one, the pairs of topics that many put below the same topic are right: the centre
+    is at first made of the groups into which they fall, by average linkage.
 
     Parameters
     ----------
@@ -75,7 +78,8 @@ def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matri
     References
     ----------
     D. Kotliar et al., "Identifying gene expression programs of cell-type identity and cellular activity with
-    single-cell RNA-Seq", eLife 8, 2019, for medians of matched topics without outliers.
+    single-cell RNA-Seq", eLife 8, 2019, for medians of matched topics without outliers; S. Monti et al., "Consensus
+    clustering", Machine Learning 52, 2003, for groups of what is often found together.
 
     Examples
     --------
@@ -84,14 +88,17 @@ def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matri
     >>> [array.tolist() for array in (*found.parents, *found.support, *found.stability)]
     [[0, 0, 1, 1], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0]]
     """
-    layers = [_matched(of_layer) for of_layer in zip(*topics, strict=True)]
-    parents = [
-        [_parents(*level) for level in zip(itertools.pairwise(own), above, strict=True)]
-        for own, above in zip(topics, links, strict=True)
-    ]
-    votes = [
-        _votes(below, above, [own[i] for own in parents]) for i, (below, above) in enumerate(itertools.pairwise(layers))
-    ]
+    first, *higher = zip(*topics, strict=True)
+    layers, votes = [_most_central(first)], []
+    for level, of_layer in enumerate(higher):
+        below = layers[-1]
+        parents = [_parents(own[level], own[level + 1], link[level]) for own, link in zip(topics, links, strict=True)]
+        grows = of_layer[0].shape[1] > below.order.shape[1]
+        above = (
+            _most_central(of_layer) if grows else _matched(of_layer, _gathered(below, parents, of_layer[0].shape[1]))
+        )
+        layers.append(above)
+        votes.append(_votes(below, above, parents))
     found = [layer.topics for layer in layers]
     solve = _least_squares if signed else solve_codes
     factors = [found[0], *(solve(below, above) for below, above in itertools.pairwise(found))]
@@ -118,16 +125,34 @@ class _Layer:
     same: Mask
 
 
-def _matched(topics: Sequence[Matrix]) -> _Layer:
-    """Match the topics of one layer, shapes (m, k)."""
+def _most_central(topics: Sequence[Matrix]) -> _Layer:
+    """Match the topics of one layer, shapes (m, k), from one of the first few hierarchies, the best of them."""
+    return max((_matched(topics, own) for own in topics[:CANDIDATES]), key=lambda layer: layer.cosines.sum())
+
+
+def _gathered(below: _Layer, parents: Sequence[Index], k: int) -> Matrix:
+    """Sums of the k groups of topics that stand below the same topic in most hierarchies, shape (m, k)."""
+    chosen = [
+        np.where(same, parent[own], -1) for own, same, parent in zip(below.order, below.same, parents, strict=True)
+    ]
+    together = np.mean([(own[:, None] == own) & (own >= 0) for own in chosen], axis=0)
+    apart = 1.0 - together[np.triu_indices(len(together), 1)]
+    group = cut_tree(linkage(apart, "average"), k).ravel() if len(apart) else np.zeros(1, int)
+    return _units(below.topics) @ np.eye(k)[group]
+
+
+def _matched(topics: Sequence[Matrix], centre: Matrix) -> _Layer:
+    """Match the topics of one layer, shapes (m, k), with those of a centre that moves until the matches stay."""
     lengths = np.array([np.linalg.norm(own, axis=0) for own in topics])
-    units = [own / np.where(length > 0, length, 1.0) for own, length in zip(topics, lengths, strict=True)]
-    centre = _most_central(units)
+    units, centre = [_units(own) for own in topics], _units(centre)
+    centre = centre[:, np.argsort(_matches(units[:1], centre)[0])]
     order = _matches(units, centre)
+    same = np.ones(order.shape, bool)
     for _ in range(MOST_PASSES):
-        centre = _median(units, order, _cosines(units, order, centre) >= SAME, centre)
+        centre = _median(units, order, same, centre)
         before, order = order, _matches(units, centre)
-        if np.array_equal(order, before):
+        was, same = same, _cosines(units, order, centre) >= SAME
+        if np.array_equal(order, before) and np.array_equal(same, was):
             break
     cosines = np.minimum(_cosines(units, order, centre), 1.0)
     same = cosines >= SAME
@@ -135,13 +160,10 @@ def _matched(topics: Sequence[Matrix]) -> _Layer:
     return _Layer(centre * np.nanmedian(kept, axis=0), order, cosines, same)
 
 
-def _most_central(units: Sequence[Matrix]) -> Matrix:
-    """The topics, of the first few hierarchies, that those of all are most like."""
-
-    def likeness(centre: Matrix) -> float:
-        return float(_cosines(units, _matches(units, centre), centre).sum())
-
-    return max(units[:CANDIDATES], key=likeness)
+def _units(topics: Matrix) -> Matrix:
+    """Topics of unit length, but for those that are empty."""
+    lengths = np.linalg.norm(topics, axis=0)
+    return topics / np.where(lengths > 0, lengths, 1.0)
 
 
 def _matches(units: Sequence[Matrix], centre: Matrix) -> Index:
@@ -167,10 +189,10 @@ def _median(units: Sequence[Matrix], order: Index, same: Mask, centre: Matrix) -
     return medians
 
 
-def _parents(topics: tuple[Matrix, Matrix], link: Matrix) -> Index:
+def _parents(below: Matrix, above: Matrix, link: Matrix) -> Index:
     """The topic above that each has the largest share of, between topics of unit length; -1 where it has none."""
-    below, above = (np.linalg.norm(layer, axis=0) for layer in topics)
-    return _largest(link * below[:, None] / np.where(above > 0, above, np.inf))
+    lengths, others = np.linalg.norm(below, axis=0), np.linalg.norm(above, axis=0)
+    return _largest(link * lengths[:, None] / np.where(others > 0, others, np.inf))
 
 
 def _largest(shares: Matrix) -> Index:
