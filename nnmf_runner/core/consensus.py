@@ -64,7 +64,7 @@ def consensus(topics: Sequence[Sequence[Matrix]], links: Sequence[Sequence[Matri
     medians of those that are the same as its own are the next centre, until the matches stay.  In the first layer, the
     centre is at first one of the hierarchies, that which ends with the largest total cosine.  Where hierarchies make
     different mistakes in a higher one, the pairs of topics that many put below the same topic are right: the centre
-    is at first made of the groups into which they fall, by average linkage.
+    is at first made of the groups into which they fall, by Ward's linkage of those shares.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def _gathered(below: _Layer, parents: Sequence[Index], k: int) -> Matrix:
         np.where(same, parent[own], -1) for own, same, parent in zip(below.order, below.same, parents, strict=True)
     ]
     together = np.mean([(own[:, None] == own) & (own >= 0) for own in chosen], axis=0)
-    apart = 1.0 - together[np.triu_indices(len(together), 1)]
-    group = cut_tree(linkage(apart, "average"), k).ravel() if len(apart) else np.zeros(1, int)
+    np.fill_diagonal(together, 1.0)
+    group = cut_tree(linkage(together, "ward"), k).ravel() if len(together) > 1 else np.zeros(1, int)
     return _units(below.topics) @ np.eye(k)[group]
 
 

@@ -106,3 +106,33 @@ def test_topics_whose_median_is_empty_keep_one_of_them(rng):
                       signed=False)  # fmt: skip
     assert found.topics[0].any()
     assert found.members[0].tolist() == [1]
+
+
+@pytest.mark.parametrize("ranks", [(5, 3, 2), (3, 5), (2, 2, 2), (1, 1), (4,)])
+def test_copies_are_their_own_consensus_in_their_order_whatever_the_links(rng, ranks):
+    """Also where topics stand below several others alike, there are more above than below, or one alone."""
+    A = [rng.random(shape) for shape in zip((20, *ranks[:-1]), ranks, strict=True)]
+    topics = [np.linalg.multi_dot([*A[: i + 1], np.eye(rank)]) for i, rank in enumerate(ranks)]
+    found = together([(topics, A[1:])] * 3)
+    for own, expected in zip(found.topics, topics, strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
+    np.testing.assert_allclose(np.concatenate(found.stability), 1.0)
+    if ranks == (5, 3, 2):
+        for own, expected in zip(found.factors, A, strict=True):
+            np.testing.assert_allclose(own, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_hierarchies_with_different_mistakes_agree_on_what_most_have_right(rng):
+    """Each takes one of six pairs apart and joins two others, so that none of them is right."""
+    pairs = np.repeat(np.arange(6), 2)
+    first = np.kron(np.eye(12), np.ones((2, 1))) + 0.05 * rng.random((24, 12))
+    hierarchies = []
+    for split in range(6):
+        parents = pairs.copy()
+        parents[2 * split] = (split + 1) % 6  # its own topic from here on; the pair of it joins the next one
+        parents[pairs == (split + 1) % 6] = (split + 2) % 6
+        link = np.eye(6)[parents]
+        hierarchies.append(([first, first @ link], [link]))
+    (found,) = together(hierarchies).parents
+    assert (found[::2] == found[1::2]).all()
+    assert len(set(found)) == 6
