@@ -136,3 +136,22 @@ def test_hierarchies_with_different_mistakes_agree_on_what_most_have_right(rng):
     (found,) = together(hierarchies).parents
     assert (found[::2] == found[1::2]).all()
     assert len(set(found)) == 6
+
+
+def test_outliers_leave_the_median_as_it_is_without_them(rng):
+    alike = [hierarchy(rng) for _ in range(3)]
+    strange = [hierarchy(rng) for _ in range(2)]
+    for i, ((first, _), _) in enumerate(strange):
+        first[:, 3] = np.eye(12)[:, i]
+    (own, *_), (expected, *_) = together(alike + strange).topics, together(alike).topics
+    np.testing.assert_allclose(unit(own)[:, 3], unit(expected)[:, 3])
+    assert (np.abs(unit(own) - unit(expected))[:, :3].max(axis=0) > 1e-4).all()  # whose topics are all alike
+
+
+def test_who_has_another_topic_above_does_not_vote(rng):
+    (first, second), links = hierarchy(rng, noise=0.0)
+    strange = second.copy()
+    strange[:, 1] = [*[0.0] * 11, 1.0]
+    found = together([([first, second], links)] * 3 + [([first, strange], links)])
+    assert found.members[1].tolist() == [4, 3]
+    np.testing.assert_allclose(found.support[0], [1.0, 1.0, 0.75, 0.75])
