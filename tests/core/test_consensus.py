@@ -155,3 +155,17 @@ def test_who_has_another_topic_above_does_not_vote(rng):
     found = together([([first, second], links)] * 3 + [([first, strange], links)])
     assert found.members[1].tolist() == [4, 3]
     np.testing.assert_allclose(found.support[0], [1.0, 1.0, 0.75, 0.75])
+
+
+def test_a_pair_that_many_take_apart_to_join_two_others_stays_one_and_is_told_to_be_weak(rng):
+    """As hierarchical fits of noisy data do, of which the most then look like each other."""
+    right = np.repeat(np.arange(6), 2)
+    wrong = np.array([0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5])
+    first = np.kron(np.eye(12), np.ones((2, 1))) + 0.05 * rng.random((24, 12))
+    links = [np.eye(6)[parents] for parents in (right, right, right, wrong, wrong, wrong, wrong)]
+    found = together([([first, first @ link], [link]) for link in links])
+    (parents,), (support,) = found.parents, found.support
+    assert (parents[::2] == parents[1::2]).all()
+    assert len(set(parents)) == 6
+    assert support[8] == 1.0
+    assert support[[0, 1, 4, 5, 6, 7]].max() < 0.5
