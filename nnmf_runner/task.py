@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from nnmf_runner.config.schema import Model, RunConfig
 from nnmf_runner.core.checks import InputError, filled
+from nnmf_runner.core.init import seeded
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
+from nnmf_runner.datasets.seed_words import seed_features
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
 from nnmf_runner.methods.supervision import with_all_classes
@@ -47,6 +49,8 @@ class Task:
         The level that the last layer learns; by default that with as many classes as its rank, or nearly.
     modes : tuple of int, optional
         Sizes of the modes of a tensor, that of the samples last, whose unfolding X is.
+    seeds : sequence of ndarray of int
+        Features that the first topics begin with more of, see `nnmf_runner.core.init.seeded`.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class Task:
     counts: Sequence[float] = ()
     last_level: int | None = None
     modes: tuple[int, ...] | None = None
+    seeds: Sequence[NDArray[np.intp]] = ()
 
     def __post_init__(self) -> None:
         model, method = self.model, self.model.method
@@ -71,9 +76,14 @@ class Task:
         for layer in model.fixed:
             if layer not in model.init.brings():
                 raise InputError(
-                    f"fixed={model.fixed} holds the factor of layer {layer} as it is given, but init={model.init.name} "
-                    f"gives none. Expected init=PATH: {PLACES} with A{layer} in it."
+                    f"fixed={model.fixed} holds the factor of layer {layer} as it is given, but {model.init.called()} "
+                    f"gives none. Expected init=PATH: {PLACES}, A{layer} among them."
                 )
+        if self.seeds and {0, 1} & {*model.fixed}:  # seeding sorts the topics of the first layer
+            raise InputError(
+                f"fixed={model.fixed} and seed words contradict each other: one leaves the topics of the first layer "
+                "as they are given, the other changes them. Expected one of them."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,6 +118,7 @@ class Task:
         model = self.model
         if start is None:
             start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
+            start = seeded(start, self.seeds) if self.seeds else start
         rule = StoppingRule(model.tol, model.max_iter, progress)
         return Plan(start, rule, model.optimizer, stream(seed, "fit"), model.fixed)
 
@@ -188,7 +199,8 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
     modes = None if dataset.modes is None else dataset.modes.shape
-    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level, modes)
+    seeds = _seeds(config, dataset)
+    task = Task(config, entries.X, entries.mask, labels, dataset.counts, config.label_level, modes, seeds)
     asks = f"label_fraction={config.label_fraction:g} asks for labels, but"
     for level in task.levels.values():
         if not dataset.classes[level]:
@@ -201,6 +213,17 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
                 "Expected other levels, or more samples with labels."
             )
     return Material(dataset, entries, known, task)
+
+
+def _seeds(config: RunConfig, dataset: Dataset) -> list[NDArray[np.intp]]:
+    """The features that the topics of a configuration are to begin with; none without seed words."""
+    if config.seed_words is None:
+        return []
+    option = f"dataset.seed_words={config.dataset.seed_words}"
+    if dataset.words is None:
+        lacks = f"is for data with words, but dataset={dataset.name} has no names of its features"
+        raise InputError(f"{option} {lacks}. Expected dataset.names, or dataset.seed_words=null.")
+    return seed_features(config.seed_words, dataset.words, config.layers[0], option)
 
 
 def _check_labels(config: RunConfig, dataset: Dataset) -> None:

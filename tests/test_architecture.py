@@ -214,7 +214,8 @@ def test_defaults_of_the_schema_and_the_estimators_agree(configure, name):
     assert parameters.pop("random_state", "absent") is None  # a seed there, of more than the fit
     config = configure(f"method={ESTIMATORS[name]._method.name}", *(["layers=9"] if name == "UnfoldedNMF" else []))
     assert options(config.method).keys() <= parameters.keys()
-    found = options(config)
+    assert parameters.pop("seed_words", None) is None  # there in a file, of the dataset
+    found = options(config) | {"fixed": ()}
     assert parameters == {name: found[name.removeprefix("label_")] for name in parameters}
 
 

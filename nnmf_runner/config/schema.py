@@ -20,6 +20,7 @@ from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
+from nnmf_runner.datasets.seed_words import read_seed_words
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
@@ -52,7 +53,7 @@ class Model:
     optimizer
         Algorithm that updates all factors together, for gradient-based methods.
     init
-        How the factors are initialised.
+        How the factors are initialised; ``init=PATH`` takes those of a run, of a saved model or of a ``.npz`` file.
     supervision : Supervision
         How known labels enter the cost.
     regularisation : Regularisation
@@ -60,7 +61,7 @@ class Model:
     layers : list of int, int or str
         Rank of every layer, starting from the data; ``9-4-2`` means ``[9, 4, 2]``.
     fixed : list of int
-        Layers, counted from 0, whose factors stay as they are given by `init`, bit for bit: the others, and the codes,
+        Layers, counted from 0, whose factors stay as `init=PATH` gives them, bit for bit.  The others, and the codes,
         are fitted to them.
     allow_growing_ranks : bool
         Whether a layer may have more topics than the layer below.
@@ -154,6 +155,12 @@ class Computed(Model):
                 "of the last layer. Expected one of them."
             )
 
+    @functools.cached_property
+    def seed_words(self) -> dict[str, list[str]] | None:
+        """Words that topics are to begin with, by the topics' names; None where the dataset has no such option set."""
+        path = getattr(self.dataset, "seed_words", None)
+        return None if path is None else read_seed_words(path)
+
     @property
     def lists_known(self) -> bool:
         """Whether the data say which labels may be seen, so that none are drawn."""
@@ -177,6 +184,8 @@ class Computed(Model):
         """The fields of `Computed` but for those that make no difference here, as JSON."""
         found = {each.name: _described(getattr(self, each.name)) for each in dataclasses.fields(Computed)}
         found["mask"] = None if self.mask is None else mask_digest(self.mask)
+        if self.seed_words is not None:  # a list, since their order counts
+            found["seed_words"] = [[topic, words] for topic, words in self.seed_words.items()]
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
         without |= {"fixed": not self.fixed}  # as records say it that are older

@@ -130,8 +130,8 @@ def check_fixed(fixed: Any, n_layers: int) -> list[int]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or not 0 <= layer < n_layers:
             raise InputError(
-                f"fixed[{i}]={shown(layer)} is no layer. Expected integers in [0, {n_layers - 1}]: there are {n_layers} "
-                "layers, and the first one is 0."
+                f"fixed[{i}]={shown(layer)} is no layer. Expected integers in [0, {n_layers - 1}]: "
+                f"the first of {n_layers} layers is 0."
             )
     return sorted({int(layer) for layer in layers})
 

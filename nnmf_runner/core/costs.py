@@ -214,7 +214,7 @@ class Energy(LayerWeights, Cost):
 
     The publication sums the same terms without fixing a scale.  There the sum has no useful minimum with several
     layers: when A_0 grows, S_0 shrinks and with it every later term, whatever these approximate.  With columns of
-    unit length the codes keep the scale of the data, and the scale of a given A does not matter.
+    unit length the codes keep the scale of the data, and the scale of a given A does not matter unless it is fixed.
 
     References
     ----------

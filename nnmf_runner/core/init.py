@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
@@ -37,6 +39,10 @@ class Initialisation:
     def brings(self) -> Collection[int]:
         """The layers whose factors are given rather than made."""
         return ()
+
+    def called(self, layer: int | None = None) -> str:
+        """What messages call the initial factors, or that of a layer which is given."""
+        return f"init={self.name}"
 
     def identity(self) -> dict[str, Any]:
         """The options that determine the initial factors, besides the data and the seed."""
@@ -159,6 +165,31 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
         u[u < ROUNDING * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
+
+
+def seeded(factors: Sequence[Matrix], seeds: Sequence[NDArray[np.intp]]) -> list[Matrix]:
+    """Initial factors whose first topics have more of certain features than those that are given.
+
+    Of all topics of the first layer, those that are nearest to the features of `seeds` come first, in the order of the
+    seeds.  To each is added as much of its features, all alike, as it is long, and its length then taken back.
+
+    Parameters
+    ----------
+    factors : sequence of ndarray of shape (k_{l-1}, k_l)
+    seeds : sequence of ndarray of int
+        Indices of features, of at most k_0 topics.
+    """
+    A, n = factors[0], len(seeds)
+    added = np.zeros((len(A), n))
+    for j, features in enumerate(seeds):
+        added[features, j] = 1.0 / np.sqrt(len(features))
+    length = np.linalg.norm(A, axis=0)
+    _, nearest = optimize.linear_sum_assignment(-(added.T @ (A / np.where(length > 0, length, 1.0))))
+    order = [*nearest, *np.setdiff1d(np.arange(A.shape[1]), nearest)]
+    A, length = A[:, order], length[order[:n]]
+    A[:, :n] += length * added
+    A[:, :n] *= length / np.maximum(np.linalg.norm(A[:, :n], axis=0), np.finfo(float).tiny)
+    return [A, *(factor[order] for factor in factors[1:2]), *factors[2:]]
 
 
 def factor_shapes(n_features: int, layers: Sequence[int]) -> list[tuple[int, int]]:

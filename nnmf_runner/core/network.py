@@ -219,10 +219,8 @@ class Network:
         if X is None:
             X = self.X if whole else self.X[:, block.columns]
         unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
-        if self._products is None:
-            products = cross_product(A[0], X)  # reads the data for the first time
-        else:
-            products = self._products[:, block.columns]
+        held = self._products
+        products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
         total = _Total(len(A) + len(l1) + len(maps), products)
         solved = ((part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts)
         self._add_parts(total, unit, solved, maps)
@@ -262,9 +260,7 @@ class Network:
         total.value += term.value / self.norm
         for supervised in self.labels:
             self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
-        back = backward(
-            layers, term, read_first=self.mask is not None, fixed=self.fixed, to_codes=self.terms.learn_l1
-        )
+        back = backward(layers, term, read_first=self.mask is not None, fixed=self.fixed, to_codes=self.terms.learn_l1)
         if back.deferred is not None:
             total.add_deferred(part.within, back.deferred)
         by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []

@@ -19,6 +19,7 @@ from nnmf_runner.core.checks import InputError, check_choice, check_finite, spli
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
+from nnmf_runner.datasets.seed_words import seed_features
 from nnmf_runner.methods import Fit, Method, Supervision, in_parameters
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
@@ -56,7 +57,12 @@ class Factorisation:
         ``A0``, ``A1`` and so on.
     fixed : sequence of int
         Layers, counted from 0, whose factors stay as `init` gives them, bit for bit: the others, and the codes, are
-        fitted to them.  Neither `normalise` nor what scales columns to unit length elsewhere changes them.
+        fitted to them.  Their columns keep their lengths even where a cost or a penalty scales those of the others,
+        and `normalise` cannot be asked for beside.
+    seed_words : mapping of str to sequence of str, or None
+        Names of features, such as words, by the topic that they are of, ``{"space": ["orbit", "shuttle"]}``, for X that
+        has such names.  Topics of the first layer, in this order, start from more of these than `init` gives them, and
+        are fitted like all others.
     label_weight : float or None
         Weight of the labels' relative cost against that of the data in units of its floor, see
         `nnmf_runner.methods.label_units`; None leaves y out altogether, as in a Pipeline of which only the last step
@@ -217,7 +223,7 @@ class Factorisation:
             modes = sizes and (*sizes, columns.shape[1])
             target = None if y is None or self.label_weight is None else read_target(y, columns.shape[1])
             labels = ([], []) if target is None else (target.indices, target.counts)
-            task = Task(model, columns, known, *labels, modes=modes)
+            task = Task(model, columns, known, *labels, modes=modes, seeds=self._seeds(X, model.layers[0]))
             levels = task.levels
         fit = task.fit(self._seed())
         fit = fit_from_arrays(
@@ -500,6 +506,15 @@ class Factorisation:
         )
         return Model(**given)
 
+    def _seeds(self, X: Any, rank: int) -> list[NDArray[np.intp]]:
+        """The features of X that topics are to begin with."""
+        topics = getattr(self, "seed_words", None)
+        if topics is None:
+            return []
+        if (names := _feature_names(X)) is None:
+            raise InputError("seed_words is for X with names of its features. Expected a data frame, or None.")
+        return seed_features(topics, names.tolist(), rank, "seed_words")
+
     def _given(self, kind: Any) -> dict[str, Any]:
         """The parameters that are fields of a dataclass."""
         return {name: getattr(self, name) for name in fields_of(kind) if name in fields_of(self)}
@@ -578,10 +593,16 @@ def _chosen(name: str, value: Any) -> Any:
     """An object of a registry, by its name or as it is."""
     registry = GROUPS[name]
     if name == "init" and is_path(value):
-        return Saved(os.fspath(value))
+        return _Path(os.fspath(value))
     if name == "init" and isinstance(value, (list, tuple, np.ndarray)):
         return Given(value)
     return value if isinstance(value, (*registry.values(), Given)) else registry[check_choice(value, registry, name)]()
+
+
+class _Path(Saved):
+    """Saved factors by their path alone, which is the parameter then."""
+
+    option: ClassVar[str] = "init"
 
 
 def defaults_of(method: type[Method]) -> dict[str, Any]:

@@ -20,7 +20,11 @@ METHODS: dict[str, type[Method]] = {
 
 
 def in_parameters(message: str) -> str:
-    """Replace the names of methods in a message, such as ``method=hier``, by those of their estimators."""
+    """Replace the names of methods in a message, such as ``method=hier``, by those of their estimators.
+
+    Where it asks for the path of a start, arrays will do as well.
+    """
+    message = message.replace("init=PATH: ", "init=[A_0, ...], or init=PATH: ")
     names = {f"method={name}": method.estimator for name, method in METHODS.items()}
     return re.sub(r"\bmethod=\w+", lambda found: names.get(found[0], found[0]), message)
 

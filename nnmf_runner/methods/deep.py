@@ -158,14 +158,14 @@ class Deep(Method):
         return NonnegativeNetwork(X, divergence, *self._parts())
 
     def _start(self, problem: Problem, plan: Plan) -> tuple[list[Matrix], Matrix]:
-        """Factors and codes of the shapes of the network, strictly positive but for fixed ones, from the plan's start."""
+        """Factors and codes of the shapes of the network, strictly positive but for those that are fixed."""
         X, fixed = problem.X, plan.fixed
         S = lift_zeros(solve_layers(plan.start, X, mask=problem.mask)[-1].S)
         A = [factor if i in fixed else lift_zeros(factor) for i, factor in enumerate(plan.start)]
         if self.pooling != "none":  # members of a group that begin equal would stay equal
             A[1:] = [np.repeat(factor, self.pool_size, axis=0) for factor in A[1:]]
             A[1:] = [factor * plan.rng.uniform(0.5, 1.5, factor.shape) for factor in A[1:]]
-        if not self.is_linear and 0 not in fixed:  # an activation changes scales, so the first factor is scaled to fit the data
+        if not self.is_linear and 0 not in fixed:  # an activation changes scales, so the factor is scaled to the data
             H = self._all_codes(A, S)[0]
             A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(A[0].T @ A[0], H @ H.T)
         return A, S

@@ -295,8 +295,9 @@ def fine_tune(
     """Minimise ``||X - Z_0 ... Z_L H||^2 / ||X||^2`` plus the graph's cost by updates of every Z, then of H.
 
     With one factor this is semi-NMF.  An iteration reads X twice.  The codes H of shape (k_L, n) must be strictly
-    positive at first, and so must the Z's of shapes (k_{l-1}, k_l) if they are to stay nonnegative.  Those of the `fixed`
-    layers stay as they are; where the first one is among them, X is read once in all.  Return Z and H.
+    positive at first, and so must the Z's of shapes (k_{l-1}, k_l) if they are to stay nonnegative.  Those of layers
+    that are `fixed` stay as they are; where the first one is among them, X is read once in all.  Return Z and
+    H.
     """
     norm, update = squared_norm(X), multiplicative if nonnegative else least_squares
     below = (Z[0].T @ Z[0], cross_product(Z[0], X)) if 0 in fixed else None

@@ -24,7 +24,8 @@ class SparseCoding(Neural):
     """Multilayer sparse coding, trained end to end: ``S_l = argmin_{S >= 0} 1/2 ||S_{l-1} - A_l S||^2 + l1_l sum S``.
 
     With a penalty, the columns of every A are scaled to unit length, since the codes could otherwise be made small at
-    no cost.  Without a penalty and with nonnegative dictionaries it is Neural NMF.
+    no cost.  Those of a fixed A keep their lengths, by which the codes, and so the weight of their penalty, change.
+    Without a penalty and with nonnegative dictionaries it is Neural NMF.
 
     Parameters
     ----------

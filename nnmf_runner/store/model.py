@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +124,12 @@ def _parameter_description(name: str, value: Any) -> Any:
     """A parameter as JSON: numbers, names, sequences of them, or an object by its name and options."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Mapping):
+        return {str(key): _parameter_description(name, entry) for key, entry in value.items()}
     if isinstance(value, Sequence):
         return [_parameter_description(name, entry) for entry in value]
     if type(value) in _REGISTRIES.get(name, {}).values():
@@ -232,6 +237,7 @@ def _run(folder: Path) -> SavedModel:
         "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],
         "fixed": config.get("fixed", []),
+        "seed_words": dict(config["seed_words"]) if "seed_words" in config else None,
     }
     if layers:  # its classes are one level for each of these layers, whichever levels the data had
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
@@ -261,7 +267,7 @@ def _parameter(name: str, description: Any) -> Any:
     """The parameter of a `_parameter_description`."""
     if isinstance(description, list):
         return tuple(description)
-    return _part(name, description) if isinstance(description, dict) else description
+    return _part(name, description) if isinstance(description, dict) and name in _REGISTRIES else description
 
 
 def _part(name: str, description: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from nnmf_runner.store.files import FACTORS, digest, read_arrays, user_path
 # How the name of a file of factors ends, and what they are called in it; no hierarchy has more layers.
 NPZ = ".npz"
 _FACTOR = re.compile(r"A(0|[1-9]\d{0,5})")
-PLACES = "the folder of a run or of a saved model, or a .npz file of factors A0, A1, ..."
+PLACES = "the folder of a run or of a saved model, or a .npz file with the factors A0, A1 and so on"
 
 
 class Brought(Initialisation):
@@ -36,10 +36,6 @@ class Brought(Initialisation):
 
     def factors(self) -> Mapping[int, Matrix]:
         """The given factors by layer, in double precision."""
-        raise NotImplementedError
-
-    def called(self, layer: int | None = None) -> str:
-        """What messages call the factor of a layer, or all."""
         raise NotImplementedError
 
     def brings(self) -> Collection[int]:
@@ -79,7 +75,9 @@ class Brought(Initialisation):
         expected = dict(enumerate(factor_shapes(n_features, layers)))
         fits = found.items() <= expected.items()
         if not fits or (self.rest is None and len(found) < len(expected)):
-            hint = " The option rest=nndsvd makes those that are missing." if fits else ""
+            hint = " The option rest=nndsvd of init=saved makes those that are missing." if fits else ""
+            if self.rest is not None:
+                expected = {layer: shape for layer, shape in expected.items() if layer in found} or expected
             raise InputError(
                 f"{self.called()} holds factors of shapes {_listed(found)}, expected {_listed(expected)} "
                 f"for {n_features} features and layers={'-'.join(map(str, layers))}.{hint}"
@@ -100,6 +98,8 @@ class Saved(Brought):
         layer has to have one.
     """
 
+    # What messages call the path.
+    option: ClassVar[str] = "path"
     path: str = ""
     rest: str | None = None
 
@@ -111,27 +111,28 @@ class Saved(Brought):
         """The saved factors, see `Brought.factors`; InputError if there are none."""
         if not self.path:
             raise InputError(f"init=saved has no path. Expected path=..., {PLACES}.")
-        path = user_path(self.path, "path")
+        path = user_path(self.path, self.option)
         is_file = path.name.lower().endswith(NPZ) and os.path.isfile(path)
         if not is_file and not os.path.isdir(path):  # which too long a name is not either
-            raise InputError(f"path={self.path} is not a folder or a .npz file. Expected {PLACES}.")
+            raise InputError(f"{self.called()} is not a folder or a .npz file. Expected {PLACES}.")
         file = path if is_file else path / FACTORS
         try:
             arrays = read_arrays(file)
         except ValueError as error:
-            raise InputError(f"path={self.path} cannot be used as initial factors: {error}.") from None
+            raise InputError(f"{self.called()} cannot be used as initial factors: {error}.") from None
         named = {name: int(found[1]) for name in arrays if (found := _FACTOR.fullmatch(name))}
         if not named:
             others = f", but {', '.join(sorted(arrays)[:5])}" if arrays else ""
             raise InputError(
-                f"path={self.path} cannot be used as initial factors: {file.name} has no factor A0{others}. Expected "
-                "arrays A0, A1, ..."
+                f"{self.called()} cannot be used as initial factors: {file.name} has no factor A0{others}. Expected "
+                "arrays A0, A1 and so on."
             )
         return {layer: arrays[name].astype(np.float64) for name, layer in named.items()}
 
     def called(self, layer: int | None = None) -> str:
-        """The path, see `Brought.called`."""
-        return f"path={self.path}" if layer is None else f"A{layer} of path={self.path}"
+        """The path, see `Initialisation.called`."""
+        whole = f"{self.option}={self.path}"
+        return whole if layer is None else f"A{layer} of {whole}"
 
 
 class Given(Brought):
@@ -143,7 +144,7 @@ class Given(Brought):
         ``A_0, A_1, ...``; NNDSVD makes one where there is None.
     """
 
-    def __init__(self, arrays: Sequence[Any]) -> None:
+    def __init__(self, arrays: Any) -> None:
         if isinstance(arrays, (str, bytes)) or not isinstance(arrays, Sequence):
             raise InputError(
                 f"init is of type {type(arrays).__name__}. Expected a list of arrays, one per layer: init=[A_0, ...]."
@@ -168,7 +169,7 @@ class Given(Brought):
         super().check(n_features, layers, signed=signed)
 
     def called(self, layer: int | None = None) -> str:
-        """The parameter, see `Brought.called`."""
+        """The parameter, see `Initialisation.called`."""
         return "init" if layer is None else f"init[{layer}]"
 
 

@@ -107,7 +107,7 @@ def ncp_rows(effort: Effort, notes: list[str]) -> list[Row]:
         tasks = [partial(task.ours, goal), partial(task.theirs, arrived)]
         mine, measured = take_turns(tasks, effort.slow_rounds)
         rows.append(Row(f"{what}, to relative error {goal:.5f}", mine, measured, task.wanted, bound=bool(bound)))
-        sweeps, verb = len(task.ours(goal).history) - 1, "does not in" if bound else "in"
+        sweeps, verb = len(task.ours(goal).history) - 1, "does not get there in" if bound else "gets there in"
         notes.append(
             f"{what}: ours ends at {own[-1]:.5f} and gets there in {sweeps} sweeps, tensorly's ends at "
             f"{their_errors[-1]:.5f} and {verb} {arrived}"
@@ -164,7 +164,10 @@ def free_rows(effort: Effort, notes: list[str]) -> list[Row]:
             continue
         threads = fastest_threads(PublishedHierarchy(task.cube, task.base, (4, 2), Setting(STEP)).epoch, effort.rounds)
         notes.append(f"epoch of the published hierarchy: {threads}")
-        for name, plain in (("as published", False), ("made faster by us", True)):
+        for name, plain in (
+            ("the published network, of NeuralNMF's layers", False),
+            ("the same made faster by us", True),
+        ):
             published = PublishedHierarchy(task.cube, task.base, (4, 2), Setting(STEP), plain=plain)
             rival = Rival(task.fit)
             reach = train_until(

@@ -227,7 +227,7 @@ def test_a_shell_completes_words_behind_any_text(command, monkeypatch, line, com
 
 
 def test_folders_and_other_starts_do_not_share_a_sweep(tmp_path):
-    with pytest.raises(InputError, match=r"mixes folders with other options"):
+    with pytest.raises(InputError, match=r"mixes paths with other options"):
         composition.expanded([f"init=greedy,{tmp_path}"])
 
 

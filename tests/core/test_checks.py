@@ -14,6 +14,7 @@ from nnmf_runner.core.checks import (
     InputError,
     check_choice,
     check_finite,
+    check_fixed,
     check_flag,
     check_layers,
     check_nonnegative,
@@ -408,3 +409,15 @@ def test_a_message_is_one_short_line_whatever_came(value):
 
 def check_one_or_two(value, name):
     return check_choice(value, ["one", "two"], name)
+
+
+def test_fixed_layers_are_sorted_and_listed_once():
+    assert check_fixed((2, np.int64(0), 2), 3) == [0, 2]
+    assert check_fixed(np.array([1]), 2) == [1]
+    assert check_fixed([], 1) == []
+
+
+@pytest.mark.parametrize("fixed", [0, "0", None, [2], [-1], [True], [0.0], ["0"], [None]], ids=repr)
+def test_what_is_no_layer_cannot_be_fixed(fixed):
+    with pytest.raises(InputError, match=r"^fixed(\[0\])?=.* is (not valid|no layer)\. Expected [^\n]*$"):
+        check_fixed(fixed, 2)

@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.init import NNDSVD, Greedy, nndsvd
+from nnmf_runner.core.init import NNDSVD, Greedy, nndsvd, seeded
 from nnmf_runner.core.layer import solve_codes, solve_layers
 from nnmf_runner.store.start import INITIALISATIONS, Saved
 
@@ -156,3 +156,28 @@ def test_nndsvd_gives_every_topic_a_way_up():
 def _direct(X, A):
     """What the singular vectors give for the codes of the first layer."""
     return nndsvd(solve_codes(A, X), 1, np.random.default_rng(0))
+
+
+def test_seeds_come_first_and_have_more_of_their_features(rng):
+    A, link, last = rng.random((7, 4)), rng.random((4, 3)), rng.random((3, 2))
+    A[[5, 6], 2] = 9.0  # the topic that has most of the first seed's features
+    seeds = [np.array([5, 6]), np.array([0])]
+    found = seeded([A, link, last], seeds)
+    order = [int(np.argmin(np.abs(link - row).sum(axis=1))) for row in found[1]]  # by the rows that moved with topics
+    assert order[0] == 2
+    assert sorted(order) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found[2], last)
+    np.testing.assert_array_equal(found[0][:, 2:], A[:, order[2:]])
+    unit = A / np.linalg.norm(A, axis=0)
+    for j, features in enumerate(seeds):
+        share = unit[:, order[j]].copy()
+        share[features] += 1.0 / np.sqrt(len(features))
+        np.testing.assert_allclose(found[0][:, j] / np.linalg.norm(found[0][:, j]), share / np.linalg.norm(share))
+        assert np.linalg.norm(found[0][:, j]) == pytest.approx(np.linalg.norm(A[:, order[j]]))
+
+
+def test_seeds_of_all_topics_and_of_a_single_layer(rng):
+    A = rng.random((4, 2))
+    (found,) = seeded([A], [np.array([3]), np.array([0])])
+    assert found.shape == A.shape
+    assert found.argmax(axis=0).tolist() == [3, 0]

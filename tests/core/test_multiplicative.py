@@ -209,7 +209,7 @@ def test_penalised_cost_never_rises_and_holds_the_penalties(data, loss, masked):
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_a_fixed_factor_is_left_the_factors_and_reaches_the_same_codes_from_anywhere(data):
+def test_a_fixed_factor_is_left_as_it_is_and_reaches_the_same_codes_from_anywhere(data):
     problem, found = Semisupervised(data, None), []
     for seed in (0, 1):
         S = np.random.default_rng(seed).random((4, 20)) + 0.1
@@ -248,3 +248,21 @@ def test_one_layer_of_every_solver_reaches_one_penalised_objective(solver, rng):
 def test_squared_norm_is_the_unit_of_half_squared_residuals(rng):
     X = rng.random((5, 6))
     assert NonnegativeNetwork(X).unit == pytest.approx(squared_norm(X) / 2.0)
+
+
+@pytest.mark.parametrize("fixed", [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("loss", [None, "squared", "kl"])
+def test_fixed_factors_stay_in_the_product_and_in_the_network_alike(loss, fixed):
+    problem, rng = Semisupervised("reconstruction", loss), np.random.default_rng(3)
+    A, S = [problem.A, rng.random((4, 3)), rng.random((3, 2))], rng.random((2, 20))
+    on_A, found = [Penalty(0.03, 0.01)] * 3, []
+    for fit, data in ((fit_product, problem.X), (fit_network, problem.network())):
+        monitor = Monitor(StoppingRule(tol=0.0, max_iter=15))
+        found.append((fit(data, A, S, problem.codes(S), monitor, on_A, fixed=fixed), monitor.history))
+    ((A1, S1), ours), ((A2, S2), theirs) = found
+    np.testing.assert_allclose(ours.cost, theirs.cost, rtol=1e-10)
+    np.testing.assert_allclose(ours.projected_gradient, theirs.projected_gradient, rtol=1e-6)
+    assert np.diff(ours.cost).max() <= 1e-13
+    for i, (a, b) in enumerate(zip((*A1, S1), (*A2, S2), strict=True)):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12)
+        assert np.array_equal(a, (*A, S)[i]) == (i in fixed)

@@ -521,3 +521,72 @@ def test_labels_are_not_fitted_to_the_rounding_of_codes(layers, init, rng):
         network = Network(X, Multilevel(), labels)
         network.evaluate([factor * (1.0 + away * rng.standard_normal(factor.shape)) for factor in A])
         assert network.evaluate(A).value == pytest.approx(cold.value, rel=1e-10)
+
+
+@pytest.mark.parametrize("fixed", [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("cost", ALL_COSTS)
+def test_fixed_factors_leave_cost_and_gradients_of_the_others_as_they_are(cost, labels, fixed):
+    case = Case(cost, labels, 3)
+    if cost == "energy":  # which scales no column of a fixed factor
+        case.variables[:3] = [A / np.linalg.norm(A, axis=0) for A in case.variables[:3]]
+    free = [i for i in range(len(case.variables)) if i not in fixed]
+    terms = Terms(on_A=[Penalty(0.1, 0.2)] * 3 if cost != "energy" else ())
+    whole = case.network(terms=terms)
+    part = case.network(terms=terms, fixed={i: case.variables[i] for i in fixed})
+    assert part.nonnegative([case.variables[i] for i in free]) == [whole.nonnegative(case.variables)[i] for i in free]
+    for _ in range(2):  # nothing that is kept changes
+        expected, found = whole.evaluate(case.variables), part.evaluate([case.variables[i] for i in free])
+        assert found.value == pytest.approx(expected.value, rel=1e-12)
+        assert len(found.gradients) == len(free)
+        for i, gradient in zip(free, found.gradients, strict=True):
+            np.testing.assert_allclose(gradient, expected.gradients[i], rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("fixed", [[0], [1], [0, 1]], ids=str)
+def test_fixed_factors_with_learnt_penalties_masks_and_blocks(rng, fixed):
+    case = Case("reconstruction", "none", 2)
+    mask = rng.random((M, N)) > 0.2
+    A = [factor / np.linalg.norm(factor, axis=0) for factor in case.variables]
+    learnt = [np.full((A[i].shape[1], 1), 0.05) for i in range(2)]
+    terms = Terms(on_S=[Shrinkage(0.05)] * 2, unit_columns=True, learn_l1=True)
+    for options in ({}, {"mask": mask}):
+        whole = case.network(case.X * mask if options else None, terms=terms, **options)
+        part = case.network(case.X * mask if options else None, terms=terms, fixed={i: A[i] for i in fixed}, **options)
+        free = [factor for i, factor in enumerate(A) if i not in fixed] + learnt
+        kept = [i for i in range(4) if i not in fixed]
+        expected = whole.evaluate([*A, *learnt])
+        blocks = [part.everything], part.blocks(5, rng)
+        for some in blocks:
+            each = [part.evaluate(free, block) for block in some]
+            assert sum(one.value for one in each) == pytest.approx(expected.value, rel=1e-12)
+            for j, i in enumerate(kept):
+                total = sum(one.gradients[j] for one in each)
+                np.testing.assert_allclose(total, expected.gradients[i], rtol=1e-9, atol=1e-13)
+
+
+def test_fixed_factors_keep_the_lengths_of_their_columns():
+    case = Case("energy", "none", 2)
+    network = case.network(fixed={0: case.variables[0]})
+    first, second = network.factors(case.variables[1:])
+    assert first is case.variables[0]
+    np.testing.assert_allclose(np.linalg.norm(second, axis=0), 1.0)
+
+
+def test_data_are_read_once_where_the_first_factor_is_fixed():
+    class Counted(np.ndarray):
+        read = 0
+
+        def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+            Counted.read += ufunc is np.matmul
+            plain = [np.asarray(each) if isinstance(each, Counted) else each for each in inputs]
+            return getattr(ufunc, method)(*plain, **kwargs)
+
+    case = Case("multilevel", "none", 3)
+    network = case.network(case.X.view(Counted), fixed={0: case.variables[0]})
+    assert Counted.read == 1
+    for _ in range(3):
+        network.evaluate(case.variables[1:])
+    assert Counted.read == 1
+    case.network(case.X.view(Counted)).evaluate(case.variables)
+    assert Counted.read == 3

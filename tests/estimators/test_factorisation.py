@@ -361,9 +361,11 @@ def test_errors_and_warnings_that_scikit_learn_knows_too_survive_pickle(X):
 
 
 def test_arrays_in_place_of_names_are_refused_in_one_line(X):
-    for name in ("init", "cost", "optimizer"):
+    for name in ("cost", "optimizer"):
         with pytest.raises(InputError, match=rf"^{name}=<ndarray> is not known\. Expected one of: [^\n]*$"):
             NeuralNMF(layers=(4, 2), **{name: X}).fit(X)
+    with pytest.raises(InputError, match=r"^init is of type ndarray\. Expected a list of arrays, one per layer[^\n]*$"):
+        NeuralNMF(layers=(4, 2), init=X).fit(X)
 
 
 def test_columns_of_unit_length_are_asked_for_by_a_parameter(X):
@@ -824,7 +826,7 @@ def test_a_refused_refit_leaves_the_earlier_fit_as_it_was(refused, X, y):
 @pytest.mark.parametrize("name", ["cost", "optimizer", "init"])
 @pytest.mark.parametrize("value", [np.arange(2), np.array(["a", "b"]), [], {}, 10**30], ids=repr)
 def test_no_array_is_a_choice(name, value, X):
-    with pytest.raises(InputError, match=rf"^{name}=.* is not known") as caught:
+    with pytest.raises(InputError, match=rf"^{name}(=.* is not known| is of type ndarray| holds no factor)") as caught:
         fitted(NeuralNMF, X, **{name: value})
     assert "\n" not in str(caught.value)
 
@@ -868,3 +870,59 @@ def test_integers_beyond_64_bits_are_no_classes(huge, columns, X):
     y = [[huge, 1][:columns]] * 12 + [[2, 3][:columns]] * 12
     with pytest.raises(InputError, match=r"^y.* is of type object, expected class labels: all integers or all strings"):
         fitted(NeuralNMF, X, y if columns > 1 else [row[0] for row in y])
+
+
+def test_arrays_are_a_start_that_stays_as_it_was_given(X, tmp_path):
+    A = [np.random.default_rng(0).random(shape) for shape in ((15, 4), (4, 2))]
+    before = [factor.copy() for factor in A]
+    model = fitted(NeuralNMF, X, init=A, fixed=[0], max_iter=3)
+    assert model.factors_[0].tobytes() == before[0].tobytes()
+    assert model.factors_[0] is not A[0]
+    assert A[0].flags.writeable
+    assert model.get_params()["init"] is A
+    np.savez(tmp_path / "mine.npz", A0=A[0], A1=A[1])
+    model.save(tmp_path / "model")
+    loaded = nnmf_runner.load(tmp_path / "model")
+    others = [fitted(NeuralNMF, X, init=each, fixed=(0,), max_iter=3) for each in (f"{tmp_path}/mine.npz", A)]
+    others += [fitted(NeuralNMF, X, init=tmp_path / "mine.npz", fixed=(0,), max_iter=3), loaded.fit(X)]
+    for other in others:
+        for ours, theirs in zip(other.factors_, model.factors_, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for factor, given in zip(A, before, strict=True):
+        np.testing.assert_array_equal(factor, given)
+
+
+def test_a_fit_with_all_factors_fixed_is_the_transform(X, y):
+    A = [np.random.default_rng(0).random(shape) for shape in ((15, 4), (4, 2))]
+    for kind in ESTIMATORS:
+        model = fitted(kind, X, y, init=A, fixed=[0, 1])
+        np.testing.assert_array_equal(model.codes_[-1], model.transform(X))
+        plain = fitted(kind, X, init=A, fixed=[0, 1])
+        np.testing.assert_array_equal(model.codes_[-1], plain.codes_[-1])  # labels have nothing to shape
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"fixed": [0]}, r"^fixed=\[0\] .* but init=nndsvd gives none\. Expected init=\[A_0, \.\.\.\], or init=PATH: "),
+        ({"fixed": [1], "init": [np.ones((15, 4)), None]}, r"^fixed=\[1\] holds .* but init gives none"),
+        ({"init": "gone.npz"}, r"^init=gone\.npz is not a folder or a \.npz file"),
+        ({"seed_words": {"a": ["b"]}}, r"^seed_words is for X with names of its features"),
+    ],
+    ids=str,
+)
+def test_a_start_that_cannot_be_had_is_refused_in_the_words_of_python(given, message, X):
+    with pytest.raises(InputError, match=message) as refused:
+        NeuralNMF(layers=(4, 2), **given).fit(X)
+    assert "\n" not in str(refused.value)
+
+
+def test_seed_words_name_features_of_a_data_frame(X):
+    frame = pd.DataFrame(X, columns=[f"word{i}" for i in range(15)])
+    seeds = {"last": ["word11", "word9"], "first": ["word0"]}
+    for kind in ESTIMATORS:
+        seeded, plain = fitted(kind, frame, seed_words=seeds), fitted(kind, frame)
+        assert [column.argmax() // 3 for column in seeded.factors_[0].T[:2]] == [3, 0]
+        assert seeded.score(frame) > plain.score(frame) - 0.05
+    with pytest.raises(InputError, match=r"^seed_words has the word wrod1 \(topic a\).*did you mean word1"):
+        fitted(NeuralNMF, frame, seed_words={"a": ["wrod1"]})

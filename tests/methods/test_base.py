@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
+from scipy import optimize
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.core.costs import Energy, KullbackLeibler, Reconstruction
+from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import History, Stop, StoppingRule
+from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import METHODS, Deep, Fit, Hierarchical, Method, Neural, Plan, Problem, Supervision
+from nnmf_runner.core.updates import UPDATES
+from nnmf_runner.methods import METHODS, Deep, Fit, Hierarchical, Method, Neural, Plan, Problem, Semi, Supervision
+from nnmf_runner.methods.sparse_coding import SparseCoding
 from tests.fixtures.matrices import MATRIX_METHODS
 
 LAYERS = (9, 4, 2)
@@ -164,3 +168,118 @@ def test_more_layers_than_a_method_has_are_refused():
     with pytest.raises(InputError, match=r"method=flat has no hierarchy: layers has 2 ranks, expected one rank"):
         Flat().check(Reconstruction(), Supervision(), 2)
     Flat().check(Reconstruction(), Supervision(), 1)
+
+
+# Every way to fit that can hold factors: the method, its cost and its optimizer.
+HOLDING = [
+    *((Hierarchical(solver), "reconstruction", "auto") for solver in UPDATES),
+    pytest.param(Hierarchical("mu"), "kl", "auto", marks=pytest.mark.slow),  # whose codes of new data take long
+    *((Neural(), cost, optimizer) for cost in Neural.costs for optimizer in OPTIMIZERS),
+    (Deep(), "reconstruction", "auto"),
+    pytest.param(Deep(), "kl", "auto", marks=pytest.mark.slow),
+    *(pytest.param(Deep(activation="log1p"), cost, "auto", marks=pytest.mark.slow) for cost in Deep.costs),
+    *((Semi(nonnegative=sign), "reconstruction", "auto") for sign in (False, True)),
+    *(
+        (SparseCoding(0.001, free, learn), "reconstruction", "auto")
+        for free in (False, True)
+        for learn in (False, True)
+    ),
+    (SparseCoding(0.0), "energy", "auto"),
+]
+SUBSETS = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Noisy data of a hierarchy, (20, 30), classes of the samples, and a start with zeros and columns of any length."""
+    rng = np.random.default_rng(0)
+    start = [rng.random(shape) * (rng.random(shape) > 0.2) * 3.0 for shape in ((20, 6), (6, 4), (4, 3))]
+    X = np.linalg.multi_dot([*start, rng.random((3, 30))]) + rng.random((20, 30))
+    return X / X.max(), np.arange(30) % 2, start
+
+
+def rises(history):
+    """Whether the cost of any stage of a fit ends above its start."""
+    stages = {}
+    for layer, cost in zip(history.layer, history.cost, strict=True):
+        stages.setdefault(layer, []).append(cost)
+    return any(costs[-1] > costs[0] * (1.0 + 1e-9) + 1e-12 for costs in stages.values())
+
+
+def id_of(value):
+    return value if isinstance(value, str) else repr(value).replace("methods.", "")
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize(("method", "cost", "optimizer"), HOLDING, ids=id_of)
+def test_fixed_factors_stay_bit_for_bit_and_the_others_are_fitted(small, method, cost, optimizer, labelled):
+    X, classes, start = small
+    labels = Supervision().labels(classes, 2) if labelled else None
+    problem = Problem(X, labels, COSTS[cost]())
+    for fixed in SUBSETS:
+        plan = Plan(start, StoppingRule(max_iter=5), OPTIMIZERS[optimizer](), fixed=fixed)
+        fit = method.solve(problem, plan)
+        for layer, (found, given) in enumerate(zip(fit.A, start, strict=True)):
+            assert (found.tobytes() == given.tobytes()) == (layer in fixed), (fixed, layer)
+        assert not rises(fit.history) or optimizer in ("adam", "sgd", "gd")
+        if fixed == (0, 1, 2):
+            for S, codes in zip(fit.S, method.transform(fit, X), strict=True):
+                np.testing.assert_array_equal(S, codes)
+        assert (fit.B is None) != labelled
+
+
+@pytest.mark.parametrize(
+    "regularisation", [Regularisation(), Regularisation(l1_A=0.01, l2_S=0.02)], ids=["", "penalty"]
+)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("method", [Hierarchical("mu"), Neural(), Deep()], ids=id_of)
+def test_fixed_factors_stay_beside_missing_entries_and_penalties(small, method, masked, regularisation):
+    X, classes, start = small
+    mask = np.arange(X.size).reshape(X.shape) % 7 > 0 if masked else None
+    labels = Supervision().labels(classes, 2)
+    problem = Problem(X if mask is None else X * mask, labels, Reconstruction(), mask, regularisation)
+    for fixed in SUBSETS:
+        fit = method.solve(problem, Plan(start, StoppingRule(max_iter=5), fixed=fixed))
+        for layer, (found, given) in enumerate(zip(fit.A, start, strict=True)):
+            assert (found.tobytes() == given.tobytes()) == (layer in fixed), (fixed, layer)
+        assert not rises(fit.history)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_codes_of_a_fixed_layer_are_the_exact_ones_at_once(small, name):
+    X, _, start = small
+    fit = Hierarchical(name).fit(Problem(X), Plan(start[:1], StoppingRule(tol=1e-9), fixed=(0,)))
+    expected = np.column_stack([optimize.nnls(start[0], x)[0] for x in X.T])
+    np.testing.assert_allclose(fit.S[0], expected, atol=1e-9)
+    assert (fit.stop, len(fit.history)) == (Stop.CONVERGED, 1)
+    assert fit.history.cost[0] == pytest.approx(np.sum((X - start[0] @ expected) ** 2) / np.sum(X**2), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("method", "fixed", "options", "message"),
+    [
+        (
+            METHODS["unfolded"](),
+            [0],
+            {},
+            "holds the factor of layer 0, which method=unfolded with these options cannot",
+        ),
+        (METHODS["ncpd"](), [0], {}, "holds the factor of layer 0, which method=ncpd with these options cannot"),
+        (Unregularised(), [0], {}, "holds the factor of layer 0, which method=plain with these options cannot"),
+        (Deep(pooling="max"), [1], {}, "holds the factor of layer 1, which method=deep with these options cannot"),
+        (Hierarchical(), [0], {"normalise": True}, "and normalise=True contradict each other"),
+    ],
+    ids=id_of,
+)
+def test_what_cannot_hold_factors_says_so(method, fixed, options, message):
+    cost = COSTS[method.costs[0]]()
+    method.check(cost, Supervision(levels="last"), 1)
+    with pytest.raises(InputError, match=rf"^fixed=\[{fixed[0]}\] {message}.*Expected [^\n]*$"):
+        method.check(cost, Supervision(levels="last"), 1, fixed=fixed, **options)
+
+
+def test_pooling_leaves_a_fixed_first_factor(small):
+    X, _, start = small
+    fit = Deep(pooling="max").solve(Problem(X), Plan(start, StoppingRule(max_iter=3), fixed=(0,)))
+    assert fit.A[0].tobytes() == start[0].tobytes()
+    assert fit.A[1].shape == (12, 4)

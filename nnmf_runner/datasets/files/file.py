@@ -120,6 +120,9 @@ class File(Weights):
         How counts are weighted, see `Weights`; by default not at all.
     stop_words : str or list of str, optional
         Names of features that are left out: ``english``, a file of words, or the words, see `read_stop_words`.
+    seed_words : str, optional
+        A YAML file of topics with some of the features' names, such as ``space: [orbit, shuttle]``: topics of the first
+        layer, in this order, start from more of these than `init` gives them, and are fitted like all others.
     idf, norm, sublinear
         See `Weights`.
     """
@@ -148,6 +151,7 @@ class File(Weights):
     image_order: str = ORDERS[0]
     weighting: str | None = None
     stop_words: Any = field(default=None, metadata=TEXT_OR_LIST)
+    seed_words: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -376,6 +380,7 @@ class File(Weights):
     def _with_references(self, written: Callable[[str], str]) -> dict[str, Any]:
         """Options, with what refers to keys or files written in another way."""
         options = asdict(self)
+        del options["seed_words"]  # without which the data are the same
         single = {name: written(options[name]) for name in ("names", "sample_names", "known") if options[name]}
         several = {name: [*map(written, options[name])] for name in ("labels", "entries")}
         return options | single | several

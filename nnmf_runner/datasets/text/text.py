@@ -44,7 +44,7 @@ class Text(Words):
         another of comma, semicolon, tab and bar if by that one the header has the columns that are asked for.
     encoding : str
         Encoding of the files.
-    min_df, max_df, max_features, stop_words, lowercase, keep_empty, cache
+    min_df, max_df, max_features, stop_words, lowercase, keep_empty, seed_words, cache
         See `Words`.
     idf, norm, sublinear
         See `Weights`.

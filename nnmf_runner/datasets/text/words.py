@@ -67,6 +67,9 @@ class Words(Weights, ABC):
         Whether to convert all words to lowercase.
     keep_empty : bool
         Whether documents without a word that counts become columns of zeros, and are not left out.
+    seed_words : str or None
+        A YAML file of topics with their words, such as ``space: [orbit, shuttle]``: topics of the first layer, in this
+        order, start from more of these words than `init` gives them, and are fitted like all others.
     idf, norm, sublinear
         See `Weights`.
     cache : str
@@ -85,6 +88,7 @@ class Words(Weights, ABC):
     keep_empty: bool = False
     cache: str = "data"
     path: str | None = None
+    seed_words: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,13 +109,14 @@ class Words(Weights, ABC):
     def identity(self) -> dict[str, Any]:
         """Options, with a hash of the files in the place of their path: it matters what they hold, not where."""
         options = dataclasses.asdict(self) | {"stop_words": stop_words_identity(self.stop_words)}
-        del options["cache"]
+        del options["cache"], options["seed_words"]  # the data are the same
         files, root = self.sources()
         return {**options, "path": content_digest(files, root, self._option) if files else None}
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
         options = dataclasses.asdict(self) | {"stop_words": stop_words_anywhere(self.stop_words)}
+        del options["seed_words"]
         return options | {name: absolute(options[name]) for name in ("path", "cache") if options[name]}
 
     @property

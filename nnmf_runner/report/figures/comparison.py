@@ -65,7 +65,7 @@ def _dots(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look]) -> None:
         style: dict[str, Any] = {"fmt": look.marker, "markersize": 4.0, "elinewidth": 0.8, "color": look.colour}
         ax.errorbar(place, own["mean"], own["std"].fillna(0.0), label=method, **style)
     if part["floor"].notna().any():
-        floors = part.groupby("layers", sort=False)["floor"].mean().reindex(layers)
+        floors = part.groupby("layers", sort=False)["floor"].min().reindex(layers)  # which bounds all of them
         span = np.arange(len(layers))
         ax.hlines(floors, span - 0.45, span + 0.45, color="0.5", linewidth=0.8, label="Eckart-Young floor")
     ax.set_xticks(range(len(layers)), layers)

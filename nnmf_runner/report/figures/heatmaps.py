@@ -14,10 +14,10 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import BOUNDARY, HUES, MISSING, colours_of, legend_below, title_size
+from nnmf_runner.report.figures.style import BOUNDARY, GREY, MISSING, colours_of, legend_below, title_size
 
 # The strip below samples without a label.
-STRIP: dict[str, Any] = {"color": HUES[-1], "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
+STRIP: dict[str, Any] = {"color": GREY, "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
 
 # The most blocks of samples or features, and the smallest share of them, between which lines leave the picture visible.
 MOST_LINED, SMALLEST_LINED = 20, 0.02

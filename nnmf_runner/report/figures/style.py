@@ -35,8 +35,10 @@ STYLE: dict[Any, Any] = {
 # The smallest text of a figure, in points.
 SMALL = 6.5
 
-# Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008; and a grey.
-HUES = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f")
+# Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008; and the wine of P.
+# Tol, "Colour Schemes", 2021.
+HUES = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#882255")
+GREY = "#7f7f7f"
 # Of the variants of a method, those of the first without a change: shares of black (below zero) or white.
 SHADES = (0.0, -0.45, 0.45, -0.7)
 LINES = ("-", "--", "-.", ":")
@@ -85,7 +87,7 @@ def shaded(colour: str, share: float) -> str:
 
 
 # Dark enough for small letters.
-TOPIC_COLOURS = tuple(shaded(hue, -0.3) for hue in HUES[:-1])
+TOPIC_COLOURS = tuple(shaded(hue, -0.3) for hue in HUES)
 
 
 def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, Any]:

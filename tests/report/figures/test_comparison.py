@@ -29,3 +29,11 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
         np.testing.assert_allclose(floors, [0.1, 0.2])
         np.testing.assert_allclose(above.containers[1].lines[0].get_ydata(orig=False), [210.0, 55.0])
         assert above.get_yscale() == "log"
+
+
+def test_the_floor_that_is_drawn_bounds_every_method(record_of, records_of):
+    runs = [record_of("hier", (4,)), record_of("ncpd", (4,))]  # whose floor is that of all unfoldings
+    runs[1]["layers"][-1]["floor"] = 0.3
+    summary = summarise(rows_of(records_of(*runs).items()))
+    drawn = comparison(summary, looks_of(summary["method"]))
+    assert [segment[0][1] for segment in drawn.axes[0].collections[-1].get_segments()] == [0.1]
