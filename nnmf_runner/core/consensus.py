@@ -147,17 +147,21 @@ def _matched(topics: Sequence[Matrix], centre: Matrix) -> _Layer:
     units, centre = [_units(own) for own in topics], _units(centre)
     centre = centre[:, np.argsort(_matches(units[:1], centre)[0])]
     order = _matches(units, centre)
-    same = np.ones(order.shape, bool)
     for _ in range(MOST_PASSES):
-        centre = _median(units, order, same, centre)
-        before, order = order, _matches(units, centre)
-        was, same = same, _cosines(units, order, centre) >= SAME
-        if np.array_equal(order, before) and np.array_equal(same, was):
+        before = centre
+        centre = _median(units, order, _counted(_cosines(units, order, centre) >= SAME), centre)
+        order = _matches(units, centre)
+        if np.array_equal(centre, before):
             break
     cosines = np.minimum(_cosines(units, order, centre), 1.0)
     same = cosines >= SAME
-    kept = np.where(same | ~same.any(axis=0), np.take_along_axis(lengths, order, axis=1), np.nan)
+    kept = np.where(_counted(same), np.take_along_axis(lengths, order, axis=1), np.nan)
     return _Layer(centre * np.nanmedian(kept, axis=0), order, cosines, same)
+
+
+def _counted(same: Mask) -> Mask:
+    """Whose topics count: those that are the same as those of the centre, or all where none is."""
+    return same | ~same.any(axis=0)
 
 
 def _units(topics: Matrix) -> Matrix:
@@ -175,15 +179,12 @@ def _cosines(units: Sequence[Matrix], order: Index, centre: Matrix) -> Matrix:
     return np.array([np.einsum("ij,ij->j", unit[:, own], centre) for unit, own in zip(units, order, strict=True)])
 
 
-def _median(units: Sequence[Matrix], order: Index, same: Mask, centre: Matrix) -> Matrix:
-    """Medians of the topics that are the same as those of the centre, of unit length; the centre where there is none.
-
-    The median of topics that have few features in common may have none: then the centre stays as well.
-    """
+def _median(units: Sequence[Matrix], order: Index, counted: Mask, centre: Matrix) -> Matrix:
+    """Medians of the topics that count, of unit length; the centre stays where topics have too little in common."""
     medians = centre.copy()
-    for j, members in enumerate(same.T):
+    for j, members in enumerate(counted.T):
         own = [unit[:, which[j]] for unit, which, member in zip(units, order, members, strict=True) if member]
-        median = np.median(own, axis=0) if own else centre[:, j]
+        median = np.median(own, axis=0)
         if length := float(np.linalg.norm(median)):
             medians[:, j] = median / length
     return medians
