@@ -12,6 +12,7 @@ _HOMES = {
     "kkt_violation": "core.nnls",
     "nnls": "core.nnls",
     "ConvergenceWarning": "estimators",
+    "consensus": "estimators.consensus",
     "load": "estimators",
     "rank_profile": "estimators.ranks",
 }

@@ -126,18 +126,26 @@ def _restart_with(threads: int) -> None:
 def _report(outcomes: Outcomes) -> int:
     """Print what came of the trials of one configuration; the status says whether all ended with numbers."""
     from nnmf_runner.report.summary import layer_table
-    from nnmf_runner.report.topics import LEGEND, tree_text
+    from nnmf_runner.report.topics import consensus_text, legend_of, tree_text
     from nnmf_runner.store.record import COUNTED, experiment_folder
 
     found = [outcome for outcome in outcomes.values() if outcome is not None]
+    trials = [outcome for seed, outcome in outcomes.items() if outcome is not None and seed is not None]
+    agreed = outcomes.get(None)
+    shown = agreed or (trials[0] if len(outcomes) == len(trials) == 1 else None)
+    if trials:
+        print(layer_table([outcome.record for outcome in trials]))
+    if agreed and (consensus := agreed.record.get("consensus")):
+        print(f"\n{layer_table([agreed.record])}\n{consensus_text(consensus)}")
+    if shown and (topics := shown.record.get("topics")):
+        consensus = shown.record.get("consensus")
+        print(f"\n{tree_text(topics, consensus)}\n\n{legend_of(consensus)}\n")
     if found:
-        print(layer_table([outcome.record for outcome in found]))
-        if len(outcomes) == 1 and (topics := found[0].record.get("topics")):
-            print(f"\n{tree_text(topics)}\n\n{LEGEND}\n")
-        print(found[0].folder if len(outcomes) == 1 else experiment_folder(found[0].folder))
+        print(shown.folder if shown else experiment_folder(found[0].folder))
     failed = [(outcome.folder, outcome.record) for outcome in found if outcome.record["status"] not in COUNTED]
     faults = [f"{record['status']}: {folder} {record['message'] or ''}".rstrip() for folder, record in failed]
-    faults += [f"missing: seed {seed}" for seed, outcome in outcomes.items() if outcome is None]
+    absent = [seed for seed, outcome in outcomes.items() if outcome is None]
+    faults += ["missing: consensus" if seed is None else f"missing: seed {seed}" for seed in absent]
     print(*faults, sep="\n", end="\n" if faults else "", file=sys.stderr)
     return FAILED if faults else OK
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nnmf_runner.config.schema import Model, RunConfig
 from nnmf_runner.core.checks import InputError, filled
 from nnmf_runner.core.init import seeded
-from nnmf_runner.core.linalg import Mask
+from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import Progress, StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
@@ -118,18 +118,19 @@ class Task:
         of_last = labels.pop(len(model.layers) - 1, None)
         return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels, self.shape)
 
-    def plan(self, X: Any, seed: int, progress: Progress | None = None) -> Plan:
+    def plan(self, X: Any, seed: int, progress: Progress | None = None, start: Sequence[Matrix] | None = None) -> Plan:
         """How the problem is to be solved; X is the data with missing entries filled in, by which the start is made."""
         model = self.model
-        start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
-        start = seeded(start, self.seeds) if self.seeds else start
+        if start is None:
+            start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
+            start = seeded(start, self.seeds) if self.seeds else start
         rule = StoppingRule(model.tol, model.max_iter, progress)
         return Plan(start, rule, model.optimizer, stream(seed, "fit"), model.fixed)
 
-    def fit(self, seed: int, progress: Progress | None = None) -> Fit:
-        """Fit the model; the seed fixes what is random about the start and the fit."""
+    def fit(self, seed: int, progress: Progress | None = None, start: Sequence[Matrix] | None = None) -> Fit:
+        """Fit the model, if a start is given from there; the seed fixes what is random about the start and the fit."""
         X = filled(self.X, self.mask)
-        plan = self.plan(X, seed, progress)
+        plan = self.plan(X, seed, progress, start)
         fit = self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
         return with_all_classes(fit, self.levels, self.labels, self.counts)
 
@@ -194,13 +195,14 @@ def _notes_after_checks() -> Iterator[None]:
 
 @_notes_after_checks()
 def prepare(config: RunConfig, seed: int) -> Material:
-    """Load the data, hold entries out and draw the known labels.
+    """Load the data, hold entries out and draw the known labels for the trial with this seed.
 
     Raises
     ------
     InputError
         If the data cannot be had or do not fit the configuration.
     """
+    seed = config.seed_of_data(seed)
     return _material(config, seed, *_load(config, seed))
 
 
@@ -211,8 +213,8 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     for config in configs:
         key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free))
         if key not in loaded:
-            loaded[key] = _load(config, config.seed)
-        _material(config, config.seed, *loaded[key])
+            loaded[key] = _load(config, config.seed_of_data(config.seed))
+        _material(config, config.seed_of_data(config.seed), *loaded[key])
 
 
 def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:

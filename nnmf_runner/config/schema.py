@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from nnmf_runner.config.published import published_names
 from nnmf_runner.core.checks import InputError, check_choice, check_fixed, check_flag, check_number
+from nnmf_runner.core.consensus import check_held
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
@@ -129,6 +130,9 @@ class Computed(Model):
     seed : int
         Fixes the data's noise, the known labels, the entries held out, the parts of the data and the initial factors,
         each from a stream of its own.
+    data_seed : int, optional
+        Fixes the data's noise, the known labels, the entries held out and the parts of the data in place of `seed`, so
+        that trials differ in their start and fit alone.
     """
 
     dataset: Any = MISSING
@@ -139,6 +143,7 @@ class Computed(Model):
     resample: Any = MISSING
     mask: str | None = None
     seed: int = 0
+    data_seed: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,6 +157,8 @@ class Computed(Model):
                 f"label_fraction={self.label_fraction:g} gives labels, which resample={self.resample.name} leaves out. "
                 "Expected label_fraction=0."
             )
+        if self.data_seed is not None:
+            check_number(self.data_seed, "data_seed", low=0, high=math.inf, integer=True)
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
@@ -198,11 +205,24 @@ class Computed(Model):
         without |= {"resample": not self.resamples}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
         without |= {"fixed": not self.fixed}  # as records say it that are older
+        without |= {"data_seed": True}  # which `identity` adds where it tells trials apart
         return {name: value for name, value in found.items() if not without.get(name)}
+
+    @property
+    def draws_data(self) -> bool:
+        """Whether anything about the data is random: the data, or which labels, entries or parts of them are seen."""
+        labels = 0.0 < self.label_fraction < 1.0 and not self.lists_known
+        return labels or self.holdout > 0.0 or self.resamples or getattr(self.dataset, "draws", True)
+
+    def seed_of_data(self, seed: int) -> int:
+        """The seed of what is random about the data of the trial with this seed."""
+        return seed if self.data_seed is None else self.data_seed
 
     def identity(self, seed: int) -> dict[str, Any]:
         """What determines the result of the trial with this seed."""
-        return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed}
+        of_data = self.seed_of_data(seed)
+        own = {"data_seed": of_data} if of_data != seed and self.draws_data else {}
+        return {"schema": SCHEMA_VERSION, **self.computed, "seed": seed, **own}
 
 
 def parts() -> list[tuple[str, type]]:
@@ -269,6 +289,9 @@ class Execution:
     ----------
     trials : int
         Number of runs that differ in their seed: `seed`, `seed` + 1 and so on.
+    consensus : bool
+        Whether the topics that the trials have in common are the start of one more fit, whose record tells how stable
+        each topic is and how many trials put it below the same topic.  The trials have the data of the first of them.
     workers : int, optional
         Number of processes that share the runs; None for one per core.
     threads : int
@@ -294,6 +317,7 @@ class Execution:
     """
 
     trials: int = 1
+    consensus: bool = False
     workers: int | None = 1
     threads: int = 1
     name: str = "runs"
@@ -327,3 +351,19 @@ class RunConfig(Execution, Computed):
     def __post_init__(self) -> None:
         Computed.__post_init__(self)
         Execution.__post_init__(self)
+        check_flag(self.consensus, "consensus")
+        if self.consensus:
+            if self.trials < 2:
+                raise InputError(f"consensus=true needs several trials, but trials={self.trials}. Expected at least 2.")
+            self.method.check_start("consensus=true")
+            check_held(self.fixed)
+            self.data_seed = self.seed_of_data(self.seed)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the trials."""
+        return range(self.seed, self.seed + self.trials)
+
+    def identity(self, seed: int | None) -> dict[str, Any]:
+        """What determines the result of the trial with this seed; None stands for the consensus of all trials."""
+        return super().identity(self.seed) | {"consensus": self.trials} if seed is None else super().identity(seed)

@@ -163,7 +163,10 @@ def check_entries(features: int, samples: int, options: str) -> None:
 
 
 class Source(Protocol):
-    """A dataset by its options.  Implementations are dataclasses whose fields are the options."""
+    """A dataset by its options.  Implementations are dataclasses whose fields are the options.
+
+    Those whose data are the same whatever the seed say so by a class attribute ``draws = False``.
+    """
 
     name: ClassVar[str]
 

@@ -202,6 +202,14 @@ class Method:
         """Raise an `InputError` for ranks above what data allow whose matrix, or tensor, has this shape."""
         check_ranks(layers, (math.prod(shape[:-1]), shape[-1]))
 
+    def check_start(self, given: str) -> None:
+        """Raise an `InputError` if the method cannot start from factors of its own shapes, which `given` asks for."""
+        if self.inits is not None and "saved" not in self.inits:
+            raise InputError(
+                f"{given} needs a method that starts from given factors, but method={self.name} starts from "
+                f"init={' or '.join(self.inits)}. Expected another method."
+            )
+
     def start(
         self, init: Initialisation, X: Any, layers: Sequence[int], rng: np.random.Generator, shape: tuple[int, ...]
     ) -> list[Matrix]:

@@ -32,13 +32,21 @@ def data_title(record: dict[str, Any]) -> str:
     return record.get("dataset", {}).get("title", record["config"]["dataset"]["name"])
 
 
+def trial_of(record: dict[str, Any]) -> str:
+    """Which of the trials of a configuration a run is, or is the consensus of."""
+    config = record["config"]
+    first, count = config["seed"], config.get("consensus", 1)
+    return f"seeds {first} to {first + count - 1}" if count > 1 else f"seed {first}"
+
+
 def load_data(record: dict[str, Any]) -> Dataset:
     """Load the data of a run again; ValueError says why they cannot be had."""
     if "resample" in record["config"]:
         raise ValueError("the run saw a part of its data alone")
     options = dict(record["config"]["dataset"])
     source = DATASETS[options.pop("name")]
-    dataset = source(**record["dataset"].get("options", options)).load(stream(record["config"]["seed"], "data"))
+    seed = record["config"].get("data_seed", record["config"]["seed"])
+    dataset = source(**record["dataset"].get("options", options)).load(stream(seed, "data"))
     if dataset.fingerprint() != record["dataset"]["fingerprint"]:
         raise ValueError("the data are not those of the run any more")
     return dataset

@@ -47,10 +47,10 @@ class Panel:
 
 
 def observed(records: Iterable[tuple[Path, dict[str, Any]]], into: list[Observation]) -> Iterator[Any]:
-    """Hand records on as they are, noting what the map needs of those that ended with numbers."""
+    """Hand records on as they are, noting what the map needs of trials that ended with numbers."""
     known: dict[Options, Options] = {}  # most options recur: one copy for all
     for folder, record in records:
-        if record["status"] in COUNTED:
+        if record["status"] in COUNTED and "consensus" not in record["config"]:  # which is no trial
             config = record["config"]
             options = options_of(config)
             noted = Observation(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from statistics import fmean
 from typing import Any
 
-from nnmf_runner.report.data import data_title
+from nnmf_runner.report.data import data_title, trial_of
 from nnmf_runner.report.variants import Shown
 
 # Layers of topics, first to last, as in a record.
 Topics = list[list[dict[str, Any]]]
+# What a record says of the trials that it is the consensus of.
+Consensus = dict[str, Any]
 
 # Words that are told of a topic, and of each of its modes where there are several.
 WORDS, WORDS_OF_MODE = 8, 5
@@ -30,6 +33,11 @@ LEGEND = (
 LEGEND_OF_MODES = (
     "Of a tensor, top entries of every mode that has names stand behind its name, and once for two modes of one name\n"
     "that share at least half of them."
+)
+
+LEGEND_OF_CONSENSUS = (
+    "In brackets the stability of the topic, its mean cosine with that of every trial, and how many trials have it\n"
+    "below the same topic."
 )
 
 
@@ -65,9 +73,34 @@ def _alike(words: Sequence[str], others: Sequence[str]) -> bool:
     return len({*words} & {*others}) >= ALIKE * max(len(words), len(others), 1)
 
 
-def tree_text(topics: Topics) -> str:
-    """Every topic once, with its words, indented below its parent: those of the last layer first, children by share."""
-    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, level, j, ""))
+def tree_text(topics: Topics, consensus: Consensus | None = None) -> str:
+    """Every topic once, with its words, indented below its parent: those of the last layer first, children by share.
+
+    Of a consensus also how stable the topic is, and how many trials vote for where it stands.
+    """
+    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, level, j, ""))
+
+
+def legend_of(consensus: Consensus | None) -> str:
+    """What the text of a tree has to be read with."""
+    return f"{LEGEND}\n{LEGEND_OF_CONSENSUS}" if consensus else LEGEND
+
+
+def votes_for(consensus: Consensus, level: int, i: int, parent: int) -> float:
+    """Share of the trials in which topic `i` of a layer stands below a topic of the next one."""
+    return float(consensus["votes"][level][i][parent])
+
+
+def consensus_text(consensus: Consensus) -> str:
+    """How far the trials agree, in one line for every layer."""
+    lines = [f"consensus of {len(consensus['members'])} trials"]
+    for level, stability in enumerate(consensus["stability"]):
+        line = f"layer {level}: stability of topics {fmean(stability):.2f}, {min(stability):.2f} at least"
+        if level < len(consensus["votes"]):
+            support = [max(votes) for votes in consensus["votes"][level]]
+            line += f"; votes for their places {fmean(support):.0%}, {min(support):.0%} at least"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def tree_children(topics: Topics, level: int, j: int) -> list[tuple[int, float]]:
@@ -109,16 +142,27 @@ def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
         yield from ((level, j) for j, topic in enumerate(topics[level]) if topic["parent"] is None)
 
 
-def _lines(topics: Topics, level: int, j: int, share: str, depth: int = 0) -> Iterator[str]:
+def _lines(
+    topics: Topics, consensus: Consensus | None, level: int, j: int, share: str, depth: int = 0
+) -> Iterator[str]:
     topic, own = topics[level][j], tree_children(topics, level, j)
     parts = in_modes(topic)
     most = WORDS if len(parts) == 1 else WORDS_OF_MODE
-    text = f"{level}.{j}{share}  {' | '.join(_text(part, most) for part in parts)}"
+    agreed = f" {_agreement(consensus, level, j, topic['parent'])}" if consensus else ""
+    text = f"{level}.{j}{share}{agreed}  {' | '.join(_text(part, most) for part in parts)}"
     others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
     also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
     yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
     for i, part in own:
-        yield from _lines(topics, level - 1, i, f" {percent(part)}", depth + 1)
+        yield from _lines(topics, consensus, level - 1, i, f" {percent(part)}", depth + 1)
+
+
+def _agreement(consensus: Consensus, level: int, j: int, parent: int | None) -> str:
+    """The stability of a topic and the votes for its place, in brackets."""
+    stability, trials = f"{consensus['stability'][level][j]:.2f}", len(consensus["members"])
+    if parent is None:
+        return f"[{stability}]"
+    return f"[{stability}, {round(trials * votes_for(consensus, level, j, parent))}/{trials}]"
 
 
 def _text(part: Told, most: int) -> str:
@@ -137,9 +181,12 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
-            about = f"{data_title(record)}, {record['regime']}, seed {config['seed']}, {path.name}"
+            about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
-            parts.append(f"{title}\n\n```\n{tree_text(record['topics'])}\n```")
-            if any("modes" in topic for layer in record["topics"] for topic in layer):
-                legends = [LEGEND, LEGEND_OF_MODES]
+            consensus = record.get("consensus")
+            told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
+            parts.append(f"{title}\n\n```\n{tree_text(record['topics'], consensus)}{told_of}\n```")
+            by_mode = any("modes" in topic for layer in record["topics"] for topic in layer)
+            further = {LEGEND_OF_MODES: by_mode, LEGEND_OF_CONSENSUS: bool(consensus)}
+            legends += [legend for legend, belongs in further.items() if belongs and legend not in legends]
     return "\n\n".join([*parts, *legends]) + "\n" if parts else None

@@ -104,15 +104,15 @@ def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress)
         while work.others_at_work():  # another launcher, on the same folder
             time.sleep(LOOK)
             progress.look()
-        if launcher.scheduler:
-            break
         before = pending
+        if launcher.scheduler and any(run.seed is not None for run in work.pending()):
+            break  # a scheduler has its reasons for killing a job
 
 
 def _run_here(pending: Sequence[Run], workers: int, progress: Progress) -> None:
     """Let processes of this machine run what is pending."""
     # Runs on the same data follow each other, so that every process loads them once.
-    runs = sorted(pending, key=lambda run: (repr(run.cell.config.dataset), run.seed))
+    runs = sorted(pending, key=lambda run: (repr(run.cell.config.dataset), run.seed or 0))
     with quiet(), stopped_by(threading.Event()), _followed(progress):
         deque(run_tasks([(run.cell.config, run.seed) for run in runs], workers), maxlen=0)
     progress.work.look()

@@ -23,8 +23,8 @@ from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.running.run import log as runs_log
 from nnmf_runner.store.record import INTERRUPTED
 
-# A configuration and the seed of one trial of it.
-Task = tuple[RunConfig, int]
+# A configuration and the seed of one trial of it; None for the consensus of all trials.
+Task = tuple[RunConfig, int | None]
 Ended = tuple[Task, Outcome | None]
 
 

@@ -19,12 +19,14 @@ from tqdm import tqdm
 from nnmf_runner.config.messages import as_options
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Progress, Stop
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit
 from nnmf_runner.methods.fit import named_arrays
 from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metrics, score
+from nnmf_runner.running.consensus import Trials
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
@@ -52,10 +54,13 @@ class Outcome:
     record: dict[str, Any]
 
 
-def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = True) -> Outcome | None:
+def run_one(config: RunConfig, seed: int | None, *, bar: bool = False, refuse: bool = True) -> Outcome | None:
     """Run one trial and write its record, or find it done by this version of the code.
 
-    Returns None if another process is at this run, or if all has been stopped.
+    Of no seed it is the consensus of all trials, which is done if it is of the trials as they are now.
+
+    Returns None if another process is at this run, if all has been stopped, or for a consensus of trials that have not
+    all ended with numbers.
 
     Parameters
     ----------
@@ -72,19 +77,23 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
         If the record cannot be written.
     """
     folder = records.run_folder(config.folder, config.identity(seed))
-    if is_stopped():
+    trials = Trials.of(config) if seed is None else None
+    if is_stopped() or (seed is None and trials is None):
         return None
-    if not config.force and (earlier := _numbers_before(folder)):
-        if same_code(earlier):
+    if not config.force and (earlier := records.read_numbers(folder)):
+        if _stands(earlier, trials):
             log.info("%s is done already (force=true runs it again).", folder)
             return Outcome(folder, earlier)
-        was, this = described_code(earlier), this_code(earlier)
-        log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this)
+        if same_code(earlier):
+            log.info("%s is the consensus of other trials: run again.", folder)
+        else:
+            was, this = described_code(earlier), this_code(earlier)
+            log.info("%s is of another version of the code (%s, this is %s): run again.", folder, was, this)
     if is_held(folder):
         log.info("%s: another process is at it.", folder)
         return None
     try:
-        material: Material | Exception = prepare(config, seed)
+        material: Material | Exception = prepare(config, config.seed if seed is None else seed)
     except Exception as error:
         if refuse and isinstance(error, InputError):
             raise
@@ -92,22 +101,39 @@ def run_one(config: RunConfig, seed: int, *, bar: bool = False, refuse: bool = T
     with claimed(folder) as ours:
         if not ours:
             return None
-        done = None if config.force else _numbers_before(folder)
-        if done and same_code(done):  # by another process, a moment ago
+        done = None if config.force else records.read_numbers(folder)
+        if done and _stands(done, trials):  # by another process, a moment ago
             return Outcome(folder, done)
-        return _run_claimed(config, seed, folder, material, bar=bar, refuse=refuse)
+        return _run_claimed(config, seed, folder, material, trials, bar=bar, refuse=refuse)
+
+
+def _stands(record: dict[str, Any], trials: Trials | None) -> bool:
+    """Whether the record of a run is what would be made now, of a consensus from these trials."""
+    members = (record.get("consensus") or {}).get("members")
+    return same_code(record) and (trials is None or trials.members == members)
 
 
 def _run_claimed(
-    config: RunConfig, seed: int, folder: Path, material: Material | Exception, *, bar: bool, refuse: bool
+    config: RunConfig,
+    seed: int | None,
+    folder: Path,
+    material: Material | Exception,
+    trials: Trials | None,
+    *,
+    bar: bool,
+    refuse: bool,
 ) -> Outcome:
     """Fit, score and record a run whose data are there; or record why they are not."""
-    factors = history = None
+    factors = history = start = None
     try:
         if isinstance(material, Exception):
             raise material
-        fit, outcome = fit_and_score(config, seed, material, bar)
+        found = trials.consensus() if trials else None
+        start = found.factors if found else None
+        fit, outcome = fit_and_score(config, seed, material, bar, start)
         factors, history = named_arrays(fit), fit.history.columns()
+        if trials and found:
+            outcome["consensus"] = trials.described(found, material.dataset)
     except Exception as error:
         if refuse and isinstance(error, InputError):
             raise
@@ -120,14 +146,14 @@ def _run_claimed(
         **head,
         "code": code(config.method.name),
         "commit": commit(),
-        "published": config.published,
+        "published": config.published if seed is not None else None,
         "start": os.path.abspath(user_path(config.init.path, "path")) if isinstance(config.init, Saved) else None,
         "config": config.identity(seed),
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
         **provenance(),
     }
-    records.write_record(folder, record, factors, history)
+    records.write_record(folder, record, factors, history, start)
     log.info("%s", summary(config, seed, record))
     name = _name(config, seed, record)
     if idle := idle_topics(record["layers"]):
@@ -147,7 +173,9 @@ def _failure(error: Exception) -> dict[str, Any]:
     return failed | {"metrics": {}, "layers": []}
 
 
-def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -> tuple[Fit, dict[str, Any]]:
+def fit_and_score(
+    config: RunConfig, seed: int | None, material: Material, bar: bool, start: Sequence[Matrix] | None = None
+) -> tuple[Fit, dict[str, Any]]:
     """The fit, and what the record of the run holds of it."""
     dataset = material.dataset
     started = time.perf_counter()
@@ -158,7 +186,7 @@ def fit_and_score(config: RunConfig, seed: int, material: Material, bar: bool) -
             show(*state)
             return interrupted.is_set() or is_stopped() or time.perf_counter() > limit
 
-        fit = material.task.fit(seed, progress)
+        fit = material.task.fit(config.seed if seed is None else seed, progress, start)
         by_time = fit.stop is Stop.INTERRUPTED and not interrupted.is_set() and not is_stopped()
     seconds = time.perf_counter() - started
     layers = score(config, material, fit)
@@ -196,18 +224,7 @@ def _source(source: Source) -> dict[str, Any]:
     return {"options": source.portable()} if hasattr(source, "portable") else {}
 
 
-def _numbers_before(folder: Path) -> dict[str, Any] | None:
-    """The record of a run that some version of the code has finished."""
-    try:
-        record = records.read_run(folder)
-    except InputError:
-        raise
-    except ValueError:
-        return None
-    return record if record["status"] in records.COUNTED else None
-
-
-def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
+def summary(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:
     """One line on a finished run."""
     name = _name(config, seed, record)
     if not record["layers"]:
@@ -217,8 +234,12 @@ def summary(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
     return f"{name}: {ended} after {record['n_iter']} iterations, relative error {error:.4f}"
 
 
-def _name(config: RunConfig, seed: int, record: dict[str, Any]) -> str:
-    return f"{config.method.name} {'-'.join(map(str, config.layers))} {record['regime']} seed {seed}"
+def _name(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:
+    return f"{config.method.name} {'-'.join(map(str, config.layers))} {record['regime']} {_trial(config, seed)}"
+
+
+def _trial(config: RunConfig, seed: int | None) -> str:
+    return f"consensus of {config.trials} trials" if seed is None else f"seed {seed}"
 
 
 def poor_prediction(layers: Sequence[dict[str, Any]]) -> str | None:
@@ -253,9 +274,9 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(config: RunConfig, seed: int, wanted: bool) -> Iterator[Progress]:
+def progress_bar(config: RunConfig, seed: int | None, wanted: bool) -> Iterator[Progress]:
     """A bar with iteration and cost where standard error is a terminal, and nothing elsewhere."""
-    name = f"{config.method.name} {'-'.join(map(str, config.layers))} seed {seed}"
+    name = f"{config.method.name} {'-'.join(map(str, config.layers))} {_trial(config, seed)}"
     with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
 
         def show(iteration: int, cost: float) -> None:

@@ -17,7 +17,8 @@ from nnmf_runner.running.run import Outcome
 from nnmf_runner.store.claims import clear_left, is_held
 from nnmf_runner.store.record import run_folder
 
-Outcomes = dict[int, Outcome | None]
+# By the seed of a trial; None for the consensus of all of them.
+Outcomes = dict[int | None, Outcome | None]
 
 
 def run_trials(config: RunConfig) -> Outcomes:
@@ -39,11 +40,22 @@ def run_trials(config: RunConfig) -> Outcomes:
 
 
 def run_and_wait(config: RunConfig) -> Outcomes:
-    """Run every trial as `run_trials` does, and wait for those that another process is at."""
+    """Run every trial as `run_trials` does, wait for those that another process is at, then run their consensus."""
     outcomes = run_trials(config)
-    for seed in outcomes:
-        alone = dataclasses.replace(config, seed=seed, trials=1, force=False)
+    for seed in config.seeds:
+        alone = dataclasses.replace(config, seed=seed, trials=1, consensus=False, force=False)
         while outcomes[seed] is None and is_held(run_folder(config.folder, config.identity(seed))):
             time.sleep(1.0)
             outcomes |= run_trials(alone)
-    return outcomes
+    return outcomes | (_run_consensus(config) if config.consensus else {})
+
+
+def _run_consensus(config: RunConfig) -> Outcomes:
+    """Run the consensus of the trials, and wait if another process is at it."""
+    folder = run_folder(config.folder, config.identity(None))
+    while True:
+        with stopped_by(threading.Event()):
+            (_, outcome), *_ = run_tasks([(config, None)], 1, alone=True)
+        if outcome is not None or not is_held(folder):
+            return {None: outcome}
+        time.sleep(1.0)

@@ -20,10 +20,10 @@ from nnmf_runner.store.status import Ledger, Status, status_of
 
 @dataclass(frozen=True)
 class Run:
-    """One trial of one configuration."""
+    """One trial of one configuration; without a seed the consensus of its trials."""
 
     cell: Cell
-    seed: int
+    seed: int | None
 
 
 class Work:
@@ -48,17 +48,26 @@ class Work:
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
         # Runs that need no record, or have got one since this sweep began.
         self.over = {key for key in counted if same_code(heads[key]) and not self.runs[key].cell.config.force}
+        self.over -= {key for key in self.over if not (self._trials_stand(key) and self.ledgers[key[0]].stands(key[1]))}
         self._failed: set[tuple[Path, str]] = set()
         self.fail_fast = any(cell.config.fail_fast for cell in cells)
 
     def _want(self, cell: Cell, label: str) -> None:
         config = cell.config
-        identity = config.identity(config.seed)
-        for seed in range(config.seed, config.seed + config.trials):
-            name = folder_name(identity | {"seed": seed})
+        for seed in [*config.seeds, *([None] if config.consensus else [])]:
+            name = folder_name(config.identity(seed))
             if (config.folder, name) not in self.runs:  # two cells may be the same runs
                 self.runs[config.folder, name] = Run(cell, seed)
-                self.wanted.setdefault(config.folder, []).append(Wanted(name, f"{label} seed={seed}".strip()))
+                text = f"{label} consensus" if seed is None else f"{label} seed={seed}"
+                self.wanted.setdefault(config.folder, []).append(Wanted(name, text.strip()))
+
+    def _trials_stand(self, key: tuple[Path, str]) -> bool:
+        """Whether all trials of a consensus have numbers and are not to be run again; a trial waits for no other."""
+        config, seed = self.runs[key].cell.config, self.runs[key].seed
+        if seed is not None:
+            return True
+        trials = [(config.folder, folder_name(config.identity(each))) for each in config.seeds]
+        return all(trial in self.over and self._head(*trial).get("status") in COUNTED for trial in trials)
 
     def _head(self, experiment: Path, name: str) -> dict[str, Any]:
         return self.ledgers[experiment].heads.get(name, {})
@@ -84,8 +93,12 @@ class Work:
         return self.fail_fast and self.failed > 0
 
     def pending(self) -> list[Run]:
-        """Runs that have no record yet and were not in flight in a process of this sweep that was killed."""
-        return [run for key, run in self.runs.items() if key not in self.over and self._is_free(*key)]
+        """Runs that have no record yet and were not in flight in a process of this sweep that was killed.
+
+        A consensus is among them when all of its trials stand.
+        """
+        wanted = [key for key in self.runs if key not in self.over and self._is_free(*key)]
+        return [self.runs[key] for key in wanted if self._trials_stand(key)]
 
     def _is_free(self, experiment: Path, name: str) -> bool:
         """Whether no process holds a run, and none of this sweep has come to its end with it."""

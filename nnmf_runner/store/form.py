@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,10 @@ def check_form(record: dict[str, Any]) -> None:
             raise ValueError(f"is damaged: {name}={_short(value)} is not what a record holds there")
     if any(len(record.get(name) or ()) > len(record["config"]["layers"]) for name in ("layers", "topics")):
         raise ValueError("is damaged: it has more layers than ranks")
+    if found := record.get("consensus"):  # beside whose topics reports say how stable they are
+        told = [found["stability"], *([record["topics"]] if record.get("topics") else [])]
+        if any([*map(len, layers)] != record["config"]["layers"] for layers in told):
+            raise ValueError("is damaged: its consensus is of other ranks")
 
 
 def _short(value: Any, most: int = 60) -> str:
@@ -111,6 +116,17 @@ def is_forest(layers: Any) -> bool:
     )
 
 
+def is_consensus(value: Any) -> bool:
+    """Whether it holds the trials of a consensus, how stable every topic is, and the votes for every link."""
+    matrix = list_of(list_of(is_number))
+    is_whole = mapping(members=mapping(is_text), stability=matrix, votes=list_of(matrix))(value)
+    if not is_whole or not optional(is_number)(value.get("tree_agreement")):
+        return False
+    sizes = [*map(len, value["stability"])]
+    votes = [[*map(len, of_layer)] for of_layer in value["votes"]]
+    return all(sizes) and votes == [[above] * below for below, above in itertools.pairwise(sizes)]
+
+
 # By its dotted name in a record.
 FORM: dict[str, Check] = {
     "config.seed": lambda value: type(value) is int and is_number(value) and value >= 0,
@@ -136,6 +152,9 @@ FORM: dict[str, Check] = {
     "dataset.classes": list_of(is_count),
     "dataset.modes": mapping(names=list_of(is_text), shape=list_of(is_count)),
     "tree_agreement": is_number,
+    "config.data_seed": lambda value: type(value) is int and is_number(value) and value >= 0,
+    "config.consensus": is_count,
+    "consensus": is_consensus,
 }
 # Absent, or None but for what is said of the dataset, where the run failed, the features have no names, no tree is
 # planted, or nobody has said it.

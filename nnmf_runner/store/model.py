@@ -26,8 +26,8 @@ from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import known_labels
 from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
 from nnmf_runner.store.provenance import versions
-from nnmf_runner.store.record import HISTORY, RECORD, read_history, read_record, write_history
-from nnmf_runner.store.start import INITIALISATIONS
+from nnmf_runner.store.record import HISTORY, RECORD, START, read_history, read_record, write_history
+from nnmf_runner.store.start import INITIALISATIONS, Saved
 
 MODEL = "model.json"
 # Goes up when a field changes its meaning; a model of another version is not read.
@@ -224,6 +224,8 @@ def _run(folder: Path) -> SavedModel:
     if given["init"].pop("digest", None):  # of saved factors; the record tells where they were read
         given["init"].pop("layers", None)
         given["init"]["path"] = record["start"]
+    if "consensus" in config:  # whose start is beside it
+        given["init"] = {"name": Saved.name, "path": str(folder / START)}
     parts = {group: _part(group, {"name": own.pop("name"), "options": own}) for group, own in given.items()}
     method, layers = parts.pop("method"), list(fit.maps)
     parameters = {

@@ -6,13 +6,14 @@ import csv
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
+from nnmf_runner.store.files import FACTORS, digest, read_arrays, read_json, whole_folder
 from nnmf_runner.store.form import (
     COUNTED,
     DIVERGED,
@@ -44,6 +45,8 @@ __all__ = [  # of its form, for who reads records
 SCHEMA_VERSION = 4
 
 RECORD, HISTORY = "record.json", "history.csv"
+# Folder within that of a run whose start no option makes again: the factors that it began with.
+START = "start"
 
 
 class OutdatedRecord(ValueError):
@@ -76,13 +79,20 @@ def write_record(
     record: dict[str, Any],
     factors: dict[str, Any] | None = None,
     history: dict[str, list[Any]] | None = None,
+    start: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Write a run's folder whole or not at all, in place of an earlier one: `RECORD`, `FACTORS` and `HISTORY`."""
+    """Write a run's folder whole or not at all, in place of an earlier one.
+
+    It holds `RECORD`, `FACTORS` and `HISTORY`, and the factors of a `start` below `START`.
+    """
     with whole_folder(folder) as scratch:
         if factors is not None:
             np.savez(scratch / FACTORS, **factors)
         if history is not None:
             write_history(scratch, history)
+        if start is not None:
+            (scratch / START).mkdir()
+            np.savez(scratch / START / FACTORS, **{f"A{i}": A for i, A in enumerate(start)})  # type: ignore[arg-type]
         (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
@@ -136,6 +146,28 @@ def read_run(folder: Path) -> dict[str, Any]:
     if folder_name(record["config"]) != folder.name:
         raise ValueError("is damaged: it is the record of another run")
     return record
+
+
+def read_numbers(folder: Path) -> dict[str, Any] | None:
+    """The record of a run that some version of the code has finished; None where there is none, or a damaged one.
+
+    One of a later version of this program is an InputError.
+    """
+    try:
+        record = read_run(folder)
+    except InputError:
+        raise
+    except ValueError:
+        return None
+    return record if record["status"] in COUNTED else None
+
+
+def factors_digest(folder: Path) -> str | None:
+    """A hash of the factors of a run; None if they cannot be read."""
+    try:
+        return digest([*read_factors(folder).values()])
+    except ValueError:
+        return None
 
 
 def read_factors(folder: Path) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.claims import claimed_run, entries, is_alive
 from nnmf_runner.store.plan import Wanted, read_plans
 from nnmf_runner.store.provenance import same_code
-from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, read_run
+from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, factors_digest, read_run
 
 # Lines of a kind that are shown before the rest is only counted.
 SHOWN = 20
@@ -55,6 +55,11 @@ class Ledger:
         """Whether a living process was at work on a run at the last look."""
         return name in self.claims and is_alive(self.claims[name])
 
+    def stands(self, name: str) -> bool:
+        """Whether the trials that a run is the consensus of are what they were then; any other run stands."""
+        members = self.heads[name].get("members", {})
+        return all(each in self._folders and factors_digest(self.folder(each)) == was for each, was in members.items())
+
     def folder(self, name: str) -> Path:
         """Folder of a run that was there at the last look."""
         return Path(self._folders[name].path)
@@ -72,7 +77,8 @@ def _head(run: Path) -> dict[str, Any] | None:
         raise
     except ValueError as error:
         return {"status": None, "message": f"its record {error}"} if (run / RECORD).exists() else None
-    return {name: record.get(name) for name in ("status", "message", "code", "commit")}
+    members = {"members": record["consensus"]["members"]} if record.get("consensus") else {}
+    return {name: record.get(name) for name in ("status", "message", "code", "commit")} | members
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,9 @@ def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
     status = Status(folders=[ledger.experiment])
     for run in wanted:
         head = ledger.heads.get(run.name, {})
-        if head.get("status") in COUNTED:  # whoever may still, or again, hold it
+        if head.get("status") in COUNTED and not ledger.stands(run.name):
+            status.missing.append(Problem(run.label, "its trials have changed"))
+        elif head.get("status") in COUNTED:  # whoever may still, or again, hold it
             status.done += 1
             status.other_code += not same_code(head)
         elif ledger.is_held(run.name):

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nnmf_runner.store.files import read_arrays
-from nnmf_runner.store.record import COUNTED, FACTORS, HISTORY, RECORD, find_records, read_history, read_run
+from nnmf_runner.store.record import COUNTED, FACTORS, HISTORY, RECORD, START, find_records, read_history, read_run
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -36,6 +36,9 @@ COMMANDS = {
     "sweep": ["nnmf-run", "-m", *FIT, f"seed=range(0,{RUNS})", "workers=1"],
     "sweep, 2 workers": ["nnmf-run", "-m", *FIT, f"seed=range(0,{RUNS})", "workers=2"],
     "repetition, 2 workers": ["nnmf-run", "-m", *FIT, f"seed=range(0,{RUNS})", "workers=2", "force=true"],
+    "consensus, 2 workers": [
+        *("nnmf-run", "-m", *FIT, "init=random", f"trials={RUNS - 1}", "consensus=true", "workers=2"),
+    ],
     "collection": ["nnmf-collect", "outputs/runs"],
 }
 FAULTS = ("lost", "doubled", "damaged", "debris", "processes left", "refused")
@@ -138,7 +141,8 @@ class Ground:
             except ValueError as error:
                 self.fault("damaged", f"{path}: {error}")
                 continue
-            if record["status"] not in COUNTED or {entry.name for entry in run.iterdir()} != {RECORD, FACTORS, HISTORY}:
+            files = {RECORD, FACTORS, HISTORY} | ({START} if "consensus" in record["config"] else set())
+            if record["status"] not in COUNTED or {entry.name for entry in run.iterdir()} != files:
                 self.fault("damaged", path)
         for name, inode in self.known.items():
             if name not in found:

@@ -137,8 +137,8 @@ def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     """A field that is added enters the identity by itself; what is left out is told by another."""
     config = configure("label_fraction=0.4")
     names = {each.name for each in dataclasses.fields(schema.Computed)}
-    # Of all of the data, and with no factor held.
-    assert names - config.identity(0).keys() == {"allow_growing_ranks", "resample", "fixed"}
+    absent = {"allow_growing_ranks", "resample", "fixed", "data_seed"}  # but for the first, where there are none
+    assert names - config.identity(0).keys() == absent
     assert "resample" in configure("resample=halves").identity(0)
     assert config.identity(0).keys() - names == {"schema"}
     assert not names & {each.name for each in dataclasses.fields(schema.Execution)}
@@ -161,3 +161,29 @@ def test_any_other_folder_may_hold_records(configure, monkeypatch, output):
     config = configure(f"output='{output}'")
     assert dataclasses.replace(config).folder == config.folder
     assert config.folder.name == "runs"
+
+
+def test_a_seed_of_the_data_tells_trials_apart_where_anything_of_the_data_is_drawn(configure, tmp_path):
+    (tmp_path / "X.csv").write_text("1,2,3\n3,4,5\n5,7,6\n")
+    read = ["dataset=file", f"dataset.path={tmp_path / 'X.csv'}", "layers=2"]
+    for options, matters in (([], True), (read, False), ([*read, "holdout=0.1"], True)):
+        plain, shared = configure(*options), configure(*options, "data_seed=3")
+        assert shared.identity(3) == plain.identity(3)  # which have the same data
+        assert (shared.identity(4) != plain.identity(4)) == matters
+        assert shared.identity(4).get("data_seed") == (3 if matters else None)
+    labels = ["dataset=digits", "layers=9", "data_seed=3"]
+    for fraction, matters in ((0, False), (0.5, True), (1, False)):
+        assert ("data_seed" in configure(*labels, f"label_fraction={fraction}").identity(4)) == matters
+
+
+def test_a_consensus_has_an_identity_of_its_own_and_its_trials_have_those_of_trials(configure):
+    plain, agreed = (configure("trials=3", "seed=2", *more) for more in ([], ["consensus=true"]))
+    assert agreed.identity(2) == plain.identity(2)
+    assert agreed.identity(3) == plain.identity(3) | {"data_seed": 2}
+    assert agreed.identity(None) == plain.identity(2) | {"consensus": 3}
+    assert configure("trials=4", "seed=2", "consensus=true").identity(None) != agreed.identity(None)
+
+
+def test_a_consensus_holds_layers_from_the_first_one_up(configure, tmp_path):
+    with pytest.raises(InputError, match=r"fixed=\[1\] holds a layer above one that is not held"):
+        configure("init=saved", f"init.path={tmp_path}", "method=hier", "fixed=[1]", "trials=2", "consensus=true")

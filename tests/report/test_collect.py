@@ -255,3 +255,15 @@ def test_memory_grows_by_a_row_a_run_and_not_by_a_record(tmp_path, record_of):
     large = peak_of(lambda: collect(tmp_path, figures=False))
     assert len((tmp_path / "records.csv").read_text().splitlines()) == 1 + many
     assert (large - small) / (many - few) < MOST_BYTES
+
+
+def test_a_consensus_is_a_variant_of_its_own_and_no_trial(record_of, tmp_path):
+    records = [record_of(seed=seed, error=error) for seed, error in enumerate([0.2, 0.4, 0.1])]
+    records[2]["config"] |= {"seed": 0, "consensus": 2}
+    for i, record in enumerate(records):
+        write_record(tmp_path / f"run{i}", record)
+    collect(tmp_path, figures=False)
+    table = pd.read_csv(tmp_path / "table.csv")
+    errors = table[table["metric"] == "relative_error"].set_index("method")
+    assert errors["n"].to_dict() == {"hier": 2, "hier, consensus 2": 1}
+    assert errors["mean"].to_dict() == pytest.approx({"hier": 0.3, "hier, consensus 2": 0.1})

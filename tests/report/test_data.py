@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.report.data import load_data
+from nnmf_runner.report.data import load_data, trial_of
 from nnmf_runner.running.run import run_one
 
 
@@ -14,6 +14,18 @@ def test_the_data_are_those_of_the_seed(run_of, configure):
         record = run_of(f"seed={seed}", "layers=2").record
         assert load_data(record).fingerprint() == record["dataset"]["fingerprint"]
         assert load_data(record).name == "toy"
+
+
+def test_the_data_are_those_of_the_seed_that_trials_share(run_of):
+    own, shared = (run_of("seed=3", "layers=2", *more).record for more in ([], ["data_seed=1"]))
+    assert load_data(shared).fingerprint() == shared["dataset"]["fingerprint"] != own["dataset"]["fingerprint"]
+
+
+def test_a_run_is_called_by_its_seeds(record_of):
+    record = record_of(seed=2)
+    assert trial_of(record) == "seed 2"
+    record["config"]["consensus"] = 4
+    assert trial_of(record) == "seeds 2 to 5"
 
 
 def test_other_data_are_not_taken_for_those_of_the_run(given, tmp_path, rng):

@@ -143,3 +143,11 @@ def test_two_options_are_a_panel_where_two_values_of_one_were_tried_with_the_sam
 def test_records_are_handed_on_and_noted_where_they_have_numbers(run):
     records = [run("hier", 0), run("deep", 1) | {"status": "failed"}, run("neural", 2) | {"status": "max_iter"}]
     assert [(each.method, each.seed) for each in noted(records)] == [("hier", 0), ("neural", 2)]
+
+
+def test_a_consensus_is_no_run_of_the_map(run):
+    records = grid(run, noise=[1, 2])
+    agreed = grid(run, noise=[1, 2], seeds=[0])
+    for record in agreed:
+        record["config"]["consensus"] = 6
+    assert noted(records + agreed) == noted(records)

@@ -22,6 +22,8 @@ from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.topics import (
     LEGEND,
     LEGEND_OF_MODES,
+    consensus_text,
+    legend_of,
     told,
     topics_markdown,
     tree_children,
@@ -302,3 +304,43 @@ def test_damaged_topics_are_refused_and_older_records_without_them_read(outcome,
     del record["topics"]
     path.write_text(json.dumps(record))
     assert read_record(path) == record
+
+
+CONSENSUS = {
+    "members": dict.fromkeys("abcd", "0"),
+    "stability": [[0.9, 0.8, 0.7], [1.0, 0.99]],
+    "votes": [[[1.0, 0.0], [0.25, 0.5], [0.0, 0.75]]],
+}
+
+
+def agreed_topics():
+    """Three topics below two, the second of which gives some to both."""
+    below = [topic("a b", parent=0), topic("c", parent=1), topic("d", parent=1)]
+    return [below, [topic("a", None, [0, 1], [0.8, 0.2]), topic("d", None, [2, 1], [0.6, 0.4])]]
+
+
+def test_a_consensus_tells_stability_and_votes_beside_each_own_topic():
+    assert tree_text(agreed_topics(), CONSENSUS).splitlines() == [
+        "1.0 [1.00]  a  also 0.1 20%",
+        "    0.0 80% [0.90, 4/4]  a b",
+        "1.1 [0.99]  d",
+        "    0.2 60% [0.70, 3/4]  d",
+        "    0.1 40% [0.80, 2/4]  c",
+    ]
+    assert legend_of(CONSENSUS).startswith(legend_of(None))
+    assert consensus_text(CONSENSUS).splitlines() == [
+        "consensus of 4 trials",
+        "layer 0: stability of topics 0.80, 0.70 at least; votes for their places 75%, 50% at least",
+        "layer 1: stability of topics 0.99, 0.99 at least",
+    ]
+
+
+def test_a_collection_tells_it_too_and_explains_it_once(record_of, tmp_path):
+    about = {"layers": (3, 2), "topics": agreed_topics(), "consensus": CONSENSUS}
+    records = [record_of(**about, experiment=name) for name in ("one", "other")]
+    for record in records:
+        record["config"]["consensus"] = 4
+    text = topics_markdown({record["experiment"]: [Shown("hier", tmp_path, record)] for record in records})
+    assert text.count("1.0 [1.00]  a") == text.count("consensus of 4 trials") == 2
+    assert text.count("In brackets the stability") == 1
+    assert "seeds 0 to 3" in text

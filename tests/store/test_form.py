@@ -26,7 +26,10 @@ def record(record_of):
     data = {"title": "Toy", "name": "toy", "classes": [4, 2], "n_features": 9, "n_samples": 8, "pictures": False}
     data["modes"] = {"names": ["a", "b", "c"], "shape": [3, 3, 8], "named": [True, False, False]}
     told = {"code": "hier-0", "commit": "abc", "finished": "2026-01-01", "peak_memory_mb": 10.0, "tree_agreement": 0.5}
-    return record_of(seed=1, topics=topics, dataset=data, **told)
+    consensus = {"members": {"a": "b"}, "stability": [[0.9, 0.8], [1.0]], "votes": [[[1.0], [0.5]]]}
+    found = record_of(seed=1, layers=(2, 1), topics=topics, dataset=data, consensus=consensus, **told)
+    found["config"] |= {"data_seed": 0, "consensus": 3}
+    return found
 
 
 def spots(value, at=()):
@@ -114,3 +117,22 @@ def test_topics_of_a_tensor_have_words_by_mode():
         assert not is_forest([[links | {"modes": damaged}]])
     assert not is_forest([[links]])
     assert not is_forest([[TOPIC, links | {"modes": [mode]}]])
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (("consensus", "stability"), [[0.9], [1.0]]),
+        (("consensus", "stability"), [[0.9, 0.8]]),
+        (("consensus", "votes"), [[[1.0, 0.0], [0.5, 0.5]]]),
+        (("consensus", "votes"), []),
+        (("consensus", "members"), {"a": 3}),
+        (("consensus", "tree_agreement"), "all"),
+        (("config", "layers"), [2, 2]),
+        (("topics",), [[TOPIC], [TOPIC]]),
+    ],
+)
+def test_a_consensus_is_of_the_topics_of_its_record(record, at, value):
+    check_form(record)
+    with pytest.raises(ValueError, match=r"^is damaged: "):
+        check_form(changed(record, at, value))

@@ -22,6 +22,7 @@ class Digits:
     """
 
     name: ClassVar[str] = "digits"
+    draws: ClassVar[bool] = False
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read the data, of shape (64, 1797) with one level of ten classes, see `Source.load`."""

@@ -128,6 +128,7 @@ class File(Weights):
     """
 
     name: ClassVar[str] = "file"
+    draws: ClassVar[bool] = False
     path: str = ""
     x: str | None = None
     labels: list[str] = field(default_factory=list)

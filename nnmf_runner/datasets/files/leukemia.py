@@ -32,6 +32,7 @@ class Leukemia:
     """
 
     name: ClassVar[str] = "leukemia"
+    draws: ClassVar[bool] = False
     path: str = USUAL
 
     def load(self, rng: np.random.Generator) -> Dataset:

@@ -32,6 +32,7 @@ class Mnist:
     """
 
     name: ClassVar[str] = "mnist"
+    draws: ClassVar[bool] = False
     classes: list[int] = field(default_factory=lambda: list(range(10)))
     per_class: int = MOST
 

@@ -38,6 +38,7 @@ class Swimmer:
     """
 
     name: ClassVar[str] = "swimmer"
+    draws: ClassVar[bool] = False
 
     def load(self, rng: np.random.Generator) -> Dataset:
         """Draw the images, whose 17 parts are a truth of one level, see `Source.load`."""

@@ -92,6 +92,7 @@ class Newsgroups(Words):
     """
 
     name: ClassVar[str] = "newsgroups"
+    draws: ClassVar[bool] = False
     per_class: int = 100
     order: str = BY_NAME
     known: int | None = None

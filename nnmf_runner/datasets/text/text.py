@@ -51,6 +51,7 @@ class Text(Words):
     """
 
     name: ClassVar[str] = "text"
+    draws: ClassVar[bool] = False
     separator: str = ""
     text_column: str = "text"
     label_columns: list[str] = field(default_factory=list)

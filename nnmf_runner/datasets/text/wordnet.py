@@ -64,6 +64,7 @@ class Wordnet(Words):
     """
 
     name: ClassVar[str] = "wordnet"
+    draws: ClassVar[bool] = False
     min_df: Any = 5
     path: str = "/usr/share/wordnet"
     tensor: bool = False

@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from nnmf_runner.methods import METHODS
-from nnmf_runner.report.data import data_title
+from nnmf_runner.report.data import data_title, trial_of
 from nnmf_runner.report.variants import method_of, method_order
 from nnmf_runner.store.files import whole_file
 
@@ -107,7 +107,7 @@ def title_of(record: dict[str, Any], label: str | None = None) -> str:
     A dollar sign in the name of a file does not begin a formula.
     """
     config = record["config"]
-    parts = [label, "-".join(map(str, config["layers"])), record["regime"], f"seed {config['seed']}"]
+    parts = [label, "-".join(map(str, config["layers"])), record["regime"], trial_of(record)]
     return f"{data_title(record)}: {', '.join(filter(None, parts))}".replace("$", r"\$")
 
 

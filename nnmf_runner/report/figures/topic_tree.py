@@ -12,22 +12,26 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
 from nnmf_runner.report.figures.style import SMALL, TOPIC_COLOURS, text_width, title_of, title_size
-from nnmf_runner.report.topics import Topics, in_modes, told, tree_rows
+from nnmf_runner.report.topics import Consensus, Topics, in_modes, told, tree_rows, votes_for
 
 # In inches: the boxes with two lines, another line, the space between columns, between boxes.  In points: the widest
 # link.
 BOX, LINE, BETWEEN, APART, WIDEST = (2.5, 0.34), 0.13, 1.3, 0.09, 9.0
 # Links of a smaller share of the topic above are left out.
 FAINT = 0.03
+# Links that a smaller share of the trials votes for are dashed, in units of their width.
+MAJORITY, DASHES = 0.5, (0, (1.5, 1.0))
 WORD_FONT = FontProperties(size=SMALL)
 
 
 def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     """Draw the topics of a record with their top words, a column for every layer, and what each gives to those above.
 
-    The label is what the run goes by.
+    Of a consensus the stability of every topic stands below its name, and links that few trials have are dashed.  The
+    label is what the run goes by.
     """
     topics: Topics = record["topics"]
+    consensus: Consensus | None = record.get("consensus")
     rows = tree_rows(topics)
     lines = [[_lines(topic) for topic in layer] for layer in topics]
     height = BOX[1] + LINE * (max(len(each) for layer in lines for each in layer) - 2)
@@ -49,26 +53,39 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = TOPIC_COLOURS[j % len(TOPIC_COLOURS)] if level else "0.45"
-            _box(ax, *places[level][j], height, f"{level}.{j}", lines[level][j], colour)
+            names = [f"{level}.{j}", *([f"{consensus['stability'][level][j]:.2f}"] if consensus else [])]
+            _box(ax, *places[level][j], height, names, lines[level][j], colour)
             for i, share in zip(topic["children"], topic["child_weights"], strict=True):
                 if share >= FAINT:
-                    _link(ax, places[level - 1][i], places[level][j], share, colour)
+                    weak = consensus is not None and votes_for(consensus, level - 1, i, j) < MAJORITY
+                    _link(ax, places[level - 1][i], places[level][j], share, colour, dashed=weak)
     if len(topics) > 1:
         legend = f"width of a link: share of the left topic, {FAINT:.0%} at least"
         if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
             legend = f"in italics: what sets a topic apart; {legend}"
+        if consensus:
+            votes = f"dashed: in fewer than half of {len(consensus['members'])} trials where a topic stands"
+            legend = f"{legend}\nbelow a name: stability of the topic; {votes}"
         ax.text(size[0] / 2, size[1] - 0.16, legend, fontsize=SMALL, color="0.4", **middle)
     return figure
 
 
 def _box(
-    ax: Axes, left: float, middle: float, height: float, name: str, lines: Sequence[tuple[str, str]], colour: str
+    ax: Axes,
+    left: float,
+    middle: float,
+    height: float,
+    names: Sequence[str],
+    lines: Sequence[tuple[str, str]],
+    colour: str,
 ) -> None:
-    """Draw a topic's name and lines of words."""
+    """Draw a topic's name, what stands below it, and lines of words."""
     corner = (left, middle - height / 2)
     style: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 3}
     ax.add_patch(FancyBboxPatch(corner, BOX[0], height, boxstyle="round,pad=0,rounding_size=0.05", **style))
-    ax.text(left + 0.06, middle, name, va="center", fontsize=SMALL, color=colour, fontweight="bold", zorder=4)
+    for i, (name, weight) in enumerate(zip(names, ("bold", "normal"), strict=False)):
+        place = (left + 0.06, middle + LINE * (i - (len(names) - 1) / 2))
+        ax.text(*place, name, va="center", fontsize=SMALL, color=colour, fontweight=weight, zorder=4)
     style = {"fontproperties": WORD_FONT, "parse_math": False, "va": "center", "zorder": 4}  # words may hold a $
     for i, (line, slant) in enumerate(lines):
         ax.text(left + 0.38, middle + LINE * (i - (len(lines) - 1) / 2), line, fontstyle=slant, **style)
@@ -104,10 +121,13 @@ def _fitted(words: Sequence[str], width: float) -> list[str]:
     return fitted
 
 
-def _link(ax: Axes, child: tuple[float, float], parent: tuple[float, float], share: float, colour: str) -> None:
+def _link(
+    ax: Axes, child: tuple[float, float], parent: tuple[float, float], share: float, colour: str, *, dashed: bool
+) -> None:
     """Draw a curve from a box to one in the next column."""
     (x0, y0), (x1, y1) = (child[0] + BOX[0], child[1]), parent
     half = (x0 + x1) / 2
     curve = Curve([(x0, y0), (half, y0), (half, y1), (x1, y1)], [Curve.MOVETO, *[Curve.CURVE4] * 3])
-    style = {"edgecolor": colour, "facecolor": "none", "capstyle": "butt"}
+    style: dict[str, Any] = {"edgecolor": colour, "facecolor": "none", "capstyle": "butt"}
+    style |= {"linestyle": DASHES} if dashed else {}
     ax.add_patch(PathPatch(curve, linewidth=WIDEST * share, alpha=0.25 + 0.65 * share, **style, zorder=1 + share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import matplotlib as mpl
 import numpy as np
@@ -76,3 +77,38 @@ def test_a_line_for_every_mode_that_is_told(rng):
     drawn = topic_tree(in_modes(invented(rng, (2,), NAMES)))
     lines = [text.get_text() for text in drawn.axes[0].texts]
     assert sum(line.startswith("a mode: ") for line in lines) == lines.count("word: (no words)") == 2
+
+
+def agreed(record, votes):
+    """The record as the consensus of four trials in all of which each link has these votes."""
+    ranks = record["config"]["layers"]
+    consensus = {
+        "members": dict.fromkeys("abcd", "0"),
+        "stability": [[0.875] * rank for rank in ranks],
+        "votes": [[[votes] * above] * below for below, above in itertools.pairwise(ranks)],
+    }
+    return record | {"consensus": consensus}
+
+
+@pytest.mark.parametrize(("votes", "dashed"), [(0.49, True), (0.5, False)])
+def test_links_that_few_trials_have_are_dashed(rng, votes, dashed):
+    record = invented(rng, (5, 2), NAMES)
+    for drawn, expected in ((agreed(record, votes), dashed), (record, False)):
+        patches = [p for p in topic_tree(drawn).axes[0].patches if not hasattr(p, "get_boxstyle")]
+        assert patches
+        assert {p.get_linestyle() != "solid" for p in patches} == {expected}
+
+
+def test_the_stability_of_every_topic_stands_below_its_name_and_nothing_overlaps(rng):
+    with mpl.rc_context(STYLE):
+        drawn = topic_tree(agreed(invented(rng, (9, 4, 2), NAMES), 0.25))
+    FigureCanvasAgg(drawn).draw()
+    texts = drawn.axes[0].texts
+    names = {text.get_text(): text.get_window_extent() for text in texts if text.get_fontweight() == "bold"}
+    below = [text.get_window_extent() for text in texts if text.get_text() == "0.88"]
+    assert len(names) == len(below) == 15
+    assert all(own.y1 <= name.y0 + 1.0 and own.x0 == name.x0 for own, name in zip(below, names.values(), strict=True))
+    extents = [text.get_window_extent() for text in texts]
+    for i, one in enumerate(extents):
+        assert drawn.bbox.y0 <= one.y0 < one.y1 <= drawn.bbox.y1
+        assert not any(one.shrunk(1.0, 0.9).overlaps(other.shrunk(1.0, 0.9)) for other in extents[:i])
