@@ -269,7 +269,7 @@ def test_codes_of_a_fixed_layer_are_the_exact_ones_at_once(small, name):
         (Deep(pooling="max"), [1], {}, "holds the factor of layer 1, which method=deep with these options cannot"),
         (Hierarchical(), [0], {"normalise": True}, "and normalise=True contradict each other"),
     ],
-    ids=id_of,
+    ids=["unfolded", "ncpd", "plain", "pooling", "normalise"],
 )
 def test_what_cannot_hold_factors_says_so(method, fixed, options, message):
     cost = COSTS[method.costs[0]]()
