@@ -8,7 +8,7 @@ RAY_VENV := .venv-ray
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems regimes tensors test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes tensors ranks test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -53,6 +53,9 @@ tensors: $(VENV)/.core ## compare hierarchies of CP models of a tensor (60 runs)
 	$(BIN)/nnmf-run experiment=tensors_exact_codes
 	$(BIN)/nnmf-run experiment=tensors_matrices
 	$(BIN)/nnmf-collect outputs/tensors
+
+ranks: $(VENV)/.core ## choose the ranks of a planted hierarchy (370 fits): table, ranks.json, figure of all criteria
+	$(BIN)/nnmf-rank dataset=planted dataset.noise=1 ranks=2..20
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

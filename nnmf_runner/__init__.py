@@ -14,6 +14,7 @@ _HOMES = {
     "ConvergenceWarning": "estimators",
     "consensus": "estimators.consensus",
     "load": "estimators",
+    "rank_profile": "estimators.ranks",
 }
 
 

@@ -1,4 +1,4 @@
-"""Command lines: `nnmf-run`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic of their own."""
+"""Command lines: `nnmf-run`, `nnmf-rank`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def run() -> int:
 def collect() -> int:
     """Make tables and figures from the records below a folder."""
     return _guarded(_collect, "nnmf-collect")
+
+
+def rank() -> int:
+    """Choose the ranks of the layers for data."""
+    return _guarded(_rank, "nnmf-rank")
 
 
 def status() -> int:
@@ -85,6 +90,28 @@ def _run() -> int:
     from nnmf_runner.running.trials import run_and_wait
 
     return _report(run_and_wait(asked))
+
+
+def _rank() -> int:
+    from nnmf_runner.config.ranks import read_rank_sweep
+
+    logging.captureWarnings(True)
+    asked = read_rank_sweep(sys.argv[1:])
+    _restart_with(asked.sweep.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+
+    from nnmf_runner.running.ranks import run_ranking
+
+    ranking = run_ranking(asked)
+    if ranking.profile is None:
+        return _print_status(ranking.status)
+    from nnmf_runner.report.ranks import rank_table, write_ranking
+
+    print(rank_table(ranking.profile))
+    for path in write_ranking(ranking.profile, ranking.title, ranking.folder):
+        print(path)
+    print(ranking.profile.verdict)
+    return OK
 
 
 def _restart_with(threads: int) -> None:

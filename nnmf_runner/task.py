@@ -6,7 +6,11 @@ A model, data and known labels make a `Task`, which checks that they fit each ot
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import logging
+import logging.handlers
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +26,7 @@ from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.base import Loader
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
+from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.seed_words import seed_features
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
@@ -149,12 +154,16 @@ _loader = Loader()
 
 @dataclass(frozen=True)
 class Material:
-    """The data of a run: all of them, the entries that the method sees, the samples whose labels it sees, its task."""
+    """The data of a run: all of them, the entries that the method sees, the samples whose labels it sees, its task.
+
+    Of a part of the data these are that part, and `left_out` is what a fold of bi-cross-validation hides.
+    """
 
     dataset: Dataset
     entries: Entries
     known: NDArray[np.bool_]
     task: Task
+    left_out: LeftOut | None = None
 
     @property
     def regime(self) -> str:
@@ -165,6 +174,26 @@ class Material:
         return some if config.regime == every and partly else config.regime
 
 
+@contextmanager
+def _notes_after_checks() -> Iterator[None]:
+    """Keep what datasets say of themselves until the data are known to fit the model: an error stands alone."""
+    logger, held = logging.getLogger("nnmf_runner.datasets"), logging.handlers.BufferingHandler(sys.maxsize)
+    logger.addHandler(held)
+    logger.propagate = False
+    refused = False
+    try:
+        yield
+    except InputError:
+        refused = True
+        raise
+    finally:
+        logger.removeHandler(held)
+        logger.propagate = True
+        for record in [] if refused else held.buffer:
+            logger.handle(record)
+
+
+@_notes_after_checks()
 def prepare(config: RunConfig, seed: int) -> Material:
     """Load the data, hold entries out and draw the known labels for the trial with this seed.
 
@@ -177,6 +206,7 @@ def prepare(config: RunConfig, seed: int) -> Material:
     return _material(config, seed, *_load(config, seed))
 
 
+@_notes_after_checks()
 def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
@@ -196,6 +226,8 @@ def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
 
 def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) -> Material:
     _check_labels(config, dataset)
+    part = config.resample.part(dataset, entries, stream(seed, "resample"))
+    dataset, entries = part.dataset, part.entries
     known = known_labels(config, dataset, stream(seed, "labels"))
     labels = [np.where(known, classes, -1) for classes in dataset.labels] if config.learns_labels else []
     modes = None if dataset.modes is None else dataset.modes.shape
@@ -212,7 +244,7 @@ def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) 
                 f"{asks} none of the samples that it gives of dataset={dataset.name} has one at level {level}. "
                 "Expected other levels, or more samples with labels."
             )
-    return Material(dataset, entries, known, task)
+    return Material(dataset, entries, known, task, part.left_out)
 
 
 def _seeds(config: RunConfig, dataset: Dataset) -> list[NDArray[np.intp]]:

@@ -206,6 +206,24 @@ def test_negative_data_are_refused_in_a_sweep_with_a_method_that_does_not_take_t
     check_sweep([configs["semi"], configure(*given, "method=sparse_coding", "method.free=true")])
 
 
+@pytest.mark.parametrize("check", [lambda config: prepare(config, 0), lambda config: check_sweep([config])])
+def test_what_data_say_of_themselves_stands_before_no_error(configure, tmp_path, caplog, check):
+    caplog.set_level("INFO")
+    X = np.eye(4, 6)[:, None] * np.ones((5, 1))  # which has entries that are all zeros
+    for name, data in (("bad", -X), ("large", 2 * X), ("good", X)):
+        np.save(tmp_path / f"{name}.npy", data)
+    given = ["dataset=file", "method=ncpd"]
+    for name, layers in (("bad", "3-2"), ("large", "99")):
+        with pytest.raises(InputError):
+            check(configure(*given, f"dataset.path={tmp_path / name}.npy", f"layers={layers}"))
+        assert not caplog.records
+    check(configure(*given, f"dataset.path={tmp_path}/good.npy", "layers=3-2"))
+    assert [record.message.split(" of ")[0] for record in caplog.records] == [
+        "dataset=file: mode 0",
+        "dataset=file: all zeros are 2",  # of 6 entries of mode 2
+    ]
+
+
 def test_factors_that_do_not_fit_into_memory_are_refused(given):
     fibres = 2**60
     X = sparse.csc_array(([1.0, 2.0], np.array([fibres - 1, 0]), [0, 1, 2]), shape=(fibres, 2))

@@ -80,7 +80,8 @@ def refuse_numbers_as_flags(overrides: Iterable[Override]) -> None:
     """Raise an `InputError` for any number but 0 and 1 as a flag, which OmegaConf takes for true."""
     for override in overrides:
         value = override.value()
-        if isinstance(value, int) and value not in (0, 1) and bool in option_types(override.key_or_group):
+        is_flag = {bool, bool | None}.intersection(option_types(override.key_or_group))
+        if isinstance(value, int) and value not in (0, 1) and is_flag:
             raise InputError(f"{override.input_line} is not valid. Expected true or false.")
 
 

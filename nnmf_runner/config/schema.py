@@ -20,6 +20,7 @@ from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
 from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
+from nnmf_runner.datasets.resample import RESAMPLES, Whole
 from nnmf_runner.datasets.seed_words import read_seed_words
 from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
@@ -33,6 +34,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "cost": COSTS,
     "optimizer": OPTIMIZERS,
     "init": INITIALISATIONS,
+    "resample": RESAMPLES,
 }
 # More trials than anybody waits for, which are all listed before the first of them runs.
 MOST_TRIALS = 10**6
@@ -121,14 +123,16 @@ class Computed(Model):
         Level of the labels that the codes of every layer are scored on; by default the one that the layer learns.
     holdout : float
         Share of the known entries of the data that are hidden from the method; the record has the error on them.
+    resample
+        Part of the data that the method is given, as `nnmf-rank` compares fits on several.
     mask : str, optional
         A ``.npy`` file of booleans of the shape of the data, false where an entry is missing.  So is any NaN.
     seed : int
-        Fixes the data's noise, the known labels, the entries held out and the initial factors, each from a stream of
-        its own.
+        Fixes the data's noise, the known labels, the entries held out, the parts of the data and the initial factors,
+        each from a stream of its own.
     data_seed : int, optional
-        Fixes the data's noise, the known labels and the entries held out in place of `seed`, so that trials differ in
-        their start and fit alone.
+        Fixes what is random about the data in place of `seed`: their noise, the known labels, the entries held out and
+        the parts.  Trials differ in their start and fit alone then.
     """
 
     dataset: Any = MISSING
@@ -136,6 +140,7 @@ class Computed(Model):
     label_level: int | None = None
     eval_label_level: int | None = None
     holdout: float = 0.0
+    resample: Any = MISSING
     mask: str | None = None
     seed: int = 0
     data_seed: int | None = None
@@ -149,6 +154,11 @@ class Computed(Model):
         _check_integers(self, 0, "label_level", "eval_label_level")
         if self.data_seed is not None:
             check_number(self.data_seed, "data_seed", low=0, high=math.inf, integer=True)
+        if self.label_fraction and self.resamples:
+            raise InputError(
+                f"label_fraction={self.label_fraction:g} gives labels, which resample={self.resample.name} leaves out. "
+                "Expected label_fraction=0."
+            )
         if self.label_level is not None and isinstance(self.supervision.levels, list):
             raise InputError(
                 f"label_level={self.label_level} and supervision.levels={self.supervision.levels} both name the level "
@@ -160,6 +170,11 @@ class Computed(Model):
         """Words that topics are to begin with, by the topics' names; None where the dataset has no such option set."""
         path = getattr(self.dataset, "seed_words", None)
         return None if path is None else read_seed_words(path)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the method is given a part of the data."""
+        return not isinstance(self.resample, Whole)
 
     @property
     def lists_known(self) -> bool:
@@ -187,6 +202,7 @@ class Computed(Model):
         if self.seed_words is not None:  # a list, since their order counts
             found["seed_words"] = [[topic, words] for topic, words in self.seed_words.items()]
         without = {"optimizer": not self.method.uses_optimizer, "supervision": self.label_fraction == 0.0}
+        without |= {"resample": not self.resamples}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
         without |= {"fixed": not self.fixed}  # as records say it that are older
         without |= {"data_seed": True}  # which `identity` adds where it tells trials apart
@@ -194,9 +210,9 @@ class Computed(Model):
 
     @property
     def draws_data(self) -> bool:
-        """Whether anything about the data is random: the data themselves, which labels or which entries are seen."""
+        """Whether anything about the data is random: themselves, or which labels, entries or parts are seen."""
         labels = 0.0 < self.label_fraction < 1.0 and not self.lists_known
-        return labels or self.holdout > 0.0 or getattr(self.dataset, "draws", True)
+        return labels or self.holdout > 0.0 or self.resamples or getattr(self.dataset, "draws", True)
 
     def seed_of_data(self, seed: int) -> int:
         """The seed of what is random about the data of the trial with this seed."""

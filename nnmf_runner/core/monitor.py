@@ -26,9 +26,9 @@ class Stop(StrEnum):
 
 
 def worst(stops: Sequence[Stop | None]) -> Stop:
-    """The most worrying of the reasons why several stages ended."""
+    """The most worrying of the reasons why several stages ended; there may be none."""
     order = list(Stop)
-    return max((stop for stop in stops if stop is not None), key=order.index)
+    return max((stop for stop in stops if stop is not None), key=order.index, default=Stop.CONVERGED)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # All methods meet the same data, labels and start at the same seed, whatever else they draw.
-STREAMS = ("data", "labels", "init", "fit", "holdout")
+STREAMS = ("data", "labels", "init", "fit", "holdout", "resample")
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

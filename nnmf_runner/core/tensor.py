@@ -67,7 +67,7 @@ class Tensor(ABC):
 
     @abstractmethod
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
-        """Every mode and its MTTKRP, with the factors that stand in the list when it is asked for.
+        """Every mode in turn and its MTTKRP, with the factors that stand in the list when it is asked for.
 
         The caller may replace the factor of the mode that came last.
         """
@@ -122,11 +122,16 @@ class DenseTensor(Tensor):
         return found
 
     def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
-        """See `Tensor.sweep`; a reading serves all modes of a side, since it does not depend on their factors."""
-        for side, modes in enumerate(self._sides):
-            reading = self._reading(factors, side)
-            for mode in modes:
-                yield mode, _contracted(reading, factors, modes, mode)
+        """See `Tensor.sweep`; a reading serves modes of a side that follow each other: it depends on the other side's.
+
+        Modes come in one order, whichever the order of the data in memory is, so that the result is the same.
+        """
+        read, reading = -1, self._X
+        for mode in range(len(factors)):
+            side = 0 if mode in self._sides[0] else 1
+            if side != read:
+                read, reading = side, self._reading(factors, side)
+            yield mode, _contracted(reading, factors, self._sides[side], mode)
 
     def residual(self, factors: Sequence[Matrix]) -> float:
         """See `Tensor.residual`."""
@@ -208,6 +213,39 @@ class SparseTensor(Tensor):
                 weighted = reduce(np.multiply, rows[:i] + rows[i + 1 :], along)
                 found[self._others[i]] += block.indicator(i, self.shape[self._others[i]]) @ weighted
         return found
+
+
+class ScaledTensor(Tensor):
+    """A tensor divided by a number, without a copy of it.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    unit : float
+        What it is divided by.
+    """
+
+    def __init__(self, tensor: Tensor, unit: float) -> None:
+        self.shape, self.squared_norm = tensor.shape, tensor.squared_norm / unit**2
+        self._tensor, self._unit = tensor, unit
+
+    def mttkrp(self, factors: Sequence[Matrix], mode: int) -> Matrix:
+        """See `Tensor.mttkrp`."""
+        return self._tensor.mttkrp(factors, mode) / self._unit
+
+    def products(self, factors: Sequence[Matrix], solve: LastUpdate | None = None) -> list[Matrix]:
+        """See `Tensor.products`."""
+        update = None if solve is None else lambda product: solve(product / self._unit)
+        return [product / self._unit for product in self._tensor.products(factors, update)]
+
+    def sweep(self, factors: list[Matrix]) -> Iterator[tuple[int, Matrix]]:
+        """See `Tensor.sweep`."""
+        for mode, product in self._tensor.sweep(factors):
+            yield mode, product / self._unit
+
+    def residual(self, factors: Sequence[Matrix]) -> float:
+        """See `Tensor.residual`."""
+        return self._tensor.residual([*factors[:-1], self._unit * factors[-1]]) / self._unit**2
 
 
 class _Block:

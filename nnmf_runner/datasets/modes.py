@@ -169,7 +169,7 @@ def used_entries(X: Any, modes: Modes) -> list[NDArray[np.intp]]:
     for size in modes.shape[-2::-1]:
         rows, index = np.divmod(rows, size)
         used.append(_distinct(index, size))
-    return used[:0:-1] + used[:1]
+    return used[::-1]
 
 
 def _distinct(index: NDArray[np.int64], size: int) -> NDArray[np.intp]:

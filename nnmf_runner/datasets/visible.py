@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, split_missing
-from nnmf_runner.core.linalg import canonical, in_order
+from nnmf_runner.core.linalg import in_order
 from nnmf_runner.datasets.base import Dataset, read_mask
 
 
@@ -55,9 +55,7 @@ def visible_entries(
     if signed and not (X.data if sparse.issparse(X) else X).any():
         raise InputError(f"{name} holds only zeros, to which no error is relative. Expected at least one other entry.")
     if not holdout:
-        # The fibres of a sparse tensor may be far more than its entries: it stays by columns.
-        stays = sparse.issparse(X) and dataset.modes is not None
-        return Entries(canonical(X) if stays else in_order(X), known)
+        return Entries(in_order(X), known)
     if sparse.issparse(X):
         raise InputError(f"holdout={holdout:g} needs dense data, but dataset={dataset.name} is sparse.")
     known = np.ones(X.shape, bool) if known is None else known

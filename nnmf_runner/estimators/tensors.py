@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nnmf_runner.core.checks import InputError, split_missing
+from nnmf_runner.core.checks import InputError, check_finite, shown, split_missing
 from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.datasets.files.contents import ContentError, Coordinates
 from nnmf_runner.datasets.modes import unfolded
@@ -90,13 +90,25 @@ def _as_array(X: Any) -> Any:
     if sparse.issparse(X) and X.ndim < 3:
         return X  # which is too few dimensions
     if all(hasattr(X, name) for name in ("coords", "data", "shape")):
-        found = Coordinates(np.array(X.coords), np.asarray(X.data), tuple(map(int, X.shape)))
-        try:
-            found.check("X")
-        except ContentError as error:
-            raise InputError(f"{error}.") from None
-        return found
+        return _coordinates(X)
     try:
         return X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     except ValueError:
         raise InputError("X has samples of different shapes, expected one shape for all.") from None
+
+
+def _coordinates(X: Any) -> Coordinates:
+    """The coordinates of a sparse array, which is zero where it has no entry."""
+    if np.any(np.asarray(getattr(X, "fill_value", 0)) != 0):
+        raise InputError(f"X is {shown(X.fill_value)} where it has no entry, expected zero.")
+    try:
+        shape = tuple(map(int, X.shape))
+    except (TypeError, ValueError):
+        raise InputError(f"X has {shown(X.shape)} as its shape, expected sizes of its modes.") from None
+    data = np.asarray(X.data)
+    found = Coordinates(np.array(X.coords), check_finite(data, "X", vector=True) if data.size else data, shape)
+    try:
+        found.check("X")
+    except ContentError as error:
+        raise InputError(f"{error}.") from None
+    return found

@@ -245,17 +245,20 @@ class Method:
         raise NotImplementedError
 
     def solve(self, problem: Problem, plan: Plan, *, normalise: bool = False) -> Fit:
-        """Fit, with a label map for codes as `transform` gives them for new data.
+        """Fit, with label maps for codes as `transform` gives them for new data.
 
         With `normalise`, the columns of every A are scaled to unit length, see `normalised`.  Where all factors are
         fixed, which leaves nothing that labels could shape, the codes are those of `transform` as well.
         """
         labels, is_fixed = problem.labels, len(plan.fixed) == len(plan.start)
-        fit = self.fit(replace(problem, labels=None) if is_fixed and self.bends_codes else problem, plan)
+        unlabelled = replace(problem, labels=None, lower_labels={})
+        fit = self.fit(unlabelled if is_fixed and self.bends_codes else problem, plan)
         if is_fixed:
             fit = replace(fit, S=self.transform(fit, problem.X, problem.mask))
-        if labels is not None and self.bends_codes:
-            fit = replace(fit, B=labels.best_map(self.transform(fit, problem.X, problem.mask)[-1]))
+        if self.bends_codes and (labels is not None or problem.lower_labels) and (fit.maps or is_fixed):
+            codes = self.transform(fit, problem.X, problem.mask)
+            lower = {layer: own.best_map(codes[layer]) for layer, own in problem.lower_labels.items()}
+            fit = replace(fit, B=None if labels is None else labels.best_map(codes[-1]), lower_maps=lower)
         return normalised(fit) if normalise else fit
 
     def transform(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:

@@ -20,7 +20,7 @@ from nnmf_runner.core.layer import solve_codes, solve_normal
 from nnmf_runner.core.linalg import Mask, Matrix
 from nnmf_runner.core.monitor import History, Monitor, Stop, worst
 from nnmf_runner.core.ncp import balanced, ncp_from_starts
-from nnmf_runner.core.tensor import Tensor, as_tensor, gram, multilinear_floors
+from nnmf_runner.core.tensor import ScaledTensor, Tensor, as_tensor, gram, multilinear_floors
 from nnmf_runner.core.tensor_layerwise import fit_factor, in_one_order, layerwise_free, layerwise_tied, links
 from nnmf_runner.core.tensor_network import TensorNetwork, TiedNetwork
 from nnmf_runner.methods.base import Method, Plan, Problem
@@ -55,7 +55,7 @@ class NCPD(Method):
         tied like these; by default they are wherever the hierarchy is tied.
     starts : int
         Number of random starts of the base.
-    sweeps : int
+    start_sweeps : int
         Passes over all modes of every start, after which the best one goes on.
 
     Notes
@@ -94,7 +94,7 @@ class NCPD(Method):
     training: str = "joint"
     exact_codes: bool | None = None
     starts: int = 40
-    sweeps: int = 15
+    start_sweeps: int = 15
 
     def __post_init__(self) -> None:
         check_choice(self.hierarchy, HIERARCHIES, "hierarchy")
@@ -104,7 +104,7 @@ class NCPD(Method):
         if self.exact_codes and self.hierarchy == "free":
             raise InputError("exact_codes=True needs hierarchy=tied: a free hierarchy has codes of its own.")
         check_number(self.starts, "starts", low=1, high=MOST_STARTS, integer=True)
-        check_number(self.sweeps, "sweeps", low=1, high=MOST_SWEEPS, integer=True)
+        check_number(self.start_sweeps, "start_sweeps", low=1, high=MOST_SWEEPS, integer=True)
 
     def identity(self) -> dict[str, Any]:
         """What determines the method; whether the codes are exact is told even where it is the default."""
@@ -156,7 +156,10 @@ class NCPD(Method):
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit a CP model of every rank by itself, then the hierarchy from there, see `Method.fit`."""
-        tensor, history = as_tensor(problem.X, problem.shape), History()
+        given, history = as_tensor(problem.X, problem.shape), History()
+        # Factors of data of norm one are near to one, as the weights between levels are, whatever the data's scale is.
+        unit = 2.0 ** round(math.log2(given.squared_norm) / 2.0)
+        tensor = ScaledTensor(given, unit)
         monitors = [Monitor(plan.rule, history, level) for level in range(len(plan.start))]
         alone = [balanced(self._alone(tensor, plan, level, monitor)) for level, monitor in enumerate(monitors)]
         errors = np.array([math.sqrt(tensor.residual(F) / tensor.squared_norm) for F in alone])
@@ -164,11 +167,11 @@ class NCPD(Method):
         found, stop = learn(problem, plan, tensor, alone, history)
         if self.training == "layerwise":  # which leaves the base as it is
             stop = worst([monitors[0].stop, stop])
-        maps = dict(found.maps)
+        maps = {level: B / unit for level, B in found.maps.items()}
         B = maps.pop(len(alone) - 1, None)
         parameters = {"sizes": np.array(problem.shape[:-1]), ALONE: errors} | found.parameters()
         A = [np.vstack(found.topics[0][:-1]), *found.links]
-        S = [np.ascontiguousarray(modes[-1].T) for modes in found.topics]
+        S = [np.ascontiguousarray(unit * modes[-1].T) for modes in found.topics]
         return Fit(A, S, B, history, stop, parameters, maps)
 
     def _alone(self, tensor: Tensor, plan: Plan, level: int, monitor: Monitor) -> list[Matrix]:
@@ -177,7 +180,7 @@ class NCPD(Method):
         if level == 0:
             U = _split(plan.start[0], tensor.shape[:-1])
             first = [*U, _codes(tensor, U).T]
-        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.sweeps, first)
+        return ncp_from_starts(tensor, rank, plan.rng, monitor, self.starts, self.start_sweeps, first)
 
     def _jointly(
         self, problem: Problem, plan: Plan, tensor: Tensor, alone: list[list[Matrix]], history: History
@@ -195,7 +198,8 @@ class NCPD(Method):
             network = FreeNetwork(tensor, ranks, None, of_last, weights, lower_labels=labels)
             variables = [*alone[0], *(F for level in alone[1:2] for F in level)]
             variables += [link for link in W[1:] for _ in tensor.shape]
-        codes = network.codes(variables) if network.learnt else []
+        unknown: list[Matrix] = [np.empty(0)] * len(network.learnt)  # maps, of which codes know nothing
+        codes = network.codes([*variables, *unknown]) if network.learnt else []
         variables += [network.labels[level].best_map(codes[level]) for level in network.learnt]
         monitor = Monitor(plan.rule, history)
         variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
@@ -236,26 +240,33 @@ class NCPD(Method):
         return _Hierarchy(topics, W, mixing, maps), stop
 
     def encode(self, fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
-        """Codes of new data by least squares for the other modes, see `Method.encode`."""
-        tensor = as_tensor(X, (*_sizes(fit), X.shape[1]))
-        levels = range(len(fit.A))
-        if self.hierarchy == "tied":
-            return [_codes(tensor, self.mode_topics(fit, level)[:-1]) for level in levels]
-        base = _codes(tensor, self.mode_topics(fit, 0)[:-1])
-        return [base, *(solve_codes(_mixing(fit, level)[-1].T, base) for level in levels[1:])]
+        """Codes of new data by least squares for the other modes, see `Method.encode`.
+
+        Those of a free hierarchy that was fitted level by level are fitted to the codes of the base, as it was.
+        """
+        tensor, levels = as_tensor(X, (*_sizes(fit), X.shape[1])), range(len(fit.A))
+        if self.hierarchy == "free" and self.training == "layerwise":
+            base = _codes(tensor, self.mode_topics(fit, 0)[:-1])
+            return [base, *(solve_codes(_mixing(fit, level)[-1].T, base) for level in levels[1:])]
+        return [_codes(tensor, *self._left(fit, level)) for level in levels]
+
+    def _left(self, fit: Fit, level: int) -> tuple[list[Matrix], Matrix | None]:
+        """The factors of the CP model of a level but that of the samples, and what their codes are multiplied by."""
+        modes = self.mode_topics(fit, level)[:-1]
+        if self.hierarchy == "tied" or not level:
+            return modes, None
+        *mixing, of_samples = _mixing(fit, level)
+        return [F @ own for F, own in zip(modes, mixing, strict=True)], of_samples
 
     def approximation(self, fit: Fit, S: Sequence[Matrix], level: int) -> Approximation:
         """The CP model of a level, see `Method.approximation`."""
-        modes = [*self.mode_topics(fit, level)[:-1], S[level].T]
-        if self.hierarchy == "free" and level:
-            modes = [F @ mixing for F, mixing in zip(modes, _mixing(fit, level), strict=True)]
-        return CPModel(modes)
+        modes, mixing = self._left(fit, level)
+        return CPModel([*modes, S[level].T if mixing is None else S[level].T @ mixing])
 
     def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:
         """The topics of a level in all modes, see `Method.mode_topics`."""
-        stacked = fit.parameters.get(f"{TOPICS}{level}")
-        if stacked is None:
-            stacked = reduce(np.matmul, fit.A[: level + 1])
+        is_free = self.hierarchy == "free" and level > 0
+        stacked = fit.parameters[f"{TOPICS}{level}"] if is_free else reduce(np.matmul, fit.A[: level + 1])
         return [*_split(stacked, _sizes(fit)), fit.S[level].T]
 
     def topics(self, fit: Fit, level: int) -> Matrix:
@@ -322,7 +333,13 @@ def _mixing(fit: Fit, level: int) -> list[Matrix]:
     return np.split(fit.parameters[f"{MIXING}{level}"], len(_sizes(fit)) + 1)
 
 
-def _codes(tensor: Tensor, modes: Sequence[Matrix]) -> Matrix:
-    """Codes of the samples by least squares, shape (R, n), for factors (d_i, R) of all other modes."""
+def _codes(tensor: Tensor, modes: Sequence[Matrix], mixing: Matrix | None = None) -> Matrix:
+    """Codes of the samples by least squares for factors (d_i, R) of all other modes.
+
+    They are of shape (R, n), or (k, n) if the factor of the samples is the codes times `mixing`, of shape (k, R).
+    """
     samples = np.empty((tensor.shape[-1], modes[0].shape[1]))  # whose MTTKRP does not depend on it
-    return solve_normal(gram(modes), tensor.mttkrp([*modes, samples], len(modes)).T)
+    normal, cross = gram(modes), tensor.mttkrp([*modes, samples], len(modes)).T
+    if mixing is not None:
+        normal, cross = mixing @ normal @ mixing.T, mixing @ cross
+    return solve_normal(normal, cross)

@@ -13,6 +13,7 @@ from nnmf_runner.methods.ncpd import ALONE
 from nnmf_runner.metrics.classification import accuracy
 from nnmf_runner.metrics.errors import relative_error
 from nnmf_runner.metrics.recovery import Planted, topic_recovery
+from nnmf_runner.metrics.resampling import left_out_error
 from nnmf_runner.metrics.topics import npmi_coherence, topic_diversity, unlinked_topics
 from nnmf_runner.metrics.trees import tree_loss
 from nnmf_runner.metrics.view import LayerView
@@ -55,6 +56,12 @@ class Metric:
 def _heldout_error(layer: LayerView) -> float | None:
     held = layer.entries.heldout
     return None if held is None else relative_error(held, layer.approximation, np.isfinite(held))
+
+
+def _left_out_error(layer: LayerView) -> float | None:
+    if layer.left_out is None:
+        return None
+    return left_out_error(layer.topics, layer.fit.S[layer.index], layer.left_out, signed=layer.method.sign_free)
 
 
 def _excess(record: Record) -> float | None:
@@ -137,6 +144,16 @@ METRICS: dict[str, Metric] = {
             "Relative error of the entries held out",
             "of entries held out",
             _heldout_error,
+            in_tables=True,
+            terminal="if any",
+            **ERROR,
+        ),
+        Metric(
+            "left_out_error",
+            "Relative error of the rows and columns left out",
+            "of rows and columns left out",
+            _left_out_error,
+            applies=lambda layer: layer.left_out is not None,
             in_tables=True,
             terminal="if any",
             **ERROR,

@@ -27,7 +27,7 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
     """Metrics of every layer, from the factors alone; no floor is known where entries are missing."""
     dataset, entries, known = material.dataset, material.entries, material.known
     method, codes, rows, finest = config.method, fit.S, [], bool(config.eval_label_level)
-    if method.bends_codes and fit.B is not None:  # new data have no labels that could change their codes
+    if method.bends_codes and fit.maps:  # new data have no labels that could change their codes
         codes = method.transform(fit, entries.X, entries.mask)
     shares = functools.partial(method.floor_shares, shape=material.task.shape)
     whole = entries.mask is None
@@ -35,7 +35,9 @@ def score(config: RunConfig, material: Material, fit: Fit) -> list[dict[str, Any
     for i, (rank, level) in enumerate(zip(config.layers, scored_levels(config, material), strict=True)):
         row: dict[str, Any] = {"layer": i, "rank": rank, "label_level": level}
         labels = None if level is None else dataset.labels[level]
-        layer = LayerView(method, dataset, entries, known, fit, i, codes[i], floors[i], labels, finest)
+        layer = LayerView(
+            method, dataset, entries, known, fit, i, codes[i], floors[i], labels, finest, material.left_out
+        )
         found = [metric for metric in METRICS.values() if metric.applies(layer)]
         row |= {metric.name: metric.of_layer(layer) for metric in found if metric.of_layer is not None}
         rows.append(row)

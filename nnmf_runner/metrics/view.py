@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.visible import Entries
 from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.classification import Accuracy, accuracy
@@ -27,7 +28,8 @@ class LayerView:
 
     `codes`, of shape (k, n), are those that new data get, which have no labels that could change their codes; `labels`
     those that the layer is evaluated on, -1 where a sample has none, or None where no sample has one; and `adds_finest`
-    tells whether this is one coarser level for all layers, beside which the finest labels are evaluated.
+    tells whether this is one coarser level for all layers, beside which the finest labels are evaluated.  A fold of
+    bi-cross-validation has `left_out` rows and columns.
     """
 
     method: Method
@@ -40,6 +42,7 @@ class LayerView:
     floor: float | None
     labels: NDArray[np.intp] | None
     adds_finest: bool = False
+    left_out: LeftOut | None = None
 
     @cached_property
     def approximation(self) -> Approximation:

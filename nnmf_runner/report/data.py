@@ -41,6 +41,8 @@ def trial_of(record: dict[str, Any]) -> str:
 
 def load_data(record: dict[str, Any]) -> Dataset:
     """Load the data of a run again; ValueError says why they cannot be had."""
+    if "resample" in record["config"]:
+        raise ValueError("the run saw a part of its data alone")
     options = dict(record["config"]["dataset"])
     source = DATASETS[options.pop("name")]
     seed = record["config"].get("data_seed", record["config"]["seed"])

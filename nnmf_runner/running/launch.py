@@ -40,8 +40,8 @@ LOOK, ASK, LINE, FAREWELL = 1.0, 10.0, 60.0, 30.0
 MANY = 500
 
 
-def run_sweep(sweep: Sweep) -> Status:
-    """Run what a sweep wants and is not done yet.
+def run_sweep(sweep: Sweep, note: str | None = None) -> Status:
+    """Run what a sweep wants and is not done yet; a note is logged once nothing is in the way of that.
 
     Raises
     ------
@@ -60,6 +60,8 @@ def run_sweep(sweep: Sweep) -> Status:
     workers = workers or os.cpu_count() or 1
     work = Work(cells)
     log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
+    if note:
+        log.info("%s", note)
     try:
         with Progress(work) as progress:
             _run_all(sweep, launcher, workers, progress)

@@ -283,15 +283,16 @@ def _part(name: str, description: Mapping[str, Any]) -> Any:
 
 def _try_out(method: Method, fit: Fit) -> None:
     """Refuse factors and parameters with which one sample cannot be encoded."""
-    if not method.sign_free and any((factor < 0).any() for factor in fit.A):
+    signed = () if method.sign_free else (*fit.A, *fit.S, *fit.parameters.values())
+    if any((array < 0).any() for array in signed):
         raise InputError(f"a factor has negative entries, which method={method.name} cannot have")
     try:
         shapes = [codes.shape for codes in method.transform(fit, _one_sample(method, fit))]
-        method.topics(fit, len(fit.A) - 1)
+        topics = [method.topics(fit, level).shape for level in range(len(fit.A))]
     except (IndexError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(f"its arrays do not fit method={method.name}: {type(error).__name__} {error}") from None
-    if shapes != [(S.shape[0], 1) for S in fit.S]:
-        raise InputError(f"its arrays do not fit method={method.name}: codes of shapes {shapes}")
+    if shapes != [(len(S), 1) for S in fit.S] or topics != [(len(fit.A[0]), len(S)) for S in fit.S]:
+        raise InputError(f"its arrays do not fit method={method.name}: topics of shapes {topics}, codes of {shapes}")
 
 
 def _one_sample(method: Method, fit: Fit) -> Any:

@@ -36,6 +36,8 @@ def name_of(configure, *overrides, seed=0):
         "label_fraction=1",
         "label_level=0",
         "eval_label_level=0",
+        "resample=halves",
+        "resample=bicross",
     ],
 )
 def test_whatever_determines_the_result_changes_the_folder(configure, overrides):
@@ -53,6 +55,10 @@ def test_whatever_determines_the_result_changes_the_folder(configure, overrides)
         ("cost=energy", "cost.weights=[1,2,3]"),
         ("cost=energy", "cost.weights=[2,2,2]"),
         ("method=sparse_coding", "method.penalty=1"),
+        ("resample=halves", "resample.half=1"),
+        ("resample=halves", "resample.pair=1"),
+        ("resample=bicross", "resample.row_fold=1"),
+        ("resample=bicross", "resample.folds=4"),
         ("method=sparse_coding method.penalty=1", "method.penalty=[1,1,2]"),
         ("label_fraction=0.4", "label_fraction=0.5"),
         ("label_fraction=0.4", "supervision.weight=0.5"),
@@ -131,8 +137,9 @@ def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     """A field that is added enters the identity by itself; what is left out is told by another."""
     config = configure("label_fraction=0.4")
     names = {each.name for each in dataclasses.fields(schema.Computed)}
-    absent = {"allow_growing_ranks", "fixed", "data_seed"}  # the others where there are none
+    absent = {"allow_growing_ranks", "fixed", "data_seed", "resample"}  # the others where there are none
     assert names - config.identity(0).keys() == absent
+    assert "resample" in configure("resample=halves").identity(0)
     assert config.identity(0).keys() - names == {"schema"}
     assert not names & {each.name for each in dataclasses.fields(schema.Execution)}
 

@@ -6,7 +6,8 @@ from scipy import sparse
 
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.ncp import balanced, best_start, ncp, ncp_from_starts, random_start
-from nnmf_runner.core.tensor import as_tensor, cp_residual
+from nnmf_runner.core.tensor import as_tensor, cp_residual, gram
+from nnmf_runner.core.updates import AdaptiveHALS
 
 SHAPES = [(9, 10, 11), (5, 6, 4, 7), (3, 4, 5, 3, 4)]
 LETTERS = "abcde"
@@ -83,6 +84,22 @@ def test_hals_ends_where_no_factor_can_be_improved_alone(data):
         rows = np.moveaxis(T, mode, 0).reshape(T.shape[mode], -1)
         best = sum(nnls(K, row)[1] ** 2 for row in rows)
         assert cp_residual(tensor_of(T), factors) <= best * (1 + 1e-6)
+
+
+def test_momentum_saves_at_least_a_third_of_the_sweeps_where_components_are_alike(rng):
+    T = model([1.0 + rng.random((20, 5)) for _ in range(3)])
+    tensor = tensor_of(T)
+    start = random_start(tensor, 5, rng)
+    watched = monitor(max_iter=300)
+    ncp(tensor, start, watched)
+    factors, update, plain = start, AdaptiveHALS(), []
+    for _ in range(300):
+        plain.append(relative_error(T, factors) ** 2)
+        factors = list(factors)
+        for mode, product in tensor.sweep(factors):
+            factors[mode] = update(factors[mode], gram(factors, mode), product)
+    with_momentum, without = (np.argmax(np.array(costs) < 1e-5) for costs in (watched.history.cost, plain))
+    assert 0 < with_momentum < 2 / 3 * without
 
 
 def test_a_planted_model_is_found(rng):

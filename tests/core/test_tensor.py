@@ -5,10 +5,17 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core import tensor
-from nnmf_runner.core.tensor import as_tensor, cp_residual, gram, khatri_rao, multilinear_floors
+from nnmf_runner.core.tensor import ScaledTensor, as_tensor, cp_residual, gram, khatri_rao, multilinear_floors
 
 SHAPES = [(4, 5, 6), (7, 2, 3), (1, 3, 1), (3, 4, 2, 5), (2, 6, 3, 2, 4)]
-FORMS = [np.ascontiguousarray, np.asfortranarray, sparse.csr_array, sparse.csc_array, sparse.csr_matrix]
+
+
+def mapped(X):
+    """By columns, in which order data stay that are mapped from a file."""
+    return np.asfortranarray(X).view(np.memmap)
+
+
+FORMS = [np.ascontiguousarray, np.asfortranarray, mapped, sparse.csr_array, sparse.csc_array, sparse.csr_matrix]
 LETTERS = "abcdefgh"
 
 
@@ -74,7 +81,25 @@ def test_sweep_gives_every_product_with_the_factors_before_it(form, data):
         np.testing.assert_allclose(product, einsum_mttkrp(T, factors, mode), atol=1e-12)
         factors[mode] = factors[mode] + 0.1 * product
         seen.append(mode)
-    assert sorted(seen) == list(range(T.ndim))
+    assert seen == list(range(T.ndim))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_scaled_tensor_is_one_of_scaled_entries(form, data):
+    T, factors = data
+    given, expected = (as_tensor(form(matrix(each)), T.shape) for each in (T, T / 8.0))
+    found = ScaledTensor(given, 8.0)
+    assert (found.shape, found.squared_norm) == (T.shape, pytest.approx(expected.squared_norm, rel=1e-14))
+    assert found.residual(factors) == pytest.approx(expected.residual(factors), rel=1e-12)
+    for solve in (None, lambda product: 2.0 * product):
+        for ours, theirs in zip(found.products(factors, solve), expected.products(factors, solve), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-13)
+    np.testing.assert_allclose(found.mttkrp(factors, 1), expected.mttkrp(factors, 1), atol=1e-13)
+    both = [list(factors), list(factors)]
+    for (mode, ours), (same, theirs) in zip(found.sweep(both[0]), expected.sweep(both[1]), strict=True):
+        assert mode == same
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+        both[0][mode] = both[1][mode] = factors[mode] + theirs
 
 
 @pytest.mark.parametrize("form", FORMS)

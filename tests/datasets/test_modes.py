@@ -38,6 +38,14 @@ def test_coordinates_in_any_order_give_what_the_dense_array_gives(array, rng, mo
     np.testing.assert_array_equal(X.toarray(), unfolded(array, mode))
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", "u8"])
+def test_coordinates_are_of_any_type_of_integers(rng, kind):
+    array = rng.random((20, 20, 20))  # more fibres than the smallest of them count
+    given = coordinates(array)
+    X = unfolded(Coordinates(given.coords.astype(kind), given.data, array.shape), 0)
+    np.testing.assert_array_equal(X.toarray(), unfolded(array, 0))
+
+
 @pytest.mark.parametrize("mode", [0, 3])
 def test_samples_along_the_first_or_last_axis_are_not_copied(array, mode):
     assert np.shares_memory(unfolded(array, mode), array)

@@ -303,7 +303,6 @@ def test_a_sparse_tensor_stays_by_columns(fibres):
         seen = visible_entries(dataset, None, 0.0, np.random.default_rng(0))
         assert seen.X.format == "csc"
         assert seen.X.data.tolist() == [1.0, 2.0]
-    assert visible_entries(Dataset("matrix", X[:50]), None, 0.0, np.random.default_rng(0)).X.format == "csr"
 
 
 def test_entries_of_a_dense_tensor_may_be_held_out(rng):

@@ -51,11 +51,12 @@ SINGLE = [
     ("tol=inf max_iter=1", ["tol=inf"]),
     ("force=maybe", ["force", "maybe"]),
     ("force=5", ["force=5", "true or false"]),
+    ("method=ncpd method.exact_codes=7", ["method.exact_codes=7", "true or false"]),
     ("method=semi layers=4 method.nonnegative=5", ["method.nonnegative=5", "true or false"]),
     ("layers=[[9,4],[2]]", ["layers=[[9,4],[2]]", "single values"]),
     ("layers={a:1}", ["layers={a:1}"]),
     ("cost=energy cost.weights=[[1]]", ["cost.weights=[[1]]"]),
-    ("supervision.levels=[[0]]", ["supervision.levels[0]=[0]"]),
+    ("supervision.levels=[[0]]", ["supervision.levels=[[0]]", "a list of single values"]),
     ("dataset=file dataset.labels=[[a,b],[c]]", ["dataset.labels=[[a,b],[c]]", "without lists in it"]),
     ("output=~nobodyhere/x", ["output=~nobodyhere/x", "no user"]),
     ("init=~nobodyhere/x", ["init=~nobodyhere/x", "no user"]),
@@ -165,6 +166,25 @@ SWEEPS = [
     ("-m seed=range(0,1000) label_fraction=range(0,1,0.001)", ["seed, label_fraction", "100000 configurations"]),
     ("-m seed=0,1 trials=1000000", ["trials=1000000", "1000000 runs"]),
 ]
+RANKS = [
+    ("", ["ranks has to be given", "ranks=2..20"]),
+    ("ranks=", ["ranks= cannot be read"]),
+    ("ranks=9..2", ["ranks=9..2 holds no rank"]),
+    ("ranks=1..9", ["ranks=1..9 begins with 1"]),
+    ("ranks=2..3", ["Expected at least 3"]),
+    ("ranks=2..61 dataset=planted", ["ranks go up to 61", "Expected ranks of at most 60"]),
+    ("ranks=2..5 layers=9", ["layers=9 cannot be set"]),
+    ("ranks=2..5 label_fraction=0.4", ["label_fraction=0.4", "Expected label_fraction=0"]),
+    ("ranks=2..5 seed=0,1", ["seed=0,1 is several values"]),
+    ("ranks=2..5 holdout=0.1", ["holdout=0.1 cannot be set"]),
+    ("ranks=2..5 method=hi", ["method=hi is not known", "hier"]),
+    ("ranks=2..5 sede=3", ["sede", "Did you mean 'seed'?"]),
+    ("ranks=2..5 dataset=blocks", ["resample=halves takes a matrix, but dataset=blocks is a tensor"]),
+    ("ranks=2..5 dataset=file dataset.path=absent.npz", ["dataset.path=", "absent.npz"]),
+    ("ranks=2..5 hydra/launcher=nope", ["hydra/launcher=nope"]),
+    ("ranks=2..5 output=/dev/null/x", ["/dev/null"]),
+    ("ranks=2..5 -m", ["-m", "nnmf-rank --help"]),
+]
 # Options of numbers with what chooses the part that has them.
 NUMBERS = [
     (f"{below}={part.name}" if below in schema.GROUPS else "seed=0", f"{below}.{name}".removeprefix("."))
@@ -211,6 +231,11 @@ def test_a_run_is_refused_before_anything_is_written(command, line, parts):
 @pytest.mark.parametrize(("line", "parts"), SWEEPS, ids=[line[:80] for line, _ in SWEEPS])
 def test_a_sweep_with_one_bad_value_is_refused_before_its_first_run(command, line, parts):
     is_one_line_that_names(command(*line.split(), "max_iter=3"), parts)
+
+
+@pytest.mark.parametrize(("line", "parts"), RANKS, ids=[line or "nothing" for line, _ in RANKS])
+def test_a_choice_of_ranks_is_refused_before_anything_is_written(command, line, parts):
+    is_one_line_that_names(command(*line.split(), program="nnmf-rank"), parts, "nnmf-rank")
 
 
 @pytest.mark.slow

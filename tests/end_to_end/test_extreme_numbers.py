@@ -20,8 +20,8 @@ from nnmf_runner.task import prepare
 # What the types of these options do not say.
 TOLD = {("sparse_coding", "penalty"): float, ("energy", "weights"): list[float]}
 REALS = (float, float | None, list[float], list[float] | None)
-# Any integer is a seed, and lists of topics name each other.
-COUNTS, NAMES = (int, int | None), ("seed",)
+# Any integer is a seed, one of numpy's legacy generator has a limit of its own, and lists of topics name each other.
+COUNTS, NAMES = (int, int | None), ("seed", "noise_seed")
 
 
 def kind_of(part, name):

@@ -405,6 +405,6 @@ def test_a_damaged_tensor_is_refused_in_one_line(command, tmp_path_factory, text
     result = command("dataset=file", f"dataset.path={path}", "layers=2", "method=hier", *options)
     assert result.status == 2
     assert said in result.err
-    assert result.err.splitlines()[-1].startswith("nnmf-run: ")
-    assert result.err.count("\n") == 1 + ("of memory" in said)  # below what has no entries
+    assert result.err.startswith("nnmf-run: ")
+    assert result.err.count("\n") == 1
     assert result.files == []

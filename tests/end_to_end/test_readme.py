@@ -135,3 +135,28 @@ def test_errors_of_all_layers_are_those_of_the_code(configure, tmp_path, variant
         tolerance = 5e-3 if variant == "neural, reconstruction" and layer < 2 else 1e-4
         assert np.mean(errors) == pytest.approx(number(row[variant]), abs=tolerance)
         assert number(row["floor"]) == pytest.approx(np.mean([run[layer]["floor"] for run in runs]), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["0.1", "0.4"])
+def test_errors_and_trees_of_tensors_are_those_of_the_code(configure, tmp_path, noise):
+    runs = []
+    for seed in (1, 2, 3, 4, 14):
+        overrides = [f"dataset.noise={noise}", f"seed={seed}", f"output={tmp_path}", "workers=1"]
+        [outcome] = run_trials(configure("experiment=tensors_exact_codes", *overrides)).values()
+        runs.append(outcome.record["layers"])
+    for metric, title in (("relative_error", "Relative error"), ("tree_loss", "Distance of the topics from a tree")):
+        section = re.search(rf"### {title}[^\n]* by layer \(tensors, blocks\)\n\n((?:\|.*\n)+)", README)[1]
+        lines = [line.strip("| ").split(" | ") for line in section.splitlines()]
+        rows = [dict(zip(lines[0], row, strict=True)) for row in lines[2:] if row[0] == f"blocks, noise {noise}"]
+        assert [row["layer"] for row in rows] == (["0", "1", "2"] if metric == "relative_error" else ["1", "2"])
+        for row in rows:
+            of_layer = [run[int(row["layer"])] for run in runs]
+            # half a unit of the last digit shown, and as much for another BLAS
+            tolerance = 1e-4 if metric == "relative_error" else 1e-3
+            printed = number(row["ncpd, tied, joint, exact codes on"])
+            assert np.mean([layer[metric] for layer in of_layer]) == pytest.approx(printed, abs=tolerance)
+            if metric == "relative_error":
+                assert number(row["floor"]) <= number(row["alone"]) + tolerance
+                # The promise of exact codes, for every draw of the noise.
+                assert all(layer["relative_error"] <= 1.005 * layer["alone_error"] for layer in of_layer)

@@ -68,7 +68,23 @@ def test_every_form_of_a_tensor_gives_the_same_fit(X, kind):
         "coordinates": Coordinates(X),
     }
     expected = model().fit(X.astype(np.float32).astype(float) if kind == "float32" else X).transform(X)
-    np.testing.assert_allclose(model().fit(forms[kind]).transform(X), expected, rtol=1e-6, atol=1e-8)
+    found = model().fit(forms[kind]).transform(X)
+    if kind in ("scipy", "coordinates"):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("sizes", [SIZES, (3, 9, 10), (30, 4, 5), (4, 3, 5, 6)], ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_tensor_that_stays_in_its_file_gives_the_same_fit(rng, tmp_path, sizes, order):
+    X = rng.random(sizes)
+    np.save(tmp_path / "X.npy", np.asarray(X, order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert mapped.flags.c_contiguous == (order == "C")
+    expected, found = (model(layers=(2,), max_iter=10, tol=1e-12).fit(data) for data in (X, mapped))
+    np.testing.assert_allclose(found.history_["cost"], expected.history_["cost"], rtol=1e-9)
 
 
 class Coordinates:
@@ -85,8 +101,37 @@ def test_a_saved_model_gives_what_it_gave_before(X, tmp_path):
         for again in (load(tmp_path / hierarchy), pickle.loads(pickle.dumps(fitted))):
             np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
             np.testing.assert_array_equal(again.topics_[1][0], fitted.topics_[1][0])
-            with pytest.raises(ValueError, match="read-only"):
-                again.topics_[0][0][0] = 1.0
+            for level in again.topics_:
+                with pytest.raises(ValueError, match="read-only"):
+                    level[0][0] = 1.0
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("training", ["joint", "layerwise"])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("parameters/topics_1", lambda array: None),
+        ("parameters/topics_1", lambda array: -array),
+        ("parameters/topics_1", lambda array: array[:, :1]),
+        ("parameters/topics_1", lambda array: array[1:]),
+        ("parameters/mixing_1", lambda array: None),
+        ("parameters/mixing_1", lambda array: -array),
+        ("parameters/mixing_1", lambda array: array[1:]),
+        ("parameters/sizes", lambda array: None),
+        ("parameters/sizes", lambda array: array - 1),
+        ("S0", lambda array: -array),
+    ],
+)
+def test_a_damaged_model_is_refused_in_one_line(X, tmp_path, training, name, change):
+    model(layers=(4, 3, 2), hierarchy="free", training=training, max_iter=3).fit(X).save(tmp_path / "model")
+    path = tmp_path / "model" / "factors.npz"
+    arrays = dict(np.load(path))
+    arrays[name] = change(arrays[name])
+    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+    with pytest.raises(InputError, match="is not usable as a model") as caught:
+        load(tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}, {"training": "layerwise"}])
@@ -106,6 +151,34 @@ REPEATED.coords = REPEATED.coords.copy()
 REPEATED.coords[:, 1] = REPEATED.coords[:, 0]
 OUTSIDE = Coordinates(np.ones(SIZES))
 OUTSIDE.coords = OUTSIDE.coords + 1
+
+
+def changed(**attributes):
+    """A sparse array of which some attributes are others."""
+    found = Coordinates(np.ones(SIZES))
+    vars(found).update(attributes)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"fill_value": 1.0}, "X is 1.0 where it has no entry, expected zero"),
+        ({"data": np.full(720, 1j)}, "X is not numeric.* complex"),
+        ({"data": np.full(720, "1")}, "X is not numeric"),
+        ({"data": np.full(720, np.inf)}, "X has 720 entries that are NaN or infinite"),
+        ({"data": np.ones((1, 720))}, "X has coordinates of shape"),
+        ({"shape": ("a", 9, 10)}, "as its shape, expected sizes"),
+        ({"shape": None}, "X has None as its shape"),
+        ({"coords": None}, "X has coordinates of shape"),
+        ({"coords": np.ones((3, 720))}, "expected integers"),
+        ({"coords": np.empty((3, 0), int), "data": np.empty(0)}, "X holds only zeros"),
+    ],
+)
+def test_sparse_arrays_that_are_none_are_refused_in_one_line(attributes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        model().fit(changed(**attributes))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +218,19 @@ def test_bad_tensors_are_refused_in_one_line(X, message):
 def test_bad_parameters_are_refused_in_one_line(X, given, message):
     with pytest.raises(InputError, match=message):
         model(**given).fit(X)
+
+
+def test_a_mask_has_the_shape_of_the_tensor_and_leaves_nothing_out(X):
+    known = np.ones(SIZES, bool)
+    expected = model().fit(X)
+    np.testing.assert_array_equal(model().fit(X, mask=known).transform(X, mask=known), expected.transform(X))
+    known[0, 1, 2] = False
+    for given in ({"mask": known}, {"mask": known[:, :2]}):
+        with pytest.raises(InputError, match=r"cannot leave out missing entries|mask has shape") as caught:
+            model().fit(X, **given)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="cannot leave out missing entries"):
+        model().fit(np.ma.masked_array(X, ~known))
 
 
 def test_new_data_of_another_shape_are_refused(X):

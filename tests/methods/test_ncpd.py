@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import nnls
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Multilevel
 from nnmf_runner.core.init import Random
-from nnmf_runner.core.label_costs import Labels, SquaredLabels
+from nnmf_runner.core.label_costs import CrossEntropyLabels, Labels, SquaredLabels
 from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.core.optimizers import Adam, StochasticGradient
 from nnmf_runner.methods import NCPD, Fit, Plan, Problem, Supervision
@@ -41,11 +42,11 @@ def planted(order, rng):
     return X + 0.02 * rng.random(X.shape), shape
 
 
-def fit_of(given, X, shape, labels=None, *, ranks=RANKS, rule=None, progress=None):
+def fit_of(given, X, shape, labels=None, *, ranks=RANKS, rule=None, progress=None, lower_labels=None, cost=None):
     method = NCPD(**{"starts": 4} | given)
     start = method.start(Random(), X, ranks, np.random.default_rng(1), shape)
     plan = Plan(start, rule or StoppingRule(max_iter=300, progress=progress), rng=np.random.default_rng(2))
-    problem = Problem(X, labels, Multilevel(), shape=shape)
+    problem = Problem(X, labels, cost or Multilevel(), lower_labels=lower_labels or {}, shape=shape)
     return method, method.solve(problem, plan)
 
 
@@ -103,13 +104,41 @@ def test_codes_of_new_samples_are_least_squares_solutions_each_by_itself(given, 
     if method.is_exact:
         for own, new in zip(fit.S, codes, strict=True):
             np.testing.assert_allclose(own, new, atol=1e-8)
-    levels = (0, 1) if method.hierarchy == "tied" else (0,)
-    for level in levels:
+    for level in (0,) if given == SETTINGS["standard"] else (0, 1):  # whose other codes are fitted to the base's
         fibres = method.approximation(fit, [np.eye(len(S)) for S in codes], level).dense()  # (m, k)
         gradient = fibres.T @ (fibres @ codes[level] - X)
         scale = np.abs(fibres.T @ X).max()
         assert gradient.min() > -1e-7 * scale
         assert np.abs(gradient * codes[level]).max() < 1e-7 * scale * codes[level].max()
+
+
+def test_codes_of_new_samples_of_a_free_hierarchy_approximate_the_data_as_those_of_the_fit_do(rng):
+    X, shape = planted(3, rng)
+    X += 0.5 * rng.random(X.shape)
+    method, fit = fit_of(SETTINGS["free"], X, shape)
+    own, new = (errors(method, fit, S, X) for S in (fit.S, method.transform(fit, X)))
+    assert (np.array(new) <= np.array(own) * (1 + 1e-12)).all()
+
+
+def test_standard_hierarchies_give_new_samples_codes_as_the_factors_of_the_fit_were_factored(rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of(SETTINGS["standard"], X, shape)
+    base, above = method.transform(fit, X)
+    mixing = np.split(fit.parameters["mixing_1"], 3)[-1]  # (k_1, k_0)
+    expected = [nnls(mixing.T, code)[0] for code in base.T]
+    np.testing.assert_allclose(above.T, expected, atol=1e-8 * np.max(expected))
+
+
+@EVERY
+def test_a_base_alone_is_a_hierarchy(given, rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of(given, X, shape, ranks=(4,))
+    assert [A.shape for A in fit.A] == [(sum(shape[:-1]), 4)]
+    assert fit.stop is Stop.CONVERGED
+    assert errors(method, fit, fit.S, X)[0] == pytest.approx(fit.parameters["alone"][0] * np.linalg.norm(X), rel=2e-3)
+    np.testing.assert_allclose(
+        errors(method, fit, method.transform(fit, X), X), errors(method, fit, fit.S, X), rtol=0.01
+    )
 
 
 @EVERY
@@ -121,12 +150,116 @@ def test_a_fit_depends_on_its_plan_alone(given, rng):
 
 
 @EVERY
+@pytest.mark.parametrize("power", [-190, 1, 190])
+def test_the_scale_of_the_data_is_that_of_the_codes_alone(given, power, rng):
+    X, shape = planted(3, rng)
+    Y = np.eye(2)[:, np.sort(np.arange(12) % 4) // 2]
+    labels = Labels(SquaredLabels(), 0.1, Y, np.arange(12) % 3 > 0, learn_map=True)
+    (_, fit), (_, scaled) = (fit_of(given, data, shape, labels) for data in (X, 2.0**power * X))
+    for own, theirs in zip(fit.A, scaled.A, strict=True):
+        np.testing.assert_array_equal(theirs, own)
+    for own, theirs in zip(fit.S, scaled.S, strict=True):
+        np.testing.assert_array_equal(theirs, 2.0**power * own)
+    np.testing.assert_allclose(scaled.B, fit.B / 2.0**power, rtol=1e-9)
+
+
+@EVERY
 def test_sparse_data_give_what_the_same_data_give_when_they_are_dense(given, rng):
     X, shape = planted(3, rng)
     X = np.where(X > 0.3, X, 0.0)
     (method, dense), (_, thin) = (fit_of(given, data, shape) for data in (X, sparse.csc_array(X)))
     expected, found = (np.array(errors(method, fit, fit.S, X)) / np.linalg.norm(X) for fit in (dense, thin))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # rounding decides where a fit stops, not what it finds
+
+
+@EVERY
+def test_label_maps_of_all_levels_are_the_best_for_the_codes_of_new_data(given, rng):
+    """Those of the fit may know the labels of their own samples."""
+    X, shape = planted(3, rng)
+    known = np.arange(12) % 3 > 0
+    by_level = [Labels(SquaredLabels(), 10.0, np.eye(k)[:, rng.integers(k, size=12)], known) for k in RANKS]
+    method, fit = fit_of(given, X, shape, by_level[1], lower_labels={0: by_level[0]})
+    codes = method.transform(fit, X)
+    for level, labels in enumerate(by_level):
+        S, Y = codes[level][:, known], labels.Y[:, known]
+        expected = np.linalg.lstsq(S.T, Y.T, rcond=None)[0].T
+        found = fit.maps[level]
+        assert np.linalg.norm(found @ S - Y) == pytest.approx(np.linalg.norm(expected @ S - Y), rel=1e-6)
+    _, lower = fit_of(given, X, shape, lower_labels={0: by_level[0]})
+    assert list(lower.maps) == [0]
+
+
+@pytest.mark.parametrize("given", [SETTINGS["standard"], SETTINGS["free"], SETTINGS["exact"]])
+def test_a_topic_has_one_number_in_all_modes(given, rng):
+    """Also where another one is the most prominent in the next mode."""
+    owner = np.repeat(np.arange(4), 3)
+    common = np.array([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9], [0.4, 0.4, 0.4, 0.4]])
+    U, V, W = (np.eye(4)[owner] + c * np.eye(2)[owner // 2][:, [0, 0, 1, 1]] for c in common)
+    X = np.einsum("ir,jr,kr->ijk", U, V, W + 0.05 * rng.random(W.shape))
+    method, fit = fit_of(given, X.reshape(-1, 12), X.shape)
+    of_first = [F[:6].sum(axis=0) > F[6:].sum(axis=0) for F in method.mode_topics(fit, 1)]
+    assert of_first[0].sum() == 1
+    for found in of_first[1:]:
+        assert found.tolist() == of_first[0].tolist()
+
+
+@pytest.mark.parametrize("given", [SETTINGS["exact"], SETTINGS["free"]])
+def test_the_first_start_is_that_of_the_plan(given, rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of({"starts": 1} | given, X, shape, rule=StoppingRule(max_iter=0))
+    expected = method.start(Random(), X, RANKS, np.random.default_rng(1), shape)[0]
+    for found, F in zip(method.mode_topics(fit, 0), np.split(expected, np.cumsum(shape[:-1])[:-1]), strict=False):
+        unit, wanted = (M / np.linalg.norm(M, axis=0) for M in (found, F))
+        used = np.linalg.norm(found, axis=0) > 0
+        np.testing.assert_allclose(unit[:, used], wanted[:, used], rtol=1e-12)
+
+
+def test_topics_of_stacked_modes_are_as_long_as_in_the_data(rng):
+    X, shape = planted(3, rng)
+    method, fit = fit_of({}, X, shape)
+    for level in (0, 1):
+        U, V, _ = method.mode_topics(fit, level)
+        in_data = np.einsum("ir,jr->ijr", U, V).reshape(-1, U.shape[1])
+        stacked = method.topics(fit, level)
+        np.testing.assert_allclose(np.linalg.norm(stacked, axis=0), np.linalg.norm(in_data, axis=0))
+        for own, modes in zip(np.split(stacked, [len(U)]), (U, V), strict=True):
+            lengths = np.linalg.norm(own, axis=0)
+            np.testing.assert_allclose(lengths, np.linalg.norm(in_data, axis=0) / np.sqrt(2))
+            np.testing.assert_allclose(own / lengths, modes / np.linalg.norm(modes, axis=0))
+
+
+def test_floors_are_squares_of_the_largest_tails_of_the_unfoldings(rng):
+    X, shape = planted(4, rng)
+    unfoldings = [np.moveaxis(X.reshape(shape), mode, 0).reshape(shape[mode], -1) for mode in range(4)]
+    values = [np.linalg.svd(unfolding, compute_uv=False) for unfolding in unfoldings]
+    expected = [max((s[rank:] ** 2).sum() / (s**2).sum() for s in values) for rank in RANKS]
+    np.testing.assert_allclose(NCPD().floor_shares(X, RANKS, shape), expected, rtol=1e-9)
+    np.testing.assert_allclose(NCPD().floor_shares(sparse.csc_array(X), RANKS, shape), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}])
+def test_a_level_of_more_weight_is_fitted_better(given, rng):
+    X, shape = planted(3, rng)
+    X += 0.5 * rng.random(X.shape)
+    rule = StoppingRule(1e-5, 2000)
+    fits = [
+        fit_of(given, X, shape, rule=rule, cost=Multilevel(weights)) for weights in ([100.0, 1.0], [], [1.0, 100.0])
+    ]
+    by_level = np.array([errors(method, fit, fit.S, X) for method, fit in fits])
+    assert (np.diff(by_level[:, 0]) > 0).all()
+    assert (np.diff(by_level[:, 1]) < 0).all()
+
+
+@EVERY
+@pytest.mark.parametrize("ranks", [RANKS, (2,)], ids=str)
+@pytest.mark.parametrize("cost", [SquaredLabels(), CrossEntropyLabels()], ids=lambda cost: type(cost).__name__)
+def test_learnt_label_maps_are_fitted_with_the_codes(given, ranks, cost, rng):
+    X, shape = planted(3, rng)
+    Y = np.eye(2)[:, np.sort(np.arange(12) % 4) // 2]
+    labels = Labels(cost, 0.1, Y, np.arange(12) % 3 > 0, learn_map=True)
+    method, fit = fit_of(given, X, shape, labels, ranks=ranks)
+    assert fit.B.shape == (2, ranks[-1])
+    assert (fit.B @ method.transform(fit, X)[-1]).argmax(axis=0).tolist() == Y.argmax(axis=0).tolist()
 
 
 @EVERY
@@ -157,7 +290,7 @@ def test_progress_interrupts_at_any_stage(given, rng):
         ({"exact_codes": 1}, "exact_codes=1 is not valid"),
         ({"hierarchy": "free", "exact_codes": True}, "exact_codes=True needs hierarchy=tied"),
         ({"starts": 0}, "starts=0 is not valid"),
-        ({"sweeps": 10**6}, "sweeps=1000000 is not valid"),
+        ({"start_sweeps": 10**6}, "start_sweeps=1000000 is not valid"),
     ],
 )
 def test_bad_options_are_refused(given, message):

@@ -35,3 +35,10 @@ def test_other_data_are_not_taken_for_those_of_the_run(given, tmp_path, rng):
     dataset.X[0, 0] += 1.0
     with pytest.raises(ValueError, match="not those of the run any more"):
         load_data(record)
+
+
+def test_a_part_of_the_data_is_not_taken_for_all_of_them(run_of):
+    record = run_of("resample=halves", "layers=2", "max_iter=1").record
+    assert record["dataset"]["n_samples"] == 45
+    with pytest.raises(ValueError, match="the run saw a part of its data alone"):
+        load_data(record)

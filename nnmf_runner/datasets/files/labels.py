@@ -41,7 +41,10 @@ def read_classes(given: NDArray[Any], key: str, n: int) -> Classes:
     elif given.size == n:
         found = read_words(as_text(given.ravel()), key)
     else:
-        raise ContentError(f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation)")
+        raise ContentError(
+            f"{key} has {given.size} labels, expected {n}: one per sample (see dataset.orientation, or "
+            "of a tensor dataset.sample_mode)"
+        )
     if len(found.names) < 2:
         raise ContentError(f"{key} has one class only ({''.join(found.names)}), expected two or more")
     return found
