@@ -251,11 +251,10 @@ class Method:
         fixed, which leaves nothing that labels could shape, the codes are those of `transform` as well.
         """
         labels, is_fixed = problem.labels, len(plan.fixed) == len(plan.start)
-        unlabelled = replace(problem, labels=None, lower_labels={})
-        fit = self.fit(unlabelled if is_fixed and self.bends_codes else problem, plan)
+        fit = self.fit(replace(problem, labels=None) if is_fixed and self.bends_codes else problem, plan)
         if is_fixed:
             fit = replace(fit, S=self.transform(fit, problem.X, problem.mask))
-        if self.bends_codes and (labels is not None or problem.lower_labels) and (fit.maps or is_fixed):
+        if self.bends_codes and (labels is not None or problem.lower_labels):
             codes = self.transform(fit, problem.X, problem.mask)
             lower = {layer: own.best_map(codes[layer]) for layer, own in problem.lower_labels.items()}
             fit = replace(fit, B=None if labels is None else labels.best_map(codes[-1]), lower_maps=lower)
