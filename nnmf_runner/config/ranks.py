@@ -73,14 +73,14 @@ def read_ranks(text: str) -> list[int]:
     return check_rank_list(sorted(found), text)
 
 
-def check_rank_list(ranks: list[int], text: str) -> list[int]:
-    """Return ranks in ascending order if they can be compared; raise an `InputError` otherwise."""
+def check_rank_list(ranks: list[int], text: str, expected: str = _EXPECTED) -> list[int]:
+    """Return ranks in ascending order if they can be compared; raise an `InputError` with what is expected if not."""
     if not ranks:
-        raise InputError(f"ranks={text} holds no rank. {_EXPECTED}")
+        raise InputError(f"ranks={text} holds no rank. {expected}")
     if ranks[0] < 2:
         raise InputError(f"ranks={text} begins with {ranks[0]}. Expected ranks of at least 2.")
     if len(ranks) < 3:
-        raise InputError(f"ranks={text} are {len(ranks)} ranks. Expected at least 3, to tell peaks among them.")
+        raise InputError(f"ranks={text} holds {len(ranks)} of them. Expected at least 3, to tell peaks among them.")
     return ranks
 
 

@@ -156,6 +156,11 @@ class Computed(Model):
             raise InputError(
                 f"{given} asks for labels, which resample={self.resample.name} leaves out. Expected {instead}."
             )
+        if self.resamples and getattr(self.dataset, "seed_words", None) is not None:
+            raise InputError(
+                f"dataset.seed_words={self.dataset.seed_words} names features, of which resample={self.resample.name} "
+                "may leave some out. Expected dataset.seed_words=null."
+            )
         if self.data_seed is not None:
             check_number(self.data_seed, "data_seed", low=0, high=math.inf, integer=True)
         if self.label_level is not None and isinstance(self.supervision.levels, list):
