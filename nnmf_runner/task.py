@@ -175,11 +175,14 @@ class Material:
 
 
 @contextmanager
-def _notes_after_checks() -> Iterator[None]:
-    """Keep what datasets say of themselves until the data are known to fit the model: an error stands alone."""
+def notes_after_checks() -> Iterator[None]:
+    """Keep what datasets say of themselves until the data are known to fit the model: an error stands alone.
+
+    Of several around each other, the outermost counts.
+    """
     logger, held = logging.getLogger("nnmf_runner.datasets"), logging.handlers.BufferingHandler(sys.maxsize)
     logger.addHandler(held)
-    logger.propagate = False
+    propagates, logger.propagate = logger.propagate, False
     refused = False
     try:
         yield
@@ -188,12 +191,12 @@ def _notes_after_checks() -> Iterator[None]:
         raise
     finally:
         logger.removeHandler(held)
-        logger.propagate = True
+        logger.propagate = propagates
         for record in [] if refused else held.buffer:
             logger.handle(record)
 
 
-@_notes_after_checks()
+@notes_after_checks()
 def prepare(config: RunConfig, seed: int) -> Material:
     """Load the data, hold entries out and draw the known labels for the trial with this seed.
 
@@ -206,7 +209,7 @@ def prepare(config: RunConfig, seed: int) -> Material:
     return _material(config, seed, *_load(config, seed))
 
 
-@_notes_after_checks()
+@notes_after_checks()
 def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
@@ -262,13 +265,8 @@ def _check_labels(config: RunConfig, dataset: Dataset) -> None:
     """Refuse options that ask for labels which the data do not have."""
     levels, count = config.supervision.levels, len(dataset.labels)
     asked = {name: getattr(config, name) for name in ("label_level", "eval_label_level")}
-    if not any(dataset.classes):
-        options = [(name, level, "null") for name, level in asked.items() if level is not None]
-        options += [("label_fraction", f"{config.label_fraction:g}", "0")] if config.label_fraction else []
-        options += [("supervision.levels", levels, "auto")] if isinstance(levels, list) else []
-        for name, given, instead in options[:1]:
-            lacks = f"asks for labels, but dataset={dataset.name} has none"
-            raise InputError(f"{name}={given} {lacks}. Expected {name}={instead}.")
+    for given, instead in [] if any(dataset.classes) else config.asked_labels:
+        raise InputError(f"{given} asks for labels, but dataset={dataset.name} has none. Expected {instead}.")
     if isinstance(levels, list):
         config.supervision.assign(config.layers, dataset.classes, config.method.supervises_layers)
     for name, level in asked.items():

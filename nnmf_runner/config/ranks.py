@@ -15,7 +15,7 @@ from nnmf_runner.datasets.resample import FOLDS, PAIRS
 # More ranks than anybody waits for.
 MOST_RANKS = 1000
 # Options that the program sets itself.
-_OWN = ("layers", "resample", "experiment", "trials", "holdout")
+_OWN = ("layers", "resample", "experiment", "trials", "consensus", "holdout")
 _EXPECTED = "Expected ranks such as ranks=2..20, ranks=2..40..2 or ranks=2,3,5,8."
 
 
@@ -61,7 +61,7 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
 def read_ranks(text: str) -> list[int]:
     """Ranks in ascending order from a text such as ``2..20``, ``2..40..2`` or ``2,3,5,8``; an `InputError` if not."""
     found: set[int] = set()
-    for part in text.strip("[]").split(","):
+    for part in re.sub(r"^\[(.*)\]$", r"\1", text).split(","):
         numbers = re.fullmatch(r"\s*(\d{1,9})(?:\.\.(\d{1,9})(?:\.\.(\d{1,9}))?)?\s*", part)
         if not numbers:
             raise InputError(f"ranks={text} cannot be read. {_EXPECTED}")
@@ -76,14 +76,14 @@ def read_ranks(text: str) -> list[int]:
     return check_rank_list(sorted(found), text)
 
 
-def check_rank_list(ranks: list[int], text: str) -> list[int]:
-    """Return ranks in ascending order if they can be compared; raise an `InputError` otherwise."""
+def check_rank_list(ranks: list[int], text: str, expected: str = _EXPECTED) -> list[int]:
+    """Return ranks in ascending order if they can be compared; raise an `InputError` with what is expected if not."""
     if not ranks:
-        raise InputError(f"ranks={text} holds no rank. {_EXPECTED}")
+        raise InputError(f"ranks={text} holds no rank. {expected}")
     if ranks[0] < 2:
         raise InputError(f"ranks={text} begins with {ranks[0]}. Expected ranks of at least 2.")
     if len(ranks) < 3:
-        raise InputError(f"ranks={text} are {len(ranks)} ranks. Expected at least 3, to tell peaks among them.")
+        raise InputError(f"ranks={text} holds {len(ranks)} of them. Expected at least 3, to tell peaks among them.")
     return ranks
 
 

@@ -152,10 +152,14 @@ class Computed(Model):
         check_number(self.holdout, "holdout", low=0.0, high=1.0, open_high=True)
         check_number(self.seed, "seed", low=0, high=math.inf, integer=True)
         _check_integers(self, 0, "label_level", "eval_label_level")
-        if self.label_fraction and self.resamples:
+        for given, instead in self.asked_labels if self.resamples else []:
             raise InputError(
-                f"label_fraction={self.label_fraction:g} gives labels, which resample={self.resample.name} leaves out. "
-                "Expected label_fraction=0."
+                f"{given} asks for labels, which resample={self.resample.name} leaves out. Expected {instead}."
+            )
+        if self.resamples and getattr(self.dataset, "seed_words", None) is not None:
+            raise InputError(
+                f"dataset.seed_words={self.dataset.seed_words} names features, of which resample={self.resample.name} "
+                "may leave some out. Expected dataset.seed_words=null."
             )
         if self.data_seed is not None:
             check_number(self.data_seed, "data_seed", low=0, high=math.inf, integer=True)
@@ -170,6 +174,17 @@ class Computed(Model):
         """Words that topics are to begin with, by the topics' names; None where the dataset has no such option set."""
         path = getattr(self.dataset, "seed_words", None)
         return None if path is None else read_seed_words(path)
+
+    @property
+    def asked_labels(self) -> list[tuple[str, str]]:
+        """Options that data without labels cannot honour, each with the value that asks for none."""
+        levels = {"label_level": self.label_level, "eval_label_level": self.eval_label_level}
+        found = [(f"{name}={level}", f"{name}=null") for name, level in levels.items() if level is not None]
+        if self.label_fraction:
+            found.append((f"label_fraction={self.label_fraction:g}", "label_fraction=0"))
+        if isinstance(self.supervision.levels, list):
+            found.append((f"supervision.levels={self.supervision.levels}", "supervision.levels=auto"))
+        return found
 
     @property
     def resamples(self) -> bool:

@@ -39,6 +39,11 @@ def shown(value: object, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def described(value: object) -> str:
+    """What kind of thing a value is that is of no use."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
 def check_choice(value: object, legal: Iterable[str], name: str) -> str:
     """Return `value` if it is one of the `legal` names, or raise an `InputError` that lists them and the nearest."""
     legal = sorted(legal)

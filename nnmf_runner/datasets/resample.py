@@ -96,7 +96,8 @@ class Resample:
         """
         raise NotImplementedError
 
-    def _check(self, dataset: Dataset, entries: Entries) -> None:
+    def check(self, dataset: Dataset, entries: Entries) -> None:
+        """Raise an `InputError` if the data are a tensor, or entries of them are held out."""
         if dataset.modes is not None:
             raise InputError(f"resample={self.name} takes a matrix, but dataset={dataset.name} is a tensor.")
         if entries.heldout is not None:
@@ -141,7 +142,7 @@ class Halves(Resample):
 
     def part(self, dataset: Dataset, entries: Entries, rng: np.random.Generator) -> Part:
         """Half of the samples, see `Resample.part`."""
-        self._check(dataset, entries)
+        self.check(dataset, entries)
         rows, samples = (np.arange(size) for size in entries.X.shape)
         if len(samples) < 2:
             raise InputError("One sample cannot be halved. Expected at least 2.")
@@ -182,7 +183,7 @@ class Bicross(Resample):
 
     def part(self, dataset: Dataset, entries: Entries, rng: np.random.Generator) -> Part:
         """All but a fold of the rows and of the columns, see `Resample.part`."""
-        self._check(dataset, entries)
+        self.check(dataset, entries)
         if min(entries.X.shape) < self.folds:
             raise InputError(
                 f"The smaller side of the data is {min(entries.X.shape)}, which cannot be divided into {self.folds} "

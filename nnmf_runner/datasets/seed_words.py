@@ -44,9 +44,9 @@ def read_seed_words(path: str) -> dict[str, list[str]]:
     topics: dict[str, list[str]] = {}
     for key, several in root.value:
         if not isinstance(key, yaml.ScalarNode) or key.value in topics:
-            said = "has the topic {} twice" if isinstance(key, yaml.ScalarNode) else "has a topic {} that is no name"
-            at = f"{option}, line {key.start_mark.line + 1}, "
-            raise InputError(f"{at}{said.format(shown(key.value))}. Expected {EXPECTED}.")
+            is_name = isinstance(key, yaml.ScalarNode)
+            said = f"has the topic {shown(key.value)} twice" if is_name else "has a topic whose name is no text"
+            raise InputError(f"{option}, line {key.start_mark.line + 1}, {said}. Expected {EXPECTED}.")
         words = several.value if isinstance(several, yaml.SequenceNode) else []
         if not words or not all(isinstance(word, yaml.ScalarNode) and word.value for word in words):
             at = f"{option}, line {key.start_mark.line + 1}: topic {shown(key.value)}"

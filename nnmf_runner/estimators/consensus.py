@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from nnmf_runner.core.checks import InputError
+import numpy as np
+
+from nnmf_runner.core.checks import InputError, described
 from nnmf_runner.estimators.factorisation import Factorisation
 from nnmf_runner.metrics.consensus import consensus_of
 
@@ -45,16 +47,22 @@ def consensus(models: Iterable[Factorisation]) -> Factorisation:
     >>> [votes.shape for votes in model.consensus_.votes]
     [(4, 2)]
     """
+    if not isinstance(models, Iterable):
+        raise InputError(f"models is {described(models)}. Expected several fitted estimators, as a list.")
     models = list(models)
     if len(models) < 2:
         raise InputError(f"models has {len(models)} of them, but a consensus needs several. Expected at least 2.")
     first = models[0]
     for i, model in enumerate(models):
         if not isinstance(model, Factorisation):
-            raise InputError(f"models[{i}] is of type {type(model).__name__}. Expected a fitted estimator.")
-        model._check_fitted()
+            raise InputError(f"models[{i}] is {described(model)}. Expected a fitted estimator.")
+        model._check_fitted(f"models[{i}], of type {type(model).__name__},")
         if (found := _described(model)) != (expected := _described(first)):
             raise InputError(f"models[{i}] is {found}, but models[0] is {expected}. Expected models of one kind.")
+        names, expected_names = (getattr(each, "feature_names_in_", None) for each in (model, first))
+        if not np.array_equal(names, expected_names):  # type: ignore[arg-type]
+            said = f"models[{i}] has other names of features than models[0]"
+            raise InputError(f"{said}. Expected models of the same data.")
     method = first._fitted.method
     method.check_start("consensus")
     parameters = first.get_params()

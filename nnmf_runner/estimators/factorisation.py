@@ -479,9 +479,10 @@ class Factorisation:
         if "_fitted" in state:
             self._store(self._fitted)
 
-    def _check_fitted(self) -> None:
+    def _check_fitted(self, name: str | None = None) -> None:
         if not hasattr(self, "factors_"):
-            raise _kind(NotFittedError)(f"{type(self).__name__} is not fitted yet. Call fit before using this method.")
+            said = f"{name or type(self).__name__} is not fitted yet"
+            raise _kind(NotFittedError)(f"{said}. Call fit before using {'it' if name else 'this method'}.")
 
     def _seed(self) -> int:
         """The seed of all that is random about a fit: `random_state` itself if it is one, else drawn from it."""

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 from nnmf_runner.config.ranks import check_rank_list
 from nnmf_runner.config.schema import Model
-from nnmf_runner.core.checks import InputError, check_number
+from nnmf_runner.core.checks import InputError, check_number, described, shown
 from nnmf_runner.core.linalg import in_order
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.resample import FOLDS, PAIRS, Bicross, Halves, check_highest
 from nnmf_runner.datasets.visible import Entries
-from nnmf_runner.estimators.factorisation import _python_names
+from nnmf_runner.estimators.factorisation import Factorisation, _python_names
 from nnmf_runner.methods import Fit
 from nnmf_runner.metrics.rank_profile import Pair, RankProfile, make_profile
 from nnmf_runner.metrics.resampling import left_out_error
@@ -65,6 +65,11 @@ def rank_profile(
     """
     compared = _checked(ranks)
     estimator = _default() if estimator is None else estimator
+    if not isinstance(estimator, Factorisation):
+        said = f"estimator is {described(estimator)}"
+        raise InputError(f"{said}. Expected one of nnmf_runner, such as HierarchicalNMF().")
+    if getattr(estimator, "seed_words", None) is not None:
+        raise InputError("seed_words names features, of which fits on parts of X leave some out. Expected None.")
     with _python_names():
         given = type(estimator)(**estimator.get_params())
         model = given.set_params(layers=(compared[0],))._model()
@@ -88,13 +93,13 @@ def _default() -> Any:
 
 def _checked(ranks: Iterable[int]) -> list[int]:
     """The ranks in ascending order."""
-    try:
-        found = list(ranks)
-    except TypeError:
-        raise InputError(f"ranks={ranks!r} is not valid. Expected several integers, such as range(2, 21).") from None
+    expected = "Expected several integers, such as range(2, 21)."
+    if isinstance(ranks, str) or not isinstance(ranks, Iterable):
+        raise InputError(f"ranks={shown(ranks)} is not valid. {expected}")
+    found = list(ranks)
     for i, rank in enumerate(found):
         check_number(rank, f"ranks[{i}]", low=2, integer=True)
-    return check_rank_list(sorted({int(rank) for rank in found}), str(found))
+    return check_rank_list(sorted({int(rank) for rank in found}), shown(found), expected)
 
 
 class _Fits:

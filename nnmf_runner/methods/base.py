@@ -24,6 +24,14 @@ from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
 
 
+def no_codes(layer: int) -> InputError:
+    """What is wrong where layers are made of the codes of the one below, and there are none."""
+    return InputError(
+        f"All codes of layer {layer} are zero, of which layer {layer + 1} cannot be made. "
+        "Expected smaller penalties, fewer layers, or another start."
+    )
+
+
 @dataclass(frozen=True)
 class Problem:
     """The data to be factored and the cost to be minimised.

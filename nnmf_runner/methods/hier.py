@@ -16,7 +16,7 @@ from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
 from nnmf_runner.core.updates import TINY, UPDATES, Codes, Update, lift_zeros
-from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.base import Method, Plan, Problem, no_codes
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
 from nnmf_runner.methods.supervision import Supervision
@@ -85,10 +85,7 @@ class Hierarchical(Method):
                 problem, X=inputs, labels=problem.labels if last else None, mask=problem.mask if first else None
             )
             if problem.cost.unit(inputs) <= TINY:
-                raise InputError(
-                    f"All codes of layer {level - 1} are zero, of which layer {level} cannot be made. "
-                    "Expected smaller penalties, or fewer layers."
-                )
+                raise no_codes(level - 1)
             monitor = Monitor(plan.rule, history, level)
             fit_layer = fit_codes if level in plan.fixed else factorise
             A, S, B = fit_layer(layer, start, UPDATES[self.solver], monitor)

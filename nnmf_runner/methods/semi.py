@@ -17,7 +17,7 @@ from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.updates import HALS, TINY, lift_zeros, multiply, shortened
-from nnmf_runner.methods.base import Method, Plan, Problem
+from nnmf_runner.methods.base import Method, Plan, Problem, no_codes
 from nnmf_runner.methods.fit import Fit
 
 # Directions with eigenvalues of a least-squares problem below this share of the largest are left unchanged.
@@ -116,11 +116,13 @@ class Semi(Method):
         stops: list[Stop | None] = []
         inputs = X
         for level, start in enumerate(plan.start):
+            if squared_norm(inputs) <= TINY:
+                raise no_codes(level - 1)
             monitor, fixed = Monitor(rule, history, level), level in plan.fixed
             first = lift_zeros(start) if self.nonnegative and not fixed else start
             S = _codes(first, inputs)
             if not S.any():  # of data of one sign: with codes of their sizes, the factor takes the sign
-                S = _codes(lift_zeros(first), abs(inputs))
+                S = _codes(lift_zeros(abs(first)), abs(inputs))
             H = lift_zeros(S)
             [factor], inputs = fine_tune(
                 inputs, [first], H, monitor, nonnegative=self.nonnegative, fixed=[0] if fixed else ()

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tqdm import tqdm
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from nnmf_runner.config.composition import Cell, Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
 from nnmf_runner.config.messages import as_options, first_line
-from nnmf_runner.config.schema import MOST_TRIALS
+from nnmf_runner.config.schema import MOST_TRIALS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
@@ -40,8 +40,14 @@ LOOK, ASK, LINE, FAREWELL = 1.0, 10.0, 60.0, 30.0
 MANY = 500
 
 
-def run_sweep(sweep: Sweep, note: str | None = None) -> Status:
-    """Run what a sweep wants and is not done yet; a note is logged once nothing is in the way of that.
+def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] = check_sweep) -> Status:
+    """Run what a sweep wants and is not done yet.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    check : callable
+        Raises an `InputError` if anything is in the way of the configurations; what it returns is logged.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def run_sweep(sweep: Sweep, note: str | None = None) -> Status:
     for name, number in (("threads", sweep.threads), ("workers", workers)):
         if any(getattr(cell.config, name) != number for cell in cells):
             raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
-    check_sweep(cell.config for cell in cells)
+    note = check(cell.config for cell in cells)
     workers = workers or os.cpu_count() or 1
     work = Work(cells)
     log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))

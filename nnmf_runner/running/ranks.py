@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from nnmf_runner.metrics.rank_profile import Pair, RankProfile, make_profile, ra
 from nnmf_runner.running.launch import run_sweep
 from nnmf_runner.store.record import read_factors, read_run, run_folder
 from nnmf_runner.store.status import Status
-from nnmf_runner.task import prepare
+from nnmf_runner.task import check_sweep, notes_after_checks, prepare
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,22 @@ def run_ranking(asked: RankSweep) -> Ranking:
         As `run_sweep` does.
     """
     config = asked.cells[0].config
-    entries = prepare(dataclasses.replace(config, resample=Whole()), config.seed).entries
-    check_highest(asked.ranks, entries.X.shape)
-    proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
-    status = run_sweep(asked.sweep, f"The spectrum proposes {ranks_text(proposed)}; the fits follow.")
-    profile = _profile(entries, [cell.config for cell in asked.cells]) if status.complete else None
+    whole = dataclasses.replace(config, resample=Whole())
+
+    @notes_after_checks()
+    def check(configs: Iterable[RunConfig]) -> str:
+        """Check the data, then their parts; say what the spectrum proposes."""
+        material = prepare(whole, whole.seed)
+        config.resample.check(material.dataset, material.entries)
+        entries = material.entries
+        check_highest(asked.ranks, entries.X.shape)
+        check_sweep(configs)
+        proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
+        return f"The spectrum proposes {ranks_text(proposed)}; the fits follow."
+
+    status = run_sweep(asked.sweep, check)
+    configs = [cell.config for cell in asked.cells]
+    profile = _profile(prepare(whole, whole.seed).entries, configs) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)
 
 

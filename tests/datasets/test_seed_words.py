@@ -42,7 +42,7 @@ def test_all_words_are_text_and_topics_keep_their_order(written):
         ("word", "holds no topics by name"),
         ("{}", None),
         ("a: [b]\na: [c]", "line 2, has the topic a twice"),
-        ("[a]: [c]", "line 1, has a topic .* that is no name"),
+        ("[a]: [c]", "line 1, has a topic whose name is no text\\. Expected"),
         ("a: b", "line 1: topic a has no list of words"),
         ("a: []", "line 1: topic a has no list of words"),
         ("x: [y]\na: [[b]]", "line 2: topic a has no list of words"),

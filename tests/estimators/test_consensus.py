@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nnmf_runner import HierarchicalNMF, NeuralNMF, NonnegativeCP, consensus, load
@@ -55,6 +56,10 @@ def test_layers_that_are_held_stay():
     np.testing.assert_array_equal(model.factors_[0], first)
 
 
+def _of_words():
+    return HierarchicalNMF(layers=(4, 2)).fit(pd.DataFrame(X, columns=[f"word{i}" for i in range(X.shape[1])]))
+
+
 def test_what_cannot_be_combined_is_refused():
     own = models(seeds=range(2))
     other = HierarchicalNMF(layers=(3, 2)).fit(X)
@@ -62,7 +67,11 @@ def test_what_cannot_be_combined_is_refused():
         ([], "models has 0 of them, but a consensus needs several. Expected at least 2."),
         (own[:1], "models has 1 of them, but a consensus needs several. Expected at least 2."),
         ([*own, 3], r"models\[2\] is of type int. Expected a fitted estimator."),
-        ([*own, HierarchicalNMF()], "HierarchicalNMF is not fitted yet."),
+        ([*own, HierarchicalNMF()], r"models\[2\], of type HierarchicalNMF, is not fitted yet."),
+        ([*own, HierarchicalNMF], r"models\[2\] is the class HierarchicalNMF. Expected a fitted estimator."),
+        (own[0], r"models is of type HierarchicalNMF. Expected several fitted estimators, as a list."),
+        (None, "models is of type NoneType."),
+        ([own[0], _of_words()], r"models\[1\] has other names of features than models\[0\]"),
         (
             [*own, other],
             r"models\[2\] is HierarchicalNMF 3-2 of 12 features, but models\[0\] is HierarchicalNMF 4-2 of",

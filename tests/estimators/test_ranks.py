@@ -87,7 +87,8 @@ def test_the_command_line_makes_the_same_choice(X, profile, command, tmp_path):
     ("ranks", "said"),
     [
         ([], r"ranks=\[\] holds no rank"),
-        (range(5, 2), "holds no rank"),
+        (range(5, 2), r"ranks=\[\] holds no rank. Expected several integers, such as range\(2, 21\)"),
+        ("2..5", "ranks=2..5 is not valid. Expected several integers"),
         (7, "ranks=7 is not valid. Expected several integers"),
         ([2, 3], "Expected at least 3"),
         ([1, 2, 3], r"ranks\[0\]=1"),
@@ -98,6 +99,19 @@ def test_the_command_line_makes_the_same_choice(X, profile, command, tmp_path):
 def test_ranks_that_cannot_be_compared_are_refused(X, ranks, said):
     with pytest.raises(InputError, match=said):
         rank_profile(X, ranks)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "said"), [(HierarchicalNMF, "the class HierarchicalNMF"), ("hier", "of type str"), (3, "of type int")]
+)
+def test_what_is_no_estimator_is_refused(X, estimator, said):
+    with pytest.raises(InputError, match=f"estimator is {said}. Expected one of nnmf_runner"):
+        rank_profile(X, range(2, 5), estimator)
+
+
+def test_seed_words_are_refused_since_parts_of_the_data_lack_some(X):
+    with pytest.raises(InputError, match=r"seed_words names features, .* Expected None"):
+        rank_profile(X, range(2, 5), HierarchicalNMF(seed_words={"space": ["orbit"]}))
 
 
 def test_data_that_cannot_be_factored_are_refused(X):

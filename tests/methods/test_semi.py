@@ -371,6 +371,19 @@ def test_data_of_negative_entries_alone_are_fitted_as_well_as_those_of_the_other
         assert all((codes >= 0).all() for codes in model.codes_)
 
 
+def test_a_start_of_negative_factors_is_as_good_as_that_of_the_other_sign(rng):
+    X, A = rng.random((20, 9)), rng.random((9, 3))
+    found = [SemiNMF(layers=(3, 2), init=[sign * A, None], max_iter=200).fit(X) for sign in (-1.0, 1.0)]
+    mirrored, plain = (np.linalg.norm(X - model.inverse_transform(model.transform(X))) for model in found)
+    assert mirrored == pytest.approx(plain, rel=0.1)
+
+
+def test_layers_above_codes_that_are_all_zero_are_refused(rng):
+    given = SemiNMF(layers=(3, 2), init=[-rng.random((9, 3)), rng.random((3, 2))], fixed=[0])
+    with pytest.raises(InputError, match="All codes of layer 0 are zero, of which layer 1 cannot be made"):
+        given.fit(rng.random((20, 9)))
+
+
 def test_codes_take_little_memory_beside_themselves(rng):
     X, Z = sparse.random_array((30, 40_000), density=0.1, rng=rng, format="csr"), rng.random((30, 20))
     tracemalloc.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from nnmf_runner.config.ranks import read_rank_sweep
@@ -54,6 +55,17 @@ def test_ranks_above_what_the_data_allow_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=r"ranks go up to 9, .* Expected ranks of at most 8\."):
         rank("ranks=2..9")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 30), (40, 30)])
+def test_what_data_say_of_themselves_stands_before_no_error(tmp_path, caplog, shape):
+    caplog.set_level(logging.INFO)
+    X = np.zeros(shape)  # of a matrix, most parts hold nothing
+    X[0, 0] = 1.0
+    np.save(tmp_path / "X.npy", X)
+    with pytest.raises(InputError, match="takes a matrix" if len(shape) > 2 else "only zeros"):
+        run_ranking(read_rank_sweep(["dataset=file", f"dataset.path={tmp_path}/X.npy", "ranks=2..4"]))
+    assert caplog.messages == []
 
 
 def test_what_the_spectrum_proposes_is_said_before_the_fits_and_not_of_data_that_do_not_fit(rank, caplog):
