@@ -38,6 +38,7 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     they may be more than fit in memory.
     """
     latest: dict[tuple[str, str], tuple[str, dict[str, Any], Options]] = {}
+    columns: dict[str, None] = {}  # in the order in which rows have them
     repeated = []
     for folder, record in records:
         run, finished = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
@@ -45,11 +46,14 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
             repeated.append(folder)
             if finished < latest[run][0]:
                 continue
-        latest[run] = finished, _row(folder, record), options_of(record["config"])
+        row = _row(folder, record)
+        columns |= dict.fromkeys(row)
+        known = {name: value for name, value in row.items() if value is not None}  # of many rows, half the memory
+        latest[run] = finished, known, options_of(record["config"])
     if repeated:
         log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
     _, rows, options = zip(*latest.values(), strict=True)
-    frame = pd.DataFrame(rows).astype({"floor": float})
+    frame = pd.DataFrame(rows, columns=list(columns)).astype({"floor": float})
     experiments, data = frame["experiment"], frame["dataset"]
     of_data, labels = (
         [tuple(option for option in each if option.startswith(start)) for each in options]
@@ -153,10 +157,11 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     counted = rows[rows["status"].isin(COUNTED)]
     parts = []
     for metric in (metric for metric in tabled() if metric.name in rows):
-        values = counted.dropna(subset=[metric.name]).astype({metric.name: float})
+        reported = f"reported_{metric.name}"
+        used = [name for name in (metric.name, "floor", reported) if name in counted]  # the others take memory
+        values = counted[[*cell, *used]].dropna(subset=[metric.name]).astype({metric.name: float})
         groups = values.groupby(list(cell), sort=False, observed=True)
         part = groups[metric.name].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
-        reported = f"reported_{metric.name}"
         part["reported"] = groups[reported].first() if reported in values else np.nan
         part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
         parts.append(part.reset_index().assign(metric=metric.name))
