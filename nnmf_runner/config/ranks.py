@@ -32,12 +32,15 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
     """Read the command line of `nnmf-rank`; an `InputError` says what of it is not acceptable."""
     parser = Parser(
         "nnmf-rank",
-        "Compare ranks by the spectrum of the data, split halves and bi-cross-validation; write figures/ranks.png,\n"
-        "ranks.csv and ranks.json, and print the ranks on which they agree, or what each of them says.\n\n"
+        "Compare the ranks of a matrix by its spectrum, split halves and bi-cross-validation; write ranks.csv,\n"
+        "ranks.json and figures/ranks.png below outputs/ranks, and print the ranks on which the three criteria\n"
+        "agree, or what each of them says.\n\n"
         "example: nnmf-rank dataset=file dataset.path=my.npz ranks=2..40",
     )
     parser.usage = "nnmf-rank ranks=2..20 [name=value ...]"
-    parser.add_argument("ranks", metavar="ranks=2..20", nargs="?", help="ranks to compare; also 2..40..2, or 2,3,5,8")
+    parser.add_argument(
+        "ranks", metavar="ranks=2..20", nargs="?", help="ranks to compare, at least three; also 2..40..2 or 2,3,5,8"
+    )
     parser.add_argument("overrides", metavar="name=value", nargs="*", help="options of the fits, see nnmf-run --help")
     known = parser.parse_args(arguments)
     overrides = [each for each in (known.ranks, *known.overrides) if each is not None]

@@ -114,11 +114,11 @@ class Computed(Model):
     dataset
         The data, with their labels.
     label_fraction : float
-        Share of the labels that the method is given, drawn within every class; of samples that have one, where some
-        have none.  Where the data list the labelled samples themselves (``dataset.known``), any share above zero gives
+        Share of the labels that the method is given, drawn within every class from the samples that have a label.
+        Where the data list the labelled samples themselves (``dataset.known``), any share above zero gives
         exactly those.
     label_level : int, optional
-        Level of the labels that the last layer learns; by default that with as many classes as its rank, or nearly.
+        Level of the labels that the last layer learns; by default the one whose number of classes is nearest its rank.
     eval_label_level : int, optional
         Level of the labels that the codes of every layer are scored on; by default the one that the layer learns.
     holdout : float

@@ -13,10 +13,10 @@ from nnmf_runner.metrics.consensus import consensus_of
 
 
 def consensus(models: Iterable[Factorisation]) -> Factorisation:
-    """What fitted models of the same data have in common, as the start of one more fit.
+    """Make an estimator that starts from what fitted models of the same data have in common.
 
     In every layer the topics of all models are matched, those that are unlike the others are dropped, and the medians
-    of the others are the topics of the consensus; the model with the lowest cost need not have the best ones.
+    of the rest are the topics of the consensus; the model with the lowest cost need not have the best ones.
 
     Parameters
     ----------
@@ -27,14 +27,15 @@ def consensus(models: Iterable[Factorisation]) -> Factorisation:
     Returns
     -------
     estimator
-        With the parameters of the first model, but for its `init`, and not fitted yet.  Its attribute ``consensus_``
-        is a `nnmf_runner.core.consensus.Consensus`, with the stability of every topic and the votes for its place in
-        the tree.
+        Not fitted yet, with the parameters of the first model except `init`.  Its attribute ``consensus_`` is a
+        `nnmf_runner.core.consensus.Consensus`, with the stability of every topic and the votes for its place in the
+        tree.
 
     Raises
     ------
     InputError
-        If there are fewer than two models, one is not fitted, or they do not fit each other.
+        If there are fewer than two models, one is not fitted, they differ in their method, ranks or features, or
+        their method cannot start from given factors, as that of `NonnegativeCP` cannot.
 
     Examples
     --------

@@ -28,17 +28,18 @@ def rank_profile(
 ) -> RankProfile:
     """Tell how many topics data have, and at which levels, as ``nnmf-rank`` does.
 
-    Three criteria are asked: the spectrum of the data, the agreement of fits on the halves of the samples, and
-    bi-cross-validation.  There are 19 fits of every rank, on parts of the data.
+    Three criteria are compared: the spectrum of the data, the agreement of fits to the two halves of the samples, and
+    bi-cross-validation.  Every rank is fitted 19 times, to parts of the data.
 
     Parameters
     ----------
     X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
         As for the estimator.
     ranks : iterable of int
-        At least three, from 2 up; a peak can only be told if it is not at the end.
+        At least three, from 2 up.  The last of them is never taken for a peak, so that the range has to go beyond the
+        finest rank that is expected.
     estimator : estimator, optional
-        How one layer is fitted, and with which seed; its `layers` are not used.  By default
+        The method, options and seed of the fits, each of one layer; its `layers` are not used.  By default
         ``HierarchicalNMF(tol=5e-3, max_iter=1000, random_state=0)``.
     mask : array_like of bool, shape (n_samples, n_features), optional
         True where an entry of dense X is known.

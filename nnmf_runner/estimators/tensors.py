@@ -26,10 +26,12 @@ class TensorFactorisation(Factorisation):
     Attributes
     ----------
     factors_ : list of ndarray
-        The topics of the first level in all modes but that of the samples below each other, of shape (sum d_i, k_0);
-        then by what weights, of shape (k_{l-1}, k_l), the topics of every level make up those of the next one.
+        First the topics of layer 0 in all modes but that of the samples, stacked vertically, of shape (sum d_i, k_0);
+        then, for every further layer, the weights by which it sums the topics of the layer below, of shape
+        (k_{l-1}, k_l).
     topics_ : list of list of ndarray of shape (d_i, k_l)
-        The topics of every level in all modes but that of the samples.
+        The topics of every layer in all modes but that of the samples: ``topics_[l][i]`` are those of layer l in mode
+        i, which is axis i + 1 of X.
     components_ : ndarray of shape (k_L, sum d_i)
         The last layer's topics in all modes but that of the samples, side by side.  Every mode has the same share of a
         row, which is as long as the topic is in the data.

@@ -39,24 +39,27 @@ MOST_STARTS, MOST_SWEEPS = 10_000, 10_000
 class NCPD(Method):
     """Hierarchical nonnegative CP decomposition: topics of a tensor in all modes, gathered into supertopics.
 
-    Level l approximates the tensor by a CP model ``[[F_1^l, ..., F_N^l]]``, mode N being that of the samples.  At
-    first, the base ``F_i^0`` is fitted from the best of several random starts.
+    Layer l approximates the tensor by a CP model ``[[F_1^l, ..., F_N^l]]``, whose last mode N is that of the samples.
+    Before the hierarchy, a CP model of the rank of every layer is fitted from the best of several random starts; that
+    of layer 0 is the base ``F_i^0``.  `max_iter` limits each of these fits, and every one after them, by itself; their
+    iterations are counted together.
 
     Parameters
     ----------
     hierarchy : {"tied", "free"}
-        With "tied", the topics of a level are sums of those below with the same weights in every mode,
+        With "tied", the topics of a layer are sums of those below with the same weights in every mode,
         ``F_i^l = F_i^{l-1} W_l``.  With "free", every mode has weights of its own,
-        ``F_i^l = A_i1 ... A_il S_il`` with exact codes ``S_il``, and keeps the number of columns of the base.
+        ``F_i^l = A_i1 ... A_il S_il`` with exact codes ``S_il``, so that every ``F_i^l`` has as many columns as the
+        base.
     training : {"joint", "layerwise"}
-        Whether all levels are fitted together, base included, or one after the other.
+        Whether all layers, the base included, are fitted together or one after the other.
     exact_codes : bool, optional
-        Whether the codes of the samples at every level are the least-squares solution for the other modes, rather than
-        tied like these; by default they are wherever the hierarchy is tied.
+        Whether the codes of the samples at every layer are the nonnegative least-squares solution for the other modes,
+        rather than sums with the same weights as in these.  By default they are if the hierarchy is tied.
     starts : int
-        Number of random starts of the base.
+        Number of random starts of the CP model of every rank.
     start_sweeps : int
-        Passes over all modes of every start, after which the best one goes on.
+        Number of passes over all modes that every start is given before only the best one is continued.
 
     Notes
     -----

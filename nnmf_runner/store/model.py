@@ -34,6 +34,8 @@ MODEL = "model.json"
 MODEL_SCHEMA = 2
 # Before the number of a level among arrays: its label map, where the fit itself has none for it.
 _LABEL_MAP = "label_maps/"
+# Parameters that are mappings.
+_MAPPINGS = ("seed_words",)
 # What may be an object in a model, described as ``{"name": ..., "options": {...}}``.
 _REGISTRIES: dict[str, Mapping[str, type]] = {
     "method": METHODS,
@@ -267,7 +269,7 @@ def _parameter(name: str, description: Any) -> Any:
     """The parameter of a `_parameter_description`."""
     if isinstance(description, list):
         return tuple(description)
-    return _part(name, description) if isinstance(description, dict) and name in _REGISTRIES else description
+    return _part(name, description) if isinstance(description, dict) and name not in _MAPPINGS else description
 
 
 def _part(name: str, description: Mapping[str, Any]) -> Any:

@@ -153,7 +153,7 @@ def test_a_folder_conf_where_the_program_is_started_counts_for_nothing(command, 
     shutil.copytree(folder / "experiment", tmp_path / "conf/experiment")
     result = command("experiment=nice")
     assert result.status == 2
-    assert result.err.startswith("nnmf-run: experiment=nice is not known. Expected one of: regimes, ")
+    assert result.err.startswith("nnmf-run: experiment=nice is not known. Expected one of: ranks, regimes, ")
 
 
 def test_the_further_configurations_of_a_job_are_closed_as_well():

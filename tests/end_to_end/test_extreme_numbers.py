@@ -12,6 +12,7 @@ from nnmf_runner.core.checks import LARGEST, MOST, InputError
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.datasets.generated.planted import Planted
+from nnmf_runner.datasets.resample import Whole
 from nnmf_runner.methods import METHODS, Supervision
 from nnmf_runner.running.run import fit_and_score
 from nnmf_runner.store.start import INITIALISATIONS
@@ -21,7 +22,7 @@ from nnmf_runner.task import prepare
 TOLD = {("sparse_coding", "penalty"): float, ("energy", "weights"): list[float]}
 REALS = (float, float | None, list[float], list[float] | None)
 # Any integer is a seed, one of numpy's legacy generator has a limit of its own, and lists of topics name each other.
-COUNTS, NAMES = (int, int | None), ("seed", "noise_seed")
+COUNTS, NAMES = (int, int | None), ("seed", "data_seed", "noise_seed")
 
 
 def kind_of(part, name):
@@ -45,6 +46,7 @@ def configurations(below, part, name, value):
         found = {
             "dataset": Planted(branching=[2, 2], features=12, samples=20),
             "method": method(),
+            "resample": Whole(),
             "cost": COSTS[method.costs[0]](),
             "optimizer": OPTIMIZERS["auto"](),
             "init": INITIALISATIONS["nndsvd"](),

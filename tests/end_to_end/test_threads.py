@@ -23,10 +23,10 @@ from nnmf_runner.core.network import Network
 
 evaluate = Network.evaluate
 
-def watch(network, variables, block=None):
+def watch(network, variables, block=None, X=None):
     for pool in threadpool_info():
         print("whole" if block is None else "block", "had", pool["num_threads"])
-    return evaluate(network, variables, block)
+    return evaluate(network, variables, block, X)
 
 Network.evaluate = watch
 sys.exit(cli.run())
