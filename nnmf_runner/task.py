@@ -181,8 +181,11 @@ def notes_after_checks() -> Iterator[None]:
     Of several around each other, the outermost counts.
     """
     logger, held = logging.getLogger("nnmf_runner.datasets"), logging.handlers.BufferingHandler(sys.maxsize)
+    if any(isinstance(handler, logging.handlers.BufferingHandler) for handler in logger.handlers):
+        yield
+        return
     logger.addHandler(held)
-    propagates, logger.propagate = logger.propagate, False
+    logger.propagate = False
     refused = False
     try:
         yield
@@ -191,7 +194,7 @@ def notes_after_checks() -> Iterator[None]:
         raise
     finally:
         logger.removeHandler(held)
-        logger.propagate = propagates
+        logger.propagate = True
         for record in [] if refused else held.buffer:
             logger.handle(record)
 

@@ -14,7 +14,7 @@ from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import read_factors
-from nnmf_runner.task import Task, check_sweep, known_labels, prepare
+from nnmf_runner.task import Task, check_sweep, known_labels, notes_after_checks, prepare
 from tests.fixtures.matrices import MATRIX_METHODS
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
@@ -222,6 +222,18 @@ def test_what_data_say_of_themselves_stands_before_no_error(configure, tmp_path,
         "dataset=file: mode 0",
         "dataset=file: all zeros are 2",  # of 6 entries of mode 2
     ]
+
+
+def test_what_data_say_of_themselves_is_said_once_all_checks_are_passed(configure, tmp_path, caplog):
+    caplog.set_level("INFO")
+    X = np.eye(4, 6) + np.ones((4, 1)) * (np.arange(6) < 5)  # a feature is all zeros
+    np.save(tmp_path / "X.npy", X)
+    config = configure("dataset=file", f"dataset.path={tmp_path}/X.npy", "layers=2")
+    with notes_after_checks():
+        prepare(config, 0)
+        check_sweep([config])
+        assert not caplog.records
+    assert len(caplog.records) == 1
 
 
 def test_factors_that_do_not_fit_into_memory_are_refused(given):

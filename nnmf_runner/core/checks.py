@@ -256,7 +256,7 @@ def check_nonnegative(array: Any, name: str) -> Any:
     lowest = (array.data if sparse.issparse(array) else array).min(initial=0.0)
     if lowest < 0:
         said = f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}."
-        raise InputError(f"{said} Semi-NMF takes them (SemiNMF, method=semi).")
+        raise InputError(f"{said} Semi-NMF takes them: method=semi.")
     return array
 
 

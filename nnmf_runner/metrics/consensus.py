@@ -25,7 +25,7 @@ def consensus_of(method: Method, fits: Sequence[Fit], fixed: Sequence[int] = ())
     Raises
     ------
     InputError
-        If a fixed layer is above one that is not, or differs between the fits.
+        If a fixed layer is above one that is not, or differs between the fits, or if all topics of a layer are empty.
     """
     check_held(fixed)
     for layer in fixed:
@@ -34,7 +34,14 @@ def consensus_of(method: Method, fits: Sequence[Fit], fixed: Sequence[int] = ())
     topics = [[method.topics(fit, level) for level in range(len(fit.A))] for fit in fits]
     links = [_links(fit, own) for fit, own in zip(fits, topics, strict=True)]
     found = consensus(topics, links, signed=method.sign_free)
-    return replace(found, factors=[*(fits[0].A[layer] for layer in fixed), *found.factors[len(fixed) :]])
+    factors = [*(fits[0].A[layer] for layer in fixed), *found.factors[len(fixed) :]]
+    for layer, factor in enumerate(factors):
+        if not factor.any():
+            raise InputError(
+                f"All topics of layer {layer} are empty in the consensus, from which no fit can begin. "
+                "Expected smaller penalties, or fewer layers."
+            )
+    return replace(found, factors=factors)
 
 
 def _links(fit: Fit, topics: Sequence[Matrix]) -> list[Matrix]:
@@ -48,5 +55,6 @@ def consensus_tree(found: Consensus, dataset: Dataset) -> float | None:
     planted = Planted.of(dataset, by_mode=False)
     if planted is None:
         return None
-    units = [topics / np.linalg.norm(topics, axis=0) for topics in found.topics]
+    lengths = [np.linalg.norm(topics, axis=0) for topics in found.topics]
+    units = [topics / np.where(own > 0, own, 1.0) for topics, own in zip(found.topics, lengths, strict=True)]
     return tree_agreement([[own] for own in units], found.votes, planted)

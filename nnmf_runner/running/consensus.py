@@ -11,6 +11,7 @@ from typing import Any
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.consensus import Consensus
+from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods import Fit
@@ -54,10 +55,11 @@ class Trials:
     def consensus(self) -> Consensus:
         """What the fits have in common; InputError if one of them cannot be read."""
         if len(set(self.members.values())) == 1:
-            log.warning(
-                "All %d trials are one and the same fit, so that their consensus says nothing: init=%s does not depend "
-                "on the seed. Expected another start, such as init=random.", len(self.stops), self.config.init.name,
-            )  # fmt: skip
+            said = f"All {len(self.stops)} trials are one and the same fit, so that their consensus says nothing"
+            fixed = (
+                f"init={self.config.init.name} does not depend on the seed. Expected another start, such as init=random"
+            )
+            log.warning("%s.", said if self.config.init.name == Random.name else f"{said}: {fixed}")
         fits = [_read(folder, stop) for folder, stop in self.stops.items()]
         return consensus_of(self.config.method, fits, self.config.fixed)
 

@@ -61,6 +61,10 @@ class Brought(Initialisation):
                     f"{self.called(layer)} has negative entries (the lowest is {lowest:g}), but the method needs "
                     "nonnegative ones."
                 )
+            if not factor.any():
+                raise InputError(
+                    f"{self.called(layer)} holds only zeros, which no fit can leave. Expected some others."
+                )
 
     def identity(self) -> dict[str, Any]:
         """A hash of the factors, since their values matter and not where they come from, and what makes the others."""

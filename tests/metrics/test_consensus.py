@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets.generated.planted import Planted as Source
@@ -55,6 +56,18 @@ def test_every_method_that_starts_from_given_factors_is_fitted_once_more_from_it
     assert [own.shape for own in agreed.factors] == list(zip((16, *layers[:-1]), layers, strict=True))
     again = Task(model, dataset.X).fit(0, start=agreed.factors)
     assert [own.shape for own in again.S] == [(rank, 20) for rank in layers]
+
+
+def test_layers_of_empty_topics_are_no_start_and_a_single_empty_topic_does_not_count(recwarn):
+    dataset = Source([2, 2], features=16, samples=20).load(stream(0, "data"))
+    model, found = fits(ESTIMATORS["HierarchicalNMF"], dataset, range(2), layers=(4, 2), max_iter=20)
+    for layer in range(2):
+        empty = [dataclasses.replace(fit, A=[A * (i != layer) for i, A in enumerate(fit.A)]) for fit in found]
+        with pytest.raises(InputError, match=f"All topics of layer {layer} are empty in the consensus"):
+            consensus_of(model.method, empty)
+    one = [dataclasses.replace(fit, A=[fit.A[0] * [1, 1, 1, 0], fit.A[1]]) for fit in found[:1] * 2]
+    assert 0.0 <= consensus_tree(consensus_of(model.method, one), dataset) <= 0.75
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])

@@ -179,6 +179,14 @@ def test_arrays_that_are_no_start_are_refused_in_one_line(arrays, message):
     assert "\n" not in str(refused.value)
 
 
+def test_factors_of_zeros_alone_are_refused_whatever_brings_them(factors, tmp_path):
+    zeros = [factors[0], 0 * factors[1]]
+    for given, name in ((Given(zeros), r"init\[1\]"), (saved_in(tmp_path / "zeros", zeros), "A1 of path=")):
+        with pytest.raises(InputError, match=f"{name}.* holds only zeros, which no fit can leave"):
+            given.check(6, (3, 2), signed=True)
+    Given([factors[0] * [1, 1, 0], factors[1]]).check(6, (3, 2), signed=False)  # topics may be empty
+
+
 def test_what_makes_the_rest_is_checked():
     with pytest.raises(InputError, match=r"^rest=random is not known\. Expected one of: nndsvd"):
         Saved("x", rest="random")
