@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.data import attempt, load_data
-from nnmf_runner.report.topics import Topics, told
+from nnmf_runner.report.topics import Topics, in_modes, told
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
 
@@ -45,13 +45,15 @@ def codes_frame(dataset: Dataset, codes: list[NDArray[np.floating]], topics: Top
         Its samples have names.
     codes : list of ndarray of shape (k_l, n)
     topics : list of list of dict, optional
-        From the record.  Topic j of layer l is called ``l.j``, here as in trees of topics, with its first words.
+        From the record.  Topic j of layer l is called ``l.j``, here as in trees of topics, with its first words, of a
+        tensor those of every mode.
     """
     columns = {"sample": dataset.sample_names, **dict(_classes(dataset))}
     for level, S in enumerate(codes):
         for j, row in enumerate(S):
-            words = told(topics[level][j]["words"][:WORDS]) if topics else []
-            columns[" ".join([f"{level}.{j}", *words])] = row
+            parts = in_modes(topics[level][j]) if topics else []
+            words = " | ".join(part.heading + " ".join(told(part.words[:WORDS])) for part in parts)
+            columns[f"{level}.{j} {words}".rstrip()] = row
     return pd.DataFrame(columns)
 
 

@@ -95,10 +95,10 @@ def consensus_text(consensus: Consensus) -> str:
     """How far the trials agree, in one line for every layer."""
     lines = [f"consensus of {len(consensus['members'])} trials"]
     for level, stability in enumerate(consensus["stability"]):
-        line = f"layer {level}: stability of topics {fmean(stability):.2f}, {min(stability):.2f} at least"
+        line = f"layer {level}: mean stability of the topics {fmean(stability):.2f}, lowest {min(stability):.2f}"
         if level < len(consensus["votes"]):
             support = [max(votes) for votes in consensus["votes"][level]]
-            line += f"; votes for their places {fmean(support):.0%}, {min(support):.0%} at least"
+            line += f"; mean votes for their places {fmean(support):.0%}, lowest {min(support):.0%}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -51,7 +51,8 @@ def run_ranking(asked: RankSweep) -> Ranking:
         check_highest(asked.ranks, entries.X.shape)
         check_sweep(configs)
         proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
-        return f"The spectrum proposes {ranks_text(proposed)}; the fits follow."
+        said = f"ranks {ranks_text(proposed)}" if len(proposed) else "no rank"
+        return f"The spectrum proposes {said}; the fits follow."
 
     status = run_sweep(asked.sweep, check)
     configs = [cell.config for cell in asked.cells]

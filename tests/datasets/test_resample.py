@@ -93,7 +93,7 @@ def test_what_has_no_such_part_is_refused(resample, entries, said):
 
 def test_a_tensor_is_refused():
     tensor = Dataset("numbers", X, modes=Modes.of((7, 1, 8), 2))
-    with pytest.raises(InputError, match="resample=bicross takes a matrix, but dataset=numbers is a tensor"):
+    with pytest.raises(InputError, match="resample=bicross takes a part of a matrix, but dataset=numbers is a tensor"):
         part_of(Bicross(), Entries(X), tensor)
 
 

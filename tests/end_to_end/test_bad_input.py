@@ -179,7 +179,7 @@ RANKS = [
     ("ranks=2..5 holdout=0.1", ["holdout=0.1 cannot be set"]),
     ("ranks=2..5 method=hi", ["method=hi is not known", "hier"]),
     ("ranks=2..5 sede=3", ["sede", "Did you mean 'seed'?"]),
-    ("ranks=2..5 dataset=blocks", ["resample=halves takes a matrix, but dataset=blocks is a tensor"]),
+    ("ranks=2..5 dataset=blocks", ["resample=halves takes a part of a matrix, but dataset=blocks is a tensor"]),
     ("ranks=2..5 dataset=file dataset.path=absent.npz", ["dataset.path=", "absent.npz"]),
     ("ranks=2..5 hydra/launcher=nope", ["hydra/launcher=nope"]),
     ("ranks=2..5 output=/dev/null/x", ["/dev/null"]),

@@ -97,3 +97,10 @@ def test_only_the_first_variants_have_tables(collected, named, monkeypatch):
 def test_samples_beyond_any_picture_have_their_codes(collected, named, monkeypatch):
     monkeypatch.setattr("nnmf_runner.report.figures.material.LARGEST_PICTURE", 1)
     assert len(collected(named)[1]) == 1
+
+
+def test_topics_of_a_tensor_have_their_words_in_every_mode(named):
+    mode = {"weights": [2.0, 1.0], "distinctive": []}
+    topic = {"modes": [mode | {"name": "day", "words": ["mon", "tue"]}, mode | {"name": "word", "words": ["a b", "c"]}]}
+    frame = codes_frame(named, [np.ones((1, len(NAMES)))], [[topic]])
+    assert frame.columns[-1] == "0.0 day: mon tue | word: a b, c"

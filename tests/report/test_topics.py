@@ -330,8 +330,8 @@ def test_a_consensus_tells_stability_and_votes_beside_each_own_topic():
     assert legend_of(CONSENSUS).startswith(legend_of(None))
     assert consensus_text(CONSENSUS).splitlines() == [
         "consensus of 4 trials",
-        "layer 0: stability of topics 0.80, 0.70 at least; votes for their places 75%, 50% at least",
-        "layer 1: stability of topics 0.99, 0.99 at least",
+        "layer 0: mean stability of the topics 0.80, lowest 0.70; mean votes for their places 75%, lowest 50%",
+        "layer 1: mean stability of the topics 0.99, lowest 0.99",
     ]
 
 

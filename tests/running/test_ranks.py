@@ -74,4 +74,4 @@ def test_what_the_spectrum_proposes_is_said_before_the_fits_and_not_of_data_that
         run_ranking(read_rank_sweep(["dataset=blocks", "ranks=2..4"]))
     assert caplog.messages == []
     rank("ranks=2..4", "dataset.features=40", "dataset.samples=48", "time_limit=1e-9")
-    assert "The spectrum proposes 2; the fits follow." in caplog.messages
+    assert "The spectrum proposes ranks 2; the fits follow." in caplog.messages
