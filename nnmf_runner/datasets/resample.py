@@ -99,7 +99,8 @@ class Resample:
     def check(self, dataset: Dataset, entries: Entries) -> None:
         """Raise an `InputError` if the data are a tensor, or entries of them are held out."""
         if dataset.modes is not None:
-            raise InputError(f"resample={self.name} takes a part of a matrix, but dataset={dataset.name} is a tensor. Expected another dataset.")
+            given = f"dataset={dataset.name} is a tensor"
+            raise InputError(f"resample={self.name} takes a part of a matrix, but {given}. Expected another dataset.")
         if entries.heldout is not None:
             raise InputError(f"resample={self.name} hides entries itself. Expected holdout=0.")
 

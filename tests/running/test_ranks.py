@@ -63,14 +63,14 @@ def test_what_data_say_of_themselves_stands_before_no_error(tmp_path, caplog, sh
     X = np.zeros(shape)  # of a matrix, most parts hold nothing
     X[0, 0] = 1.0
     np.save(tmp_path / "X.npy", X)
-    with pytest.raises(InputError, match="takes a matrix" if len(shape) > 2 else "only zeros"):
+    with pytest.raises(InputError, match="takes a part of a matrix" if len(shape) > 2 else "only zeros"):
         run_ranking(read_rank_sweep(["dataset=file", f"dataset.path={tmp_path}/X.npy", "ranks=2..4"]))
     assert caplog.messages == []
 
 
 def test_what_the_spectrum_proposes_is_said_before_the_fits_and_not_of_data_that_do_not_fit(rank, caplog):
     caplog.set_level(logging.INFO)
-    with pytest.raises(InputError, match="resample=halves takes a matrix"):
+    with pytest.raises(InputError, match="resample=halves takes a part of a matrix"):
         run_ranking(read_rank_sweep(["dataset=blocks", "ranks=2..4"]))
     assert caplog.messages == []
     rank("ranks=2..4", "dataset.features=40", "dataset.samples=48", "time_limit=1e-9")
