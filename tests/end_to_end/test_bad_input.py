@@ -172,7 +172,7 @@ RANKS = [
     ("ranks=9..2", ["ranks=9..2 holds no rank"]),
     ("ranks=1..9", ["ranks=1..9 begins with 1"]),
     ("ranks=2..3", ["Expected at least 3"]),
-    ("ranks=2..61 dataset=planted", ["ranks go up to 61", "Expected ranks of at most 60"]),
+    ("ranks=58..61 dataset=planted", ["ranks go up to 61", "Expected ranks of at most 60"]),
     ("ranks=2..5 layers=9", ["layers=9 cannot be set"]),
     ("ranks=2..5 label_fraction=0.4", ["label_fraction=0.4", "Expected label_fraction=0"]),
     ("ranks=2..5 seed=0,1", ["seed=0,1 is several values"]),

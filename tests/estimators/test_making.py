@@ -27,7 +27,7 @@ def test_an_estimator_has_the_options_of_its_method_and_a_line_for_each_of_its_p
 def test_an_estimator_describes_the_attributes_that_its_kind_has(kind):
     described = entries(kind.__doc__, "Attributes")
     assert ("topics_" in described) == kind._method.tensors
-    assert ("below each other" in described["factors_"]) == kind._method.tensors
+    assert ("stacked" in described["factors_"]) == kind._method.tensors
     assert "codes_" in described
 
 
