@@ -299,11 +299,6 @@ def as_tensor(X: Any, shape: Sequence[int]) -> Tensor:
     return SparseTensor(X, shape) if sparse.issparse(X) else DenseTensor(X, shape)
 
 
-def cp_residual(tensor: Tensor, factors: Sequence[Matrix]) -> float:
-    """``||X - [[F_1, ..., F_N]]||^2`` of a tensor and the factors (d_i, R) of a CP model."""
-    return tensor.residual(factors)
-
-
 def multilinear_floors(X: Any, shape: Sequence[int], ranks: Sequence[int]) -> list[float]:
     """For every rank k, the relative error that no model of multilinear rank (k, ..., k) can fall below.
 

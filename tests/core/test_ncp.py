@@ -6,7 +6,7 @@ from scipy import sparse
 
 from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.ncp import balanced, best_start, ncp, ncp_from_starts, random_start
-from nnmf_runner.core.tensor import as_tensor, cp_residual, gram
+from nnmf_runner.core.tensor import as_tensor, gram
 from nnmf_runner.core.updates import AdaptiveHALS
 
 SHAPES = [(9, 10, 11), (5, 6, 4, 7), (3, 4, 5, 3, 4)]
@@ -83,7 +83,7 @@ def test_hals_ends_where_no_factor_can_be_improved_alone(data):
         K = model([*others, np.eye(F.shape[1])]).reshape(-1, F.shape[1])  # the Khatri-Rao product, by columns
         rows = np.moveaxis(T, mode, 0).reshape(T.shape[mode], -1)
         best = sum(nnls(K, row)[1] ** 2 for row in rows)
-        assert cp_residual(tensor_of(T), factors) <= best * (1 + 1e-6)
+        assert tensor_of(T).residual(factors) <= best * (1 + 1e-6)
 
 
 def test_momentum_saves_at_least_a_third_of_the_sweeps_where_components_are_alike(rng):

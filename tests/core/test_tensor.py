@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core import tensor
-from nnmf_runner.core.tensor import ScaledTensor, as_tensor, cp_residual, gram, khatri_rao, multilinear_floors
+from nnmf_runner.core.tensor import ScaledTensor, as_tensor, gram, khatri_rao, multilinear_floors
 
 SHAPES = [(4, 5, 6), (7, 2, 3), (1, 3, 1), (3, 4, 2, 5), (2, 6, 3, 2, 4)]
 
@@ -106,14 +106,14 @@ def test_a_scaled_tensor_is_one_of_scaled_entries(form, data):
 def test_residual_equals_its_definition(form, data):
     T, factors = data
     theirs = np.sum((T - model(factors)) ** 2)
-    assert cp_residual(as_tensor(form(matrix(T)), T.shape), factors) == pytest.approx(theirs, rel=1e-12)
+    assert as_tensor(form(matrix(T)), T.shape).residual(factors) == pytest.approx(theirs, rel=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_residual_of_an_exact_model_is_never_negative(form, data):
     T, factors = data
     exact = model(factors)
-    assert 0.0 <= cp_residual(as_tensor(form(matrix(exact)), T.shape), factors) <= 1e-12 * np.sum(exact**2)
+    assert 0.0 <= as_tensor(form(matrix(exact)), T.shape).residual(factors) <= 1e-12 * np.sum(exact**2)
 
 
 def test_khatri_rao_and_gram_agree_with_their_definitions(data):
