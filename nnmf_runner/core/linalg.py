@@ -11,21 +11,67 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
+from nnmf_runner.core.threads import each, n_threads
+
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
 # Columns that are worked on at a time to bound the memory: enough for the overhead of the calls to be small.
-PART = 4096
+PART = 3072
 # Entries of dense data that are copied at a time, where a copy of all would need as much memory as they do.
 ENTRIES = 2**20
+# Multiplications of a sparse product that are worth the start of a thread.
+WORTHWHILE = 2**19
 # Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
 WHOLE_SVD = 2000
 
 
 def cross_product(A: Matrix, X: Any) -> Matrix:
     """``A^T X`` as an array; A of shape (m, k), X dense or sparse of shape (m, n)."""
-    return (X.T @ A).T if sparse.issparse(X) else A.T @ X
+    if sparse.issparse(X):
+        return _sparse_product(X.T, A).T
+    if X.size <= ENTRIES:
+        return A.T @ X
+    found = np.empty((A.shape[1], X.shape[1]), np.result_type(A, X))
+    each(lambda part: np.matmul(A.T, X[:, part], out=found[:, part]), column_parts(X))
+    return found
+
+
+def product(X: Any, B: Matrix) -> Matrix:
+    """``X B`` as an array; X dense or sparse of shape (m, n), B of shape (n, k)."""
+    if sparse.issparse(X):
+        return _sparse_product(X, B)
+    if X.size <= ENTRIES:
+        return X @ B
+    found = np.empty((X.shape[0], B.shape[1]), np.result_type(X, B))
+    each(lambda rows: np.matmul(X[rows], B, out=found[rows]), column_parts(X.T))
+    return found
+
+
+def _sparse_product(X: Any, B: Matrix) -> Matrix:
+    """``X B``, whose entries are the same sums whichever way threads share them out."""
+    n = min(n_threads(), X.nnz * B.shape[1] // WORTHWHILE)
+    if n < 2 or X.format not in ("csr", "csc"):
+        return X @ B
+    found = np.empty((X.shape[0], B.shape[1]), np.result_type(X, B))
+    if X.format == "csr":
+        ends = np.searchsorted(X.indptr, np.linspace(0, X.nnz, n + 1))
+        ends[0], ends[-1] = 0, X.shape[0]  # for rows without entries at either end
+        shares = [slice(*pair) for pair in pairwise(ends.tolist())]
+        each(lambda rows: np.copyto(found[rows], _rows(X, rows) @ B), shares)
+    else:  # an entry by columns adds to a row of the result, of which every thread has some entries
+        each(lambda some: np.copyto(found[:, some], X @ B[:, some]), parts(B.shape[1], -(-B.shape[1] // n)))
+    return found
+
+
+def _rows(X: Any, rows: slice) -> Any:
+    """Rows of a CSR matrix that share its entries in memory."""
+    first, last = X.indptr[rows.start], X.indptr[rows.stop]
+    found = sparse.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    found.data, found.indices = X.data[first:last], X.indices[first:last]
+    found.indptr = X.indptr[rows.start : rows.stop + 1] - first
+    return found
 
 
 def canonical(X: Any) -> Any:

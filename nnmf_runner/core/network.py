@@ -8,7 +8,7 @@ columns at a time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ from scipy import sparse
 from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts
+from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts, product
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
+from nnmf_runner.core.threads import each, mapped
 
 # Times that a sparse matrix by rows is read for the data of all blocks of columns, each time for a share of them.
 READS = 8
@@ -221,11 +222,20 @@ class Network:
         unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         held = self._products
         products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
-        total = _Total(len(A) + len(l1) + len(maps), products)
-        solved = ((part, self._forward(part, A, X, total.products, shrinkage)) for part in block.parts)
-        self._add_parts(total, unit, solved, maps)
+
+        n_derivatives = len(A) + len(l1) + len(maps)
+
+        def solve(part: Part) -> list[Layer]:
+            return self._forward(part, A, X, products, shrinkage)
+
+        def derive(part: Part, layers: list[Layer], maps: Mapping[int, Matrix]) -> _Total:
+            return self._of_part(_Total(n_derivatives), unit, part, layers, maps, products)
+
+        total = _Total(n_derivatives)
+        for of_part in self._of_parts(block.parts, solve, derive, maps):
+            total.merge(of_part)
         if total.small is not None:
-            total.add(0, X @ total.products.T, 1.0 / self.norm)  # reads the data for the second time
+            total.add(0, product(X, products.T), 1.0 / self.norm)  # reads the data for the second time
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
         share = block.size / self.X.shape[1]
         for i, penalty in enumerate(self.terms.on_A):
@@ -240,35 +250,48 @@ class Network:
         gradients = [np.zeros_like(v) if g is None else g for v, g in zip(variables, found, strict=True)]
         return Evaluation(total.value, gradients)
 
-    def _add_parts(
-        self, total: _Total, unit: float, solved: Iterable[tuple[Part, list[Layer]]], maps: dict[int, Matrix]
-    ) -> None:
-        """Add costs and gradients, part by part, between the two passes over the data.
+    def _of_parts(
+        self,
+        parts: Sequence[Part],
+        solve: Callable[[Part], list[Layer]],
+        derive: Callable[[Part, list[Layer], Mapping[int, Matrix]], _Total],
+        maps: dict[int, Matrix],
+    ) -> Iterator[_Total]:
+        """Costs and gradients of every part in turn, between the two passes over the data.
 
-        Layers are solved as they are asked for, so that one part at a time is in memory.
+        Layers are solved as they are asked for, so that one part for each thread at a time is in memory.
         """
-        if eliminated := [layer for layer in self.labels if layer not in maps]:
-            solved = list(solved)  # since the best label map needs the codes of all parts
-            maps = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
-        for part, layers in solved:
-            self._add_part(total, unit, part, layers, maps)
+        eliminated = [layer for layer in self.labels if layer not in maps]
+        if not eliminated:
+            return mapped(lambda part: derive(part, solve(part), maps), parts)
+        solved = list(zip(parts, mapped(solve, parts), strict=True))  # the best label map needs the codes of all parts
+        every = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
+        return mapped(lambda part: derive(*part, every), solved)
 
-    def _add_part(
-        self, total: _Total, unit: float, part: Part, layers: list[Layer], maps: Mapping[int, Matrix]
-    ) -> None:
+    def _of_part(
+        self,
+        total: _Total,
+        unit: float,
+        part: Part,
+        layers: list[Layer],
+        maps: Mapping[int, Matrix],
+        products: Matrix,
+    ) -> _Total:
+        """Add cost and gradient of a part; in its columns of `products`, put what the data are multiplied by next."""
         term = self.cost.evaluate(layers, unit * layers[0].S.shape[1])
         total.value += term.value / self.norm
         for supervised in self.labels:
             self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
         back = backward(layers, term, read_first=self.mask is not None, fixed=self.fixed, to_codes=self.terms.learn_l1)
         if back.deferred is not None:
-            total.add_deferred(part.within, back.deferred)
+            products[:, part.within], total.small = back.deferred.outer, back.deferred.small
         by_l1 = _by_l1(layers, back.V) if self.terms.learn_l1 else []
         for i, gradient in enumerate([*back.A, *by_l1]):
             total.add(i, gradient, 1.0 / self.norm)
         for layer in layers:
             layer.systems.release()
         layers.clear()  # before the next part is solved
+        return total
 
     def _forward(
         self, part: Part, A: Sequence[Matrix], X: Any, products: Matrix, shrinkage: Sequence[Shrinkage]
@@ -286,10 +309,13 @@ class Network:
         """Codes of every layer for all columns, shapes (k_l, n)."""
         products = cross_product(A[0], self.X) if self._products is None else self._products
         codes = [np.empty((factor.shape[1], self.X.shape[1])) for factor in A]
-        for part in self.everything.parts:
+
+        def solve(part: Part) -> None:
             for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
                 S[:, part.within] = layer.S
                 layer.systems.release()
+
+        each(solve, self.everything.parts)
         return codes
 
     def _add_labels(self, total: _Total, term: Derivative, layer: int, S: Matrix, part: Part, B: Matrix) -> None:
@@ -319,25 +345,23 @@ class Network:
 
 
 class _Total:
-    """The sums over the parts of a block.
+    """Sums over columns.
 
     Attributes
     ----------
     value : float
     gradients : list of ndarray or None
         One per variable; None while nothing has been added.
-    products : ndarray of shape (k_0, n)
-        ``A_0^T X``.  Columns of parts that have been added are replaced by `DeferredGradient.outer`.
     small : ndarray of shape (k_0, k_0) or None
         Sum of `DeferredGradient.small`.
     """
 
-    def __init__(self, n_variables: int, products: Matrix) -> None:
-        self.value, self.products = 0.0, products
+    def __init__(self, n_variables: int) -> None:
+        self.value = 0.0
         self.gradients: list[Any] = [None] * n_variables
         self.small: Matrix | None = None
 
-    def add(self, i: int, gradient: Matrix | None, scale: float) -> None:
+    def add(self, i: int, gradient: Matrix | None, scale: float = 1.0) -> None:
         """Add `scale` times a gradient, which is overwritten, to that of variable i; None stands for zero."""
         if gradient is None:
             return
@@ -347,10 +371,12 @@ class _Total:
         else:
             self.gradients[i] += gradient
 
-    def add_deferred(self, within: slice, deferred: DeferredGradient) -> None:
-        """Add a gradient with respect to ``A_0`` whose product with the data is formed once for all parts."""
-        self.products[:, within] = deferred.outer
-        self.small = deferred.small if self.small is None else self.small + deferred.small
+    def merge(self, other: _Total) -> None:
+        """Add the sums over other columns, whose arrays are overwritten."""
+        self.value += other.value
+        self.small = plus(self.small, other.small)
+        for i, gradient in enumerate(other.gradients):
+            self.add(i, gradient)
 
 
 def _length(A: Matrix) -> Matrix:

@@ -17,6 +17,7 @@ from nnmf_runner.core.linalg import (
     tail_shares,
     truncated_svd,
 )
+from nnmf_runner.core.threads import threaded
 
 FORMS = [np.asarray, sparse.csr_array, sparse.csc_array, sparse.csr_matrix]
 
@@ -144,3 +145,23 @@ def test_truncated_svd_equals_the_whole_one(form, rank, X, rng):
 def test_large_dense_data_are_decomposed_iteratively_to_the_same(rng):
     X = rng.random((510, 505))
     np.testing.assert_allclose(singular_values(X, 3), np.linalg.svd(X, compute_uv=False)[:3], rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 40])
+@pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sparse.csr_array, sparse.csc_array, sparse.coo_array])
+def test_products_are_the_same_for_every_number_of_threads(monkeypatch, kind, n_rows):
+    monkeypatch.setattr(linalg, "WORTHWHILE", 1)
+    monkeypatch.setattr(linalg, "ENTRIES", 2 * n_rows)
+    rng = np.random.default_rng(n_rows)
+    X = rng.random((n_rows, 30)) * (rng.random((n_rows, 30)) < 0.3)
+    X[: n_rows // 3] = X[:, :4] = 0.0  # rows and columns without entries
+    A, B = rng.random((n_rows, 5)), rng.random((30, 5))
+    found = []
+    for n in (1, 2, 3, 9):
+        with threaded(n):
+            found.append((linalg.cross_product(A, kind(X)), linalg.product(kind(X), B)))
+    np.testing.assert_allclose(found[0][0], A.T @ X, rtol=1e-13)
+    np.testing.assert_allclose(found[0][1], X @ B, rtol=1e-13)
+    for cross, product in found[1:]:
+        assert np.array_equal(cross, found[0][0])
+        assert np.array_equal(product, found[0][1])

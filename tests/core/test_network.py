@@ -16,6 +16,7 @@ from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.optimizers import LBFGS, SpectralProjectedGradient
 from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets.generated.toy import Toy
 
 M, N, CLASSES = 9, 12, 3
@@ -590,3 +591,20 @@ def test_data_are_read_once_where_the_first_factor_is_fixed():
     assert Counted.read == 1
     case.network(case.X.view(Counted)).evaluate(case.variables)
     assert Counted.read == 3
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.csc_array])
+@pytest.mark.parametrize("labels", ["none", "squared", "cross_entropy"])
+def test_an_evaluation_does_not_depend_on_the_number_of_threads(monkeypatch, labels, make):
+    monkeypatch.setattr("nnmf_runner.core.linalg.WORTHWHILE", 1)
+    monkeypatch.setattr("nnmf_runner.core.linalg.ENTRIES", 20)
+    case, found = Case("multilevel", labels, 3), []
+    for n in (1, 2, 3):
+        network = case.network(make(case.X))
+        work_in_parts(network)
+        with threaded(n):
+            first, again = (network.evaluate(case.variables) for _ in range(2))
+            codes = network.codes(case.variables[:3])
+        found.append([first.value, *first.gradients, again.value, *again.gradients, *codes])
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
