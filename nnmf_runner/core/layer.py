@@ -12,6 +12,7 @@ import numpy as np
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
 from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
+from nnmf_runner.core.threads import each
 
 # U, V for a term ``A U V^T`` of a derivative with respect to A.
 Pair = tuple[Matrix, Matrix]
@@ -243,18 +244,24 @@ def solve_layers(
 def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
     """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n)."""
     S = cross_product(A, inputs)
-    for part in parts(inputs.shape[1]):  # which bounds the memory needed beside the codes
+
+    def solve(part: slice) -> None:
         S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S
+
+    each(solve, parts(inputs.shape[1]))  # which bounds the memory needed beside the codes
     return S
 
 
 def solve_normal(gram: Matrix, cross: Matrix) -> Matrix:
     """``argmin_{S >= 0} 1/2 <gram S, S> - <cross, S>``, shape (k, n), from arrays of shapes (k, k) and (k, n)."""
     S = np.empty_like(cross)
-    for part in parts(cross.shape[1]):
+
+    def solve(part: slice) -> None:
         problem = ScaledProblem(gram, cross[:, part])
         solution = pivot(problem)
         S[:, part] = problem.unit * settled(problem, solution.S, solution.systems)[0]
+
+    each(solve, parts(cross.shape[1]))
     return S
 
 

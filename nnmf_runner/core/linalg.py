@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-from nnmf_runner.core.threads import each, n_threads
+from nnmf_runner.core.threads import each, mapped, n_threads
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -46,6 +47,24 @@ def product(X: Any, B: Matrix) -> Matrix:
         return X @ B
     found = np.empty((X.shape[0], B.shape[1]), np.result_type(X, B))
     each(lambda rows: np.matmul(X[rows], B, out=found[rows]), column_parts(X.T))
+    return found
+
+
+def row_gram(S: Matrix) -> Matrix:
+    """``S S^T`` of wide S, shape (k, k)."""
+    found = mapped(lambda part: S[:, part] @ S[:, part].T, parts(S.shape[1]))
+    return reduce(np.add, found)
+
+
+def half_gradient(A: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
+    """``A G - C`` for tall A and C of shape (m, k)."""
+    found = np.empty_like(A)
+
+    def fill(rows: slice) -> None:
+        np.matmul(A[rows], gram, out=found[rows])
+        found[rows] -= cross[rows]
+
+    each(fill, parts(len(A)))
     return found
 
 
@@ -105,9 +124,9 @@ def in_order(X: Any) -> Any:
     return np.asarray(X, order="C") if base is None else X
 
 
-def parts(n: int, size: int = PART) -> list[slice]:
-    """``range(n)`` in slices of at most `size`, whose lengths differ by at most one."""
-    ends = np.linspace(0, n, -(-n // size) + 1).astype(int)
+def parts(n: int, size: int | None = None) -> list[slice]:
+    """``range(n)`` in slices of at most `size`, by default `PART`, whose lengths differ by at most one."""
+    ends = np.linspace(0, n, -(-n // (size or PART)) + 1).astype(int)
     return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from nnmf_runner.core.linalg import Matrix, parts
+from nnmf_runner.core.threads import mapped
 
 # Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
 SMALL_ERROR = 0.01
@@ -143,8 +144,9 @@ def _step(F: Matrix, G: Matrix) -> float:
     norm = float(np.sqrt(np.vdot(entries, entries)))
     unit = max(norm, np.finfo(float).tiny)
     F, G = (F, G) if len(F) > F.shape[1] else (F.T, G.T)
-    squares = 0.0
-    for rows in parts(len(F)):  # which bounds the memory
+
+    def square(rows: slice) -> float:
         step = np.minimum(F[rows] / unit, G[rows] * norm)
-        squares += float(np.vdot(step, step))
-    return float(np.sqrt(squares))
+        return float(np.vdot(step, step))
+
+    return float(np.sqrt(sum(mapped(square, parts(len(F))))))  # in parts, which bounds the memory

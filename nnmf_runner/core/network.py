@@ -222,7 +222,6 @@ class Network:
         unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         held = self._products
         products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
-
         n_derivatives = len(A) + len(l1) + len(maps)
 
         def solve(part: Part) -> list[Layer]:

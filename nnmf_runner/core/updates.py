@@ -18,6 +18,7 @@ from nnmf_runner.core.linalg import Matrix, parts
 from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.systems import PassiveSystems
+from nnmf_runner.core.threads import each
 
 # How often the exponent of a multiplicative step is halved to find a lower cost.
 MAX_HALVINGS = 10
@@ -97,8 +98,11 @@ class HALS(Update):
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
         new = np.empty_like(F)
-        for rows in parts(len(F)):  # which do not depend on each other, and stay in the cache over the sweeps
+
+        def sweep(rows: slice) -> None:
             new[rows] = self._swept(F[rows].T, gram, cross[rows].T - shift).T
+
+        each(sweep, parts(len(F)))  # which do not depend on each other, and stay in the cache over the sweeps
         return new
 
     def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
@@ -163,12 +167,15 @@ class ExactLeastSquares(Update):
         rows = parts(len(cross))
         self._warm = self._warm or [None] * len(rows)
         new = np.empty_like(cross)
-        for i, part in enumerate(rows):  # which bounds the memory that the systems take
-            problem = ScaledProblem(gram, cross[part].T - shift)
+
+        def solve(i: int) -> None:
+            problem = ScaledProblem(gram, cross[rows[i]].T - shift)
             solution = pivot(problem, self._warm[i])
             self._warm[i] = solution.systems
             solution.systems.release()
-            new[part] = (problem.unit * solution.S).T
+            new[rows[i]] = (problem.unit * solution.S).T
+
+        each(solve, range(len(rows)))  # in parts, which bounds the memory that the systems take
         return new
 
 
