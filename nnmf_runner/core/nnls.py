@@ -23,8 +23,9 @@ import numpy as np
 from scipy import optimize, sparse
 
 from nnmf_runner.core.checks import InputError, check_finite
-from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product
+from nnmf_runner.core.linalg import PART, Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.systems import ColumnSystems, PassiveSystems
+from nnmf_runner.core.threads import mapped
 
 # A variable enters the passive set only for a multiplier below -PIVOT_TOLERANCE times the scale of its column.
 PIVOT_TOLERANCE = 1e-10
@@ -116,8 +117,23 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     shape = (A.shape[1], X.shape[1])
     if passive is not None and np.shape(passive) != shape:
         raise InputError(f"passive has shape {np.shape(passive)}, expected {shape}, the shape of the solution.")
+    warm = None if passive is None else np.asarray(passive, bool)
+    if (n := X.shape[1]) <= PART:
+        return _solved(A, X, warm)
+    columns = sparse.csc_array(X) if sparse.issparse(X) else X
+    found = list(mapped(lambda part: _solved(A, columns[:, part], None if warm is None else warm[:, part]), parts(n)))
+    return NNLSResult(
+        np.concatenate([each.S for each in found], axis=1),
+        np.concatenate([each.passive for each in found], axis=1),
+        max(each.n_iter for each in found),
+        max(each.violation for each in found),
+    )
+
+
+def _solved(A: Matrix, X: Any, passive: Mask | None) -> NNLSResult:
+    """Solve for some columns, see `nnls`."""
     problem, of_A, of_X = _formed(A, X)
-    solution = pivot(problem, None if passive is None else PassiveSystems(np.asarray(passive, bool)))
+    solution = pivot(problem, None if passive is None else PassiveSystems(passive))
     S, violation = _refine(problem, solution)
     S *= problem.unit
     if of_A.any() or of_X.any():

@@ -17,7 +17,8 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core import linalg
-from nnmf_runner.core.linalg import Index, Matrix, canonical, in_order, inner, parts, tail_shares
+from nnmf_runner.core.linalg import Index, Matrix, canonical, cross_product, in_order, inner, parts, tail_shares
+from nnmf_runner.core.threads import mapped
 
 # Fibres of a sparse tensor that are worked on at a time to bound the memory.
 FIBRES = 2**13
@@ -101,7 +102,7 @@ class DenseTensor(Tensor):
         """The data multiplied by the factors of the other side; its axes are the rank and the modes of this one."""
         matrix = self._X if side == 0 else self._X.T
         # In this order BLAS takes two thirds of the time of the transposed product.
-        product = khatri_rao([factors[mode] for mode in self._sides[1 - side]]).T @ matrix.T
+        product = cross_product(khatri_rao([factors[mode] for mode in self._sides[1 - side]]), matrix.T)
         return product.reshape(-1, *(self.shape[mode] for mode in self._sides[side]))
 
     def mttkrp(self, factors: Sequence[Matrix], mode: int) -> Matrix:
@@ -203,15 +204,22 @@ class SparseTensor(Tensor):
     def _products(self, factors: Sequence[Matrix], modes: Sequence[int]) -> list[Matrix]:
         """The MTTKRPs of these modes, and zeros for the others."""
         found = [np.zeros_like(factor) for factor in factors]
-        for block in self._blocks:
-            rows = [factors[mode][index] for mode, index in zip(self._others, block.fibres, strict=True)]
-            if self._long in modes:
-                found[self._long] += block.entries.T @ reduce(np.multiply, rows)
-            targets = [i for i, mode in enumerate(self._others) if mode in modes]
-            along = block.entries @ factors[self._long] if targets else np.empty(0)
-            for i in targets:
-                weighted = reduce(np.multiply, rows[:i] + rows[i + 1 :], along)
-                found[self._others[i]] += block.indicator(i, self.shape[self._others[i]]) @ weighted
+        for of_block in mapped(lambda block: self._of_block(block, factors, modes), self._blocks):
+            for mode, product in of_block.items():
+                found[mode] += product
+        return found
+
+    def _of_block(self, block: _Block, factors: Sequence[Matrix], modes: Sequence[int]) -> dict[int, Matrix]:
+        """What some fibres add to the MTTKRPs of these modes."""
+        found = {}
+        rows = [factors[mode][index] for mode, index in zip(self._others, block.fibres, strict=True)]
+        if self._long in modes:
+            found[self._long] = block.entries.T @ reduce(np.multiply, rows)
+        targets = [i for i, mode in enumerate(self._others) if mode in modes]
+        along = block.entries @ factors[self._long] if targets else np.empty(0)
+        for i in targets:
+            weighted = reduce(np.multiply, rows[:i] + rows[i + 1 :], along)
+            found[self._others[i]] = block.indicator(i, self.shape[self._others[i]]) @ weighted
         return found
 
 

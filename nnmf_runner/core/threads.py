@@ -16,8 +16,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-# Parts that may be under way or done for each thread before the first of them is taken, which bounds the memory.
-AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,11 @@ def n_threads() -> int:
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``map(function, items)`` by the threads of the pool, in the order of the items."""
+    """``map(function, items)`` by the threads of the pool, in the order of the items.
+
+    No more items than there are threads, and one that is next, are begun before the first of their results is taken,
+    which bounds the memory.
+    """
     pool, items = _pool.get(), list(items)
     if pool is None or len(items) == 1:
         yield from map(function, items)
@@ -55,7 +57,7 @@ def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     begun: deque[Future[R]] = deque()
     try:
         for item in items:
-            if len(begun) == AHEAD * pool.size:
+            if len(begun) > pool.size:
                 yield begun.popleft().result()
             begun.append(pool.executor.submit(copy_context().run, _alone, function, item))
         while begun:

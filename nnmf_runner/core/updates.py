@@ -50,7 +50,13 @@ class Multiplicative(Update):
 
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        return multiply(F, cross, F @ gram + shift)
+        new = np.empty_like(F)
+
+        def update(rows: slice) -> None:
+            new[rows] = multiply(F[rows], cross[rows], F[rows] @ gram + shift)
+
+        each(update, parts(len(F)))
+        return new
 
 
 def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:

@@ -10,10 +10,11 @@ import numpy as np
 
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Mask, Matrix
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
 from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.threads import each
 from nnmf_runner.core.updates import Codes, Multiplicative
 from nnmf_runner.methods.fit import Fit
 
@@ -55,7 +56,17 @@ def normalised(fit: Fit) -> Fit:
 
 def encode_layers(fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
     """Codes of every layer as least-squares solutions for the codes below, with the penalties of the fit."""
-    return [layer.S for layer in solve_layers(fit.A, X, mask=mask, shrinkage=saved_shrinkage(fit))]
+    cross, shrinkage = cross_product(fit.A[0], X), saved_shrinkage(fit)
+    codes = [np.empty((factor.shape[1], X.shape[1])) for factor in fit.A]
+
+    def solve(part: slice) -> None:
+        known = None if mask is None else mask[:, part]
+        layers = solve_layers(fit.A, None, mask=known, shrinkage=shrinkage, cross=cross[:, part])
+        for S, layer in zip(codes, layers, strict=True):
+            S[:, part] = layer.S
+
+    each(solve, parts(X.shape[1]))
+    return codes
 
 
 def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Sequence[Matrix]) -> dict[str, Matrix]:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from nnmf_runner.core.threads import AHEAD, each, mapped, n_threads, threaded
+from nnmf_runner.core.threads import each, mapped, n_threads, threaded
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -69,7 +69,7 @@ def test_who_stops_to_take_results_stops_the_work():
         next(results)
         results.close()
         time.sleep(0.02)
-        assert len(begun) <= 1 + 2 * AHEAD
+        assert len(begun) <= 1 + 3
 
 
 def test_parts_compute_with_the_settings_of_who_asks_for_them():
