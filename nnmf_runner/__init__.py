@@ -15,6 +15,7 @@ _HOMES = {
     "consensus": "estimators.consensus",
     "load": "estimators",
     "rank_profile": "estimators.ranks",
+    "threads": "task",
 }
 
 

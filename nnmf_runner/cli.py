@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from nnmf_runner.running.trials import Outcomes
     from nnmf_runner.store.status import Status
 
-# The matrices of most fits are small, where more threads make BLAS slower.  Has to be said before numpy is loaded.
-for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    if not os.environ.get(_variable, "").isdigit():
-        os.environ[_variable] = "1"
+# Threads are those of a fit, beside which BLAS has one, whatever the environment says: its own would wait for each
+# other at every product.  It has to be told before numpy is loaded.
+os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 OK, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -80,7 +79,6 @@ def _run() -> int:
     if isinstance(asked, str):
         print(asked)
         return OK
-    _restart_with(asked.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     if isinstance(asked, Sweep):
         from nnmf_runner.running.launch import run_sweep
@@ -97,7 +95,6 @@ def _rank() -> int:
 
     logging.captureWarnings(True)
     asked = read_rank_sweep(sys.argv[1:])
-    _restart_with(asked.sweep.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
 
     from nnmf_runner.running.ranks import run_ranking
@@ -112,15 +109,6 @@ def _rank() -> int:
         print(path)
     print(ranking.profile.verdict)
     return OK
-
-
-def _restart_with(threads: int) -> None:
-    """Begin anew where BLAS was loaded with another number of threads: it reads that only then."""
-    from nnmf_runner.store.provenance import THREAD_VARIABLES, asked_threads
-
-    if asked_threads() != threads:
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _report(outcomes: Outcomes) -> int:

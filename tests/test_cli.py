@@ -140,7 +140,7 @@ def test_the_package_runs_as_a_module(tmp_path):
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
 
     assert call("max_iter=2", "threads=2", "workers=2", "trials=2").returncode == 0
-    assert {record["blas_threads"] for record in records_below(tmp_path)} == {2}
+    assert {(record["threads"], record["blas_threads"]) for record in records_below(tmp_path)} == {(2, 1)}
     assert call("sede=1").stderr.startswith("nnmf-run: sede is not an option.")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy import sparse
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from nnmf_runner import load
+from nnmf_runner import NeuralNMF, load
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import Dataset
@@ -14,7 +17,16 @@ from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.record import read_factors
-from nnmf_runner.task import Task, check_sweep, known_labels, notes_after_checks, prepare
+from nnmf_runner.task import (
+    Task,
+    _blas,
+    _OneBlasThread,
+    check_sweep,
+    known_labels,
+    notes_after_checks,
+    prepare,
+    threads,
+)
 from tests.fixtures.matrices import MATRIX_METHODS
 
 INITS = ("nndsvd", "nndsvd init.fill=random", "random", "greedy")
@@ -250,3 +262,53 @@ def test_a_task_knows_the_modes_of_a_tensor(configure):
     task = prepare(configure("dataset=blocks", "dataset.sizes=[14,15,16]", "layers=4-2"), 0).task
     assert task.shape == (14, 15, 16)
     assert prepare(configure("layers=4-2"), 0).task.shape == (87, 90)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2", None])
+def test_threads_are_a_positive_integer(n):
+    with pytest.raises(InputError, match=r"^threads=.* is not valid\. Expected an integer"), threads(n):
+        pass
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_while_a_fit_lasts_and_its_own_again_after_the_last():
+    seen, model = [], NeuralNMF(layers=(2,), max_iter=3)._model()
+    task = Task(model, np.random.default_rng(0).random((9, 8)))
+
+    def watch(iteration, cost):
+        seen.append(blas_threads())
+
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        task.fit(0, watch)
+        assert blas_threads() == before
+        with threads(2):
+            task.fit(0, watch)
+            seen.append(blas_threads())
+        with pytest.raises(ZeroDivisionError):
+            task.fit(0, lambda iteration, cost: 1 / 0)
+        assert blas_threads() == before
+    assert before == {2}
+    assert {frozenset(found) for found in seen} == {frozenset({1})}
+
+
+def test_blas_keeps_one_thread_until_the_last_of_several_fits_is_over():
+    fits = _OneBlasThread()
+    with threadpool_limits(2, "blas"):
+        fits.__enter__()
+        with fits:
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+        fits.__exit__()
+        assert blas_threads() == {2}
+
+
+def test_fits_need_no_threadpoolctl(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert _blas.__wrapped__() is None
+    monkeypatch.setattr("nnmf_runner.task._blas", lambda: None)
+    with threadpool_limits(2, "blas"), threads(2):
+        assert blas_threads() == {2}

@@ -49,7 +49,7 @@ class Sweep:
     fixed: list[str]  # overrides that all cells share, those of Hydra's own options among them
     over: list[str]  # overrides that are swept over, such as `seed=0,1`
     launcher: str  # the option of `hydra/launcher`
-    threads: int  # BLAS threads of every process
+    threads: int  # of every fit
     size: int  # number of cells
     cells: Iterator[Cell]
 

@@ -308,9 +308,10 @@ class Execution:
         Whether the topics that the trials have in common are the start of one more fit, whose record tells how stable
         each topic is and how many trials put it below the same topic.  The trials have the data of the first of them.
     workers : int, optional
-        Number of processes that share the runs; None for one per core.
+        Number of processes that share the runs; None for as many as there are cores for, or cores for their `threads`.
     threads : int
-        BLAS threads of every process.
+        Threads of a fit, which share its work; its result is the same with any number of them.  A fit of small data
+        is no sooner with more than one.
     name : str
         Folder below `output` for the records, of letters, digits, ``-``, ``_`` and ``.``; also the experiment's name in
         tables.
@@ -352,6 +353,11 @@ class Execution:
         self.output = _check_folder(self.output, self.name)
         if self.published is not None:
             check_choice(self.published, published_names(), "published")
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that share the runs."""
+        return self.workers or max(1, (os.cpu_count() or 1) // self.threads)
 
     @property
     def folder(self) -> Path:

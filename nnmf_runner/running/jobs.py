@@ -83,8 +83,7 @@ def _overrides(neighbours: Sequence[Run]) -> list[str]:
 
 def launch_jobs(sweep: Sweep, name: str, jobs: Sequence[list[str]]) -> list[Exception]:
     """Hand jobs to the sweep's launcher, and return the errors of those that failed."""
-    threads = str(sweep.threads)
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # of BLAS, beside those of a fit
     os.environ.setdefault("SUBMITIT_LOG_LEVEL", "ERROR")  # else it tells often that Slurm keeps no accounts
     return launch(sweep.fixed, name, jobs, run_job)
 
@@ -97,13 +96,13 @@ def run_job(composed: Any) -> None:
     Raises
     ------
     InputError
-        If the process has another number of BLAS threads than was asked for.
+        If BLAS was started with more than one thread.
     OSError
         If a record cannot be written.
     """
     name, first = begin_job(composed)
-    if first.threads != asked_threads():
-        raise InputError(f"threads={first.threads} cannot be set: the job was started with {asked_threads()}.")
+    if (found := asked_threads()) != 1:
+        raise InputError(f"The job was started with {found} threads of BLAS. Expected {THREAD_VARIABLES[0]}=1.")
     others = [[unquote(override) for override in overrides] for overrides in first.cells]
     configs = [first, *(cell.config for cell in compose_cells(others))]
     trials: list[Task] = [

@@ -7,7 +7,6 @@ the runs ended.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -63,7 +62,7 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
         if any(getattr(cell.config, name) != number for cell in cells):
             raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
     note = check(cell.config for cell in cells)
-    workers = workers or os.cpu_count() or 1
+    workers = cells[0].config.processes
     work = Work(cells)
     log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
     if note:

@@ -21,6 +21,7 @@ from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.monitor import Progress, Stop
+from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit
@@ -151,6 +152,7 @@ def _run_claimed(
         "config": config.identity(seed),
         **outcome,
         "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
+        "threads": config.threads,
         **provenance(),
     }
     records.write_record(folder, record, factors, history, start)
@@ -180,7 +182,7 @@ def fit_and_score(
     dataset = material.dataset
     started = time.perf_counter()
     limit = math.inf if config.time_limit is None else started + config.time_limit
-    with interruptible() as interrupted, progress_bar(config, seed, bar) as show:
+    with threaded(config.threads), interruptible() as interrupted, progress_bar(config, seed, bar) as show:
 
         def progress(*state: Any) -> bool:
             show(*state)

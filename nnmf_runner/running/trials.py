@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import threading
 import time
@@ -28,7 +27,7 @@ def run_trials(config: RunConfig) -> Outcomes:
     or where all was stopped before.
     """
     seeds = range(config.seed, config.seed + config.trials)
-    workers = min(config.workers or os.cpu_count() or 1, len(seeds))
+    workers = min(config.processes, len(seeds))
     hidden = workers == 1 or not sys.stderr.isatty()
     clear_left(config.folder)
     outcomes: Outcomes = dict.fromkeys(seeds)

@@ -43,7 +43,7 @@ def test_presets_name_their_class_and_pass_what_it_takes(name):
             assert Plugins.instance()._instantiate(composed.hydra.launcher)
     if name == "slurm":
         assert container["cpus_per_task"] == 3
-        assert "OPENBLAS_NUM_THREADS=3" in container["setup"][0]
+        assert "OPENBLAS_NUM_THREADS=1" in container["setup"][0]
         assert container["submitit_folder"] == "outputs/runs/.sweep/test/%j"
 
 

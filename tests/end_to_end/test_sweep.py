@@ -195,7 +195,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, line, parts):
 def test_threads_are_what_the_record_says_everywhere(script, tmp_path, workers):
     result = script("nnmf-run", "-m", "seed=0,1", *SHORT, "threads=2", f"workers={workers}")
     assert (result.status, "2 done" in result.out) == (0, True)
-    assert {record["blas_threads"] for record in records_below(tmp_path).values()} == {2}
+    assert {(record["threads"], record["blas_threads"]) for record in records_below(tmp_path).values()} == {(2, 1)}
 
 
 def test_a_record_of_a_newer_schema_is_not_overwritten(command, tmp_path):

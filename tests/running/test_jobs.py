@@ -104,12 +104,13 @@ def test_jobs_find_home_and_text_as_it_was_typed(command, through_hydra, monkeyp
 
 
 @pytest.mark.slow
-def test_a_job_that_found_other_threads_set_is_refused(command, through_hydra, monkeypatch):
+def test_a_job_whose_blas_has_threads_of_its_own_is_refused(command, through_hydra, monkeypatch):
     monkeypatch.setattr(jobs, "asked_threads", lambda: 7)
     result = command("-m", "seed=0,1", "layers=9", "max_iter=2")
     assert result.status == 2
     assert result.err.splitlines()[-1] == (
-        "nnmf-run: hydra/launcher=basic could not run a job: threads=1 cannot be set: the job was started with 7."
+        "nnmf-run: hydra/launcher=basic could not run a job: The job was started with 7 threads of BLAS. "
+        "Expected OPENBLAS_NUM_THREADS=1."
     )
 
 

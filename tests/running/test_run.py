@@ -123,6 +123,7 @@ def test_a_record_holds_all_that_was_agreed(short):
         "peak_memory_mb",
         "versions",
         "commit",
+        "threads",
         "blas_threads",
         "host",
     ):
