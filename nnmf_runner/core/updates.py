@@ -277,9 +277,14 @@ class Codes:
         """Update B, then S, for ``gram = A^T A`` and ``cross = A^T X``."""
         if self.B is not None and self._divergence.beta != 2.0:  # no least-squares problem in S
             return self.multiplicative_step(S, gram @ S, cross)
-        gradient = gram @ S
-        gradient -= cross
-        gradient *= 2.0 / self.norm
+        gradient = np.empty_like(S)
+
+        def derive(part: slice) -> None:
+            np.matmul(gram, S[:, part], out=gradient[:, part])
+            gradient[:, part] -= cross[:, part]
+            gradient[:, part] *= 2.0 / self.norm
+
+        each(derive, parts(S.shape[1]))
         if self.penalty is not NO_PENALTY:
             gradient += self.penalty.gradient(S)
             gram = gram + self._ridge * np.eye(len(gram))

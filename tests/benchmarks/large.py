@@ -21,6 +21,7 @@ from nnmf_runner.core.network import Network
 from nnmf_runner.core.optimizers import Automatic, Objective, Optimizer, StochasticGradient
 from nnmf_runner.datasets import Wordnet
 from nnmf_runner.methods import Fit, Hierarchical, Method, Neural, Plan, Problem, Semi
+from nnmf_runner.task import threads
 from tests.benchmarks.peers import MISSING, installed
 from tests.benchmarks.rows import Effort
 from tests.benchmarks.texts import zipf_text
@@ -29,6 +30,7 @@ from tests.benchmarks.timing import Row, Times, clock, take_turns
 LAYERS = (20, 6)
 NEAR = 1.001  # a fit has arrived at this multiple of the relative error that it is compared with
 GROWTH = (1, 2, 4, 8)
+THREADS_GAIN = 1.6  # of a second thread
 FIGURE = Path("outputs/benchmarks/growth.png")
 
 
@@ -91,6 +93,35 @@ def product_rows(effort: Effort, text: Text) -> list[Row]:
         ours, theirs = take_turns([both, products], effort.rounds)
         name = f"{text.name}: 2 x cost and gradient, {cost.name} [20,6]; theirs: 2 x A0^T X and X V^T"
         rows.append(Row(name, ours, theirs, most=3.0))
+    return rows
+
+
+def thread_rows(effort: Effort, text: Text) -> list[Row]:
+    """Two threads against one: cost and gradient at [20,6] with moving factors, and fits of `hier` at rank 20."""
+    start = text.start((20,))
+    rng = np.random.default_rng(0)
+    A = Neural().fit(Problem(text.X), Plan(text.start(), StoppingRule(max_iter=20))).A
+    moved = [factor * (1.0 + 1e-3 * rng.standard_normal(factor.shape)) for factor in A]
+    network = Network(text.X, Reconstruction())
+
+    def both() -> None:
+        network.evaluate(A)
+        network.evaluate(moved)
+
+    def fit() -> None:
+        Hierarchical().fit(Problem(text.X), Plan(start, StoppingRule(tol=0.0, max_iter=10)))
+
+    def by_two(work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            with threads(2):
+                work()
+
+        return run
+
+    rows = []
+    for name, work in (("2 x cost and gradient, reconstruction [20,6]", both), ("hier [20], 10 iterations", fit)):
+        ours, theirs = take_turns([by_two(work), work], 2 * effort.rounds)
+        rows.append(Row(f"{text.name}: {name}, two threads; theirs: one", ours, theirs, THREADS_GAIN))
     return rows
 
 
@@ -237,7 +268,7 @@ def large_rows(effort: Effort, notes: list[str]) -> list[Row]:
     """All comparisons on sparse text."""
     rows = []
     for text in texts(effort, notes):
-        rows += [*product_rows(effort, text), *sklearn_rows(effort, text, notes)]
+        rows += [*product_rows(effort, text), *thread_rows(effort, text), *sklearn_rows(effort, text, notes)]
         notes += [evaluations_note(text), *memory_notes(text)]
     notes.append(growth_note(effort))
     return rows
