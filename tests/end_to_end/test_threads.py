@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 WATCHED = """
 import sys
 from threadpoolctl import threadpool_info
-from nnmf_runner import cli
+import nnmf_runner.cli as cli
 from nnmf_runner.core.network import Network
 
 evaluate = Network.evaluate
