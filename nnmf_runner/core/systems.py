@@ -75,11 +75,11 @@ class PassiveSystems:
         k, n = rhs.shape
         if n * k * k <= KEPT_SIZE:
             if self._gathered is None:  # once for the forward and the backward pass
-                self._gathered = self._inverses[self._set_of]
+                self._gathered = self._inverses.take(self._set_of, axis=0)
             return np.matvec(self._gathered, rhs.T).T
         S = np.empty_like(rhs)
         for part in _parts(n, k * k):
-            S[:, part] = np.matvec(self._inverses[self._set_of[part]], rhs.T[part]).T
+            S[:, part] = np.matvec(self._inverses.take(self._set_of[part], axis=0), rhs.T[part]).T
         return S
 
 
