@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import Matrix, parts
+from nnmf_runner.core.linalg import PART, Matrix, parts
 from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.systems import PassiveSystems
@@ -108,7 +108,8 @@ class HALS(Update):
         def sweep(rows: slice) -> None:
             new[rows] = self._swept(F[rows].T, gram, cross[rows].T - shift).T
 
-        each(sweep, parts(len(F)))  # which do not depend on each other, and stay in the cache over the sweeps
+        # Parts do not depend on each other, stay in the cache over the sweeps, and take longer than to change threads.
+        each(sweep, parts(len(F), 2 * PART))
         return new
 
     def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:

@@ -16,7 +16,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nnmf_runner import threads
-from nnmf_runner.core import linalg, tensor
+from nnmf_runner.core import linalg, tensor, updates
 from nnmf_runner.core import nnls as nnls_module
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.estimators import ESTIMATORS
@@ -93,7 +93,8 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(linalg, "ENTRIES", 200)
     monkeypatch.setattr(linalg, "WORTHWHILE", 50)
     monkeypatch.setattr(tensor, "FIBRES", 20)
-    monkeypatch.setattr(nnls_module, "PART", 7)
+    for module in (nnls_module, updates):
+        monkeypatch.setattr(module, "PART", 7)
 
 
 X = sparse.random_array((30, 40), density=0.4, rng=np.random.default_rng(0), format="csr")
