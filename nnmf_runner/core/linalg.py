@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-from nnmf_runner.core.threads import each, mapped, n_threads
+from nnmf_runner.core.threads import each, n_threads
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -51,9 +51,8 @@ def product(X: Any, B: Matrix) -> Matrix:
 
 
 def row_gram(S: Matrix) -> Matrix:
-    """``S S^T`` of wide S, shape (k, k)."""
-    found = mapped(lambda part: S[:, part] @ S[:, part].T, parts(S.shape[1]))
-    return reduce(np.add, found)
+    """``S S^T`` of wide S, shape (k, k); of a part of the columns at a time, too little work for threads."""
+    return reduce(np.add, (S[:, part] @ S[:, part].T for part in parts(S.shape[1])))
 
 
 def half_gradient(A: Matrix, gram: Matrix, cross: Matrix) -> Matrix:

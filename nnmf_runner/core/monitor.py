@@ -10,7 +10,6 @@ from enum import StrEnum
 import numpy as np
 
 from nnmf_runner.core.linalg import Matrix, parts
-from nnmf_runner.core.threads import mapped
 
 # Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
 SMALL_ERROR = 0.01
@@ -149,4 +148,4 @@ def _step(F: Matrix, G: Matrix) -> float:
         step = np.minimum(F[rows] / unit, G[rows] * norm)
         return float(np.vdot(step, step))
 
-    return float(np.sqrt(sum(mapped(square, parts(len(F))))))  # in parts, which bounds the memory
+    return float(np.sqrt(sum(map(square, parts(len(F))))))  # in parts, which bounds the memory
