@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -48,11 +47,6 @@ def product(X: Any, B: Matrix) -> Matrix:
     found = np.empty((X.shape[0], B.shape[1]), np.result_type(X, B))
     each(lambda rows: np.matmul(X[rows], B, out=found[rows]), column_parts(X.T))
     return found
-
-
-def row_gram(S: Matrix) -> Matrix:
-    """``S S^T`` of wide S, shape (k, k); of a part of the columns at a time, too little work for threads."""
-    return reduce(np.add, (S[:, part] @ S[:, part].T for part in parts(S.shape[1])))
 
 
 def half_gradient(A: Matrix, gram: Matrix, cross: Matrix) -> Matrix:

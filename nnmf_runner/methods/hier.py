@@ -11,7 +11,7 @@ from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import Shrinkage, forward, solve_codes
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, half_gradient, inner, row_gram, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, half_gradient, inner, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
@@ -141,12 +141,12 @@ def factorise(
 
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     while True:
-        gram, cross = row_gram(S), cross_product(S.T, X.T).T
+        gram, cross = S @ S.T, cross_product(S.T, X.T).T
         gradient = half_gradient(A, gram, cross)
         data_cost = 1.0 + (inner(A, gradient) - inner(A, cross)) / norm  # ||X - A S||^2 / ||X||^2
         A_new = update_A(A, gram + ridge, cross, norm / 2.0 * on_A.l1)
         del cross  # as large as A, like all that is changed in place here
-        step = codes.step(S, row_gram(A_new.T), cross_product(A_new, X))
+        step = codes.step(S, A_new.T @ A_new, cross_product(A_new, X))
         gradient *= 2.0 / norm
         if on_A is not NO_PENALTY:
             gradient += on_A.gradient(A)
