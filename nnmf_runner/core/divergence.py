@@ -17,6 +17,11 @@ from nnmf_runner.core.linalg import Mask, Matrix, stored
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
 
 
+def smallest_of(V: Matrix) -> float:
+    """What replaces zeros of V in its precision, of which powers and quotients are finite still."""
+    return float(np.sqrt(np.finfo(V.dtype).tiny))
+
+
 @dataclass(frozen=True, eq=False)
 class BetaDivergence:
     """``D(X | V)`` of order beta over the known entries: ``1/2 ||X - V||^2`` for 2, the I-divergence for 1.
@@ -49,11 +54,11 @@ class BetaDivergence:
         """The unit of a relative cost, ``sum X^beta / beta``: half of ``||X||^2`` for 2, the sum of X for 1."""
         values = stored(X) if sparse.issparse(X) else X
         powers = values if self.beta == 1.0 else values**self.beta  # which would be a copy
-        return float(powers.sum()) / self.beta
+        return float(powers.sum(dtype=np.float64)) / self.beta
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
         """The terms of ``D(X | V)``, one per entry, shape (m, n)."""
-        V = np.maximum(V, self.smallest)
+        V = self._lifted(V)
         if self.beta == 2.0:
             each = 0.5 * (X - V) ** 2
         elif self.beta == 1.0:
@@ -65,14 +70,17 @@ class BetaDivergence:
 
     def value(self, X: Matrix, V: Matrix) -> float:
         """``D(X | V)``."""
-        return float(self.entries(X, V).sum())
+        return float(self.entries(X, V).sum(dtype=np.float64))
+
+    def _lifted(self, V: Matrix) -> Matrix:
+        return np.maximum(V, max(self.smallest, smallest_of(V)))
 
     def parts(self, X: Matrix, V: Matrix) -> tuple[Matrix, Matrix]:
         """Nonnegative parts ``Q`` and ``P`` of the derivative ``Q - P`` with respect to V, shape (m, n) each."""
         if self.beta == 2.0:
             Q, P = V, X
         else:
-            V = np.maximum(V, self.smallest)
+            V = self._lifted(V)
             Q = V ** (self.beta - 1.0)
             P = X * Q / V  # a power costs ten divisions
         return (Q if self.mask is None else Q * self.mask), P

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
-from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, doubles, gram_matrix, like, parts
+from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, negligible, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each
 
@@ -163,15 +163,15 @@ class MaskedLayer(Layer):
 
     def gram_product(self, T: Matrix) -> Matrix:
         """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
-        return self.A.T @ (self.mask * (self.A @ T))
+        return self.A.T @ (self.mask * (self.A @ like(T, self.A)))
 
     def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
         """Gradient with ``W o (A U)`` in place of ``A U``, see `Layer.derivative`."""
         through = [] if adjoint is None else [(-self.S, adjoint), (-adjoint, self.S)]
         outer = [part for part in (right, adjoint) if part is not None]
-        gradient = self.inputs @ reduce(np.add, outer).T
+        gradient = self.inputs @ like(reduce(np.add, outer), self.inputs).T
         for U, V in [*pairs, *through]:
-            gradient += (self.mask * (self.A @ U)) @ V.T
+            gradient += (self.mask * (self.A @ like(U, self.A))) @ like(V, self.A).T
         return gradient
 
 
@@ -202,11 +202,12 @@ def forward(
         ``A^T inputs``, where it is known already.
     """
     cross = cross_product(A, inputs) if cross is None else cross
-    gram = A.T @ A if mask is None else _column_grams(A, mask)
+    gram = gram_matrix(A) if mask is None else _column_grams(doubles(A), mask)
     penalised = (gram, cross)
     if shrinkage is not NO_SHRINKAGE:
         penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
     problem = ScaledProblem(*penalised) if mask is None else ColumnProblem(*penalised)
+    problem.negligible = negligible(A.dtype)
     solution = pivot(problem, warm)
     solved = (A, inputs, problem.unit * solution.S, gram, cross, problem, solution.systems, shrinkage)
     return Layer(*solved) if mask is None else MaskedLayer(*solved, mask)
