@@ -163,8 +163,12 @@ def is_missing(value: Any) -> bool:
         return False
 
 
-def check_finite(array: Any, name: str, *, vector: bool = False, dtype: str = "float64", scaled: bool = False) -> Any:
-    """Return a matrix, array_like or sparse and of shape (m, n), as `dtype`; `name` is what errors call it.
+def check_finite(
+    array: Any, name: str, *, vector: bool = False, dtype: str | None = "float64", scaled: bool = False
+) -> Any:
+    """Return a matrix, array_like or sparse and of shape (m, n), as `dtype`, None for its own.
+
+    `name` is what errors call it.
 
     Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
     or infinity; a masked entry counts as NaN.  With `scaled`, also if it is as `check_scaled` says.
@@ -185,7 +189,7 @@ def check_finite(array: Any, name: str, *, vector: bool = False, dtype: str = "f
         raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
     if scaled:
         _check_scale(values, name, dtype)
-    return array.astype(dtype, copy=False)
+    return array if dtype is None else array.astype(dtype, copy=False)
 
 
 def _as_numbers(array: Any, name: str) -> NDArray[Any]:
@@ -238,7 +242,7 @@ def _is_finite(values: NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum()))
 
 
-def check_scaled(array: Any, name: str, dtype: str = "float64") -> Any:
+def check_scaled(array: Any, name: str, dtype: str | None = "float64") -> Any:
     """Return `array` as `check_finite` does, refusing entries too large or too small for sums of their squares.
 
     Their largest magnitude has to be zero or in [`SMALLEST`, `LARGEST`], or the range of single precision; otherwise
@@ -247,18 +251,19 @@ def check_scaled(array: Any, name: str, dtype: str = "float64") -> Any:
     return check_finite(array, name, dtype=dtype, scaled=True)
 
 
-def _check_scale(values: NDArray[Any], name: str, dtype: str) -> None:
-    lowest, most = (SMALLEST, LARGEST) if dtype == "float64" else (SMALLEST_SINGLE, LARGEST_SINGLE)
+def _check_scale(values: NDArray[Any], name: str, dtype: str | None) -> None:
+    is_single = dtype == "float32"
+    lowest, most = (SMALLEST_SINGLE, LARGEST_SINGLE) if is_single else (SMALLEST, LARGEST)
     highest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
     if highest and not lowest <= highest <= most:
-        in_single = "" if dtype == "float64" else f" in dtype={dtype}"
+        in_single = " in dtype=float32" if is_single else ""
         raise InputError(
             f"{name} has {highest:g} as its largest entry, too far from 1 for sums of squares{in_single}. "
             f"Expected it in [{lowest:g}, {most:g}]: scale the data."
         )
 
 
-def check_nonnegative(array: Any, name: str, dtype: str = "float64") -> Any:
+def check_nonnegative(array: Any, name: str, dtype: str | None = "float64") -> Any:
     """Return `array` as `check_scaled` does; raise an `InputError` for negative entries, too."""
     array = check_scaled(array, name, dtype)
     lowest = (array.data if sparse.issparse(array) else array).min(initial=0.0)
@@ -269,7 +274,7 @@ def check_nonnegative(array: Any, name: str, dtype: str = "float64") -> Any:
 
 
 def split_missing(
-    array: Any, name: str, mask: Any = None, *, signed: bool = False, zeros: bool = False, dtype: str = "float64"
+    array: Any, name: str, mask: Any = None, *, signed: bool = False, zeros: bool = False, dtype: str | None = "float64"
 ) -> tuple[Any, NDArray[np.bool_] | None]:
     """Return data with zeros for their missing entries, and which entries are known.
 
@@ -283,8 +288,8 @@ def split_missing(
         Whether entries may be negative.
     zeros : bool
         Whether all known entries may be zero, and all entries missing.
-    dtype : {"float64", "float32"}
-        What the data are returned as.
+    dtype : {"float64", "float32"} or None
+        What the data are returned as; None leaves them as they are.
 
     Returns
     -------

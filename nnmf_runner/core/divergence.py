@@ -5,13 +5,13 @@ Missing entries of the data are zero, and a mask leaves them out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse, special
 
-from nnmf_runner.core.linalg import Mask, Matrix, stored
+from nnmf_runner.core.linalg import BUFFER, Mask, Matrix, doubles, parts, stored
 
 # Replaces zeros of the approximation, by which is divided.
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
@@ -70,7 +70,17 @@ class BetaDivergence:
 
     def value(self, X: Matrix, V: Matrix) -> float:
         """``D(X | V)``."""
-        return float(self.entries(X, V).sum(dtype=np.float64))
+        return float((self.entries(X, V) if V.dtype == np.float64 else self.by_column(X, V)).sum())
+
+    def by_column(self, X: Matrix, V: Matrix) -> Matrix:
+        """The part of every column in ``D(X | V)``, shape (n,), in double precision, in which alone terms cancel."""
+        if V.dtype == np.float64:
+            return self.entries(X, V).sum(axis=0)
+        found = np.empty(V.shape[1])
+        for part in parts(len(found), max(1, BUFFER // len(V))):
+            own = self if self.mask is None else replace(self, mask=self.mask[:, part])
+            found[part] = own.entries(doubles(X[:, part]), doubles(V[:, part])).sum(axis=0)
+        return found
 
     def _lifted(self, V: Matrix) -> Matrix:
         return np.maximum(V, max(self.smallest, smallest_of(V)))

@@ -242,12 +242,16 @@ def solve_layers(
     return layers
 
 
-def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
-    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n)."""
+def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None, shrinkage: Shrinkage = NO_SHRINKAGE) -> Matrix:
+    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n).
+
+    Half of that is minimised with a penalty, as in `forward`.
+    """
     S = cross_product(A, inputs)
 
     def solve(part: slice) -> None:
-        S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S
+        known = None if mask is None else mask[:, part]
+        S[:, part] = forward(A, None, mask=known, shrinkage=shrinkage, cross=S[:, part]).S
 
     each(solve, parts(inputs.shape[1]))  # which bounds the memory needed beside the codes
     return S

@@ -23,6 +23,8 @@ DTYPES = ("float64", "float32")
 PART = 3072
 # Entries of dense data that are copied at a time, where a copy of all would need as much memory as they do.
 ENTRIES = 2**20
+# Numbers of single precision that are copied to double at a time.
+BUFFER = 2**16
 # Multiplications of a sparse product that are worth the start of a thread.
 WORTHWHILE = 2**19
 # Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
@@ -168,7 +170,7 @@ def squared_norm(X: Any) -> float:
     values = stored(X) if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
     if values.dtype == np.float64:
         return float(np.vdot(values, values))
-    return float(sum(np.vdot(some, some) for some in (doubles(values[part]) for part in parts(len(values), ENTRIES))))
+    return float(sum(np.vdot(some, some) for some in (doubles(values[part]) for part in parts(len(values), BUFFER))))
 
 
 def inner(A: Matrix, B: Matrix) -> float:

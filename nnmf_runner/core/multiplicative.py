@@ -110,7 +110,7 @@ class NonnegativeNetwork:
 
     def costs(self, A: Sequence[Matrix], S: Matrix) -> Matrix:
         """The relative cost of the data by column, shape (n,)."""
-        return self.divergence.entries(self.X, self.forward(A, S)[0][0]).sum(axis=0, dtype=np.float64) / self.unit
+        return self.divergence.by_column(self.X, self.forward(A, S)[0][0]) / self.unit
 
     def parts(self, A: Sequence[Matrix], S: Matrix, block: int) -> tuple[Matrix, Matrix]:
         """Positive and negative part of the derivative by ``A_block``, or by S for ``block = len(A)``."""

@@ -65,8 +65,16 @@ class Multiplicative(Update):
 
 
 def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:
-    """``F o numerator / denominator``, zero where the denominator vanishes."""
-    return F * numerator / np.maximum(denominator, tiny(F))
+    """``F o numerator / denominator``, zero where the denominator vanishes.
+
+    In single precision, numbers soon fall to where arithmetic takes a hundred times as long, and then to zero, which
+    they could not leave any more: those that are not zero stay above.
+    """
+    new = F * numerator / np.maximum(denominator, tiny(F))
+    if F.dtype != np.float64:
+        least = tiny(F) / np.finfo(F.dtype).eps
+        new[(new < least) & (F > 0) & (numerator > 0)] = least
+    return new
 
 
 def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matrix:
@@ -75,6 +83,8 @@ def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matri
     `cost_of` gives one cost for all columns or one per column; each column then has an exponent of its own.
     """
     ratio, before = new / np.maximum(F, tiny(F)), cost_of(F)
+    if F.dtype != np.float64:  # whose rounding would hide that a cost is lower
+        before = before * (1.0 + float(np.finfo(F.dtype).eps))
     taken = np.zeros(np.shape(before), bool)
     for halvings in range(MAX_HALVINGS):
         candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
@@ -337,19 +347,18 @@ class Codes:
         return MapStep(
             before,
             2.0 * half / self.norm * (plus - minus),
-            float(self._label_costs(fitted).sum(dtype=np.float64)),
+            float(self._label_costs(fitted).sum()),
             half * self.B.T @ Q,
             half * self.B.T @ P,
         )
 
     def column_costs(self, S: Matrix) -> Matrix:
         """Label cost with the present map plus penalty of every column, shape (n,)."""
-        costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0)
+        costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0, dtype=np.float64)
         if self.B is not None:
             costs[self._known] += self._label_costs(self.B @ S[:, self._known])
         return costs
 
     def _label_costs(self, fitted: Matrix) -> Matrix:
         """Weighted label cost of every known column, for ``B S`` of shape (c, n_known)."""
-        each = self._divergence.entries(self._Y, fitted).sum(axis=0)
-        return self._divergence.beta * self._tie / self.norm * each
+        return self._divergence.beta * self._tie / self.norm * self._divergence.by_column(self._Y, fitted)

@@ -294,7 +294,7 @@ class Method:
 
     def topics(self, fit: Fit, level: int) -> Matrix:
         """The topics of layer `level` in terms of the features, shape (m, k_l): the data of unit codes."""
-        unit = np.eye(fit.A[level].shape[1])
+        unit = np.eye(fit.A[level].shape[1], dtype=fit.A[0].dtype)
         return fit.A[0] @ self.decode(fit.A, [unit] * (level + 1), level)
 
     def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward, solve_codes
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, gram_matrix, inner, like, squared_norm
 from nnmf_runner.core.monitor import Monitor, Stop
 from nnmf_runner.core.multiplicative import (
@@ -137,7 +137,7 @@ class Deep(Method):
         A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit)[-1]
         if self.is_linear and divergence.beta == 2.0:
             product = chain(list(A[:-1]), A[-1])
-            return self._all_codes(A, like(forward(product, X, mask=mask, shrinkage=shrinkage).S, X))
+            return self._all_codes(A, np.ascontiguousarray(solve_codes(product, X, mask, shrinkage)))
         return self._all_codes(A, multiplicative_codes(self._network(X, divergence), A, shrinkage))
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:

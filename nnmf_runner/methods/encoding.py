@@ -11,7 +11,7 @@ import numpy as np
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Mask, Matrix, column_lengths, cross_product, parts
-from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.monitor import Monitor, StoppingRule, rounding_of
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.threads import each
@@ -99,4 +99,5 @@ def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrin
     S = np.ones((A[-1].shape[1], network.X.shape[1]), network.X.dtype)  # far from zero, which an update cannot leave
     penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
     codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
-    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), fixed=range(len(A)))[1]
+    rule = StoppingRule(rounding=rounding_of(network.X.dtype.name))
+    return fit_network(network, list(A), S, codes, Monitor(rule), fixed=range(len(A)))[1]

@@ -10,7 +10,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import Shrinkage, forward, solve_codes
+from nnmf_runner.core.layer import Shrinkage, solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, gram_matrix, half_gradient, inner, like, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
@@ -113,7 +113,7 @@ class Hierarchical(Method):
 def best_codes(A: Matrix, inputs: Any, divergence: BetaDivergence, shrinkage: Shrinkage) -> Matrix:
     """Codes of one layer for a factor A of shape (m, k), by the divergence and with the penalties, shape (k, n)."""
     if divergence.beta == 2.0:
-        return like(forward(A, inputs, mask=divergence.mask, shrinkage=shrinkage).S, A)
+        return np.ascontiguousarray(solve_codes(A, inputs, divergence.mask, shrinkage))
     return multiplicative_codes(NonnegativeNetwork(inputs, divergence), [A], shrinkage)
 
 
