@@ -16,6 +16,7 @@ from nnmf_runner.estimators import ESTIMATORS
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.fit import in_precision, named_arrays
 from nnmf_runner.metrics.errors import relative_error
+from nnmf_runner.task import prepare
 from tests.benchmarks.texts import zipf_text
 
 DTYPES = ("float64", "float32")
@@ -268,6 +269,19 @@ def test_a_run_is_told_kept_and_fitted_again_in_its_precision(command, toy, tmp_
     for layer, factor in enumerate(again.factors_):
         assert np.array_equal(factor, kept[f"A{layer}"])
     assert nnmf_runner.load(folders["float64"]).get_params()["dtype"] == "float64"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_file_of_single_precision_is_mapped_and_fitted_in_either(configure, toy, tmp_path, monkeypatch, dtype):
+    np.save(tmp_path / "X.npy", toy.X.T.astype(np.float32))
+    monkeypatch.setattr("nnmf_runner.datasets.files.readers.MAPPED", 0)
+    config = configure("dataset=file", f"dataset.path={tmp_path / 'X.npy'}", "layers=4", "max_iter=5", f"dtype={dtype}")
+    X = prepare(config, 0).task.X
+    base = X
+    while base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert (X.dtype.name, isinstance(base, np.memmap)) == (dtype, dtype == "float32")
+    np.testing.assert_array_equal(X, toy.X.astype(np.float32))
 
 
 def test_a_saved_model_works_in_its_precision(toy, tmp_path):

@@ -63,7 +63,7 @@ class File(Weights):
     Parameters
     ----------
     path : str
-        A relative one starts at the working directory.  Doubles of a ``.npy`` file stay in it if it is large, see
+        A relative one starts at the working directory.  Floats of a ``.npy`` file stay in it if it is large, see
         `readers.MAPPED`: such a file may be larger than the memory, but must not change during a run.
     x : str, optional
         Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are not
