@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, doubles, gram_matrix, like, parts
-from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, negligible, pivot, settled
+from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each
 
@@ -207,7 +207,6 @@ def forward(
     if shrinkage is not NO_SHRINKAGE:
         penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
     problem = ScaledProblem(*penalised) if mask is None else ColumnProblem(*penalised)
-    problem.negligible = negligible(A.dtype)
     solution = pivot(problem, warm)
     solved = (A, inputs, problem.unit * solution.S, gram, cross, problem, solution.systems, shrinkage)
     return Layer(*solved) if mask is None else MaskedLayer(*solved, mask)

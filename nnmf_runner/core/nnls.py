@@ -42,8 +42,6 @@ MAX_ITER = 200
 # A passive variable is zero, but for rounding and the RIDGE, if it is at most this share of both the largest variable
 # and the largest cross product of its column.  What enters the passive set is larger, by PIVOT_TOLERANCE.
 NEGLIGIBLE = 1e-10
-# The same where A and X are of single precision, whose rounding stands in the codes.
-NEGLIGIBLE_SINGLE = 1e-6
 # Up to this share of columns solved again, the systems of the first round serve for the others.
 AMENDED_SHARE = 0.5
 # Lengths of the columns of A, and largest products of a column of X with unit vectors, within which squares and
@@ -193,11 +191,7 @@ class ScaledProblem:
         A solution of the scaled problem times `unit` solves the given one.
     gram, cross : ndarray of shape (k, k) and (k, n)
         The scaled ``G``, its diagonal one plus RIDGE, and ``C``; in double precision, as the given ``G`` is.
-    negligible : float
-        What `settled` takes for zero, see `negligible`.
     """
-
-    negligible = NEGLIGIBLE
 
     def __init__(self, gram: Matrix, cross: Matrix) -> None:
         length = np.sqrt(gram.diagonal())
@@ -377,26 +371,21 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     return Pivoted(S, problem.systems(passive).factor(gram), n_iter)
 
 
-def negligible(dtype: np.dtype[Any]) -> float:
-    """The share of the largest variable and cross product that is zero but for rounding, for A and X of a type."""
-    return NEGLIGIBLE if dtype == np.float64 else NEGLIGIBLE_SINGLE
-
-
 def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple[Matrix, PassiveSystems]:
-    """Make passive variables of negligible size in a solution S (in scaled variables) active and exactly zero.
+    """Make passive variables of NEGLIGIBLE size in a solution S (in scaled variables) active and exactly zero.
 
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
     the start of the search decides which of them is found.  The derivative through the solution must not depend on it.
     """
-    if np.where(systems.passive, S, np.inf).min(initial=np.inf) > problem.negligible * S.max(initial=0.0):
+    if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
         return S, systems  # the usual case: none is small even beside the largest of all columns
-    small = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * problem.negligible >= S)
-    columns = np.flatnonzero(small.any(axis=0))
+    negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
+    columns = np.flatnonzero(negligible.any(axis=0))
     if not len(columns):
         return S, systems
-    passive = systems.passive & ~small
+    passive = systems.passive & ~negligible
     on_fewer = problem.systems(passive[:, columns]).factor(_of_columns(problem.gram, columns))
-    return np.where(small, 0.0, S), systems.amended(passive, [(columns, on_fewer)])
+    return np.where(negligible, 0.0, S), systems.amended(passive, [(columns, on_fewer)])
 
 
 def _active_set(gram: Matrix, cross: Matrix) -> Matrix:
