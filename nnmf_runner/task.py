@@ -22,7 +22,7 @@ from nnmf_runner.config.schema import Model, RunConfig
 from nnmf_runner.core.checks import InputError, check_number, filled
 from nnmf_runner.core.init import seeded
 from nnmf_runner.core.linalg import Mask, Matrix
-from nnmf_runner.core.monitor import Progress, StoppingRule
+from nnmf_runner.core.monitor import Progress, StoppingRule, rounding_of
 from nnmf_runner.core.streams import stream
 from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets import Dataset
@@ -32,6 +32,7 @@ from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.seed_words import seed_features
 from nnmf_runner.datasets.visible import Entries, draw_known, visible_entries
 from nnmf_runner.methods import Fit, Plan, Problem
+from nnmf_runner.methods.fit import in_precision
 from nnmf_runner.methods.supervision import with_all_classes
 from nnmf_runner.store.provenance import blas_threads
 from nnmf_runner.store.record import REGIMES
@@ -113,7 +114,7 @@ class Task:
     ----------
     model : Model
     X : ndarray or sparse matrix of shape (m, n)
-        The data, zero where an entry is missing; samples are columns.
+        The data in the precision of the model, zero where an entry is missing; samples are columns.
     mask : ndarray of bool, shape (m, n), or None
         True where an entry is known; None where all are.
     labels : sequence of ndarray of int, shape (n,)
@@ -146,7 +147,7 @@ class Task:
         model, method = self.model, self.model.method
         method.check_data(self.X, self.mask, model.cost, self.shape)
         method.check_ranks(model.layers, self.shape)
-        _check_memory(method.n_rows(self.shape), model.layers[0])
+        _check_memory(method.n_rows(self.shape), model.layers[0], model.dtype)
         model.init.check(method.n_rows(self.shape), model.layers, signed=method.sign_free)
         for layer in model.fixed:
             if layer not in model.init.brings():
@@ -184,7 +185,7 @@ class Task:
         """What the method is given; X is the data with missing entries filled in, by which labels are weighed."""
         model = self.model
         shares = functools.partial(model.method.floor_shares, X, shape=self.shape)
-        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, model.layers, shares)
+        labels = model.supervision.by_layer(self.levels, self.labels, self.counts, model.layers, shares, model.dtype)
         of_last = labels.pop(len(model.layers) - 1, None)
         return Problem(self.X, of_last, model.cost, self.mask, model.regularisation, labels, self.shape)
 
@@ -194,7 +195,8 @@ class Task:
         if start is None:
             start = model.method.start(model.init, X, model.layers, stream(seed, "init"), self.shape)
             start = seeded(start, self.seeds) if self.seeds else start
-        rule = StoppingRule(model.tol, model.max_iter, progress)
+        start = [factor.astype(model.dtype, copy=False) for factor in start]
+        rule = StoppingRule(model.tol, model.max_iter, progress, rounding_of(model.dtype))
         return Plan(start, rule, model.optimizer, stream(seed, "fit"), model.fixed)
 
     def fit(self, seed: int, progress: Progress | None = None, start: Sequence[Matrix] | None = None) -> Fit:
@@ -203,16 +205,16 @@ class Task:
         with _one_blas_thread:
             plan = self.plan(X, seed, progress, start)
             fit = self.model.method.solve(self.problem(X), plan, normalise=self.model.normalise)
-        return with_all_classes(fit, self.levels, self.labels, self.counts)
+        return in_precision(with_all_classes(fit, self.levels, self.labels, self.counts), self.model.dtype)
 
 
 # Arrays of the shape of the first factor that a fit takes at least, itself included.
 ARRAYS = 4
 
 
-def _check_memory(rows: int, rank: int) -> None:
+def _check_memory(rows: int, rank: int, dtype: str) -> None:
     """Refuse data, tall sparse ones, of which a first factor does not fit into memory beside what updates it."""
-    if (needed := ARRAYS * 8 * rows * rank) > MEMORY:
+    if (needed := ARRAYS * np.dtype(dtype).itemsize * rows * rank) > MEMORY:
         raise InputError(
             f"X has {rows} features (of a tensor: fibres), for which a factor of rank {rank} and what updates it take "
             f"at least {in_units(needed)} of memory, of {in_units(MEMORY)} that there are. Expected fewer features, or "
@@ -288,7 +290,7 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
-        key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free))
+        key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free, config.dtype))
         if key not in loaded:
             loaded[key] = _load(config, config.seed_of_data(config.seed))
         _material(config, config.seed_of_data(config.seed), *loaded[key])
@@ -298,7 +300,8 @@ def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
     dataset = _loader.load(config.dataset, config.computed["dataset"], seed)
     path = getattr(config.dataset, "path", None)
     options = {"signed": config.method.sign_free, "name": f"X of dataset.path={path}" if path else "X"}
-    return dataset, visible_entries(dataset, config.mask, config.holdout, stream(seed, "holdout"), **options)
+    rng = stream(seed, "holdout")
+    return dataset, visible_entries(dataset, config.mask, config.holdout, rng, **options, dtype=config.dtype)
 
 
 def _material(config: RunConfig, seed: int, dataset: Dataset, entries: Entries) -> Material:

@@ -16,6 +16,8 @@ from nnmf_runner.core.linalg import canonical
 
 # The largest entry of data has to lie between these: sums of squares, and their products in a fit, stay finite.
 SMALLEST, LARGEST = 1e-60, 1e60
+# The same in single precision.
+SMALLEST_SINGLE, LARGEST_SINGLE = 1e-12, 1e12
 # The largest count of anything, of iterations too: more are never done, and take no part in sums that overflow.
 MOST = 10**9
 
@@ -161,11 +163,15 @@ def is_missing(value: Any) -> bool:
         return False
 
 
-def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
-    """Return a matrix, array_like or sparse and of shape (m, n), in float64; `name` is what errors call it.
+def check_finite(
+    array: Any, name: str, *, vector: bool = False, dtype: str | None = "float64", scaled: bool = False
+) -> Any:
+    """Return a matrix, array_like or sparse and of shape (m, n), as `dtype`, None for its own.
+
+    `name` is what errors call it.
 
     Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
-    or infinity; a masked entry counts as NaN.
+    or infinity; a masked entry counts as NaN.  With `scaled`, also if it is as `check_scaled` says.
     """
     given = array
     if sparse.issparse(array):
@@ -181,7 +187,9 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
         missing = "NaN" if masked(given) is None else "masked, NaN"
         raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
-    return array.astype(np.float64, copy=False)
+    if scaled:
+        _check_scale(values, name, dtype)
+    return array if dtype is None else array.astype(dtype, copy=False)
 
 
 def _as_numbers(array: Any, name: str) -> NDArray[Any]:
@@ -234,25 +242,30 @@ def _is_finite(values: NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum()))
 
 
-def check_scaled(array: Any, name: str) -> Any:
+def check_scaled(array: Any, name: str, dtype: str | None = "float64") -> Any:
     """Return `array` as `check_finite` does, refusing entries too large or too small for sums of their squares.
 
-    Their largest magnitude has to be zero or in [`SMALLEST`, `LARGEST`]; otherwise an `InputError` is raised.
+    Their largest magnitude has to be zero or in [`SMALLEST`, `LARGEST`], or the range of single precision; otherwise
+    an `InputError` is raised.
     """
-    array = check_finite(array, name)
-    values = array.data if sparse.issparse(array) else array
-    highest = max(values.max(initial=0.0), -values.min(initial=0.0))
-    if highest and not SMALLEST <= highest <= LARGEST:
+    return check_finite(array, name, dtype=dtype, scaled=True)
+
+
+def _check_scale(values: NDArray[Any], name: str, dtype: str | None) -> None:
+    is_single = dtype == "float32"
+    lowest, most = (SMALLEST_SINGLE, LARGEST_SINGLE) if is_single else (SMALLEST, LARGEST)
+    highest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+    if highest and not lowest <= highest <= most:
+        in_single = " in dtype=float32" if is_single else ""
         raise InputError(
-            f"{name} has {highest:g} as its largest entry, too far from 1 for sums of squares. "
-            f"Expected it in [{SMALLEST:g}, {LARGEST:g}]: scale the data."
+            f"{name} has {highest:g} as its largest entry, too far from 1 for sums of squares{in_single}. "
+            f"Expected it in [{lowest:g}, {most:g}]: scale the data."
         )
-    return array
 
 
-def check_nonnegative(array: Any, name: str) -> Any:
+def check_nonnegative(array: Any, name: str, dtype: str | None = "float64") -> Any:
     """Return `array` as `check_scaled` does; raise an `InputError` for negative entries, too."""
-    array = check_scaled(array, name)
+    array = check_scaled(array, name, dtype)
     lowest = (array.data if sparse.issparse(array) else array).min(initial=0.0)
     if lowest < 0:
         said = f"{name} has to be nonnegative. Negative values in data: the lowest is {lowest:g}."
@@ -261,7 +274,7 @@ def check_nonnegative(array: Any, name: str) -> Any:
 
 
 def split_missing(
-    array: Any, name: str, mask: Any = None, *, signed: bool = False, zeros: bool = False
+    array: Any, name: str, mask: Any = None, *, signed: bool = False, zeros: bool = False, dtype: str | None = "float64"
 ) -> tuple[Any, NDArray[np.bool_] | None]:
     """Return data with zeros for their missing entries, and which entries are known.
 
@@ -275,6 +288,8 @@ def split_missing(
         Whether entries may be negative.
     zeros : bool
         Whether all known entries may be zero, and all entries missing.
+    dtype : {"float64", "float32"} or None
+        What the data are returned as; None leaves them as they are.
 
     Returns
     -------
@@ -295,7 +310,7 @@ def split_missing(
         values, known = _known_entries(_as_numbers(array, name), mask, name)
     if known is not None and not known.any() and not zeros:
         raise InputError(f"{name} has no known entry: all {known.size} are missing, expected at least one number.")
-    values = (check_scaled if signed else check_nonnegative)(values, name)
+    values = (check_scaled if signed else check_nonnegative)(values, name, dtype)
     if not zeros and not (values.data if sparse.issparse(values) else values).any():
         raise InputError(f"{name} holds only zeros, expected at least one {'other' if signed else 'positive'} entry.")
     return values, known
@@ -318,8 +333,9 @@ def filled(array: Any, known: NDArray[np.bool_] | None) -> Any:
     """
     if known is None:
         return array
-    mean = array.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, array, mean)
+    total = array.sum(axis=1, keepdims=True, dtype=np.float64)
+    mean = total / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, array, mean.astype(array.dtype))
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_] | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+
 from nnmf_runner.core.checks import InputError, check_number, shown
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
-from nnmf_runner.core.linalg import Mask, Matrix, inner, right_factors, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, inner, like, right_factors, squared_norm
 
 # Smallest entry of an approximation in multiples of the mean entry of the data: codes by least squares can make a
 # product exactly zero, where the derivative of a divergence is infinite.
@@ -259,7 +261,7 @@ class KullbackLeibler(Cost):
     def of(self, X: Any) -> KullbackLeibler:
         """Return the cost with a smallest approximation in proportion to the data."""
         cost = KullbackLeibler()
-        cost._smallest = SMALL_SHARE * float(X.sum()) / (X.shape[0] * X.shape[1])
+        cost._smallest = SMALL_SHARE * float(X.sum(dtype=np.float64)) / (X.shape[0] * X.shape[1])
         return cost
 
     def unit(self, X: Any) -> float:
@@ -274,11 +276,12 @@ class KullbackLeibler(Cost):
         """Value and derivative, see `Cost.evaluate`; the whole approximation is formed."""
         first, upper = layers[0], right_factors([layer.A for layer in layers], layers[-1].S)
         divergence = self.divergence(first.mask if isinstance(first, MaskedLayer) else None)
-        X, V = first.inputs, first.A @ upper[0]
+        outer = like(upper[0], first.A)
+        X, V = first.inputs, first.A @ outer
         Q, P = divergence.parts(X, V)
         dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
         direct, dS = _through_upper(layers, upper, first.A.T @ dV)
-        direct[0] = dV @ upper[0].T
+        direct[0] = dV @ outer.T
         value = 2.0 * divergence.value(X, V) + sum(layer.share * layer.penalty() for layer in layers)
         by_codes = _by_penalties(layers, 0.0)
         by_codes[-1] = plus(by_codes[-1], dS)

@@ -5,16 +5,21 @@ Missing entries of the data are zero, and a mask leaves them out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse, special
 
-from nnmf_runner.core.linalg import Mask, Matrix, stored
+from nnmf_runner.core.linalg import BUFFER, Mask, Matrix, doubles, parts, stored
 
 # Replaces zeros of the approximation, by which is divided.
 SMALLEST = float(np.sqrt(np.finfo(float).tiny))
+
+
+def smallest_of(V: Matrix) -> float:
+    """What replaces zeros of V in its precision, of which powers and quotients are finite still."""
+    return float(np.sqrt(np.finfo(V.dtype).tiny))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +54,11 @@ class BetaDivergence:
         """The unit of a relative cost, ``sum X^beta / beta``: half of ``||X||^2`` for 2, the sum of X for 1."""
         values = stored(X) if sparse.issparse(X) else X
         powers = values if self.beta == 1.0 else values**self.beta  # which would be a copy
-        return float(powers.sum()) / self.beta
+        return float(powers.sum(dtype=np.float64)) / self.beta
 
     def entries(self, X: Matrix, V: Matrix) -> Matrix:
         """The terms of ``D(X | V)``, one per entry, shape (m, n)."""
-        V = np.maximum(V, self.smallest)
+        V = self._lifted(V)
         if self.beta == 2.0:
             each = 0.5 * (X - V) ** 2
         elif self.beta == 1.0:
@@ -65,14 +70,27 @@ class BetaDivergence:
 
     def value(self, X: Matrix, V: Matrix) -> float:
         """``D(X | V)``."""
-        return float(self.entries(X, V).sum())
+        return float((self.entries(X, V) if V.dtype == np.float64 else self.by_column(X, V)).sum())
+
+    def by_column(self, X: Matrix, V: Matrix) -> Matrix:
+        """The part of every column in ``D(X | V)``, shape (n,), in double precision, in which alone terms cancel."""
+        if V.dtype == np.float64:
+            return self.entries(X, V).sum(axis=0)
+        found = np.empty(V.shape[1])
+        for part in parts(len(found), max(1, BUFFER // len(V))):
+            own = self if self.mask is None else replace(self, mask=self.mask[:, part])
+            found[part] = own.entries(doubles(X[:, part]), doubles(V[:, part])).sum(axis=0)
+        return found
+
+    def _lifted(self, V: Matrix) -> Matrix:
+        return np.maximum(V, max(self.smallest, smallest_of(V)))
 
     def parts(self, X: Matrix, V: Matrix) -> tuple[Matrix, Matrix]:
         """Nonnegative parts ``Q`` and ``P`` of the derivative ``Q - P`` with respect to V, shape (m, n) each."""
         if self.beta == 2.0:
             Q, P = V, X
         else:
-            V = np.maximum(V, self.smallest)
+            V = self._lifted(V)
             Q = V ** (self.beta - 1.0)
             P = X * Q / V  # a power costs ten divisions
         return (Q if self.mask is None else Q * self.mask), P

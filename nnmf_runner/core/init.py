@@ -15,11 +15,11 @@ from scipy import optimize
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
-from nnmf_runner.core.linalg import Matrix, cross_product, truncated_svd
+from nnmf_runner.core.linalg import Matrix, column_lengths, cross_product, gram_matrix, like, truncated_svd
 from nnmf_runner.core.updates import HALS, lift_zeros
 
 # Entries of a singular vector below this share of its largest are zeros with rounding.
-ROUNDING = 1e-10
+ROUNDING = {"float64": 1e-10, "float32": 1e-5}
 # Passes of a start, which is no fit: more of them would never end.
 MOST_SWEEPS = 10_000
 
@@ -96,10 +96,10 @@ class NNDSVD(Initialisation):
         inputs = X
         for layer, rank in enumerate(layers):
             if layer in given:
-                factors.append(given[layer])
+                factors.append(like(given[layer], X))
             else:
                 A = self._filled(nndsvd(inputs, rank, rng), rng)
-                factors.append(_unit_columns(_linked(A) if factors else A))
+                factors.append(like(_unit_columns(_linked(A) if factors else A), X))
             inputs = solve_codes(factors[-1], inputs)
         return factors
 
@@ -134,11 +134,11 @@ class Greedy(Initialisation):
         factors: list[Matrix] = []
         inputs, update = X, HALS()
         for rank in layers:
-            A = lift_zeros(_unit_columns(nndsvd(inputs, rank, rng)))
+            A = like(lift_zeros(_unit_columns(nndsvd(inputs, rank, rng))), X)
             S = solve_codes(A, inputs)
             for _ in range(self.sweeps):
-                A = update(A, S @ S.T, cross_product(S.T, inputs.T).T)
-                S = update(S.T, A.T @ A, cross_product(A, inputs).T).T
+                A = update(A, gram_matrix(S.T), cross_product(S.T, inputs.T).T)
+                S = update(S.T, gram_matrix(A), cross_product(A, inputs).T).T
             factors.append(_unit_columns(A))
             inputs = solve_codes(factors[-1], inputs)
         return factors
@@ -162,7 +162,7 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
         norms = [float(np.linalg.norm(u) * np.linalg.norm(v)) for u, v in candidates]
         best = int(np.argmax(norms))
         u = candidates[best][0]
-        u[u < ROUNDING * u.max()] = 0.0  # zeros up to the rounding of the decomposition
+        u[u < ROUNDING[X.dtype.name] * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
 
@@ -205,4 +205,4 @@ def _linked(A: Matrix) -> Matrix:
 def _unit_columns(A: Matrix) -> Matrix:
     """Scale columns to unit length; a column of zeros, which no update could leave, becomes uniform."""
     A = np.where(A.any(axis=0), A, 1.0)
-    return A / np.linalg.norm(A, axis=0)
+    return A / column_lengths(A)

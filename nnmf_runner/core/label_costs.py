@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix, inner
+from nnmf_runner.core.linalg import Matrix, gram_matrix, inner, tall_product
 from nnmf_runner.core.nnls import ScaledProblem
 
 
@@ -21,7 +21,7 @@ def label_map(S: Matrix, Y: Matrix) -> Matrix:
 
     S of shape (k, n) are the codes of the labelled columns, Y of shape (c, n) their one-hot labels.
     """
-    problem = ScaledProblem(S @ S.T, S @ Y.T)
+    problem = ScaledProblem(gram_matrix(S.T), tall_product(S.T, Y.T))
     return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
 
 

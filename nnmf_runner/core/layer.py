@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, doubles, gram_matrix, like, parts
 from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each
@@ -163,15 +163,15 @@ class MaskedLayer(Layer):
 
     def gram_product(self, T: Matrix) -> Matrix:
         """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
-        return self.A.T @ (self.mask * (self.A @ T))
+        return self.A.T @ (self.mask * (self.A @ like(T, self.A)))
 
     def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
         """Gradient with ``W o (A U)`` in place of ``A U``, see `Layer.derivative`."""
         through = [] if adjoint is None else [(-self.S, adjoint), (-adjoint, self.S)]
         outer = [part for part in (right, adjoint) if part is not None]
-        gradient = self.inputs @ reduce(np.add, outer).T
+        gradient = self.inputs @ like(reduce(np.add, outer), self.inputs).T
         for U, V in [*pairs, *through]:
-            gradient += (self.mask * (self.A @ U)) @ V.T
+            gradient += (self.mask * (self.A @ like(U, self.A))) @ like(V, self.A).T
         return gradient
 
 
@@ -202,7 +202,7 @@ def forward(
         ``A^T inputs``, where it is known already.
     """
     cross = cross_product(A, inputs) if cross is None else cross
-    gram = A.T @ A if mask is None else _column_grams(A, mask)
+    gram = gram_matrix(A) if mask is None else _column_grams(doubles(A), mask)
     penalised = (gram, cross)
     if shrinkage is not NO_SHRINKAGE:
         penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
@@ -241,12 +241,16 @@ def solve_layers(
     return layers
 
 
-def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
-    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n)."""
+def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None, shrinkage: Shrinkage = NO_SHRINKAGE) -> Matrix:
+    """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n).
+
+    Half of that is minimised with a penalty, as in `forward`.
+    """
     S = cross_product(A, inputs)
 
     def solve(part: slice) -> None:
-        S[:, part] = forward(A, None, mask=None if mask is None else mask[:, part], cross=S[:, part]).S
+        known = None if mask is None else mask[:, part]
+        S[:, part] = forward(A, None, mask=known, shrinkage=shrinkage, cross=S[:, part]).S
 
     each(solve, parts(inputs.shape[1]))  # which bounds the memory needed beside the codes
     return S

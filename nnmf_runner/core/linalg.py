@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-from nnmf_runner.core.threads import each, n_threads
+from nnmf_runner.core.threads import each, mapped, n_threads
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
+# Precisions of data and factors, the default first.
+DTYPES = ("float64", "float32")
 # Columns that are worked on at a time to bound the memory: enough for the overhead of the calls to be small.
 PART = 3072
 # Entries of dense data that are copied at a time, where a copy of all would need as much memory as they do.
 ENTRIES = 2**20
+# Numbers of single precision that are copied to double at a time.
+BUFFER = 2**16
 # Multiplications of a sparse product that are worth the start of a thread.
 WORTHWHILE = 2**19
 # Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
@@ -47,6 +51,33 @@ def product(X: Any, B: Matrix) -> Matrix:
     found = np.empty((X.shape[0], B.shape[1]), np.result_type(X, B))
     each(lambda rows: np.matmul(X[rows], B, out=found[rows]), column_parts(X.T))
     return found
+
+
+def tall_product(A: Matrix, B: Matrix) -> Matrix:
+    """``A^T B`` for tall A and B of shapes (m, k) and (m, l), in double precision whichever theirs is."""
+    if A.dtype == B.dtype == np.float64:
+        return A.T @ B
+    return sum(mapped(lambda rows: doubles(A[rows]).T @ doubles(B[rows]), parts(len(A))), start=np.zeros(()))
+
+
+def gram_matrix(A: Matrix) -> Matrix:
+    """``A^T A`` for tall A of shape (m, k), in double precision."""
+    return tall_product(A, A)
+
+
+def doubles(A: Matrix) -> Matrix:
+    """A in double precision: itself, or a copy."""
+    return A.astype(np.float64, copy=False)
+
+
+def like(M: Matrix, A: Matrix) -> Matrix:
+    """M in the precision of A, as the product of both is to be: itself, or a copy."""
+    return M.astype(A.dtype, copy=False)
+
+
+def column_lengths(A: Matrix) -> Matrix:
+    """Lengths of the columns of A, shape (k,)."""
+    return like(np.sqrt(np.add.reduce(A * A, axis=0, dtype=np.float64)), A)
 
 
 def half_gradient(A: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
@@ -137,12 +168,17 @@ def nearest(counts: Sequence[float], count: float) -> int:
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
     values = stored(X) if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
-    return float(np.vdot(values, values))
+    if values.dtype == np.float64:
+        return float(np.vdot(values, values))
+    return float(sum(np.vdot(some, some) for some in (doubles(values[part]) for part in parts(len(values), BUFFER))))
 
 
 def inner(A: Matrix, B: Matrix) -> float:
-    """``<A, B> = tr(A^T B)`` of two arrays of one shape."""
-    return float(np.vdot(A, B))
+    """``<A, B> = tr(A^T B)`` of two arrays of one shape, added up in double precision."""
+    if A.dtype == B.dtype == np.float64:
+        return float(np.vdot(A, B))
+    A, B = (A, B) if len(A) > A.shape[1] else (A.T, B.T)
+    return float(sum(np.vdot(doubles(A[rows]), doubles(B[rows])) for rows in parts(len(A))))
 
 
 def chain(A: list[Matrix], S: Matrix) -> Matrix:
@@ -164,7 +200,7 @@ def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
     """``||X - A S||^2``; for sparse X through ``A^T X`` and Gram matrices, so that no m x n product is formed."""
     if not sparse.issparse(X):
         return sum(squared_norm(X[:, part] - A @ S[:, part]) for part in column_parts(X))
-    gram = inner(A.T @ A, S @ S.T)
+    gram = inner(gram_matrix(A), gram_matrix(S.T))
     return max(0.0, squared_norm(X) - 2.0 * inner(cross_product(A, X), S) + gram)
 
 
@@ -185,13 +221,13 @@ def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, 
 def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     """Leading singular triples of dense data, see `truncated_svd`."""
     if X.size <= ENTRIES:
-        U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
+        U, sigma, Vt = np.linalg.svd(doubles(X), full_matrices=False)
         return U[:, :rank], sigma[:rank], Vt[:rank]
     if X.shape[0] > X.shape[1]:
         V, sigma, Ut = _whole_svd(X.T, rank)
         return Ut.T, sigma, V.T
     U, sigma, _ = np.linalg.svd(_triangle(X).T)
-    Vt = U[:, :rank].T @ X
+    Vt = like(U[:, :rank], X).T @ X
     lengths = np.linalg.norm(Vt, axis=1, keepdims=True)  # the singular values, up to rounding
     return U[:, :rank], sigma[:rank], Vt / np.where(lengths > 0, lengths, 1.0)
 
@@ -243,7 +279,7 @@ def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
     norm = squared_norm(X)
     if not sparse.issparse(X) and min(X.shape) <= WHOLE_SVD:
         small = X if X.size <= ENTRIES else _triangle(X if X.shape[0] <= X.shape[1] else X.T)
-        squares = np.linalg.svd(small, compute_uv=False) ** 2
+        squares = np.linalg.svd(doubles(small), compute_uv=False) ** 2
         tails = [float(squares[rank:].sum()) for rank in ranks]
     else:
         captured = np.cumsum(singular_values(X, max(ranks)) ** 2)

@@ -13,12 +13,15 @@ from nnmf_runner.core.linalg import Matrix, parts
 
 # Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
 SMALL_ERROR = 0.01
+# Roundings of one number that may add up to a projected gradient (measured on data with and without noise).
+ROUNDINGS = 16
 
 
 class Stop(StrEnum):
     """Why a fit ended, from the least to the most worrying reason."""
 
     CONVERGED = "converged"  # the projected gradient met the tolerance
+    PRECISION = "precision"  # the projected gradient is no more than the rounding of single precision
     LINE_SEARCH = "line_search"  # no lower cost along the optimizer's directions: a kink, or rounding
     MAX_ITER = "max_iter"
     DIVERGED = "diverged"  # a step made the cost infinite or NaN; the factors before it are kept
@@ -79,11 +82,14 @@ class StoppingRule:
         Iterations, or epochs of stochastic optimizers, after which a fit ends in any case.
     progress : callable, optional
         Called with iteration and relative cost at every iteration; returning true interrupts the fit.
+    rounding : float
+        A fit also ends where the projected gradient of its relative cost, see `stationarity`, is at most this.
     """
 
     tol: float = 3e-4
     max_iter: int = 5000
     progress: Progress | None = None
+    rounding: float = 0.0
 
 
 class Monitor:
@@ -114,10 +120,17 @@ class Monitor:
             self.stop = Stop.INTERRUPTED
         elif projected_gradient <= self.rule.tol:
             self.stop = Stop.CONVERGED
+        elif measure <= self.rule.rounding:
+            self.stop = Stop.PRECISION
         elif self._iteration >= self.rule.max_iter:
             self.stop = Stop.MAX_ITER
         self._iteration += 1
         return self.stop
+
+
+def rounding_of(dtype: str) -> float:
+    """The `StoppingRule.rounding` of fits in this precision; none in double precision, where no tolerance meets it."""
+    return 0.0 if dtype == "float64" else ROUNDINGS * float(np.finfo(dtype).eps)
 
 
 def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> float:

@@ -16,10 +16,10 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix, cross_product, inner, right_factors
+from nnmf_runner.core.linalg import Matrix, cross_product, gram_matrix, inner, like, right_factors, tall_product
 from nnmf_runner.core.monitor import Monitor, stationarity
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
-from nnmf_runner.core.updates import TINY, Codes, multiply, shortened
+from nnmf_runner.core.updates import Codes, multiply, shortened, tiny
 
 ArrayFunction = Callable[[Matrix], Matrix]
 
@@ -48,7 +48,7 @@ def activation(name: str, exponent: float = 1.0) -> Activation:
     if name == "identity":
         return Activation(lambda Z: Z, np.ones_like)
     if name == "power":
-        return Activation(lambda Z: Z**exponent, lambda Z: exponent * np.maximum(Z, TINY) ** (exponent - 1.0))
+        return Activation(lambda Z: Z**exponent, lambda Z: exponent * np.maximum(Z, tiny(Z)) ** (exponent - 1.0))
     return Activation(np.log1p, lambda Z: 1.0 / (1.0 + Z))
 
 
@@ -110,7 +110,7 @@ class NonnegativeNetwork:
 
     def costs(self, A: Sequence[Matrix], S: Matrix) -> Matrix:
         """The relative cost of the data by column, shape (n,)."""
-        return self.divergence.entries(self.X, self.forward(A, S)[0][0]).sum(axis=0) / self.unit
+        return self.divergence.by_column(self.X, self.forward(A, S)[0][0]) / self.unit
 
     def parts(self, A: Sequence[Matrix], S: Matrix, block: int) -> tuple[Matrix, Matrix]:
         """Positive and negative part of the derivative by ``A_block``, or by S for ``block = len(A)``."""
@@ -202,27 +202,27 @@ def fit_product(
     """
     half, penalties = codes.norm / 2.0, list(on_A) or [NO_PENALTY] * len(A)
     free = [i for i in range(len(A)) if i not in fixed]
-    first = None if 0 in free else (A[0].T @ A[0], cross_product(A[0], X))
+    first = None if 0 in free else (gram_matrix(A[0]), cross_product(A[0], X))
     while True:
         H, new, gradients = right_factors(A, S), list(A), []
         if first is None:
-            outer, cross = H[0] @ H[0].T, cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
-            denominator = A[0] @ outer
+            outer, cross = gram_matrix(H[0].T), cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
+            denominator = A[0] @ like(outer, A[0])
             data = inner(A[0], denominator - 2.0 * cross)  # ||X - A_0 ... A_L S||^2 - ||X||^2
             denominator += half * penalties[0].gradient(A[0])
             gradients.append((denominator - cross) / half)
             new[0] = multiply(A[0], cross, denominator)
-            gram, cross = new[0].T @ new[0], cross_product(new[0], X)  # of A_0 ... A_{l-1}
+            gram, cross = gram_matrix(new[0]), cross_product(new[0], X)  # of A_0 ... A_{l-1}
         else:
             gram, cross = first
-            data = inner(H[0], gram @ H[0] - 2.0 * cross)
+            data = inner(H[0], like(gram, cross) @ H[0] - 2.0 * cross)
         cost = 1.0 + data / codes.norm + sum(map(Penalty.value, penalties, A))
         for i, (factor, above) in enumerate(zip(A[1:], H[1:], strict=True), start=1):
             if i in free:
-                numerator = cross @ above.T
-                denominator = gram @ factor @ (above @ above.T) + half * penalties[i].gradient(factor)
+                numerator = tall_product(cross.T, above.T)
+                denominator = gram @ factor @ gram_matrix(above.T) + half * penalties[i].gradient(factor)
                 gradients.append((denominator - numerator) / half)
-                new[i] = multiply(factor, numerator, denominator)
+                new[i] = like(multiply(factor, numerator, denominator), factor)
             gram, cross = new[i].T @ gram @ new[i], new[i].T @ cross
         step = codes.step(S, gram, cross)
         measure = stationarity([*(A[i] for i in free), *step.factors], [*gradients, *step.gradients])

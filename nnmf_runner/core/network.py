@@ -18,7 +18,7 @@ from scipy import sparse
 from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts, product
+from nnmf_runner.core.linalg import Index, Mask, Matrix, column_lengths, cross_product, like, parts, product
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each, mapped
@@ -235,7 +235,7 @@ class Network:
             total.merge(of_part)
         if total.small is not None:
             total.add(0, product(X, products.T), 1.0 / self.norm)  # reads the data for the second time
-            total.add(0, A[0] @ total.small, 1.0 / self.norm)
+            total.add(0, A[0] @ like(total.small, A[0]), 1.0 / self.norm)
         share = block.size / self.X.shape[1]
         for i, penalty in enumerate(self.terms.on_A):
             total.value += share * penalty.value(A[i])
@@ -307,7 +307,7 @@ class Network:
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
         """Codes of every layer for all columns, shapes (k_l, n)."""
         products = cross_product(A[0], self.X) if self._products is None else self._products
-        codes = [np.empty((factor.shape[1], self.X.shape[1])) for factor in A]
+        codes = [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
 
         def solve(part: Part) -> None:
             for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
@@ -336,7 +336,7 @@ class Network:
         """The map that predicts the labels of a layer best from its newest codes."""
         labels, rank = self.labels[layer], len(solved[0][1][layer].S)
         if len(self._last_codes.get(layer, ())) != rank:
-            self._last_codes[layer] = np.zeros((rank, self.X.shape[1]))
+            self._last_codes[layer] = np.zeros((rank, self.X.shape[1]), self.X.dtype)
         codes = self._last_codes[layer]
         for part, layers in solved:
             codes[:, part.columns] = layers[layer].S
@@ -380,7 +380,7 @@ class _Total:
 
 def _length(A: Matrix) -> Matrix:
     """Lengths of the columns; one for a column of zeros."""
-    length = np.linalg.norm(A, axis=0)
+    length = column_lengths(A)
     return np.where(length > 0, length, 1.0)
 
 

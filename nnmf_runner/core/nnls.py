@@ -95,6 +95,8 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
 
     Notes
     -----
+    All is computed in double precision, whichever type A and X are of.
+
     Where the solution is not unique (dependent columns of ``A``), one minimiser is returned.  All comparisons
     are relative to the columns of ``A`` and ``X``, so scaling either changes no passive set, in the whole range of
     doubles.  Since ``A^T A`` is formed, columns of ``A`` that are linearly dependent up to about 1e-4 of their length
@@ -188,7 +190,7 @@ class ScaledProblem:
     unit : ndarray of shape (k, 1)
         A solution of the scaled problem times `unit` solves the given one.
     gram, cross : ndarray of shape (k, k) and (k, n)
-        The scaled ``G``, its diagonal one plus RIDGE, and ``C``.
+        The scaled ``G``, its diagonal one plus RIDGE, and ``C``; in double precision, as the given ``G`` is.
     """
 
     def __init__(self, gram: Matrix, cross: Matrix) -> None:

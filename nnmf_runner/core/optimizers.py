@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from nnmf_runner.core.checks import check_number
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, doubles
 from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.network import Block, Evaluation
 
@@ -52,22 +52,23 @@ class Differentiable(Protocol):
 class Objective:
     """The cost of a network as a function of one vector, with the projection onto the feasible set.
 
-    The vector holds variables of the shapes of `start`.
+    The vector holds variables of the shapes of `start`, and the variables are of the precision of the first of them.
     """
 
     def __init__(self, network: Differentiable, start: Sequence[Matrix]) -> None:
         self.network = network
+        self.dtype = start[0].dtype
         self.shapes = [variable.shape for variable in start]
         self.ends = np.cumsum([variable.size for variable in start])
         self.nonnegative = network.nonnegative(start)
 
     def pack(self, variables: Sequence[Matrix]) -> Matrix:
         """All variables, or all gradients, as one vector."""
-        return np.concatenate([variable.ravel() for variable in variables])
+        return np.concatenate([variable.ravel() for variable in variables], dtype=self.dtype)
 
     def unpack(self, x: Matrix) -> list[Matrix]:
-        """The variables as views of a vector."""
-        parts = np.split(x, self.ends[:-1])
+        """The variables as views of a vector, or of its copy in their precision."""
+        parts = np.split(x.astype(self.dtype, copy=False), self.ends[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def project(self, x: Matrix) -> Matrix:
@@ -87,7 +88,7 @@ class Objective:
 
         The cost is NaN where floating point cannot give it, or a metric.
         """
-        if not -FARTHEST <= x.min() <= x.max() <= FARTHEST:  # nor if any of x is NaN
+        if not -FARTHEST <= float(x.min()) <= float(x.max()) <= FARTHEST:  # nor if any of x is NaN
             return np.nan, x
         with np.errstate(all="ignore"):
             try:
@@ -426,18 +427,22 @@ class _LBFGSRun:
 
     def __init__(self, objective: Objective, monitor: Monitor, x: Matrix) -> None:
         self.objective, self.monitor, self.descent = objective, monitor, Descent()
-        self.accepted = self.x = x.copy()
-        self.value, self.gradient = objective.evaluate(x)
+        self.accepted = self.x = doubles(x).copy()  # scipy's precision, whichever that of the variables is
+        self.value, self.gradient = self._evaluated(x)
         monitor.watch(self.value, objective.stationarity(x, self.gradient))
 
     def evaluate(self, x: Matrix) -> tuple[float, Matrix]:
         if not np.array_equal(x, self.x):
             self.x = x.copy()
-            self.value, self.gradient = self.objective.evaluate(self.x)
+            self.value, self.gradient = self._evaluated(self.x)
             if not np.isfinite(self.value):
                 self.monitor.stop = Stop.DIVERGED
                 raise _Diverged
         return self.value, self.gradient
+
+    def _evaluated(self, x: Matrix) -> tuple[float, Matrix]:
+        value, gradient = self.objective.evaluate(x)
+        return value, doubles(gradient)
 
     def accept(self, intermediate_result: Any) -> None:
         self.evaluate(intermediate_result.x)

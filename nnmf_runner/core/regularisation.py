@@ -21,11 +21,13 @@ class Penalty:
 
     def value(self, F: Matrix) -> float:
         """The penalty of F."""
-        return 0.0 if self is NO_PENALTY else float((self.l1 * np.abs(F) + self.l2 * F**2).sum())
+        return 0.0 if self is NO_PENALTY else float((self.l1 * np.abs(F) + self.l2 * F**2).sum(dtype=np.float64))
 
     def gradient(self, F: Matrix) -> Matrix:
         """Gradient of the penalty at F; at zeros it is the derivative towards positive values."""
-        return np.zeros_like(F) if self is NO_PENALTY else self.l1 * np.where(F < 0, -1.0, 1.0) + 2.0 * self.l2 * F
+        if self is NO_PENALTY:
+            return np.zeros_like(F)
+        return self.l1 * np.where(F < 0, -np.ones((), F.dtype), 1.0) + 2.0 * self.l2 * F
 
 
 NO_PENALTY = Penalty()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import PART, Matrix, parts
+from nnmf_runner.core.linalg import PART, Matrix, gram_matrix, like, parts, tall_product
 from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.systems import PassiveSystems
@@ -26,6 +26,11 @@ MAX_HALVINGS = 10
 SMALL_PASS = 0.1
 # Replaces zeros of the denominator.  Where it vanishes, so does the numerator, so any positive number will do.
 TINY = np.finfo(float).tiny
+
+
+def tiny(F: Matrix) -> np.floating[Any]:
+    """`TINY` in the precision of F."""
+    return np.finfo(F.dtype).tiny
 
 
 class Update(ABC):
@@ -50,7 +55,7 @@ class Multiplicative(Update):
 
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        new = np.empty_like(F)
+        new, gram = np.empty_like(F), like(gram, F)
 
         def update(rows: slice) -> None:
             new[rows] = multiply(F[rows], cross[rows], F[rows] @ gram + shift)
@@ -60,8 +65,16 @@ class Multiplicative(Update):
 
 
 def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:
-    """``F o numerator / denominator``, zero where the denominator vanishes."""
-    return F * numerator / np.maximum(denominator, TINY)
+    """``F o numerator / denominator``, zero where the denominator vanishes.
+
+    In single precision, numbers soon fall to where arithmetic takes a hundred times as long, and then to zero, which
+    they could not leave any more: those that are not zero stay above.
+    """
+    new = F * numerator / np.maximum(denominator, tiny(F))
+    if F.dtype != np.float64:
+        least = tiny(F) / np.finfo(F.dtype).eps
+        new[(new < least) & (F > 0) & (numerator > 0)] = least
+    return new
 
 
 def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matrix:
@@ -69,7 +82,9 @@ def shortened(F: Matrix, new: Matrix, cost_of: Callable[[Matrix], Any]) -> Matri
 
     `cost_of` gives one cost for all columns or one per column; each column then has an exponent of its own.
     """
-    ratio, before = new / np.maximum(F, TINY), cost_of(F)
+    ratio, before = new / np.maximum(F, tiny(F)), cost_of(F)
+    if F.dtype != np.float64:  # whose rounding would hide that a cost is lower
+        before = before * (1.0 + float(np.finfo(F.dtype).eps))
     taken = np.zeros(np.shape(before), bool)
     for halvings in range(MAX_HALVINGS):
         candidate = np.where(taken, F, F * ratio ** (0.5**halvings))
@@ -103,7 +118,7 @@ class HALS(Update):
 
     def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
         """New value for F, see `Update`."""
-        new = np.empty_like(F)
+        new, gram = np.empty_like(F), like(gram, F)
 
         def sweep(rows: slice) -> None:
             new[rows] = self._swept(F[rows].T, gram, cross[rows].T - shift).T
@@ -271,13 +286,13 @@ class Codes:
             self._tie = labels.scale * norm  # weight of ||Y - B S||^2 against ||X - A S||^2
             self._divergence = labels.cost.divergence
             Sk = S[:, labels.known]
-            B = ExactLeastSquares()(np.empty(0), Sk @ Sk.T, self._Y @ Sk.T)
-            self.B = lift_zeros(B) if new_update.absorbs_zeros else B
+            B = ExactLeastSquares()(np.empty(0), gram_matrix(Sk.T), tall_product(self._Y.T, Sk.T))
+            self.B = like(lift_zeros(B) if new_update.absorbs_zeros else B, S)
 
     def step(self, S: Matrix, gram: Matrix, cross: Matrix) -> CodesStep:
         """Update B, then S, for ``gram = A^T A`` and ``cross = A^T X``."""
         if self.B is not None and self._divergence.beta != 2.0:  # no least-squares problem in S
-            return self.multiplicative_step(S, gram @ S, cross)
+            return self.multiplicative_step(S, like(gram, S) @ S, cross)
         gradient = np.empty_like(S)
 
         def derive(part: slice) -> None:
@@ -325,7 +340,8 @@ class Codes:
         half = self._tie * self._divergence.beta / 2.0  # of the divergence, in terms of half the cost of the data
         Q, P = self._divergence.parts(self._Y, before @ Sk)
         plus, minus = Q @ Sk.T, P @ Sk.T
-        self.B = self._map(before, Sk @ Sk.T, minus) if self._divergence.beta == 2.0 else multiply(before, minus, plus)
+        is_squared = self._divergence.beta == 2.0
+        self.B = self._map(before, gram_matrix(Sk.T), minus) if is_squared else multiply(before, minus, plus)
         fitted = self.B @ Sk
         Q, P = self._divergence.parts(self._Y, fitted)
         return MapStep(
@@ -338,12 +354,11 @@ class Codes:
 
     def column_costs(self, S: Matrix) -> Matrix:
         """Label cost with the present map plus penalty of every column, shape (n,)."""
-        costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0)
+        costs = (self.penalty.l1 * S + self.penalty.l2 * S**2).sum(axis=0, dtype=np.float64)
         if self.B is not None:
             costs[self._known] += self._label_costs(self.B @ S[:, self._known])
         return costs
 
     def _label_costs(self, fitted: Matrix) -> Matrix:
         """Weighted label cost of every known column, for ``B S`` of shape (c, n_known)."""
-        each = self._divergence.entries(self._Y, fitted).sum(axis=0)
-        return self._divergence.beta * self._tie / self.norm * each
+        return self._divergence.beta * self._tie / self.norm * self._divergence.by_column(self._Y, fitted)

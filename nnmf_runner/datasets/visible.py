@@ -41,17 +41,19 @@ def visible_entries(
     *,
     signed: bool = False,
     name: str = "X",
+    dtype: str = "float64",
 ) -> Entries:
     """Tell missing entries apart, by a file as `read_mask` reads it as well, and hold out a share of the known ones.
 
-    Entries may be negative if `signed` says so.  Messages call the data by `name`.
+    Entries may be negative if `signed` says so.  Messages call the data by `name`.  They are returned as `dtype`.
 
     Raises
     ------
     InputError
         If the data are not acceptable, or the mask does not fit them.
     """
-    X, known = split_missing(dataset.X, name, None if mask is None else read_mask(mask), signed=signed)
+    options: dict[str, Any] = {"signed": signed, "dtype": dtype}
+    X, known = split_missing(dataset.X, name, None if mask is None else read_mask(mask), **options)
     if signed and not (X.data if sparse.issparse(X) else X).any():
         raise InputError(f"{name} holds only zeros, to which no error is relative. Expected at least one other entry.")
     if not holdout:
@@ -67,7 +69,7 @@ def visible_entries(
             f"holdout={holdout:g} hides {hidden.sum()} of {len(at)} entries, all of them zero, so there is no "
             "error to measure on them. Expected a larger share."
         )
-    seen, mask_left = split_missing(np.where(hidden, 0.0, X), name, known & ~hidden, signed=signed)
+    seen, mask_left = split_missing(np.where(hidden, 0.0, X), name, known & ~hidden, **options)
     return Entries(in_order(seen), mask_left, np.where(hidden, X, np.nan))
 
 

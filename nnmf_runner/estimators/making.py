@@ -33,13 +33,14 @@ def estimator_of(method: type[Method]) -> type[Factorisation]:
         "normalise": shown.rescales,
         "fixed": shown.holds(0),
         "seed_words": not method.tensors,
+        "dtype": len(method.dtypes) > 1,
     }
     defaults: dict[str, Any] = defaults_of(method)
     defaults |= {own: getattr(Supervision, name) for name, own in PARAMETERS.items()}
     for kind in (Regularisation, Model):
         own = [each for each in dataclasses.fields(kind) if isinstance(each.default, (bool, float, int))]
         defaults |= {each.name: each.default for each in own}
-    defaults |= {"fixed": (), "seed_words": None}
+    defaults |= {"dtype": Model.dtype, "fixed": (), "seed_words": None}
     found = {name: getattr(shown, name) for name in fields_of(method)}
     found |= {name: default for name, default in defaults.items() if optional.get(name, True)}
     layers = check_layers(Model.layers)[: method.most_layers]

@@ -73,7 +73,7 @@ def rank_profile(
     with _python_names():
         given = type(estimator)(**estimator.get_params())
         model = given.set_params(layers=(compared[0],))._model()
-        columns, known, sizes = given._read(X, mask, model.method)
+        columns, known, sizes = given._read(X, mask, model.method, model.dtype)
         if sizes is not None:
             raise InputError(f"{type(estimator).__name__} is for tensors. Expected an estimator of matrices.")
     check_highest(compared, columns.shape)

@@ -42,7 +42,7 @@ class TensorFactorisation(Factorisation):
     topics_: list[list[Matrix]]
 
     def _read(
-        self, X: Any, mask: Any, method: Method, *, zeros: bool = False
+        self, X: Any, mask: Any, method: Method, dtype: str, *, zeros: bool = False
     ) -> tuple[Any, NDArray[np.bool_] | None, tuple[int, ...] | None]:
         """See `Factorisation._read`."""
         given = _as_array(X)
@@ -57,7 +57,7 @@ class TensorFactorisation(Factorisation):
             raise InputError(f"X cannot be used: {error}.") from None
         if mask is not None and np.shape(mask) == tuple(given.shape):
             mask = np.reshape(mask, (len(mask), -1)).T
-        columns, known = split_missing(columns, "X", mask, signed=method.sign_free, zeros=zeros)
+        columns, known = split_missing(columns, "X", mask, signed=method.sign_free, zeros=zeros, dtype=dtype)
         return in_order(columns), known, tuple(map(int, given.shape[1:]))
 
     def _check_features(self, n_features: int, sizes: tuple[int, ...] | None) -> None:

@@ -15,7 +15,7 @@ from nnmf_runner.core.checks import InputError, check_ranks
 from nnmf_runner.core.costs import Cost, Reconstruction
 from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import Mask, Matrix, chain, tail_shares
+from nnmf_runner.core.linalg import DTYPES, Mask, Matrix, chain, tail_shares
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Regularisation
@@ -92,7 +92,8 @@ class Method:
     `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
     a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  It factors
     `tensors`, whose modes have factors of their own, rather than matrices.  It starts from `inits`, by name and the
-    default first, or from any.  Properties tell what depends on its options; a subclass where they do not may declare
+    default first, or from any.  It computes in the precisions `dtypes` of the data and the start, the default first.
+    Properties tell what depends on its options; a subclass where they do not may declare
     them as class attributes.  `estimator` is the name of its estimator, by default the name of the class with NMF
     appended.
     """
@@ -107,6 +108,7 @@ class Method:
     tensors: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
     inits: ClassVar[tuple[str, ...] | None] = None
+    dtypes: ClassVar[tuple[str, ...]] = DTYPES
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -149,10 +151,12 @@ class Method:
         init: Initialisation | None = None,
         optimizer: Optimizer | None = None,
         fixed: Collection[int] = (),
+        dtype: str = DTYPES[0],
     ) -> None:
         """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have."""
         self._check_fixed(fixed, normalise=normalise)
         chosen = [("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)]
+        chosen += [("dtype", dtype, self.dtypes)]
         chosen += [("init", init.name, self.inits)] if init is not None and self.inits is not None else []
         for name, value, legal in chosen:
             if value not in legal:
@@ -290,7 +294,7 @@ class Method:
 
     def topics(self, fit: Fit, level: int) -> Matrix:
         """The topics of layer `level` in terms of the features, shape (m, k_l): the data of unit codes."""
-        unit = np.eye(fit.A[level].shape[1])
+        unit = np.eye(fit.A[level].shape[1], dtype=fit.A[0].dtype)
         return fit.A[0] @ self.decode(fit.A, [unit] * (level + 1), level)
 
     def mode_topics(self, fit: Fit, level: int) -> list[Matrix]:

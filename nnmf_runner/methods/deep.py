@@ -10,8 +10,8 @@ import numpy as np
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, forward, solve_layers
-from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, inner, squared_norm
+from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_codes
+from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, gram_matrix, inner, like, squared_norm
 from nnmf_runner.core.monitor import Monitor, Stop
 from nnmf_runner.core.multiplicative import (
     Activation,
@@ -115,7 +115,7 @@ class Deep(Method):
         unit = factor_unit(squared_norm(problem.X), len(A) + 1)
         if penalties.is_active:  # the factors share the scale equally at first
             free = [i for i in range(len(A)) if i not in plan.fixed]
-            S = S * np.prod([np.linalg.norm(A[i]) / unit for i in free])
+            S = S * float(np.prod([np.linalg.norm(A[i]) / unit for i in free]))
             for i in free:
                 A[i] = A[i] * (unit / np.linalg.norm(A[i]))
         on_S, on_A = penalties.on_S(S.shape, unit), [penalties.on_A(factor.shape, unit) for factor in A]
@@ -137,7 +137,7 @@ class Deep(Method):
         A, divergence, shrinkage = fit.A, saved_divergence(fit, mask), saved_shrinkage(fit)[-1]
         if self.is_linear and divergence.beta == 2.0:
             product = chain(list(A[:-1]), A[-1])
-            return self._all_codes(A, forward(product, X, mask=mask, shrinkage=shrinkage).S)
+            return self._all_codes(A, np.ascontiguousarray(solve_codes(product, X, mask, shrinkage)))
         return self._all_codes(A, multiplicative_codes(self._network(X, divergence), A, shrinkage))
 
     def decode(self, A: Sequence[Matrix], S: Sequence[Matrix], level: int) -> Matrix:
@@ -160,12 +160,15 @@ class Deep(Method):
     def _start(self, problem: Problem, plan: Plan) -> tuple[list[Matrix], Matrix]:
         """Factors and codes of the shapes of the network, strictly positive but for those that are fixed."""
         X, fixed = problem.X, plan.fixed
-        S = lift_zeros(solve_layers(plan.start, X, mask=problem.mask)[-1].S)
+        S = solve_codes(plan.start[0], X, problem.mask)
+        for factor in plan.start[1:]:
+            S = solve_codes(factor, S)
+        S = lift_zeros(np.ascontiguousarray(S))
         A = [factor if i in fixed else lift_zeros(factor) for i, factor in enumerate(plan.start)]
         if self.pooling != "none":  # members of a group that begin equal would stay equal
             A[1:] = [np.repeat(factor, self.pool_size, axis=0) for factor in A[1:]]
-            A[1:] = [factor * plan.rng.uniform(0.5, 1.5, factor.shape) for factor in A[1:]]
+            A[1:] = [factor * like(plan.rng.uniform(0.5, 1.5, factor.shape), factor) for factor in A[1:]]
         if not self.is_linear and 0 not in fixed:  # an activation changes scales, so the factor is scaled to the data
             H = self._all_codes(A, S)[0]
-            A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(A[0].T @ A[0], H @ H.T)
+            A[0] = A[0] * inner(cross_product(A[0], X), H) / inner(gram_matrix(A[0]), gram_matrix(H.T))
         return A, S

@@ -10,8 +10,8 @@ import numpy as np
 
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
-from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.linalg import Mask, Matrix, column_lengths, cross_product, parts
+from nnmf_runner.core.monitor import Monitor, StoppingRule, rounding_of
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.threads import each
@@ -40,10 +40,10 @@ def normalised(fit: Fit) -> Fit:
     A: list[Matrix] = []
     S: list[Matrix] = []
     parameters, maps = dict(fit.parameters), fit.maps
-    gained = np.ones(fit.A[0].shape[0])
+    gained = np.ones(fit.A[0].shape[0], fit.A[0].dtype)
     for i, (factor, codes) in enumerate(zip(fit.A, fit.S, strict=True)):
         scaled = factor * gained[:, None]
-        length = np.linalg.norm(scaled, axis=0)
+        length = column_lengths(scaled)
         gained = np.where(length > 0, length, 1.0)
         A.append(scaled / gained)
         S.append(codes * gained[:, None])
@@ -57,7 +57,7 @@ def normalised(fit: Fit) -> Fit:
 def encode_layers(fit: Fit, X: Any, mask: Mask | None = None) -> list[Matrix]:
     """Codes of every layer as least-squares solutions for the codes below, with the penalties of the fit."""
     cross, shrinkage = cross_product(fit.A[0], X), saved_shrinkage(fit)
-    codes = [np.empty((factor.shape[1], X.shape[1])) for factor in fit.A]
+    codes = [np.empty((factor.shape[1], X.shape[1]), cross.dtype) for factor in fit.A]
 
     def solve(part: slice) -> None:
         known = None if mask is None else mask[:, part]
@@ -78,7 +78,8 @@ def loss_parameters(divergence: BetaDivergence, on_S: Sequence[Shrinkage], A: Se
     if any(np.any(term.l1) or np.any(term.l2) for term in on_S):
         for i, (term, factor) in enumerate(zip(on_S, A, strict=True)):
             for name in ("l1", "l2"):
-                parameters[f"{name}_{i}"] = np.broadcast_to(getattr(term, name), (factor.shape[1], 1)).astype(float)
+                value = np.broadcast_to(getattr(term, name), (factor.shape[1], 1))
+                parameters[f"{name}_{i}"] = value.astype(factor.dtype)
     return parameters
 
 
@@ -95,7 +96,8 @@ def saved_shrinkage(fit: Fit) -> list[Shrinkage]:
 
 def multiplicative_codes(network: NonnegativeNetwork, A: Sequence[Matrix], shrinkage: Shrinkage) -> Matrix:
     """Codes of the data of a network for fixed factors, by multiplicative updates, shape (k_L, n)."""
-    S = np.ones((A[-1].shape[1], network.X.shape[1]))  # far from zero, which an update cannot leave
+    S = np.ones((A[-1].shape[1], network.X.shape[1]), network.X.dtype)  # far from zero, which an update cannot leave
     penalty = Penalty(shrinkage.l1 / network.unit, shrinkage.l2 / (2.0 * network.unit))
     codes = Codes(Multiplicative, 2.0 * network.unit, None, S, penalty)
-    return fit_network(network, list(A), S, codes, Monitor(StoppingRule()), fixed=range(len(A)))[1]
+    rule = StoppingRule(rounding=rounding_of(network.X.dtype.name))
+    return fit_network(network, list(A), S, codes, Monitor(rule), fixed=range(len(A)))[1]

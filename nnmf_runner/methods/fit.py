@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from typing import Any
 
@@ -45,6 +45,16 @@ class Fit:
     def maps(self) -> dict[int, Matrix]:
         """The label map of every supervised layer, by layer."""
         return self.lower_maps | ({} if self.B is None else {len(self.A) - 1: self.B})
+
+
+def in_precision(fit: Fit, dtype: str) -> Fit:
+    """The fit with factors, codes and label maps of a precision: those that have it are not copied."""
+
+    def cast(array: Any) -> Any:
+        return array if array is None else array.astype(dtype, copy=False)
+
+    A, S, maps = [*map(cast, fit.A)], [*map(cast, fit.S)], {i: cast(B) for i, B in fit.lower_maps.items()}
+    return replace(fit, A=A, S=S, B=cast(fit.B), lower_maps=maps)
 
 
 # Prefix of the names of parameters among the arrays of a fit.

@@ -10,8 +10,8 @@ import numpy as np
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.layer import Shrinkage, forward, solve_codes
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, half_gradient, inner, squared_norm
+from nnmf_runner.core.layer import Shrinkage, solve_codes
+from nnmf_runner.core.linalg import Mask, Matrix, cross_product, gram_matrix, half_gradient, inner, like, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
@@ -113,7 +113,7 @@ class Hierarchical(Method):
 def best_codes(A: Matrix, inputs: Any, divergence: BetaDivergence, shrinkage: Shrinkage) -> Matrix:
     """Codes of one layer for a factor A of shape (m, k), by the divergence and with the penalties, shape (k, n)."""
     if divergence.beta == 2.0:
-        return forward(A, inputs, mask=divergence.mask, shrinkage=shrinkage).S
+        return np.ascontiguousarray(solve_codes(A, inputs, divergence.mask, shrinkage))
     return multiplicative_codes(NonnegativeNetwork(inputs, divergence), [A], shrinkage)
 
 
@@ -141,12 +141,12 @@ def factorise(
 
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     while True:
-        gram, cross = S @ S.T, cross_product(S.T, X.T).T
+        gram, cross = gram_matrix(S.T), cross_product(S.T, X.T).T
         gradient = half_gradient(A, gram, cross)
         data_cost = 1.0 + (inner(A, gradient) - inner(A, cross)) / norm  # ||X - A S||^2 / ||X||^2
         A_new = update_A(A, gram + ridge, cross, norm / 2.0 * on_A.l1)
         del cross  # as large as A, like all that is changed in place here
-        step = codes.step(S, A_new.T @ A_new, cross_product(A_new, X))
+        step = codes.step(S, gram_matrix(A_new), cross_product(A_new, X))
         gradient *= 2.0 / norm
         if on_A is not NO_PENALTY:
             gradient += on_A.gradient(A)
@@ -175,10 +175,10 @@ def fit_codes(
     if not divergence.is_plain:
         _, S = fit_network(NonnegativeNetwork(X, divergence), [A], S, codes, monitor, [held], fixed=[0])
         return A, S, codes.B
-    gram, cross = A.T @ A, cross_product(A, X)
+    gram, cross = gram_matrix(A), cross_product(A, X)
     while True:
         step = codes.step(S, gram, cross)
-        data_cost = 1.0 + inner(S, gram @ S - 2.0 * cross) / norm
+        data_cost = 1.0 + inner(S, like(gram, S) @ S - 2.0 * cross) / norm
         measure = stationarity(step.factors, step.gradients)
         if monitor.watch(data_cost + held.value(A) + step.cost, measure):
             return A, S, codes.B

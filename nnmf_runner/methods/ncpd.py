@@ -90,6 +90,7 @@ class NCPD(Method):
     losses: ClassVar[tuple[str, ...]] = ("squared", "cross_entropy")
     inits: ClassVar[tuple[str, ...]] = ("random",)
     tensors: ClassVar[bool] = True
+    dtypes: ClassVar[tuple[str, ...]] = ("float64",)
     uses_optimizer: ClassVar[bool] = True
     supervises_layers: ClassVar[bool] = True
     rescales: ClassVar[bool] = False

@@ -76,7 +76,7 @@ class Neural(Method):
         if problem.regularisation.is_active:  # the factors share the scale equally at first
             unit = factor_unit(squared_norm(problem.X), len(start) + 1)
             for i in free:
-                start[i] = start[i] * (unit / np.linalg.norm(start[i]))
+                start[i] = start[i] * float(unit / np.linalg.norm(start[i]))
         terms = self.terms(problem, start)
         network = Network(
             problem.X,

@@ -11,19 +11,28 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.checks import check_flag, check_number
-from nnmf_runner.core.divergence import SMALLEST
+from nnmf_runner.core.divergence import SMALLEST, smallest_of
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import solve_codes
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, inner, right_factors, squared_norm
+from nnmf_runner.core.linalg import (
+    Mask,
+    Matrix,
+    cross_product,
+    gram_matrix,
+    inner,
+    like,
+    right_factors,
+    squared_norm,
+)
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
-from nnmf_runner.core.updates import HALS, TINY, lift_zeros, multiply, shortened
+from nnmf_runner.core.updates import HALS, TINY, lift_zeros, multiply, shortened, tiny
 from nnmf_runner.methods.base import Method, Plan, Problem, no_codes
 from nnmf_runner.methods.fit import Fit
 
 # Directions with eigenvalues of a least-squares problem below this share of the largest are left unchanged.
 NEGLIGIBLE = 1e-8
-# Lower bound of the codes in multiples of their mean, since a zero could never grow again.
-FLOOR = np.finfo(float).eps
+# The same in single precision.
+NEGLIGIBLE_SINGLE = 1e-5
 
 
 @dataclass
@@ -189,7 +198,7 @@ class ClassGraph:
 
 
 def _squares(tied: Matrix) -> Matrix:
-    return np.maximum((tied**2).sum(axis=1, keepdims=True), SMALLEST)
+    return np.maximum((tied**2).sum(axis=1, keepdims=True), smallest_of(tied))
 
 
 # From Z, ``P^T inputs H^T``, ``P^T P Z H H^T``, ``P^T P`` (None for the identity) and ``H H^T`` to a new Z for which
@@ -199,10 +208,11 @@ FactorUpdate = Callable[[Matrix, Matrix, Matrix, Matrix | None, Matrix], Matrix]
 
 def least_squares(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
     """``P^+ inputs H^+`` if P and H have full rank, otherwise the minimiser that is nearest to Z."""
-    step = (product - target) @ pseudo_inverse(right)
+    share = NEGLIGIBLE if Z.dtype == np.float64 else NEGLIGIBLE_SINGLE
+    step = (product - target) @ like(pseudo_inverse(right, share), product)
     if left is not None:
-        step = pseudo_inverse(left) @ step
-    return np.subtract(Z, step, out=step)
+        step = pseudo_inverse(left, share) @ step
+    return like(np.subtract(Z, step, out=step), Z)
 
 
 def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | None, right: Matrix) -> Matrix:
@@ -210,7 +220,7 @@ def multiplicative(Z: Matrix, target: Matrix, product: Matrix, left: Matrix | No
     return multiply(Z, target, product)
 
 
-def pseudo_inverse(gram: Matrix) -> Matrix:
+def pseudo_inverse(gram: Matrix, share: float = NEGLIGIBLE) -> Matrix:
     """A symmetric M with ``M G M = M``, and ``G M G = G`` except for negligible directions of the Gram matrix G.
 
     By the first equation, ``Z - (gradient) M`` is the minimum over the remaining directions.
@@ -220,7 +230,7 @@ def pseudo_inverse(gram: Matrix) -> Matrix:
     length = np.sqrt(gram.diagonal())
     unit = 1.0 / np.where(length > 0, length, 1.0)  # makes the threshold relative to the scales of the variables
     values, vectors = np.linalg.eigh(gram * unit[:, None] * unit)
-    kept = values > NEGLIGIBLE * max(values[-1], SMALLEST)
+    kept = values > share * max(values[-1], SMALLEST)
     half = unit[:, None] * vectors[:, kept] / np.sqrt(values[kept])
     return half @ half.T
 
@@ -235,10 +245,11 @@ def ding(H: Matrix, gram: Matrix, cross: Matrix, plus: Any = 0.0, minus: Any = 0
     ----------
     C. Ding, T. Li and M. I. Jordan, IEEE TPAMI 32(1), 2010.
     """
+    gram = like(gram, H)
     numerator = np.maximum(cross, 0.0) + np.maximum(-gram, 0.0) @ H + minus
     denominator = np.maximum(-cross, 0.0) + np.maximum(gram, 0.0) @ H + plus
     # Where the denominator vanishes, so does the column of P, and the codes do not matter.
-    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > TINY))
+    return H * np.sqrt(np.divide(numerator, denominator, out=np.ones_like(H), where=denominator > tiny(H)))
 
 
 def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph | None = None) -> Matrix:
@@ -256,7 +267,8 @@ def update_codes(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: Cla
 
 
 def _lifted(H: Matrix) -> Matrix:
-    return np.maximum(H, FLOOR * H.mean())
+    """Codes of at least the rounding of their mean, since a zero could never grow again."""
+    return np.maximum(H, np.finfo(H.dtype).eps * H.mean())
 
 
 def _sweep(H: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
@@ -281,7 +293,7 @@ def _tied_sweep(H: Matrix, gram: Matrix, cross: Matrix, norm: float, graph: Clas
 
 
 def _cost_of_codes(gram: Matrix, cross: Matrix, norm: float, graph: ClassGraph, H: Matrix) -> float:
-    return inner(H, gram @ H - 2.0 * cross) / norm + graph.value(H)
+    return inner(H, like(gram, H) @ H - 2.0 * cross) / norm + graph.value(H)
 
 
 def fine_tune(
@@ -302,11 +314,11 @@ def fine_tune(
     H.
     """
     norm, update = squared_norm(X), multiplicative if nonnegative else least_squares
-    below = (Z[0].T @ Z[0], cross_product(Z[0], X)) if 0 in fixed else None
+    below = (gram_matrix(Z[0]), cross_product(Z[0], X)) if 0 in fixed else None
     while True:
         step = update_factors(X, Z, H, update, fixed=fixed, below=below)
         cost = 1.0 + step.data / norm
-        gradient = 2.0 / norm * (step.gram @ H - step.cross)
+        gradient = 2.0 / norm * (like(step.gram, H) @ H - step.cross)
         if graph is not None:
             cost += graph.value(H)
             gradient[:, graph.known] += graph.gradient(H)
@@ -370,18 +382,18 @@ def update_factors(
             if gram is None:
                 assert below is not None
                 gram, inputs = below
-                data = inner(above, gram @ above - 2.0 * inputs)
+                data = inner(above, like(gram, above) @ above - 2.0 * inputs)
             else:
                 gram, inputs = factor.T @ gram @ factor, factor.T @ inputs
             continue
-        right, target = above @ above.T, cross_product(above.T, inputs.T).T
-        product = (factor if gram is None else gram @ factor) @ right
+        right, target = gram_matrix(above.T), cross_product(above.T, inputs.T).T
+        product = (factor if gram is None else gram @ factor) @ like(right, factor)
         if gram is None:
             data = inner(factor, product - 2.0 * target)
         new.append(update(factor, target, product, gram, right))
         half_gradients.append(np.subtract(product, target, out=product))
         del target, product  # which may be as large as the factors
         inputs = cross_product(new[-1], inputs)
-        gram = new[-1].T @ (new[-1] if gram is None else gram @ new[-1])
+        gram = gram_matrix(new[-1]) if gram is None else new[-1].T @ (gram @ new[-1])
     assert gram is not None
     return FactorsStep(new, data, half_gradients, gram, inputs)

@@ -119,6 +119,7 @@ class Supervision:
         counts: Sequence[float],
         layers: Sequence[int],
         shares: Callable[[Sequence[int]], Sequence[float]],
+        dtype: str = "float64",
     ) -> dict[int, Labels]:
         """The `Labels` of every supervised layer, by layer, each in the unit of the layer's rank.
 
@@ -132,26 +133,30 @@ class Supervision:
             Ranks.
         shares : callable
             Gives the smallest squared relative error of every rank, see `label_units`.
+        dtype : str
+            Of the one-hot labels, which the codes are multiplied by.
         """
         known = {layer: level for layer, level in levels.items() if (indices[level] >= 0).any()}
         units = label_units([layers[layer] for layer in known], shares) if known else []
         found = {}
         for (layer, level), unit in zip(known.items(), units, strict=True):
-            labels = self.labels(indices[level], int(counts[level]), unit)
+            labels = self.labels(indices[level], int(counts[level]), unit, dtype)
             assert labels is not None  # of a level of which some are known
             # A fit does not depend on classes of which no sample is labelled.
             found[layer] = replace(labels, Y=labels.Y[_labelled_classes(indices[level])])
         return found
 
-    def labels(self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0) -> Labels | None:
+    def labels(
+        self, classes: NDArray[np.intp], n_classes: int, unit: float = 1.0, dtype: str = "float64"
+    ) -> Labels | None:
         """`Labels` for class indices of shape (n,), -1 for unlabelled samples; None if no sample is labelled.
 
-        The weight of the labels is multiplied by `unit`.
+        The weight of the labels is multiplied by `unit`, and they are of type `dtype`.
         """
         known = classes >= 0
         if not known.any():
             return None
-        Y = np.zeros((n_classes, len(classes)))
+        Y = np.zeros((n_classes, len(classes)), dtype)
         Y[classes[known], np.flatnonzero(known)] = 1.0
         learn_map = (self.learn_map or self.loss == "cross_entropy") and self.weight > 0  # else nothing would learn it
         return Labels(LABEL_COSTS[self.loss](), self.weight * unit, Y, known, learn_map)

@@ -81,7 +81,7 @@ class Target:
                 codes, known = codes or encode(), indices >= 0
                 one_hot = np.eye(len(classes))[:, indices[known]]
                 layers.append(layer)
-                maps.append(np.asarray(label_map(codes[layer][:, known], one_hot), order="C"))
+                maps.append(np.asarray(label_map(codes[layer][:, known], one_hot), codes[layer].dtype, order="C"))
         return layers, maps
 
 

@@ -58,6 +58,7 @@ class Unfolded(Method):
     name: ClassVar[str] = "unfolded"
     most_layers: ClassVar[int | None] = 1
     rescales: ClassVar[bool] = False  # the layers depend on the scale of their bases
+    dtypes: ClassVar[tuple[str, ...]] = ("float64",)
     takes_sparse: ClassVar[bool] = False  # the parts of the divergence are dense and have the data's shape
     unfold: int = 5
     beta: float = 1.0

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 STATUS = {
     Stop.CONVERGED: records.DONE,
+    Stop.PRECISION: records.DONE,
     Stop.LINE_SEARCH: records.DONE,
     Stop.MAX_ITER: records.MAX_ITER,
     Stop.DIVERGED: records.DIVERGED,

@@ -17,7 +17,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.label_costs import majority
-from nnmf_runner.core.linalg import Matrix, in_order
+from nnmf_runner.core.linalg import DTYPES, Matrix, in_order
 from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS, Fit, Method
@@ -239,6 +239,7 @@ def _run(folder: Path) -> SavedModel:
         "allow_growing_ranks": sorted(config["layers"], reverse=True) != config["layers"],
         "random_state": config["seed"],
         "fixed": config.get("fixed", []),
+        "dtype": config.get("dtype", DTYPES[0]),
         "seed_words": dict(config["seed_words"]) if "seed_words" in config else None,
     }
     if layers:  # its classes are one level for each of these layers, whichever levels the data had

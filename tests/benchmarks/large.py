@@ -125,6 +125,37 @@ def thread_rows(effort: Effort, text: Text) -> list[Row]:
     return rows
 
 
+def precision_notes(effort: Effort, text: Text) -> list[str]:
+    """Single precision beside double: cost and gradient with moving factors, and peak memory of the data and a fit."""
+    A = Neural().fit(Problem(text.X), Plan(text.start(), StoppingRule(max_iter=20))).A
+    rng = np.random.default_rng(0)
+    moved = [factor * (1.0 + 1e-3 * rng.standard_normal(factor.shape)) for factor in A]
+    start, work, peaks = text.start(), [], []
+    for dtype in ("float64", "float32"):
+        of_type = Text(text.name, text.X.astype(dtype))
+        given, others, first = ([factor.astype(dtype) for factor in some] for some in (A, moved, start))
+        network, problem = Network(of_type.X, Reconstruction()), Problem(of_type.X)
+
+        def both(network: Network = network, given: Any = given, others: Any = others) -> None:
+            network.evaluate(given)
+            network.evaluate(others)
+
+        def fit(problem: Problem = problem, first: Any = first) -> None:
+            Hierarchical().fit(problem, Plan(first[:1], StoppingRule(tol=0.0, max_iter=10)))
+
+        work += [both, fit]
+        peaks += [
+            of_type.bytes + peak_of(method, problem, first[:n]) for method, n in ((Neural(), 2), (Hierarchical(), 1))
+        ]
+    times = take_turns(work, effort.rounds)
+    names = ("cost and gradient, neural [20,6]", "10 iterations, hier [20]")
+    return [
+        f"{text.name}: {name}, single precision takes {times[2 + i].median / times[i].median:.2f} of the time and "
+        f"{peaks[2 + i] / peaks[i]:.2f} of the peak memory (with the data) of double"
+        for i, name in enumerate(names)
+    ]
+
+
 def _timed(fit: Callable[[StoppingRule], Fit], goal: float) -> Callable[[], Fit]:
     """The fit, ended when its relative error is at most `goal`."""
     rule = StoppingRule(tol=0.0, max_iter=1000, progress=lambda iteration, cost: cost <= goal**2)
@@ -201,12 +232,17 @@ def peak_share(text: Text, method: Method, layers: tuple[int, ...], optimizer: O
     """Peak memory of a fit, the data with it, over that of the data and all factors."""
     start = text.start(layers)
     factors = sum(A.nbytes + 8 * A.shape[1] * text.X.shape[1] for A in start)
+    return (text.bytes + peak_of(method, Problem(text.X), start, optimizer)) / (text.bytes + factors)
+
+
+def peak_of(method: Method, problem: Problem, start: list[np.ndarray], optimizer: Optimizer | None = None) -> int:
+    """Peak memory of a fit beside the data, in bytes."""
     plan = Plan(start, StoppingRule(tol=0.0, max_iter=20), optimizer or Automatic())
     tracemalloc.start()
-    method.fit(Problem(text.X), plan)
+    method.fit(problem, plan)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return (text.bytes + peak) / (text.bytes + factors)
+    return peak
 
 
 def memory_notes(text: Text) -> list[str]:
@@ -269,6 +305,6 @@ def large_rows(effort: Effort, notes: list[str]) -> list[Row]:
     rows = []
     for text in texts(effort, notes):
         rows += [*product_rows(effort, text), *thread_rows(effort, text), *sklearn_rows(effort, text, notes)]
-        notes += [evaluations_note(text), *memory_notes(text)]
+        notes += [evaluations_note(text), *memory_notes(text), *precision_notes(effort, text)]
     notes.append(growth_note(effort))
     return rows

@@ -131,3 +131,17 @@ def twice(X):
 def test_unit_of_sparse_data_is_that_of_dense(beta, form, pair):
     X, _ = pair
     assert BetaDivergence(beta).unit(form(X)) == pytest.approx(BetaDivergence(beta).unit(X), rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_costs_of_columns_are_in_double_precision(beta, is_masked, rng):
+    """Its terms cancel where the approximation is near: in single precision nothing would be left of them."""
+    X = rng.random((300, 500), np.float32) + np.float32(0.5)
+    V = X * (1 + np.float32(1e-3) * rng.standard_normal((300, 500), np.float32))
+    divergence = BetaDivergence(beta, rng.random((300, 500)) < 0.7 if is_masked else None)
+    exact = divergence.entries(X.astype(float), V.astype(float)).sum(axis=0)
+    assert divergence.by_column(X, V).dtype == np.float64
+    np.testing.assert_allclose(divergence.by_column(X, V), exact, rtol=1e-12)
+    assert divergence.value(X, V) == pytest.approx(exact.sum(), rel=1e-12)
+    assert {part.dtype.name for part in divergence.parts(X, V)} == {"float32"}

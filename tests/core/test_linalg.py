@@ -9,12 +9,16 @@ from nnmf_runner.core.checks import check_finite
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.linalg import (
     chain,
+    column_lengths,
     cross_product,
+    gram_matrix,
+    half_gradient,
     inner,
     singular_values,
     squared_norm,
     squared_residual,
     tail_shares,
+    tall_product,
     truncated_svd,
 )
 from nnmf_runner.core.threads import threaded
@@ -165,3 +169,54 @@ def test_products_are_the_same_for_every_number_of_threads(monkeypatch, kind, n_
     for cross, product in found[1:]:
         assert np.array_equal(cross, found[0][0])
         assert np.array_equal(product, found[0][1])
+
+
+@pytest.fixture
+def singles(rng):
+    """Tall factors of single precision, of equal signs, whose sums in that precision lose four of its seven digits."""
+    return [np.float32(1000.0) + rng.random((200_000, k)).astype(np.float32) for k in (3, 2)]
+
+
+def test_sums_of_single_precision_are_added_up_in_double(singles):
+    A, B = (M.astype(np.float64) for M in singles)
+    for found, expected in (
+        (tall_product(*singles), A.T @ B),
+        (gram_matrix(singles[0]), A.T @ A),
+        (gram_matrix(singles[0].T[:, :5]), A[:5] @ A[:5].T),
+        (squared_norm(singles[0]), np.linalg.norm(A) ** 2),
+        (squared_norm(singles[0].T), np.linalg.norm(A) ** 2),
+        (inner(singles[0], singles[0] + np.float32(1)), np.vdot(A, A + 1)),
+        (inner(singles[0].T, singles[0].T), np.vdot(A, A)),
+    ):
+        assert np.result_type(found) == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    np.testing.assert_allclose(column_lengths(singles[0]), np.linalg.norm(A, axis=0), rtol=1e-6)
+    assert column_lengths(singles[0]).dtype == np.float32
+
+
+def test_sums_of_single_precision_do_not_depend_on_threads(singles):
+    with threaded(3):
+        found = tall_product(*singles)
+    assert np.array_equal(found, tall_product(*singles))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_products_of_single_precision_are_in_it(form, X, rng):
+    A, S = rng.random((20, 4), np.float32), rng.random((4, 30), np.float32)
+    data = form(X.astype(np.float32))
+    gram, cross = gram_matrix(S.T), linalg.product(data, S.T)
+    assert {M.dtype.name for M in (cross_product(A, data), cross, half_gradient(A, gram, cross))} == {"float32"}
+    exact = np.linalg.norm(X.astype(np.float32) - A.astype(float) @ S.astype(float)) ** 2
+    assert squared_residual(data, A, S) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("shape", "rank"), [((60, 40), 5), ((60, 40), 35), ((700, 600), 5), ((40, 30_000), 5)])
+def test_singular_values_of_single_precision_are_those_of_double(form, shape, rank, rng):
+    X = rng.random(shape) ** 3 * (rng.random(shape) < 0.5)
+    single, exact = form(X.astype(np.float32)), np.linalg.svd(X, compute_uv=False)
+    U, sigma, Vt = truncated_svd(single, rank, rng)
+    np.testing.assert_allclose(sigma, exact[:rank], rtol=1e-5)
+    np.testing.assert_allclose(U.T @ X @ Vt.T, np.diag(exact[:rank]), atol=1e-4 * exact[0])
+    [share] = tail_shares(single, [rank])
+    assert share == pytest.approx((exact[rank:] ** 2).sum() / (exact**2).sum(), abs=1e-5)

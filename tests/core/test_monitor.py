@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule, stationarity, worst
+from nnmf_runner.core.monitor import History, Monitor, Stop, StoppingRule, rounding_of, stationarity, worst
 
 
 def test_iterates_are_recorded_in_order():
@@ -107,3 +107,14 @@ def test_stationarity_does_not_depend_on_how_scale_is_shared(rng):
 
 def test_stationarity_vanishes_at_a_bound_with_positive_multiplier():
     assert stationarity([np.array([[0.0, 1.0]])], [np.array([[3.0, 0.0]])]) == 0.0
+
+
+def test_a_fit_ends_where_its_gradient_is_rounding_unless_it_has_converged():
+    single = rounding_of("float32")
+    assert 1e-6 < single < 1e-5
+    assert rounding_of("float64") == 0.0
+    rule = StoppingRule(tol=1e-9, rounding=single)
+    assert Monitor(rule).watch(0.25, 1.001 * single) is None
+    assert Monitor(rule).watch(0.25, single) is Stop.PRECISION
+    assert Monitor(rule).watch(0.25, 1e-10) is Stop.CONVERGED
+    assert worst([Stop.CONVERGED, Stop.PRECISION]) is Stop.PRECISION

@@ -477,16 +477,19 @@ def blocks_of_toy():
     [blocks_of_toy, correlated, partial(kinked, np.asarray), partial(kinked, sparse.csc_array)],
     ids=["toy", "correlated", "kinks", "sparse kinks"],
 )
-def test_evaluation_depends_on_its_arguments_alone(problem, cost, rng):
+@pytest.mark.parametrize(("dtype", "rounding"), [("float64", 1e-12), ("float32", 1e-6)])
+def test_evaluation_depends_on_its_arguments_alone(problem, cost, dtype, rounding, rng):
     X, A = problem()
+    X, A = X.astype(dtype), [factor.astype(dtype) for factor in A]
     cold = Network(X, cost).evaluate(A)
     for away in (1e-12, 1e-3, 1.0):
         network = Network(X, cost)
-        network.evaluate([factor * (1.0 + away * rng.standard_normal(factor.shape)) for factor in A])
+        moved = [factor * (1.0 + away * rng.standard_normal(factor.shape)) for factor in A]
+        network.evaluate([factor.astype(dtype) for factor in moved])
         warm = network.evaluate(A)
-        assert warm.value == pytest.approx(cold.value, rel=1e-12)
+        assert warm.value == pytest.approx(cold.value, rel=rounding)
         for ours, theirs in zip(warm.gradients, cold.gradients, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-12 * max(np.abs(cold.value), np.abs(theirs).max()))
+            np.testing.assert_allclose(ours, theirs, atol=rounding * max(np.abs(cold.value), np.abs(theirs).max()))
 
 
 @pytest.mark.parametrize("optimizer", [LBFGS(), SpectralProjectedGradient()], ids=lambda each: each.name)

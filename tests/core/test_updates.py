@@ -342,3 +342,32 @@ def test_shortened_gives_every_column_its_own_exponent():
 def test_shortened_keeps_zeros_and_reaches_them():
     F, new = np.array([[0.0, 2.0]]), np.array([[0.0, 0.0]])
     np.testing.assert_array_equal(shortened(F, new, lambda M: 0.0), [[0.0, 0.0]])
+
+
+def test_a_multiplicative_step_of_single_precision_can_be_taken_back():
+    """What falls to the smallest numbers stays above zero, which it could not leave; zeros stay zeros."""
+    F = np.array([1e-20, 1.0, 0.0, 1.0], np.float32)
+    down = multiply(F, np.float32([1e-25, 1e-38, 1.0, 0.0]), np.float32([1.0, 1.0, 1.0, 1.0]))
+    assert down.dtype == np.float32
+    assert (down[:2] > np.finfo(np.float32).tiny).all()
+    assert (down[:2] < 1e-30).all()
+    assert not down[2:].any()
+    up = multiply(down, np.full(4, 1e30, np.float32), np.ones(4, np.float32))
+    assert (up[:2] > 0.01).all()
+    assert not multiply(np.ones(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)).any()
+
+
+def test_steps_that_single_precision_cannot_tell_apart_are_taken():
+    F, new = np.ones((2, 2), np.float32), np.full((2, 2), 2, np.float32)
+    cost_of = lambda M: 1.0 + 1e-8 * float(M.max())  # noqa: E731
+    np.testing.assert_array_equal(shortened(F, new, cost_of), new)
+    np.testing.assert_array_equal(shortened(F.astype(float), new.astype(float), cost_of), F)
+
+
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
+def test_updates_of_single_precision_are_those_of_double(update, rng):
+    A, X = rng.random((12, 4)), rng.random((12, 9000))
+    F, gram, cross = rng.random((9000, 4)), A.T @ A, X.T @ A
+    exact, found = update()(F, gram, cross), update()(F.astype(np.float32), gram, cross.astype(np.float32))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, atol=2e-5 * exact.max())

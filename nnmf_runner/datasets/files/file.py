@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
-from nnmf_runner.core.linalg import canonical
+from nnmf_runner.core.linalg import DTYPES, canonical
 from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.bounds import is_too_large
@@ -63,7 +63,7 @@ class File(Weights):
     Parameters
     ----------
     path : str
-        A relative one starts at the working directory.  Doubles of a ``.npy`` file stay in it if it is large, see
+        A relative one starts at the working directory.  Floats of a ``.npy`` file stay in it if it is large, see
         `readers.MAPPED`: such a file may be larger than the memory, but must not change during a run.
     x : str, optional
         Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are not
@@ -184,7 +184,7 @@ class File(Weights):
             grid = self._sized(contents.grid(self.x, self._references))
             dataset = self._dataset(contents, grid)
             # The method is to say whether it takes negative entries, or none that is positive.
-            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True, zeros=True)
+            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True, zeros=True, dtype=None)
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
@@ -392,9 +392,9 @@ class File(Weights):
         return path
 
 
-def _doubles(values: NDArray[Any]) -> NDArray[np.float64]:
-    """An array of doubles by rows; one that is mapped from a file stays there, in whichever order it has."""
-    if isinstance(values, np.memmap) and values.dtype == np.float64:
+def _doubles(values: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """An array of doubles by rows; one that is mapped from a file stays there, in its order and precision."""
+    if isinstance(values, np.memmap) and values.dtype in DTYPES:
         return np.asarray(values)
     return np.ascontiguousarray(values, dtype=np.float64)
 
