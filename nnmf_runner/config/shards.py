@@ -45,8 +45,8 @@ def read_cut(arguments: Sequence[str]) -> Cut:
     source = "a file that dataset=file reads, a zarr array, a folder of .parquet files or of shards; or dataset=NAME"
     add("source", metavar="SOURCE", nargs="?", help=source)
     add("folder", metavar="FOLDER", nargs="?", help="a new folder for the shards")
-    sizes = "how many shards, or how many samples in each; by default one takes 256 MB"
-    add("sizes", metavar="shards=N, columns=N", nargs="*", help=sizes)
+    counts = "how many shards, or how many samples in each; by default one takes 256 MB"
+    add("sizes", metavar="shards=N, columns=N", nargs="*", help=counts)
     types = "type of the stored numbers; by default that of the data where it is one of these, else float64"
     add("dtype", metavar="dtype=float32|float64", nargs="*", help=types)
     data = "options of the data, see nnmf-run --help dataset=file; seed=N of data that are drawn"

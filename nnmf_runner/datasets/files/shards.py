@@ -319,7 +319,8 @@ def _write_parts(
     (m, n), ends, norms, largest = shape, [0], [], 0.0
     kinds: set[tuple[str, str]] = set()
     files: dict[str, tuple[int, str]] = {}
-    for i, part in enumerate(cut):
+    for part in cut:
+        i = len(ends) - 1
         ends.append(ends[-1] + part.shape[1])
         if part.shape[0] != m or ends[-1] > n:
             raise InputError(f"shard {i} has shape {part.shape}, expected parts of a matrix of shape {shape}.")
@@ -331,6 +332,7 @@ def _write_parts(
         for name, array in beside.items():
             if array is not None:
                 save(f"{folder / _stem(i)}{name}.npy", array[..., ends[-2] : ends[-1]])
+        del part  # before the next one is made, which `enumerate` would keep it beside
         written = sorted(folder.glob(f"{_stem(i)}.*"))
         files |= {path.name: (path.stat().st_size, file_digest(path)) for path in written}
     if ends[-1] != n or len(kinds) != 1:
