@@ -10,6 +10,7 @@ from pathlib import Path
 from nnmf_runner.config.arguments import Parser
 from nnmf_runner.config.composition import expanded, resolve
 from nnmf_runner.config.engine import compose, register_schema
+from nnmf_runner.config.values import quoted
 from nnmf_runner.core.checks import InputError, check_choice
 from nnmf_runner.datasets import Source
 from nnmf_runner.datasets.files.shards import META, TYPES
@@ -76,7 +77,7 @@ def read_cut(arguments: Sequence[str]) -> Cut:
 def _as_dataset(source: str) -> list[str]:
     """The options of a dataset from a path."""
     is_shards = (user_path(source, "source") / META).is_file()
-    return [f"dataset={'shards' if is_shards else 'file'}", f"dataset.path={source}"]
+    return [f"dataset={'shards' if is_shards else 'file'}", f"dataset.path={quoted(source)}"]
 
 
 def _only(options: Sequence[str], name: str) -> str | None:

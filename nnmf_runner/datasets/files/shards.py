@@ -26,6 +26,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import MOST, InputError, check_scaled
 from nnmf_runner.datasets.base import Dataset, Labels, file_state
+from nnmf_runner.datasets.files import readers
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
 from nnmf_runner.datasets.files.cells import printable
 from nnmf_runner.datasets.files.contents import ContentError
@@ -183,10 +184,10 @@ class Shards:
         )
 
     def whole(self) -> Any:
-        """The matrix of all shards: a dense one alone stays in its file; sparse ones are put together in CSR form."""
+        """The matrix of all shards: a large dense one alone stays in its file, sparse ones are put together by rows."""
         if self.format == CSR:
             return sparse.vstack([self.part(i).T for i in range(self.n)], format="csr").T.tocsr()
-        if self.n == 1:
+        if self.n == 1 and self.size >= readers.MAPPED:
             return self.part(0)
         X = np.empty(self.shape, self.dtype)
         for i, (start, stop) in enumerate(pairwise(self.ends)):
@@ -305,10 +306,9 @@ def write_shards(
         meta = _write_parts(scratch, (m, n), cut, beside, dtype)
         meta |= {"names": None if names is None else [*names], "class_names": [[*each] for each in class_names]}
         meta["pictures"] = None if pictures is None else asdict(pictures)
-        meta["digest"] = _meta_digest(meta)
-        if here is not None and here.digest != meta["digest"]:
+        digest = write_meta(scratch, meta)
+        if here is not None and here.digest != digest:
             raise _other(folder)
-        (scratch / META).write_text(json.dumps(meta, indent=1))
     return Shards.open(folder)
 
 
@@ -346,6 +346,13 @@ def _write_parts(
     return found | {"files": files}
 
 
+def write_meta(folder: Path, meta: dict[str, Any]) -> str:
+    """Write what a folder says of its shards, and return the hash that it is given."""
+    meta["digest"] = _meta_digest(meta)
+    (folder / META).write_text(json.dumps(meta, indent=1))
+    return str(meta["digest"])
+
+
 def present(folder: Path) -> Shards | None:
     """The shards that are there already; InputError if something else is."""
     if not folder.exists():
@@ -370,6 +377,7 @@ def _stem(i: int) -> str:
 
 
 def _meta_digest(meta: dict[str, Any]) -> str:
+    meta = {name: value for name, value in meta.items() if name != "digest"}
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -397,8 +405,7 @@ def _read_meta(folder: Path, state: tuple[int, int] | None) -> Shards:
     except ValueError as error:
         raise ContentError(f"{META} {error}") from None
     try:
-        digest = meta.pop("digest")
-        if digest != _meta_digest(meta):
+        if meta["digest"] != _meta_digest(meta):
             raise ContentError(f"{META} is damaged: its content is not that of its hash")
         found = Shards(
             folder=folder,
@@ -411,7 +418,7 @@ def _read_meta(folder: Path, state: tuple[int, int] | None) -> Shards:
             class_names=[[*map(printable, names)] for names in meta["class_names"]],
             pictures=None if meta["pictures"] is None else Pictures(**meta["pictures"]),
             files={name: (size, digest) for name, (size, digest) in meta["files"].items()},
-            digest=digest,
+            digest=meta["digest"],
         )
         _check_meta(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

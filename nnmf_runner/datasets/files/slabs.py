@@ -25,6 +25,8 @@ from nnmf_runner.datasets.files.contents import (
     Layout,
     Table,
     check_unique,
+    counts,
+    names_rows,
 )
 from nnmf_runner.datasets.files.guarded import guarded
 from nnmf_runner.datasets.files.npy import map_npy
@@ -34,6 +36,8 @@ from nnmf_runner.store.files import read_json
 
 # Entries of a slab, unless a chunk or a group of rows of the file has more.
 SLAB = 2**22
+# Rows that tell whether a column of numbers counts them.
+HEAD = 1000
 ZARR = ("zarr.json", ".zarray")
 # What chunks of a zarr array may be coded by.  Others could run what they hold, as one does that unpickles it.
 CODECS = (
@@ -177,37 +181,47 @@ def _codecs(said: Any) -> list[str]:
     return own + [name for each in said.values() if isinstance(each, (dict, list)) for name in _codecs(each)]
 
 
-def read_parquet_slabs(paths: Sequence[Path], layout: Layout, taken: Sequence[str]) -> Contents:
-    """The table of parquet files, of which the columns of data are read a group of rows at a time.
+def read_parquet_slabs(path: Path, layout: Layout, taken: Sequence[str]) -> Contents:
+    """The table of a parquet file, or of those in a folder, whose columns of data are read a group of rows at a time.
 
     Those that are `taken` for labels and names, or may name the rows, are read as a whole.
     """
     parquet = required("pyarrow.parquet", "parquet", "file")
-    for path in paths:
-        _check_parquet(path)
-    files = [parquet.ParquetFile(path) for path in paths]
+    _scanned_parquet(path)
+    paths = parquet_files(path)
+    files = [parquet.ParquetFile(each) for each in paths]
     schema = files[0].schema_arrow
     check_unique(schema.names)
-    for path, file in zip(paths, files, strict=True):
+    for each, file in zip(paths, files, strict=True):
         if file.schema_arrow.names != schema.names:
-            raise ContentError(f"{path.name} has other columns than {paths[0].name}")
+            raise ContentError(f"{each.name} has other columns than {paths[0].name}")
     index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
     left = [name for name in schema.names if name not in {*taken, *layout.exclude}]
-    asked = [*left[:1], *filter(UNNAMED.fullmatch, left), *index, layout.index, *taken]
-    whole = [name for name in schema.names if name in asked]
-    found = dict.fromkeys(schema.names, np.empty(0)) | {name: _whole_column(files, name) for name in whole}
+    maybe = [name for name in (*left[:1], *filter(UNNAMED.fullmatch, left)) if _may_name_rows(files, name)]
+    asked = {*maybe, *index, layout.index, *taken}
+    found = {name: _column(files, name) if name in asked else np.empty(0) for name in schema.names}
     return _Streamed(found, layout=layout, index=tuple(index), files=files)
 
 
 def scan_parquet(path: Path, layout: Layout = PLAIN) -> Contents:
-    """Read all of a parquet file and keep nothing: what crashes over it crashes here."""
-    file = required("pyarrow.parquet", "parquet", "file").ParquetFile(path)
-    for group in range(file.num_row_groups):
-        file.read_row_group(group)
+    """Read all of parquet files and keep nothing: what crashes over them crashes here."""
+    parquet = required("pyarrow.parquet", "parquet", "file")
+    for each in parquet_files(path):
+        file = parquet.ParquetFile(each)
+        for group in range(file.num_row_groups):
+            file.read_row_group(group)
     return Contents({})
 
 
-_check_parquet = guarded(scan_parquet)
+_scanned_parquet = guarded(scan_parquet)
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """A parquet file, or those in a folder in the order of their names."""
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not found:
+        raise ContentError("it is a folder that is neither a zarr array nor one of .parquet files")
+    return found
 
 
 @dataclass(frozen=True)
@@ -246,10 +260,20 @@ def _matrix(table: Any, names: Sequence[str], dtype: np.dtype[Any]) -> NDArray[A
     return found
 
 
-def _whole_column(files: Sequence[Any], name: str) -> NDArray[Any]:
+def _column(files: Sequence[Any], name: str) -> NDArray[Any]:
+    """A column as a whole."""
     tables = [file.read(columns=[name]) for file in files]
     columns = [plain_column(table.column(name).to_pandas(integer_object_nulls=True)) for table in tables]
     return np.concatenate(columns)
+
+
+def _may_name_rows(files: Sequence[Any], name: str) -> bool:
+    """Whether a column may turn out to name or number the rows, by its first rows: as text all of it is large."""
+    batch = next(files[0].iter_batches(HEAD, columns=[name]), None)
+    if batch is None:
+        return True
+    head = plain_column(batch.column(0).to_pandas())
+    return names_rows(name) or head.dtype.kind not in NUMERIC or counts(head)
 
 
 def read_slabs(path: Path, layout: Layout, taken: Sequence[str]) -> Contents:
@@ -265,10 +289,7 @@ def read_slabs(path: Path, layout: Layout, taken: Sequence[str]) -> Contents:
             return read_zarr(path)
         if path.suffix.lower() == ".npy":
             return Contents({DATA: map_npy(path)})
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-        if not files:
-            raise ContentError("it is a folder that is neither a zarr array nor one of .parquet files")
-        return read_parquet_slabs(files, layout, taken)
+        return read_parquet_slabs(path, layout, taken)
     except (ContentError, InputError, MemoryError):
         raise
     except Exception as error:  # as of what `readers.read` reads

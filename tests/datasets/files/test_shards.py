@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -17,9 +16,11 @@ from hypothesis import strategies as some
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files import readers
 from nnmf_runner.datasets.files import shards as module
 from nnmf_runner.datasets.files.file import File
-from nnmf_runner.datasets.files.shards import META, Sharded, Shards, write_shards
+from nnmf_runner.datasets.files.shard_files import file_digest
+from nnmf_runner.datasets.files.shards import META, Sharded, Shards, write_meta, write_shards
 from nnmf_runner.datasets.pictures import Pictures
 
 M, N = 5, 12
@@ -97,9 +98,11 @@ def test_parts_stay_in_their_files(tmp_path, X, form):
     assert all(is_mapped(array) and not array.flags.writeable for array in arrays)
 
 
+@pytest.mark.parametrize("mapped", [0, 2**27])
 @pytest.mark.parametrize("ends", [(0, N), (0, 1, 5, N)])
 @pytest.mark.parametrize("form", FORMS)
-def test_the_dataset_is_that_of_a_file_of_the_same_matrix(tmp_path, X, form, ends):
+def test_the_dataset_is_that_of_a_file_of_the_same_matrix(tmp_path, X, form, ends, mapped, monkeypatch):
+    monkeypatch.setattr(readers, "MAPPED", mapped)
     if form == "dense":
         np.save(tmp_path / "a.npy", X.T)
     else:
@@ -108,7 +111,7 @@ def test_the_dataset_is_that_of_a_file_of_the_same_matrix(tmp_path, X, form, end
     written(tmp_path / "shards", FORMS[form](X), ends)
     found = Sharded(str(tmp_path / "shards")).load(np.random.default_rng(0))
     assert found.fingerprint() == file.fingerprint()
-    assert is_mapped(found.X) == (form == "dense" and len(ends) == 2)
+    assert is_mapped(found.X) == (form == "dense" and len(ends) == 2 and not mapped)
 
 
 def test_what_a_folder_holds_is_its_identity_and_not_where_it_stands(tmp_path, X, monkeypatch):
@@ -208,15 +211,11 @@ def test_a_folder_that_is_there_has_to_hold_the_same(tmp_path, X):
 
 def forged(folder, name, array=None, **meta):
     """Another array, or other facts, with the hashes that go with them, as no accident leaves them."""
-    found = json.loads((folder / META).read_text())
-    del found["digest"]
+    found = json.loads((folder / META).read_text()) | meta
     if array is not None:
         np.save(folder / name, array)
-        content = (folder / name).read_bytes()
-        found["files"][name] = [len(content), hashlib.sha256(content).hexdigest()[:16]]
-    found |= meta
-    found["digest"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
-    (folder / META).write_text(json.dumps(found))
+        found["files"][name] = [(folder / name).stat().st_size, file_digest(folder / name)]
+    write_meta(folder, found)
 
 
 def flip(path, at=-1):
@@ -334,6 +333,7 @@ def test_more_than_the_memory_is_not_put_together(tmp_path, X, monkeypatch):
     for name, ends in (("several", (0, 4, N)), ("one", (0, N))):
         written(tmp_path / name, X, ends)
     monkeypatch.setattr(module, "MEMORY", 100)
+    monkeypatch.setattr(readers, "MAPPED", 100)
     assert "do not fit into memory. Expected engine=dask" in refused(tmp_path / "several")
     np.testing.assert_array_equal(load(tmp_path / "one").X, X)  # which stays in its file
 
