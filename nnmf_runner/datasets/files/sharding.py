@@ -21,6 +21,7 @@ from nnmf_runner.datasets.files.file import File
 from nnmf_runner.datasets.files.reading import existing
 from nnmf_runner.datasets.files.shards import Sharded, Shards, present, write_shards
 from nnmf_runner.datasets.files.slabs import read_slabs, slabs
+from nnmf_runner.store.files import user_path
 
 log = logging.getLogger(__name__)
 
@@ -101,18 +102,20 @@ def _opened(source: Source, seed: int) -> Dataset:
     """The data of a source, which stay in its files where they can be read from there a piece at a time."""
     if isinstance(source, Sharded):
         return _resharded(Shards.open(source.path))
-    if type(source) is File and is_streamed(source.path):
-        for name in ("weighting", "stop_words"):
-            if getattr(source, name) is not None and Path(source.path).is_dir():
-                raise InputError(f"dataset.{name} needs all of the data at once. Expected a file, not a folder.")
-        if source.weighting is None and source.stop_words is None:
-            source = Streamed(**asdict(source))
+    if type(source) is File:
+        source = _streamed(source)
     return source.load(stream(seed, "data"))
 
 
-def is_streamed(path: str) -> bool:
-    """Whether what stands at a path can be read a piece at a time."""
-    return Path(path).is_dir() or path.lower().endswith(STREAMED)
+def _streamed(source: File) -> File:
+    """A file whose data stay there, if it and its options allow that."""
+    path = user_path(source.path, "dataset.path")
+    for name in ("weighting", "stop_words"):
+        if getattr(source, name) is not None:
+            if path.is_dir():
+                raise InputError(f"dataset.{name} needs all of the data at once. Expected a file, not a folder.")
+            return source
+    return Streamed(**asdict(source)) if path.is_dir() or path.suffix.lower() in STREAMED else source
 
 
 def _resharded(shards: Shards) -> Dataset:

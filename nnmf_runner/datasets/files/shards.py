@@ -43,12 +43,13 @@ from nnmf_runner.datasets.files.shard_files import (
     sparse_part,
     write_part,
 )
-from nnmf_runner.datasets.pictures import ORDERS, Pictures
+from nnmf_runner.datasets.modes import LARGEST_SIDE
+from nnmf_runner.datasets.pictures import FEATURES, ORDERS, SAMPLES, Pictures
 from nnmf_runner.store.files import read_json, whole_folder
 
 META = "shards.json"
 # What may stand beside a shard.
-LABELS, KNOWN, SAMPLES = ".labels", ".known", ".samples"
+LABELS, KNOWN, NAMED = ".labels", ".known", ".samples"
 TYPES = ("float64", "float32")
 EXPECTED = "a folder that nnmf-shards has written"
 
@@ -162,7 +163,7 @@ class Shards:
 
     def sample_names(self, i: int) -> list[str] | None:
         """Names of the samples of shard i, if they have some."""
-        found = self._vector(i, SAMPLES, "U")
+        found = self._vector(i, NAMED, "U")
         return None if found is None else [*map(printable, found.tolist())]
 
     def dataset(self, name: str, X: Any) -> Dataset:
@@ -230,7 +231,7 @@ class Sharded:
     path : str
         The folder; a relative one starts at the working directory.  It must not change during a run.
     seed_words : str, optional
-        See `File`.
+        A YAML file of topics with some of the features' names, from which topics of the first layer start, see `File`.
     """
 
     name: ClassVar[str] = "shards"
@@ -301,7 +302,7 @@ def write_shards(
     folder, (m, n) = Path(folder), (int(side) for side in shape)
     here = present(folder)
     beside = {LABELS: np.array(labels, np.int32).reshape(len(labels), n) if len(labels) else None, KNOWN: known}
-    beside[SAMPLES] = None if sample_names is None else np.array(sample_names, str)
+    beside[NAMED] = None if sample_names is None else np.array(sample_names, str)
     with whole_folder(folder) as scratch:
         meta = _write_parts(scratch, (m, n), cut, beside, dtype)
         meta |= {"names": None if names is None else [*names], "class_names": [[*each] for each in class_names]}
@@ -364,7 +365,7 @@ def present(folder: Path) -> Shards | None:
 
 
 def _other(folder: Path) -> InputError:
-    return InputError(f"{folder} exists and holds other data. Expected a new folder.")
+    return InputError(f"{folder} exists and holds something else. Expected a new folder.")
 
 
 def _joined(each: Sequence[Any]) -> Any:
@@ -421,7 +422,7 @@ def _read_meta(folder: Path, state: tuple[int, int] | None) -> Shards:
             digest=meta["digest"],
         )
         _check_meta(found)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ContentError):
             raise
         raise ContentError(f"{META} is not of this format. Expected {EXPECTED}") from None
@@ -432,13 +433,15 @@ def _check_meta(found: Shards) -> None:
     """Raise a ContentError, or what else comes of it, unless all that a folder says can be so."""
     (m, n), ends = found.shape, found.ends
     good = [
-        all(type(each) is int for each in (m, n, *ends)) and m > 0,
+        all(type(each) is int for each in (m, n, *ends)) and 0 < m <= LARGEST_SIDE,
         len(ends) > 1 and (ends[0], ends[-1]) == (0, n) and all(a < b for a, b in pairwise(ends)),
         found.format in MATRIX and found.dtype in TYPES and 0 < found.norm2 < math.inf,
         found.names is None or len(found.names) == m,
         all("/" not in name for name in found.files),
     ]
     if (shown := found.pictures) is not None:
-        good.append(shown.order in ORDERS and shown.height * shown.width == (n if shown.of == "samples" else m))
+        pixels = {FEATURES: m, SAMPLES: n}[shown.of]
+        good += [shown.order in ORDERS, type(shown.height) is type(shown.width) is int, shown.height > 0]
+        good.append(shown.height * shown.width == pixels)
     if not all(good):
         raise ContentError(f"{META} is not of this format. Expected {EXPECTED}")

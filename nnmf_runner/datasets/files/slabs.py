@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +97,12 @@ class Slabs:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         start, stop = self._span
         axis = 0 if self.flipped else 1
+        ends = self.ends[axis]
         found = np.empty(self.shape[::-1], self.dtype)  # columns first
-        for i, (first, end) in enumerate(pairwise(self.ends[axis])):
-            low, high = max(first, start), min(end, stop)
-            if low < high:
-                slab = self._slab(axis, i)
-                found[low - start : high - start] = (slab if self.flipped else slab.T)[low - first : high - first]
+        for i in range(bisect_right(ends, start) - 1, bisect_left(ends, stop)):
+            slab, first = self._slab(axis, i), ends[i]
+            low, high = max(first, start), min(ends[i + 1], stop)
+            found[low - start : high - start] = (slab if self.flipped else slab.T)[low - first : high - first]
         return np.asarray(found.T, dtype)
 
     def _slab(self, axis: int, i: int) -> NDArray[Any]:
@@ -134,7 +134,7 @@ def is_zarr(path: Path) -> bool:
 def read_zarr(path: Path) -> Contents:
     """The matrix of a zarr array, whose chunks are read when they are asked for."""
     _check_codecs(path)
-    zarr = required("zarr", "bio", "file")
+    zarr = required("zarr", "zarr", "file")
     array = zarr.open_array(path, mode="r")
     if array.ndim != 2 or array.dtype.kind not in NUMERIC:
         raise ContentError(

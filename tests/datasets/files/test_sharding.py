@@ -63,7 +63,7 @@ def test_all_that_is_known_of_the_data_goes_with_them(tmp_path, values, size):
 
 
 def write_zarr(path, X):
-    chunks = [max(3, side // 40) for side in X.shape]
+    chunks = [max(3, side // 20) for side in X.shape]
     pytest.importorskip("zarr").create_array(path, shape=X.shape, chunks=chunks, dtype=X.dtype)[:] = X
 
 
@@ -148,7 +148,7 @@ def test_the_type_that_is_asked_for_is_stored(tmp_path, values):
     + [(name, "features_by_samples") for name in ("a.npy", "a.zarr")],  # parquet files of many columns say much of each
 )
 def test_no_more_than_a_few_blocks_are_in_the_memory(tmp_path, rng, monkeypatch, name, orientation):
-    X = rng.random((20_000, 4) if orientation[0] == "s" else (100, 800))  # 640 kB
+    X = rng.random((40_000, 4) if orientation[0] == "s" else (100, 1600))  # 1.3 MB
     STREAMED[name](tmp_path / name, X)
     monkeypatch.setattr(slabs, "SLAB", 2000)
     monkeypatch.setattr(shard_files, "BLOCK", 2000)
@@ -163,7 +163,7 @@ def test_no_more_than_a_few_blocks_are_in_the_memory(tmp_path, rng, monkeypatch,
     finally:
         tracemalloc.stop()
     np.testing.assert_array_equal(again(tmp_path / "shards").X, X.T if orientation[0] == "s" else X)
-    assert peak < 0.75 * X.nbytes
+    assert peak < 0.6 * X.nbytes
 
 
 def test_usual_shards_take_a_quarter_of_a_gigabyte(monkeypatch, rng):
@@ -234,5 +234,5 @@ def test_another_folder_is_refused_before_anything_is_read(tmp_path, values, mon
     assert Shards.open(tmp_path / "shards").names == WORDS
     monkeypatch.setattr(File, "load", lambda *arguments: pytest.fail("it has been read"))
     (tmp_path / "other").mkdir()
-    with pytest.raises(InputError, match="other exists and holds other data"):
+    with pytest.raises(InputError, match="other exists and holds something else"):
         shard(File(path=str(tmp_path / "a.csv")), tmp_path / "other")

@@ -203,7 +203,7 @@ def test_a_folder_that_is_there_has_to_hold_the_same(tmp_path, X):
     (tmp_path / "other").mkdir()
     (tmp_path / "file").write_text("")
     for name, values in (("a", 2 * X), ("other", X), ("file", X)):
-        with pytest.raises(InputError, match=f"{name} exists and holds other data. Expected a new folder."):
+        with pytest.raises(InputError, match=f"{name} exists and holds something else. Expected a new folder."):
             written(tmp_path / name, values)
     assert Shards.open(tmp_path / "a") == first
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file", "other"]
@@ -262,6 +262,10 @@ DAMAGED = {
     "another place": (lambda path: forged(path, "", files={"../a.npy": [1, ""]}), META_SAID),
     "a norm of nothing": (lambda path: forged(path, "", norm2=math.nan), META_SAID),
     "pictures of others": (lambda path: forged(path, "", pictures={"height": 2, "width": 2}), META_SAID),
+    "pictures of nothing": (lambda path: forged(path, "", pictures={"height": 1, "width": M, "of": "x"}), META_SAID),
+    "halves of pixels": (lambda path: forged(path, "", pictures={"height": 0.5, "width": 2 * M}), META_SAID),
+    "a norm beyond doubles": (lambda path: forged(path, "", norm2=10**400), META_SAID),
+    "more features than can be": (lambda path: forged(path, "", shape=[10**30, N], names=None), META_SAID),
     "no matrix": (lambda path: forged(path, "", files={}), f"{META} does not tell of 00000.npy"),
     "more shards": (lambda path: forged(path, "", columns=[0, 4, 8, 12]), "a shard has shape (8, 5), expected (4, 5)"),
 }
