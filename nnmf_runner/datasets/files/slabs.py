@@ -38,13 +38,13 @@ from nnmf_runner.store.files import read_json
 SLAB = 2**22
 # Rows that tell whether a column of numbers counts them.
 HEAD = 1000
-ZARR = ("zarr.json", ".zarray")
+# Files that describe a zarr array, with the version of the format.
+ZARR = {"zarr.json": 3, ".zarray": 2}
 # What chunks of a zarr array may be coded by.  Others could run what they hold, as one does that unpickles it.
 CODECS = (
-    *("bytes", "transpose", "sharding_indexed", "crc32c", "gzip", "zlib", "bz2", "lzma", "zstd", "lz4", "blosc"),
-    *("shuffle", "delta", "bitround", "fixedscaleoffset", "quantize"),
+    *("bytes", "transpose", "sharding_indexed", "crc32c", "shuffle"),
+    *("gzip", "zlib", "bz2", "lzma", "zstd", "lz4", "blosc"),
 )
-
 # Types of the columns of parquet files that are numbers.
 NUMBERS = ("integer", "floating", "boolean", "decimal")
 
@@ -133,9 +133,9 @@ def is_zarr(path: Path) -> bool:
 
 def read_zarr(path: Path) -> Contents:
     """The matrix of a zarr array, whose chunks are read when they are asked for."""
-    _check_codecs(path)
-    zarr = required("zarr", "zarr", "file")
-    array = zarr.open_array(path, mode="r")
+    described = next(name for name in ZARR if (path / name).is_file())
+    _check_codecs(path / described)
+    array = required("zarr", "zarr", "file").open_array(path, mode="r", zarr_format=ZARR[described])
     if array.ndim != 2 or array.dtype.kind not in NUMERIC:
         raise ContentError(
             f"it is an array of shape {array.shape} and type {array.dtype}, expected a matrix of numbers"
@@ -158,12 +158,11 @@ def read_zarr(path: Path) -> Contents:
 
 
 def _check_codecs(path: Path) -> None:
-    """Refuse a zarr array that is coded by anything else than plain compression."""
-    name = next(name for name in ZARR if (path / name).is_file())
+    """Refuse what describes a zarr array that is coded by anything else than plain compression."""
     try:
-        found = read_json(path / name)
+        found = read_json(path)
     except ValueError as error:
-        raise ContentError(f"{name} {error}") from None
+        raise ContentError(f"{path.name} {error}") from None
     if not isinstance(found, dict) or found.get("node_type", "array") != "array":
         raise ContentError("it is a group of zarr, expected the path of one of its arrays")
     names = [each for key in ("codecs", "compressor", "filters") for each in _codecs(found.get(key))]
@@ -174,7 +173,7 @@ def _check_codecs(path: Path) -> None:
 def _codecs(said: Any) -> list[str]:
     """Names of codecs in what a zarr array says of them, those within others too."""
     if isinstance(said, list):
-        return [name for each in said for name in _codecs(each)]
+        return [name for each in said for name in ([each] if isinstance(each, str) else _codecs(each))]
     if not isinstance(said, dict):
         return []
     own = [str(said[key]) for key in ("name", "id") if key in said]
@@ -186,15 +185,13 @@ def read_parquet_slabs(path: Path, layout: Layout, taken: Sequence[str]) -> Cont
 
     Those that are `taken` for labels and names, or may name the rows, are read as a whole.
     """
-    parquet = required("pyarrow.parquet", "parquet", "file")
     _scanned_parquet(path)
-    paths = parquet_files(path)
-    files = [parquet.ParquetFile(each) for each in paths]
-    schema = files[0].schema_arrow
+    files = parquet_files(path)
+    schema = _parquet(files[0]).schema_arrow
     check_unique(schema.names)
-    for each, file in zip(paths, files, strict=True):
-        if file.schema_arrow.names != schema.names:
-            raise ContentError(f"{each.name} has other columns than {paths[0].name}")
+    for each in files:
+        if _parquet(each).schema_arrow.names != schema.names:
+            raise ContentError(f"{each.name} has other columns than {files[0].name}")
     index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
     left = [name for name in schema.names if name not in {*taken, *layout.exclude}]
     maybe = [name for name in (*left[:1], *filter(UNNAMED.fullmatch, left)) if _may_name_rows(files, name)]
@@ -205,15 +202,19 @@ def read_parquet_slabs(path: Path, layout: Layout, taken: Sequence[str]) -> Cont
 
 def scan_parquet(path: Path, layout: Layout = PLAIN) -> Contents:
     """Read all of parquet files and keep nothing: what crashes over them crashes here."""
-    parquet = required("pyarrow.parquet", "parquet", "file")
     for each in parquet_files(path):
-        file = parquet.ParquetFile(each)
+        file = _parquet(each)
         for group in range(file.num_row_groups):
             file.read_row_group(group)
     return Contents({})
 
 
 _scanned_parquet = guarded(scan_parquet)
+
+
+def _parquet(path: Path) -> Any:
+    """An opened parquet file; a folder may have more than a process may have open."""
+    return required("pyarrow.parquet", "parquet", "file").ParquetFile(path)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -228,18 +229,17 @@ def parquet_files(path: Path) -> list[Path]:
 class _Streamed(Table):
     """A table whose data stay in parquet files."""
 
-    files: Sequence[Any] = ()
+    files: Sequence[Path] = ()
 
     def stacked(self, columns: Mapping[str, NDArray[Any]]) -> Any:
         """The columns of these names as a matrix of slabs."""
-        schema, names, types_of = self.files[0].schema_arrow, [*columns], required("pyarrow.types", "parquet", "file")
+        names, types_of = [*columns], required("pyarrow.types", "parquet", "file")
+        schema = _parquet(self.files[0]).schema_arrow
         types = [schema.field(name).type for name in names]
         for name, kind in zip(names, types, strict=True):
             if not any(getattr(types_of, f"is_{number}")(kind) for number in NUMBERS):
                 raise ContentError(f"column {name!r} holds {kind}, expected numbers ({NO_DATA})")
-        rows = [
-            (file, i, file.metadata.row_group(i).num_rows) for file in self.files for i in range(file.num_row_groups)
-        ]
+        rows = [group for path in self.files for group in _row_groups(path)]
         ends = np.cumsum([0, *(count for *_, count in rows)]).tolist()
         groups = [*range(0, len(names), max(1, SLAB // max(ends[-1], 1))), len(names)]
         dtype = np.dtype(np.float32 if all(types_of.is_float32(kind) for kind in types) else np.float64)
@@ -247,10 +247,16 @@ class _Streamed(Table):
         def read(axis: int, i: int) -> NDArray[Any]:
             some = rows[i : i + 1] if axis == 0 else rows
             chosen = names if axis == 0 else names[groups[i] : groups[i + 1]]
-            tables = [file.read_row_group(group, columns=chosen) for file, group, _ in some]
+            tables = [_parquet(path).read_row_group(group, columns=chosen) for path, group, _ in some]
             return np.concatenate([_matrix(table, chosen, dtype) for table in tables])
 
         return slabs(read, (ends, groups), dtype)
+
+
+def _row_groups(path: Path) -> list[tuple[Path, int, int]]:
+    """The groups of rows of a file, with their numbers of rows."""
+    file = _parquet(path)
+    return [(path, i, file.metadata.row_group(i).num_rows) for i in range(file.num_row_groups)]
 
 
 def _matrix(table: Any, names: Sequence[str], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -260,16 +266,16 @@ def _matrix(table: Any, names: Sequence[str], dtype: np.dtype[Any]) -> NDArray[A
     return found
 
 
-def _column(files: Sequence[Any], name: str) -> NDArray[Any]:
+def _column(files: Sequence[Path], name: str) -> NDArray[Any]:
     """A column as a whole."""
-    tables = [file.read(columns=[name]) for file in files]
+    tables = [_parquet(path).read(columns=[name]) for path in files]
     columns = [plain_column(table.column(name).to_pandas(integer_object_nulls=True)) for table in tables]
     return np.concatenate(columns)
 
 
-def _may_name_rows(files: Sequence[Any], name: str) -> bool:
+def _may_name_rows(files: Sequence[Path], name: str) -> bool:
     """Whether a column may turn out to name or number the rows, by its first rows: as text all of it is large."""
-    batch = next(files[0].iter_batches(HEAD, columns=[name]), None)
+    batch = next(_parquet(files[0]).iter_batches(HEAD, columns=[name]), None)
     if batch is None:
         return True
     head = plain_column(batch.column(0).to_pandas())

@@ -143,6 +143,9 @@ def test_entries_that_are_zero_or_stand_twice_are_stored_once_and_what_is_given_
     found = write_shards(tmp_path / "a", (2, 2), [matrix]).part(0)
     assert (found.nnz, matrix.nnz) == (2, 4)
     np.testing.assert_array_equal(found.toarray(), [[0, 3], [3, 0]])
+    matrix = sparse.csc_array(([0.0, 2.0, 3.0], [0, 1, 0], [0, 2, 3]), shape=(2, 2))
+    assert write_shards(tmp_path / "b", (2, 2), [matrix]).part(0).nnz == 2
+    np.testing.assert_array_equal(matrix.data, [0, 2, 3])
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -114,6 +114,8 @@ def test_codecs_within_others_are_looked_at(tmp_path, X):
     assert text.count('"zstd"') == 1
     (tmp_path / "a" / "zarr.json").write_text(text.replace('"zstd"', '"numcodecs.pickle"'))
     assert "it is coded by 'numcodecs.pickle'" in refused(tmp_path / "a")
+    (tmp_path / "a" / "zarr.json").write_text(json.dumps({**json.loads(text), "codecs": ["pickle"]}))
+    assert "it is coded by 'pickle'" in refused(tmp_path / "a")
 
 
 def test_what_is_no_matrix_of_zarr_is_refused(tmp_path, X):
