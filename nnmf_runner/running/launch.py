@@ -16,7 +16,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from nnmf_runner.config.composition import Cell, Sweep
+from nnmf_runner.config.cells import Cell
+from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
 from nnmf_runner.config.messages import as_options, first_line
 from nnmf_runner.config.schema import MOST_TRIALS, RunConfig
