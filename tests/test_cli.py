@@ -258,6 +258,16 @@ def terminal(tmp_path):
             one.process.communicate()
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_many_configurations_are_composed_ends_in_one_line(terminal, tmp_path):
+    line = terminal(["experiment=regimes", "trials=1", "seed=range(15)"])
+    assert re.search(r"configurations composed: +[1-9]", line.read_until(r"configurations composed: +[1-9]"))
+    os.killpg(line.process.pid, signal.SIGINT)
+    assert line.finish() == 130
+    assert re.search(r"\r *\rinterrupted\r\n$", line.text)  # in place of the bar
+    assert list(tmp_path.iterdir()) == []
+
+
 def is_whole(folder):
     """No half-written file: every record reads, nothing is hidden but what Hydra keeps of a sweep."""
     for path in find_records(folder):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import itertools
 import math
 import os
@@ -12,17 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Glob, Override, OverrideType, RangeSweep
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nnmf_runner.config.arguments import read_arguments
-from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, register_schema, set_values
+from nnmf_runner.config.cells import Cell, compose_cells, resolve
+from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, register_schema
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
-from nnmf_runner.config.messages import is_choice, no_option, refuse_unknown_keys, refuse_unnamed
-from nnmf_runner.config.schema import GROUPS, RunConfig, types_of
-from nnmf_runner.config.values import TEXTS, quoted, readable
+from nnmf_runner.config.messages import refuse_unnamed
+from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.values import quoted, readable
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import Saved, is_path
@@ -32,14 +31,6 @@ COMPLETIONS = [f"{task}={shell}" for task in ("query", "install", "uninstall") f
 
 # Each of them takes milliseconds to compose and check.
 MOST_CELLS = 100_000
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One configuration of a sweep, and the overrides that compose it."""
-
-    overrides: list[str]
-    config: RunConfig
 
 
 @dataclass(frozen=True)
@@ -122,53 +113,6 @@ def _shown(
         shown = part
         lines.append(f"# @package {package}")
     return "\n".join([*lines, OmegaConf.to_yaml(shown)]).rstrip("\n")
-
-
-@plain_errors()
-def resolve(config: DictConfig, *, of_job: bool = False) -> RunConfig:
-    """Turn a composed configuration into a checked `RunConfig`; raise an `InputError` if that cannot be done.
-
-    Only that `of_job` may have further `cells`, which nothing else would run.
-    """
-    if config.get("cells") and not of_job:
-        raise InputError("cells cannot be set: a sweep writes it for its jobs. Expected -m and values to sweep over.")
-    refuse_unknown_keys(config, RunConfig)
-    typed = {name: kind for name, kind in types_of(RunConfig).items() if name in config}  # unless it has been removed
-    kinds: dict[str, Any] = {name: kind for name, kind in typed.items() if dataclasses.is_dataclass(kind)}
-    kinds |= {group: OmegaConf.get_type(config, group) for group in GROUPS}
-    for name, kind in kinds.items():
-        if kind is None:
-            raise InputError(no_option(name))
-        if OmegaConf.is_dict(config[name]):
-            refuse_unknown_keys(config[name], kind, f"{name}.")
-    # `OmegaConf.to_object` would do what follows, in many times the time.
-    values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    _refuse_nested(values, RunConfig)
-    for name, kind in kinds.items():
-        _refuse_nested(values[name], kind, f"{name}.")
-        values[name] = kind(**values[name])
-    return RunConfig(**values)
-
-
-def _refuse_nested(values: dict[str, Any], part: type, prefix: str = "") -> None:
-    """Raise an `InputError` if the value of an option is neither single nor a list of single ones, as its type says.
-
-    OmegaConf compares a list with the type of its option only where it is written, not where ``${name}`` stands for it.
-    """
-    for name, value in values.items():
-        kind = types_of(part)[name]
-        if name in GROUPS or kind == list[Any] or (dataclasses.is_dataclass(kind) and isinstance(value, dict)):
-            continue
-        several = value if isinstance(value, list) else [value]
-        if dataclasses.is_dataclass(kind):
-            expected = "values for its options alone"
-        elif kind in TEXTS and value is not None and several is not value:
-            expected = "a list of single values"
-        elif any(isinstance(each, dict | list) for each in several):
-            expected = "a single value or a list of single values"
-        else:
-            continue
-        raise InputError(f"{prefix}{name}={written(value)} is not valid. Expected {expected}.")
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
@@ -261,27 +205,6 @@ def _refuse_many(count: float, what: str | None) -> None:
 def _fixed(overrides: Iterable[Override]) -> list[str]:
     """Overrides that are not swept over, as they were given."""
     return [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-
-
-def compose_cells(jobs: Iterable[list[str]]) -> Iterator[Cell]:
-    """Compose and check configurations from their overrides.
-
-    Composing reads a dozen files, so it is done once for all that choose the same parts and differ in the values of the
-    same options alone: each sets all of them anew.
-    """
-    composed: dict[tuple[tuple[str, ...], ...], DictConfig] = {}
-    for job in jobs:
-        overrides = parse(job)
-        # Those that neither choose a part nor add or remove a key.
-        values = [each for each in overrides if each.type is OverrideType.CHANGE and not is_choice(each)]
-        parts = tuple(str(each.input_line) for each in overrides if each not in values)
-        shared = parts, tuple(each.key_or_group for each in values)
-        if shared not in composed:
-            composed[shared] = compose(parts)
-        # A mapping is merged with what it finds there.
-        merges = any(isinstance(each.value(), dict) for each in values)
-        config = copy.deepcopy(composed[shared]) if merges else composed[shared]
-        yield Cell(job, resolve(set_values(config, values, job)))
 
 
 def begin_job(composed: DictConfig) -> tuple[str, RunConfig]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnmf_runner.config.arguments import Parser
-from nnmf_runner.config.composition import Cell, Sweep, expanded, read_sweep
+from nnmf_runner.config.cells import Cell
+from nnmf_runner.config.composition import Sweep, expanded, read_sweep
 from nnmf_runner.config.engine import register_schema
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.resample import FOLDS, PAIRS

@@ -87,7 +87,7 @@ class Dataset:
     modes: Modes | None = None
     tensor_truth: TensorTruth | None = None
 
-    @property
+    @functools.cached_property  # a sweep asks for it again and again
     def classes(self) -> list[int]:
         """Number of classes of every level, of those that a sample is labelled with."""
         return [len(np.unique(labels[labels >= 0])) for labels in self.labels]

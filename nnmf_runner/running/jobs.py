@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote, unquote
 
-from nnmf_runner.config.composition import Sweep, begin_job, compose_cells
+from nnmf_runner.config.cells import compose_cells
+from nnmf_runner.config.composition import Sweep, begin_job
 from nnmf_runner.config.engine import launch
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import StopFile, stopped_by

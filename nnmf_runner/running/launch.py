@@ -16,7 +16,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from nnmf_runner.config.composition import Cell, Sweep
+from nnmf_runner.config.cells import Cell
+from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.launchers import Launcher, choose_launcher
 from nnmf_runner.config.messages import as_options, first_line
 from nnmf_runner.config.schema import MOST_TRIALS, RunConfig
@@ -61,7 +62,7 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
     for name, number in (("threads", sweep.threads), ("workers", workers)):
         if any(getattr(cell.config, name) != number for cell in cells):
             raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
-    note = check(cell.config for cell in cells)
+    note = check(cell.config for cell in _shown(cells, len(cells), "checked"))
     workers = cells[0].config.processes
     work = Work(cells)
     log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
@@ -84,18 +85,26 @@ def read_cells(sweep: Sweep) -> list[Cell]:
     """Compose and check all configurations of a sweep; an `InputError` says what is wrong with one, or with so many."""
     if sweep.size >= MANY:
         log.info("Checking %d configurations before the first of them runs.", sweep.size)
-    cells, runs, next_line = [], 0, time.monotonic() + LINE
-    for cell in (bar := tqdm(sweep.cells, "configurations", sweep.size, leave=False, delay=LOOK, disable=None)):
+    cells, runs = [], 0
+    for cell in _shown(sweep.cells, sweep.size, "composed"):
         cells.append(cell)
-        if bar.disable and time.monotonic() >= next_line:
-            next_line += LINE
-            log.info("%d of %d configurations are checked.", len(cells), sweep.size)
         runs += cell.config.trials
         if runs > MOST_TRIALS:
             raise InputError(
                 f"trials={cell.config.trials} is too many. Expected at most {MOST_TRIALS} runs: split the sweep."
             )
     return cells
+
+
+def _shown(cells: Iterable[Cell], size: int, done: str) -> Iterator[Cell]:
+    """Iterate over cells, and show how far that is: a live line on a terminal, one line a minute in a log."""
+    next_line = time.monotonic() + LINE
+    with tqdm(cells, f"configurations {done}", size, leave=False, delay=LOOK, disable=None) as bar:
+        for number, cell in enumerate(bar, 1):
+            if bar.disable and time.monotonic() >= next_line:
+                next_line += LINE
+                log.info("%d of %d configurations are %s.", number, size, done)
+            yield cell
 
 
 def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress) -> None:

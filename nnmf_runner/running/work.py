@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnmf_runner.config.composition import Cell
+from nnmf_runner.config.cells import Cell
 from nnmf_runner.running.interrupt import StopFile
 from nnmf_runner.store.claims import clear_left
 from nnmf_runner.store.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan

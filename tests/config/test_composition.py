@@ -277,19 +277,6 @@ def test_what_a_sweep_writes_for_its_jobs_is_refused_from_others(sweep, value):
         list(getattr(composition.read([*sweep, "layers=[2]", f"cells={value}"]), "cells", []))
 
 
-@pytest.mark.parametrize(
-    "jobs",
-    [
-        [["supervision={weight:2}", "label_fraction=0.5"], ["supervision={learn_map:true}", "label_fraction=0.5"]],
-        [["layers=[4]", "tol=1"], ["layers=3-2", "tol=2"], ["layers=5", "tol=3"], ["tol=3"], ["layers=[5,4]", "tol=1"]],
-        [["method=hier", "seed=1"], ["method=neural", "seed=1"], ["method=hier", "trials=2"], ["method=hier"]],
-    ],
-)
-def test_values_of_one_cell_do_not_stay_for_the_next(configure, jobs):
-    for cell in composition.compose_cells(jobs):
-        assert cell.config == composition.resolve(composition.compose(cell.overrides))
-
-
 @pytest.mark.parametrize("value", ["${mask}", "${tol}", "${layers}"])
 def test_a_group_of_options_is_no_single_value_of_another_option(configure, value):
     with pytest.raises(InputError, match=r"^supervision=.* is not valid\. Expected values for its options alone\.$"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner import load
-from nnmf_runner.config.composition import Cell
+from nnmf_runner.config.cells import Cell
 from nnmf_runner.config.launchers import LAUNCHERS, Launcher
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.running import launch, queues, trials

@@ -163,10 +163,10 @@ def test_a_run_that_fails_before_it_has_begun_is_not_tried_for_ever(command, mon
     assert "0 done, 0 failed, 2 missing" in result.out
 
 
-def test_a_log_tells_how_many_configurations_are_checked(command, monkeypatch):
+def test_a_log_tells_how_many_configurations_are_composed_and_checked(command, monkeypatch):
     monkeypatch.setattr(launch, "LINE", 0.0)
-    said = [line for line in command("-m", "seed=0,1", *SHORT).err.splitlines() if line.endswith("are checked.")]
-    assert said == ["1 of 2 configurations are checked.", "2 of 2 configurations are checked."]
+    said = [line for line in command("-m", "seed=0,1", *SHORT).err.splitlines() if " configurations are " in line]
+    assert said == [f"{n} of 2 configurations are {done}." for done in ("composed", "checked") for n in (1, 2)]
 
 
 def test_a_sweep_of_many_configurations_says_that_they_are_checked(command, monkeypatch):

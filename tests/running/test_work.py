@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from nnmf_runner.config.composition import Cell
+from nnmf_runner.config.cells import Cell
 from nnmf_runner.running.run import run_one
 from nnmf_runner.running.work import Work
 from nnmf_runner.store.claims import claim_path
