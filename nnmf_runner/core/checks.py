@@ -167,20 +167,25 @@ def check_finite(array: Any, name: str, *, vector: bool = False) -> Any:
     Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
     or infinity; a masked entry counts as NaN.
     """
-    given = array
+    found = check_numbers(array, name, vector=vector)
+    values = found.data if sparse.issparse(found) else found
+    if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
+        missing = "NaN" if masked(array) is None else "masked, NaN"
+        raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
+    return found
+
+
+def check_numbers(array: Any, name: str, *, vector: bool = False) -> Any:
+    """Return what `check_finite` does, and raise the same errors, but let NaN and infinity pass."""
     if sparse.issparse(array):
         array = canonical(array.tocsr() if array.format not in ("csr", "csc") else array)
-        values = array.data
-        _check_real(values, name)
+        _check_real(array.data, name)
     else:
-        array = values = _as_numbers(array, name)
+        array = _as_numbers(array, name)
     if array.ndim != 2 and not (vector and array.ndim == 1):
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
-    if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
-        missing = "NaN" if masked(given) is None else "masked, NaN"
-        raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
     return array.astype(np.float64, copy=False)
 
 

@@ -164,7 +164,7 @@ class _Stack:
         k, n = sets.shape
         members, place = sets.T[columns], np.arange(size)  # (b, k)
         rows = np.tile(k + place, (len(columns), 1))
-        rows[place < np.count_nonzero(members, axis=1)[:, None]] = np.broadcast_to(np.arange(k), members.shape)[members]
+        rows[place < members.sum(axis=1, dtype=np.intp)[:, None]] = np.flatnonzero(members) % k
         rows = np.ascontiguousarray(rows.T)  # (s, b)
         self.places = np.minimum(rows, k) * n + columns  # in a matrix of shape (k + 1, n), flattened
         self._rows = rows.astype(np.min_scalar_type(k + size))  # kept from one evaluation to the next
