@@ -12,6 +12,8 @@ from nnmf_runner.core.linalg import Index, Mask, Matrix
 
 # Largest condition number of G for which inverses are applied; above it every column is solved by elimination.
 TRUSTED_CONDITION = 1e6
+# Doubles up to which one inverse for each column takes less time than the calls that stacks take.
+FEW = 2_000
 # Doubles in one stack of linear systems, of which a processor's cache holds several.
 STACK_SIZE = 65_536
 # Doubles that are kept from the forward to the backward pass: bounds the memory, whatever the number of columns.
@@ -29,11 +31,16 @@ class PassiveSystems:
 
     def __init__(self, passive: Mask) -> None:
         self.passive = passive
+        self._inside = _inside(passive) if len(passive) * passive.size <= FEW else None
         self._stacks: _Stacks | None = None
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Take `gram` of shape (k, k), symmetric positive definite and of unit diagonal, as ``G``."""
-        self._gram, self._inverse = gram, np.linalg.inv(gram)
+        self._gram, self._each = gram, None
+        if self._inside is not None and is_trusted(inverses := _inverses(gram, self._inside)):
+            self._each = inverses
+        else:
+            self._inverse = np.linalg.inv(gram)
         if self._stacks is not None:
             self._stacks.forget()
         return self
@@ -44,11 +51,14 @@ class PassiveSystems:
 
     def release(self) -> None:
         """Keep no more than the next `factor` can use; until then nothing can be solved."""
+        self._each = None
         if self._stacks is not None:
             self._stacks.forget()
 
     def solve(self, rhs: Matrix) -> Matrix:
         """Solve for right-hand sides of shape (k, n); the solution is zero outside the passive sets."""
+        if self._each is not None:
+            return np.matvec(self._each, rhs.T).T
         by_active = is_trusted(self._inverse)
         if self._stacks is None or self._stacks.by_active != by_active:
             self._stacks = _Stacks(self.passive, by_active)
@@ -63,10 +73,7 @@ class ColumnSystems(PassiveSystems):
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Take `gram` of shape (n, k, k), each symmetric positive definite and of unit diagonal."""
-        sets = self.passive.T
-        inside = sets[:, :, None] & sets[:, None, :]
-        self._gram = gram
-        self._inverses = np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
+        self._gram, self._inverses = gram, _inverses(gram, _inside(self.passive))
         return self
 
     def release(self) -> None:
@@ -145,9 +152,8 @@ class _Stacks:
         k, n = rhs.shape
         members, found = np.empty((k + 1, n)), np.zeros((k + 1, n))  # the last row is of no variable
         members[:k], members[k] = np.where(self._from_active, inverse @ rhs, rhs) if self.by_active else rhs, 0.0
-        matrices = np.stack([gram, inverse])
         for stack in self._stacks:
-            found.reshape(-1)[stack.places] = stack.solve(matrices, members)
+            found.reshape(-1)[stack.places] = stack.solve((gram, inverse), members)
         S = found[:k]
         if self.by_active:
             S = np.where(self._from_active, inverse @ (rhs - S), S)
@@ -172,8 +178,8 @@ class _Stack:
         self.keeps = True
         self.factors: Matrix | None = None
 
-    def solve(self, matrices: Matrix, rhs: Matrix) -> Matrix:
-        """Solutions, shape (s, b), for matrices of shape (2, k, k) and members of `rhs`, shape (k + 1, n)."""
+    def solve(self, matrices: tuple[Matrix, Matrix], rhs: Matrix) -> Matrix:
+        """Solutions, shape (s, b), for two matrices of shape (k, k) and members of `rhs`, shape (k + 1, n)."""
         members = rhs.take(self.places)
         if len(members) > MAX_VECTORISED:
             systems = self._systems(matrices).transpose(2, 0, 1)
@@ -182,9 +188,9 @@ class _Stack:
         self.factors = factors if self.keeps else None
         return _substituted(factors, members)
 
-    def _systems(self, matrices: Matrix) -> Matrix:
+    def _systems(self, matrices: tuple[Matrix, Matrix]) -> Matrix:
         """The systems, shape (s, s, b)."""
-        s, k = len(self._rows), matrices.shape[-1]
+        s, k = len(self._rows), len(matrices[0])
         filled = np.zeros((2, k + s, k + s))
         filled[:, :k, :k] = matrices
         filled[:, range(k, k + s), range(k, k + s)] = 1.0
@@ -215,9 +221,20 @@ def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
     return rhs
 
 
+def _inside(passive: Mask) -> Mask:
+    """True on the entries of ``G_FF`` for every column, shape (n, k, k)."""
+    sets = passive.T
+    return sets[:, :, None] & sets[:, None, :]
+
+
+def _inverses(gram: Matrix, inside: Mask) -> Matrix:
+    """One inverse for every column, shape (n, k, k), zero outside the passive sets."""
+    return np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
+
+
 def is_trusted(inverse: Matrix) -> bool:
-    """Whether the inverse of a ``G`` of unit diagonal, shape (k, k), is accurate enough to apply.
+    """Whether inverses of submatrices of a ``G`` of unit diagonal, shape (..., k, k), are accurate enough to apply.
 
     The largest entry of a positive definite matrix stands on its diagonal, so k^2 times it bounds the condition.
     """
-    return bool(inverse.size * inverse.max() < TRUSTED_CONDITION)
+    return bool(inverse.shape[-1] ** 2 * inverse.max(initial=0.0) < TRUSTED_CONDITION)

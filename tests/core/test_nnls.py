@@ -344,11 +344,12 @@ def test_integers_are_solved_as_numbers():
 
 
 PATHS = {
-    "solve_in_parts": {"STACK_SIZE": 1},
-    "from_the_active_set": {"TRUSTED_CONDITION": np.inf},
+    "solve_in_parts": {"STACK_SIZE": 1, "FEW": 0},
+    "an_inverse_each": {"FEW": np.inf},
+    "from_the_active_set": {"TRUSTED_CONDITION": np.inf, "FEW": 0},
     "elimination_alone": {"TRUSTED_CONDITION": 0.0},
     "elimination_in_parts": {"TRUSTED_CONDITION": 0.0, "STACK_SIZE": 1},
-    "by_lapack": {"MAX_VECTORISED": 0},
+    "by_lapack": {"MAX_VECTORISED": 0, "FEW": 0},
     "backup_rule_alone": {"PATIENCE": -1, "MAX_ITER": 10_000},
     "backup_rule_soon": {"PATIENCE": 0},
     "scipy_at_once": {"MAX_ITER": 1},
