@@ -186,7 +186,7 @@ def test_a_part_of_ones_own_needs_its_registry_alone(monkeypatch):
     assert (type(config.method), config.cost.name) == (Mine, "kl")
     assert composition.read(["method=mine", "cost=reconstruction"]).cost.name == "reconstruction"
     assert "method.solver=mu" in composition.read(["method=mine", "--help"])
-    with pytest.raises(InputError, match=r"deep, hier, hier_mu, mine, ncpd, neural"):
+    with pytest.raises(InputError, match=r"deep, deep_mu, hier, hier_mu, mine, ncpd, neural"):
         composition.read(["method=yours"])
 
 

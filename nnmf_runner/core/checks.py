@@ -173,22 +173,27 @@ def check_finite(
     Raise an `InputError` if it is not numeric, not of two dimensions (with `vector`, nor of one), empty, or holds NaN
     or infinity; a masked entry counts as NaN.  With `scaled`, also if it is as `check_scaled` says.
     """
-    given = array
+    found = check_numbers(array, name, vector=vector, dtype=None)
+    values = found.data if sparse.issparse(found) else found
+    if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
+        missing = "NaN" if masked(array) is None else "masked, NaN"
+        raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
+    if scaled:
+        _check_scale(values, name, dtype)
+    return found if dtype is None else found.astype(dtype, copy=False)
+
+
+def check_numbers(array: Any, name: str, *, vector: bool = False, dtype: str | None = "float64") -> Any:
+    """Return what `check_finite` does, and raise the same errors, but let NaN and infinity pass."""
     if sparse.issparse(array):
         array = canonical(array.tocsr() if array.format not in ("csr", "csc") else array)
-        values = array.data
-        _check_real(values, name)
+        _check_real(array.data, name)
     else:
-        array = values = _as_numbers(array, name)
+        array = _as_numbers(array, name)
     if array.ndim != 2 and not (vector and array.ndim == 1):
         raise InputError(f"{name} has {array.ndim} dimensions with shape {array.shape}, expected 2.")
     if 0 in array.shape:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
-    if not _is_finite(values) and (bad := int(values.size - np.isfinite(values).sum())):
-        missing = "NaN" if masked(given) is None else "masked, NaN"
-        raise InputError(f"{name} has {bad} entries that are {missing} or infinite, expected finite numbers.")
-    if scaled:
-        _check_scale(values, name, dtype)
     return array if dtype is None else array.astype(dtype, copy=False)
 
 

@@ -16,10 +16,19 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix, cross_product, gram_matrix, inner, like, right_factors, tall_product
+from nnmf_runner.core.linalg import (
+    Matrix,
+    cross_product,
+    gram_matrix,
+    half_gradient,
+    inner,
+    like,
+    right_factors,
+    tall_product,
+)
 from nnmf_runner.core.monitor import Monitor, stationarity
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
-from nnmf_runner.core.updates import Codes, multiply, shortened, tiny
+from nnmf_runner.core.updates import HALS, Codes, Multiplicative, multiply, shortened, tiny
 
 ArrayFunction = Callable[[Matrix], Matrix]
 
@@ -183,12 +192,14 @@ def fit_product(
     monitor: Monitor,
     on_A: Sequence[Penalty] = (),
     *,
+    new_update: type[Multiplicative | HALS] = Multiplicative,
     fixed: Collection[int] = (),
 ) -> tuple[list[Matrix], Matrix]:
-    """Minimise ``||X - A_0 ... A_L S||^2`` by multiplicative updates that read X twice per iteration; return A and S.
+    """Minimise ``||X - A_0 ... A_L S||^2`` by alternating updates that read X twice per iteration; return A and S.
 
-    It does the same as `fit_network` for squared residuals of all entries, without forming the product.  Every factor
-    is updated with the newest values of the others: the layers from the data up, then the codes.
+    Every factor is updated with the newest values of the others: the layers from the data up, then the codes.  With
+    multiplicative updates it does the same as `fit_network` for squared residuals of all entries, without forming the
+    product.
 
     Parameters
     ----------
@@ -197,32 +208,35 @@ def fit_product(
     S : ndarray of shape (k_L, n)
     on_A : sequence of Penalty
         Penalties on the factors, one per factor; none if empty.
+    new_update : type
+        The update of the factors, as `codes` has one for the codes.
     fixed : collection of int
         The factors that are left as they are; without the first one to be updated, X is read once in all.
     """
-    half, penalties = codes.norm / 2.0, list(on_A) or [NO_PENALTY] * len(A)
+    norm, penalties = codes.norm, list(on_A) or [NO_PENALTY] * len(A)
     free = [i for i in range(len(A)) if i not in fixed]
+    update = new_update()
     first = None if 0 in free else (gram_matrix(A[0]), cross_product(A[0], X))
     while True:
         H, new, gradients = right_factors(A, S), list(A), []
         if first is None:
             outer, cross = gram_matrix(H[0].T), cross_product(H[0].T, X.T).T  # X H^T, (m, k_0)
-            denominator = A[0] @ like(outer, A[0])
-            data = inner(A[0], denominator - 2.0 * cross)  # ||X - A_0 ... A_L S||^2 - ||X||^2
-            denominator += half * penalties[0].gradient(A[0])
-            gradients.append((denominator - cross) / half)
-            new[0] = multiply(A[0], cross, denominator)
+            gradient = half_gradient(A[0], like(outer, A[0]), cross)
+            data = inner(A[0], gradient) - inner(A[0], cross)  # ||X - A_0 ... A_L S||^2 - ||X||^2
+            gradients.append(gradient * (2.0 / norm) + penalties[0].gradient(A[0]))
+            ridge = norm * penalties[0].l2 * np.eye(len(outer))
+            new[0] = update(A[0], outer + ridge, cross, norm / 2.0 * penalties[0].l1)
             gram, cross = gram_matrix(new[0]), cross_product(new[0], X)  # of A_0 ... A_{l-1}
         else:
             gram, cross = first
             data = inner(H[0], like(gram, cross) @ H[0] - 2.0 * cross)
-        cost = 1.0 + data / codes.norm + sum(map(Penalty.value, penalties, A))
+        cost = 1.0 + data / norm + sum(map(Penalty.value, penalties, A))
         for i, (factor, above) in enumerate(zip(A[1:], H[1:], strict=True), start=1):
             if i in free:
-                numerator = tall_product(cross.T, above.T)
-                denominator = gram @ factor @ gram_matrix(above.T) + half * penalties[i].gradient(factor)
-                gradients.append((denominator - numerator) / half)
-                new[i] = like(multiply(factor, numerator, denominator), factor)
+                numerator, outer, penalty = tall_product(cross.T, above.T), gram_matrix(above.T), penalties[i]
+                gradients.append((gram @ factor @ outer - numerator) * (2.0 / norm) + penalty.gradient(factor))
+                found = update.between(factor, gram, outer, numerator, norm / 2.0 * penalty.l1, norm * penalty.l2)
+                new[i] = like(found, factor)
             gram, cross = new[i].T @ gram @ new[i], new[i].T @ cross
         step = codes.step(S, gram, cross)
         measure = stationarity([*(A[i] for i in free), *step.factors], [*gradients, *step.gradients])

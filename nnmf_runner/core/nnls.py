@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, sparse
 
-from nnmf_runner.core.checks import InputError, check_finite
+from nnmf_runner.core.checks import InputError, check_finite, check_numbers
 from nnmf_runner.core.linalg import PART, Index, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.systems import ColumnSystems, PassiveSystems
 from nnmf_runner.core.threads import mapped
@@ -112,7 +112,7 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     array([[2., 0.],
            [3., 1.]])
     """
-    A, X = check_finite(A, "A"), check_finite(X, "X")
+    given, A, X = X, check_finite(A, "A"), check_numbers(X, "X")
     A = A.toarray() if sparse.issparse(A) else A
     if X.shape[0] != A.shape[0]:
         raise InputError(f"X has {X.shape[0]} rows, expected {A.shape[0]}, as many as A.")
@@ -121,9 +121,13 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
         raise InputError(f"passive has shape {np.shape(passive)}, expected {shape}, the shape of the solution.")
     warm = None if passive is None else np.asarray(passive, bool)
     if (n := X.shape[1]) <= PART:
-        return _solved(A, X, warm)
+        return _solved(A, X, warm, given)
     columns = sparse.csc_array(X) if sparse.issparse(X) else X
-    found = list(mapped(lambda part: _solved(A, columns[:, part], None if warm is None else warm[:, part]), parts(n)))
+
+    def solve(part: slice) -> NNLSResult:
+        return _solved(A, columns[:, part], None if warm is None else warm[:, part], given)
+
+    found = list(mapped(solve, parts(n)))
     return NNLSResult(
         np.concatenate([each.S for each in found], axis=1),
         np.concatenate([each.passive for each in found], axis=1),
@@ -132,9 +136,9 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     )
 
 
-def _solved(A: Matrix, X: Any, passive: Mask | None) -> NNLSResult:
-    """Solve for some columns, see `nnls`."""
-    problem, of_A, of_X = _formed(A, X)
+def _solved(A: Matrix, X: Any, passive: Mask | None, given: Any) -> NNLSResult:
+    """Solve for some columns X of the `given` ones, see `nnls`."""
+    problem, of_A, of_X = _formed(A, X, given)
     solution = pivot(problem, None if passive is None else PassiveSystems(passive))
     S, violation = _refine(problem, solution)
     S *= problem.unit
@@ -213,11 +217,16 @@ class ScaledProblem:
 
     def gradient(self, S: Matrix) -> Matrix:
         """``G S - C`` at `S` (in scaled variables), without the ridge."""
-        return _product(self.gram, S) - RIDGE * S - self.cross
+        gradient = _product(self.gram, S)
+        gradient -= RIDGE * S
+        gradient -= self.cross
+        return gradient
 
     def residual(self, S: Matrix) -> Matrix:
         """Natural residual of every column of `S` (in scaled variables), shape (n,)."""
-        return _largest(np.minimum(S / _column_scale(S), self.gradient(S) / self.scale))
+        gradient = self.gradient(S)
+        gradient /= self.scale
+        return _largest(np.minimum(S / _column_scale(S), gradient, out=gradient))
 
 
 class ColumnProblem(ScaledProblem):
@@ -240,10 +249,11 @@ class ColumnProblem(ScaledProblem):
         return ColumnSystems(passive)
 
 
-def _formed(A: Matrix, X: Any) -> tuple[ScaledProblem, Index, Index]:
+def _formed(A: Matrix, X: Any, given: Any) -> tuple[ScaledProblem, Index, Index]:
     """The scaled problem, and by which powers of two the columns of A and of X have been divided for it.
 
     These are zero but where columns are so large or small that their products would leave the range of doubles.
+    Columns that are not finite have no finite sum, which one more column of A finds out on the way.
     """
     of_A, of_X = np.zeros(A.shape[1], np.intp), np.zeros(X.shape[1], np.intp)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -252,8 +262,11 @@ def _formed(A: Matrix, X: Any) -> tuple[ScaledProblem, Index, Index]:
         if far.any() and A[:, far].any():  # not only zeros
             A, of_A = _normalised(A)
             gram = A.T @ A
-        problem = ScaledProblem(gram, cross_product(A, X))
+        products = cross_product(np.column_stack([A, np.ones(len(A))]), X)
+        problem = ScaledProblem(gram, products[:-1])
         scale = _largest(problem.cross)
+    if not np.isfinite(products[-1]).all():
+        check_finite(given, "X")  # sums of finite numbers may be infinite
     if (far := _outside(scale, PRODUCTS)).any():
         part, of_X[far] = _normalised(X[:, far])
         problem.cross[:, far] = cross_product(A, part) * problem.unit
@@ -339,14 +352,18 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     gram = problem.gram
     systems = (systems or problem.systems(np.ones((k, n), bool))).factor(gram)
     S = systems.solve(problem.cross)
-    gradient = _product(gram, S) - problem.cross
-    if np.where(systems.passive, S, gradient).min() >= 0:
+    gradient = _product(gram, S)
+    gradient -= problem.cross
+    gradient *= ~systems.passive  # which is rounding on the passive sets, as the solution is zero outside them
+    lowest = np.minimum(S.min(axis=0), gradient.min(axis=0))
+    if lowest.min() >= 0:
         return Pivoted(S, systems, 1)
 
     passive, tolerance = systems.passive.copy(), PIVOT_TOLERANCE * problem.scale
-    wrong = _infeasible(passive, S, gradient, tolerance)
-    columns = np.flatnonzero(wrong.any(axis=0))
-    wrong = wrong[:, columns]
+    columns = np.flatnonzero(lowest < 0)
+    wrong = _infeasible(passive[:, columns], S[:, columns], gradient[:, columns], tolerance[columns])
+    still = wrong.any(axis=0)
+    columns, wrong = columns[still], wrong[:, still]
     fewest = np.full(len(columns), k + 1)
     patience = np.full(len(columns), PATIENCE)
     rounds: list[tuple[Index, PassiveSystems]] = []
@@ -377,7 +394,8 @@ def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
     the start of the search decides which of them is found.  The derivative through the solution must not depend on it.
     """
-    if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
+    large = NEGLIGIBLE * S.max(initial=0.0) < S
+    if np.count_nonzero(large) == np.count_nonzero(systems.passive):
         return S, systems  # the usual case: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
     columns = np.flatnonzero(negligible.any(axis=0))
@@ -398,7 +416,7 @@ def _active_set(gram: Matrix, cross: Matrix) -> Matrix:
 def _infeasible(passive: Mask, S: Matrix, gradient: Matrix, tolerance: Matrix) -> Mask:
     """Passive variables that are negative, and others whose multiplier is, by more than rounding."""
     rounding = len(S) * np.finfo(float).eps * _largest(S)
-    return np.where(passive, S < 0, gradient < -(tolerance + rounding))
+    return (S < 0) | (~passive & (gradient < -(tolerance + rounding)))
 
 
 def _last_only(wrong: Mask) -> Mask:

@@ -63,6 +63,16 @@ class Multiplicative(Update):
         each(update, parts(len(F)))
         return new
 
+    def between(
+        self, F: Matrix, left: Matrix, right: Matrix, cross: Matrix, shift: float = 0.0, ridge: float = 0.0
+    ) -> Matrix:
+        """New value for F of shape (p, k) that does not increase ``1/2 tr(L F R F^T) - <C, F>`` plus penalties.
+
+        These are ``shift sum F + ridge/2 ||F||^2``.  L of shape (p, p) and R of shape (k, k) are Gram matrices of what
+        F is multiplied by from the left and from the right.
+        """
+        return multiply(F, cross, left @ F @ right + shift + ridge * F)
+
 
 def multiply(F: Matrix, numerator: Matrix, denominator: Matrix) -> Matrix:
     """``F o numerator / denominator``, zero where the denominator vanishes.
@@ -126,6 +136,16 @@ class HALS(Update):
         # Parts do not depend on each other, stay in the cache over the sweeps, and take longer than to change threads.
         each(sweep, parts(len(F), 2 * PART))
         return new
+
+    def between(
+        self, F: Matrix, left: Matrix, right: Matrix, cross: Matrix, shift: float = 0.0, ridge: float = 0.0
+    ) -> Matrix:
+        """The rows of F one after the other, see `Multiplicative.between`."""
+        F, target, ridges = F.copy(), cross - shift, ridge * np.eye(len(right))
+        for p, entry in enumerate(left.diagonal()):
+            others = (left[p] @ F - entry * F[p]) @ right
+            F[p] = self._swept(F[p][:, None], entry * right + ridges, (target[p] - others)[:, None])[:, 0]
+        return F
 
     def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
         """New columns of F as rows, shape (k, p): each is contiguous."""

@@ -1,4 +1,4 @@
-"""Deep NMF: all layers are trained together by multiplicative updates, with derivatives propagated through them."""
+"""Deep NMF: all layers are trained together by alternating updates, with derivatives propagated through them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nnmf_runner.core.multiplicative import (
     pooling,
 )
 from nnmf_runner.core.regularisation import factor_unit
-from nnmf_runner.core.updates import Codes, Multiplicative, lift_zeros
+from nnmf_runner.core.updates import HALS, Codes, Multiplicative, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
@@ -34,7 +34,7 @@ MOST_EXPONENT = 10.0
 
 @dataclass
 class Deep(Method):
-    """Deep NMF: ``X ~ A_0 H_1``, ``H_l = pool(f(A_l H_{l+1}))``, ``H_{L+1} = S_L``, by multiplicative updates.
+    """Deep NMF: ``X ~ A_0 H_1``, ``H_l = pool(f(A_l H_{l+1}))``, ``H_{L+1} = S_L``, by alternating updates.
 
     Parameters
     ----------
@@ -46,17 +46,21 @@ class Deep(Method):
         Function f that is applied between the layers.
     exponent : float
         Exponent of ``activation="power"``.
+    solver : {"auto", "mu"}
+        Multiplicative updates throughout, or by default hierarchical alternating least squares, which converge sooner,
+        where they are possible: for the plain product, squared costs and data without missing entries.
 
     Notes
     -----
     The publication's pooling operator could not be read, so this is the nonnegative network of its abstract, with
     updates derived from the split of every derivative into nonnegative parts.  Without pooling and activation they are
-    ordinary multiplicative updates and the cost never rises; otherwise the exponent of a step shrinks until the cost
-    does not rise.
+    those of a product of factors and the cost never rises; otherwise the exponent of a multiplicative step shrinks
+    until the cost does not rise.
 
     References
     ----------
-    J. Flenner and B. Hunter, "A deep non-negative matrix factorization neural network", 2018.
+    J. Flenner and B. Hunter, "A deep non-negative matrix factorization neural network", 2018; A. Cichocki and
+    A.-H. Phan, IEICE Trans. Fundamentals E92-A(3), 2009, for hierarchical alternating least squares.
 
     Examples
     --------
@@ -77,12 +81,14 @@ class Deep(Method):
     pool_size: int = 2
     activation: str = "identity"
     exponent: float = 0.5
+    solver: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice(self.pooling, ("none", "mean", "max"), "pooling")
         check_choice(self.activation, ("identity", "power", "log1p"), "activation")
         check_number(self.pool_size, "pool_size", low=2, integer=True)
         check_number(self.exponent, "exponent", low=0.0, high=MOST_EXPONENT, open_low=True)
+        check_choice(self.solver, ("auto", "mu"), "solver")
 
     @property
     def is_linear(self) -> bool:
@@ -124,9 +130,14 @@ class Deep(Method):
         parameters = loss_parameters(divergence, shrinkage, A)
         if len(plan.fixed) == len(A):  # which leaves nothing to be fitted but the codes
             S = self.encode(Fit(A, [], None, monitor.history, Stop.CONVERGED, parameters), problem.X, problem.mask)[-1]
-        codes = Codes(Multiplicative, norm, problem.labels, S, on_S)
-        if self.is_linear and divergence.is_plain:
-            A, S = fit_product(problem.X, A, S, codes, monitor, on_A, fixed=plan.fixed)
+        is_plain = self.is_linear and divergence.is_plain
+        by_hals = (
+            self.solver != "mu" and is_plain and (problem.labels is None or problem.labels.cost.divergence.beta == 2.0)
+        )
+        new_update: type[Multiplicative | HALS] = HALS if by_hals else Multiplicative
+        codes = Codes(new_update, norm, problem.labels, S, on_S)
+        if is_plain:
+            A, S = fit_product(problem.X, A, S, codes, monitor, on_A, new_update=new_update, fixed=plan.fixed)
         else:
             A, S = fit_network(self._network(problem.X, divergence), A, S, codes, monitor, on_A, fixed=plan.fixed)
         assert monitor.stop is not None

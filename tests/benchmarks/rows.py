@@ -109,12 +109,15 @@ class Toys:
 def nnls_rows(effort: Effort) -> list[Row]:
     """Nonnegative least squares, 300 x k, for 2000 right-hand sides, against scipy's solver in a loop."""
     rows = []
-    for kind in ("uniform", "product x noise"):
-        for k, wanted in ((9, 15.0), (20, 10.0)):
+    for kind in ("uniform", "product x noise", "planted codes, half of them zero"):
+        for k, wanted in ((9, 15.0), (20, 12.0)):
             rng = np.random.default_rng(k)
             A, X = rng.random((300, k)), rng.random((300, 2000))
-            if kind != "uniform":
+            if kind == "product x noise":
                 X *= A @ rng.random((k, 2000))
+            elif kind != "uniform":
+                S = rng.random((k, 2000)) * (rng.random((k, 2000)) < 0.5)
+                X = np.maximum(A @ S + 0.1 * rng.standard_normal((300, 2000)), 0.0)
             own = nnls(A, X)
             moved = nnls(A * (1.0 + 1e-3 * rng.standard_normal(A.shape)), X).passive
             if not np.allclose(own.S, scipy_loop(A, X), atol=1e-9 * np.abs(own.S).max()):

@@ -344,14 +344,12 @@ def test_integers_are_solved_as_numbers():
 
 
 PATHS = {
-    "solve_in_parts": {"STACK_SIZE": 1},
-    "one_inverse_a_set": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf},
-    "one_inverse_a_set_in_parts": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf, "STACK_SIZE": 100},
-    "no_sharing": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0},
-    "no_keys": {"MAX_KEY_BITS": 0},
-    "from_the_active_set": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "TRUSTED_CONDITION": np.inf},
+    "solve_in_parts": {"STACK_SIZE": 1, "FEW": 0},
+    "an_inverse_each": {"FEW": np.inf},
+    "from_the_active_set": {"TRUSTED_CONDITION": np.inf, "FEW": 0},
     "elimination_alone": {"TRUSTED_CONDITION": 0.0},
-    "elimination_in_parts": {"TRUSTED_CONDITION": 0.0, "STACK_SIZE": 1, "SMALL_STACK": 0, "GROUPING_SHARE": 0.0},
+    "elimination_in_parts": {"TRUSTED_CONDITION": 0.0, "STACK_SIZE": 1},
+    "by_lapack": {"MAX_VECTORISED": 0, "FEW": 0},
     "backup_rule_alone": {"PATIENCE": -1, "MAX_ITER": 10_000},
     "backup_rule_soon": {"PATIENCE": 0},
     "scipy_at_once": {"MAX_ITER": 1},

@@ -9,13 +9,12 @@ from nnmf_runner.core.systems import ColumnSystems, PassiveSystems
 # Ways to share the work, by the constants that choose among them.
 PATHS = {
     "as it is": {},
-    "one inverse for each set": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf},
-    "inverses that are not kept": {"GROUPING_SHARE": 1.0, "TRUSTED_CONDITION": np.inf, "KEPT_SIZE": 0},
-    "from the smaller of both sets": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "TRUSTED_CONDITION": np.inf},
-    "from the passive set": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "TRUSTED_CONDITION": 0.0},
-    "in parts that are not kept": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "STACK_SIZE": 50, "KEPT_SIZE": 0},
-    "by LAPACK": {"GROUPING_SHARE": 0.0, "SMALL_STACK": 0, "MAX_VECTORISED": 0},
-    "without keys": {"MAX_KEY_BITS": 0},
+    "an inverse for each column": {"FEW": np.inf},
+    "stacks alone": {"FEW": 0},
+    "from the smaller of both sets": {"TRUSTED_CONDITION": np.inf, "FEW": 0},
+    "from the passive set": {"TRUSTED_CONDITION": 0.0, "FEW": 0},
+    "in parts that are not kept": {"STACK_SIZE": 50, "KEPT_SIZE": 0, "FEW": 0},
+    "by LAPACK": {"MAX_VECTORISED": 0, "FEW": 0},
 }
 
 

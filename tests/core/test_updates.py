@@ -69,6 +69,33 @@ def test_adaptive_hals_keeps_columns_that_change_nothing(rng):
     assert (new[:, [0, 2]] != F[:, [0, 2]]).any()
 
 
+@pytest.mark.parametrize("update", [HALS(), AdaptiveHALS(), UPDATES["mu"]()])
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, zeros=st.sampled_from([0.0, 0.5, 0.9]), shift=st.sampled_from([0.0, 0.3]))
+def test_update_of_a_factor_between_others_never_increases_its_objective(update, seed, zeros, shift):
+    F, X, S = factor_problem(seed, zeros)
+    P = np.random.default_rng(seed).random((7, len(F)))
+    X = np.vstack([X, X])[:7] if len(X) > 3 else np.resize(X, (7, X.shape[1]))
+    gradient = P.T @ (P @ F @ S - X) @ S.T + shift * (1.0 + F)
+    new = update.between(F, P.T @ P, S @ S.T, P.T @ X @ S.T, shift, shift)
+
+    def objective(F):
+        return 0.5 * np.linalg.norm(X - P @ F @ S) ** 2 + shift * F.sum() + 0.5 * shift * np.sum(F**2)
+
+    assert new.min() >= 0
+    assert objective(new) <= objective(F) + 1e-13 * np.sum(X**2)
+    if np.abs(np.minimum(F, gradient)).max() > 1e-6 and not update.absorbs_zeros:
+        assert objective(new) < objective(F)
+
+
+@pytest.mark.parametrize("update", [HALS(), UPDATES["mu"]()])
+def test_update_of_a_factor_between_others_has_the_solution_as_its_fixed_point(update, rng):
+    P, S, X = rng.random((9, 4)), rng.random((3, 12)), rng.random((9, 12)) ** 4
+    F = optimize.nnls(np.kron(P, S.T), X.ravel())[0].reshape(4, 3)
+    assert (F == 0).any()
+    np.testing.assert_allclose(update.between(F, P.T @ P, S @ S.T, P.T @ X @ S.T), F, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", UPDATES)
 def test_solution_is_a_fixed_point(name, rng):
     S, X = rng.random((5, 40)), rng.random((12, 40)) ** 4

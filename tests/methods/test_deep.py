@@ -169,6 +169,7 @@ def test_max_pooling_gives_a_tie_to_one_member():
         ({"activation": "relu"}, r"activation=relu is not known"),
         ({"pool_size": 1}, r"pool_size=1 is not valid"),
         ({"exponent": 0.0}, r"exponent=0\.0 is not valid"),
+        ({"solver": "hals"}, r"solver=hals is not known\. Expected one of: auto, mu"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, message):
@@ -231,6 +232,19 @@ def test_one_layer_equals_the_hierarchical_method(toy):
         labels = Supervision("kl", 0.1).labels(toy.classes[4], 4)
         deep, hier = (m.fit(Problem(toy.X, labels, cost), plan(toy.X, (4,))) for m in (Deep(), Hierarchical("mu")))
         np.testing.assert_allclose(deep.history.cost, hier.history.cost, rtol=1e-9)
+
+
+def test_multiplicative_updates_of_a_squared_cost_are_a_choice(toy):
+    labels = Supervision(weight=0.1).labels(toy.classes[4], 4)
+    deep, hier = (m.fit(Problem(toy.X, labels), plan(toy.X, (4,))) for m in (Deep(solver="mu"), Hierarchical("mu")))
+    np.testing.assert_allclose(deep.history.cost, hier.history.cost, rtol=1e-9)
+
+
+@pytest.mark.parametrize("layers", [(9, 4), (9, 4, 2)])
+def test_by_default_a_plain_product_ends_sooner_and_no_higher(layers, toy):
+    ours, theirs = (m.fit(Problem(toy.X), plan(toy.X, layers, max_iter=500)) for m in (Deep(), Deep(solver="mu")))
+    assert ours.history.cost[-1] <= theirs.history.cost[-1] + 1e-6
+    assert len(ours.history) < len(theirs.history)
 
 
 @pytest.mark.parametrize("options", [{"activation": "log1p"}, {"pooling": "mean"}], ids=str)
