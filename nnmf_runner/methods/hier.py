@@ -158,11 +158,12 @@ def factorise(
         if monitor.watch(cost, max(stationarity([A], [gradient]), step.measure)):
             return A, S, codes.B
         highest = cost
-        del cross, gradient  # as large as A
         S = step.new()
+        del step, cross, gradient  # which hold the old codes, and arrays as large as A
         gram, cross = S @ S.T, cross_product(S.T, X.T).T
-        last, A_new = A_new, update_A(A, gram + ridge, cross, shift)
-        A = A_new if new_update.absorbs_zeros else extrapolated(A_new, last)
+        updated = update_A(A, gram + ridge, cross, shift)
+        A = updated if new_update.absorbs_zeros else extrapolated(updated, A_new)
+        A_new = updated
 
 
 def clipped_codes(A: Matrix, X: Any) -> Matrix:
