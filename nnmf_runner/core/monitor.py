@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from nnmf_runner.core.linalg import Matrix, parts
+from nnmf_runner.core.threads import mapped
 
 # Relative errors below this are all small alike: a fit of data without noise is not pursued to rounding.
 SMALL_ERROR = 0.01
@@ -134,18 +135,33 @@ def stationarity(factors: Sequence[Matrix], gradients: Sequence[Matrix]) -> floa
     the projected gradient as the measure of convergence; E. G. Birgin et al., SIAM J. Optim. 10(4), 2000,
     for the step in place of the gradient.
     """
-    return max(_step(F, G) for F, G in zip(factors, gradients, strict=True))
+    tall = ((F, G) if len(F) > F.shape[1] else (F.T, G.T) for F, G in zip(factors, gradients, strict=True))
+    return max(_step(F, G.__getitem__) for F, G in tall)
 
 
-def _step(F: Matrix, G: Matrix) -> float:
-    """``||f - P(f - g)||``, which is ``||min(f, g)||``."""
+def partwise_stationarity(F: Matrix, gram: Matrix, cross: Matrix, shift: float, norm: float) -> float:
+    """`stationarity` of tall F of shape (p, k) alone for the gradient ``2 (F G - C + shift) / norm``, never formed."""
+
+    def gradient(rows: slice) -> Matrix:
+        found = F[rows] @ gram
+        found -= cross[rows]
+        found += shift
+        found *= 2.0 / norm
+        return found
+
+    return _step(F, gradient)
+
+
+def _step(F: Matrix, gradient: Callable[[slice], Matrix]) -> float:
+    """``||f - P(f - g)||``, which is ``||min(f, g)||``, of tall F and the gradient of some of its rows."""
     entries = F.ravel(order="K")  # without a copy, whichever side is contiguous
     norm = float(np.sqrt(np.vdot(entries, entries)))
     unit = max(norm, np.finfo(float).tiny)
-    F, G = (F, G) if len(F) > F.shape[1] else (F.T, G.T)
 
     def square(rows: slice) -> float:
-        step = np.minimum(F[rows] / unit, G[rows] * norm)
+        step = gradient(rows) * (norm * unit)
+        np.minimum(F[rows], step, out=step)
+        step /= unit
         return float(np.vdot(step, step))
 
-    return float(np.sqrt(sum(map(square, parts(len(F))))))  # in parts, which bounds the memory
+    return float(np.sqrt(sum(mapped(square, parts(len(F))))))  # in parts, which bounds the memory

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import PART, Matrix, parts
+from nnmf_runner.core.linalg import PART, Index, Matrix, parts
+from nnmf_runner.core.monitor import partwise_stationarity, stationarity
 from nnmf_runner.core.nnls import ScaledProblem, pivot
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.systems import PassiveSystems
@@ -24,6 +25,8 @@ from nnmf_runner.core.threads import each
 MAX_HALVINGS = 10
 # A pass of adaptive HALS that moves less far than this share of the longest one is the last.
 SMALL_PASS = 0.1
+# The share of a change that is made once more.  On the toy data 0.4 and more slowed HALS down near the end.
+SHARE = 0.2
 # Replaces zeros of the denominator.  Where it vanishes, so does the numerator, so any positive number will do.
 TINY = np.finfo(float).tiny
 
@@ -34,8 +37,11 @@ class Update(ABC):
     absorbs_zeros: ClassVar[bool]
 
     @abstractmethod
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
-        """New value for F of shape (p, k), from ``G`` (k, k), ``C`` (p, k) and the penalty `shift` on its sum."""
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0, out: Matrix | None = None) -> Matrix:
+        """New value for F of shape (p, k), from ``G`` (k, k), ``C`` (p, k) and the penalty `shift` on its sum.
+
+        It is written to `out`, which may be F or C, if that is given.
+        """
 
 
 class Multiplicative(Update):
@@ -48,9 +54,9 @@ class Multiplicative(Update):
 
     absorbs_zeros = True
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0, out: Matrix | None = None) -> Matrix:
         """New value for F, see `Update`."""
-        new = np.empty_like(F)
+        new = np.empty_like(F) if out is None else out
 
         def update(rows: slice) -> None:
             new[rows] = multiply(F[rows], cross[rows], F[rows] @ gram + shift)
@@ -101,26 +107,39 @@ class HALS(Update):
     def __init__(self, sweeps: int = 2) -> None:
         self.sweeps = sweeps
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0, out: Matrix | None = None) -> Matrix:
         """New value for F, see `Update`."""
-        new = np.empty_like(F)
+        new = np.empty_like(F) if out is None else out
+        diagonal = gram.diagonal()
+        used = np.flatnonzero(diagonal > 0)
+        unit = np.where(diagonal > 0, diagonal, 1.0)
+        others = -gram / unit[:, None]  # in units in which the diagonal is one
+        np.fill_diagonal(others, 0.0)
 
         def sweep(rows: slice) -> None:
-            new[rows] = self._swept(F[rows].T, gram, cross[rows].T - shift).T
+            columns, target = np.array(F[rows].T, order="C"), np.array(cross[rows].T, order="C")
+            target -= shift
+            target /= unit[:, None]
+            self._passes(columns, others, target, used)
+            new[rows] = columns.T
 
         # Parts do not depend on each other, stay in the cache over the sweeps, and take longer than to change threads.
         each(sweep, parts(len(F), 2 * PART))
         return new
 
-    def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
-        """New columns of F as rows, shape (k, p): each is contiguous."""
-        columns, target = np.array(columns, order="C"), np.ascontiguousarray(target)
+    def _passes(self, columns: Matrix, others: Matrix, target: Matrix, used: Index) -> None:
+        """Sweep over the columns of F as rows, shape (k, p), each of which is contiguous, in place."""
         for _ in range(self.sweeps):
-            for j, pivot_entry in enumerate(gram.diagonal()):
-                if pivot_entry > 0:
-                    step = (target[j] - gram[j] @ columns) / pivot_entry
-                    np.maximum(columns[j] + step, 0.0, out=columns[j])
-        return columns
+            _pass(columns, others, target, used)
+
+
+def _pass(columns: Matrix, others: Matrix, target: Matrix, used: Index) -> None:
+    """Set ``columns[j]``, for every j in `used`, to its minimiser ``max(target[j] + others[j] columns, 0)``."""
+    row = np.empty(columns.shape[1], columns.dtype)
+    for j in used:
+        np.dot(others[j], columns, out=row)
+        row += target[j]
+        np.maximum(row, 0.0, out=columns[j])
 
 
 class AdaptiveHALS(HALS):
@@ -134,26 +153,16 @@ class AdaptiveHALS(HALS):
     def __init__(self, sweeps: int = 20) -> None:
         super().__init__(sweeps)
 
-    def _swept(self, columns: Matrix, gram: Matrix, target: Matrix) -> Matrix:
-        """New columns of F as rows, see `HALS`; in units in which the diagonal of the Gram matrix is one."""
-        columns, diagonal = np.array(columns, order="C"), gram.diagonal()
-        used = np.flatnonzero(diagonal > 0)
-        unit = np.where(diagonal > 0, diagonal, 1.0)[:, None]
-        target, others = target / unit, -gram / unit
-        np.fill_diagonal(others, 0.0)
+    def _passes(self, columns: Matrix, others: Matrix, target: Matrix, used: Index) -> None:
         longest = 0.0
         for _ in range(self.sweeps):
             before = columns.copy()
-            for j in used:
-                row = others[j] @ columns
-                row += target[j]
-                np.maximum(row, 0.0, out=columns[j])
+            _pass(columns, others, target, used)
             before -= columns
             length = float(np.linalg.norm(before))
             longest = max(longest, length)
             if length <= SMALL_PASS * longest:
                 break
-        return columns
 
 
 class ExactLeastSquares(Update):
@@ -169,11 +178,11 @@ class ExactLeastSquares(Update):
     def __init__(self) -> None:
         self._warm: list[PassiveSystems | None] = []
 
-    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0) -> Matrix:
+    def __call__(self, F: Matrix, gram: Matrix, cross: Matrix, shift: float = 0.0, out: Matrix | None = None) -> Matrix:
         """New value for F, see `Update`."""
         rows = parts(len(cross))
         self._warm = self._warm or [None] * len(rows)
-        new = np.empty_like(cross)
+        new = np.empty_like(cross) if out is None else out
 
         def solve(i: int) -> None:
             problem = ScaledProblem(gram, cross[rows[i]].T - shift)
@@ -184,6 +193,20 @@ class ExactLeastSquares(Update):
 
         each(solve, range(len(rows)))  # in parts, which bounds the memory that the systems take
         return new
+
+
+def extrapolated(F: Matrix, last: Matrix) -> Matrix:
+    """The point beyond an update F: the change since the last one is made once more, in part.
+
+    References
+    ----------
+    A. M. S. Ang and N. Gillis, "Accelerating nonnegative matrix factorization algorithms using extrapolation", Neural
+    Comput. 31(2), 2019.
+    """
+    found = F - last
+    found *= SHARE
+    found += F
+    return np.maximum(found, 0.0, out=found)
 
 
 UPDATES: dict[str, type[Update]] = {"mu": Multiplicative, "hals": HALS, "anls": ExactLeastSquares}
@@ -212,6 +235,24 @@ class CodesStep:
     cost: float
     factors: list[Matrix]
     gradients: list[Matrix]
+
+
+@dataclass
+class Move:
+    """A `CodesStep` in brief.
+
+    Attributes
+    ----------
+    new : callable
+        Gives the new codes, shape (k, n).
+    cost : float
+    measure : float
+        The `stationarity` of the old codes and the old map.
+    """
+
+    new: Callable[[], Matrix]
+    cost: float
+    measure: float
 
 
 @dataclass
@@ -300,6 +341,15 @@ class Codes:
         if not known.all():
             new[:, ~known] = self._free(S[:, ~known].T, gram, cross[:, ~known].T, self._shift).T
         return self._done(S, new, gradient, labels)
+
+    def move(self, S: Matrix, gram: Matrix, cross: Matrix) -> Move:
+        """`step` without other arrays of the size of S: the new codes may take the memory of ``cross = A^T X``."""
+        if self.B is not None:
+            step = self.step(S, gram, cross)
+            return Move(lambda: step.S, step.cost, stationarity(step.factors, step.gradients))
+        gram = gram + self._ridge * np.eye(len(gram))
+        measure = partwise_stationarity(S.T, gram, cross.T, self._shift, self.norm)
+        return Move(lambda: self._free(S.T, gram, cross.T, self._shift, out=cross.T).T, self.penalty.value(S), measure)
 
     def multiplicative_step(self, S: Matrix, plus: Matrix, minus: Matrix) -> CodesStep:
         """Update B, then S multiplicatively, for the data's half-gradient ``plus - minus``, both nonnegative."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from nnmf_runner.core.linalg import Mask, Matrix, cross_product, half_gradient, 
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
-from nnmf_runner.core.updates import TINY, UPDATES, Codes, Update, lift_zeros
+from nnmf_runner.core.updates import TINY, UPDATES, Codes, Update, extrapolated, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem, no_codes
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
@@ -84,15 +85,16 @@ class Hierarchical(Method):
             layer = replace(
                 problem, X=inputs, labels=problem.labels if last else None, mask=problem.mask if first else None
             )
-            if problem.cost.unit(inputs) <= TINY:
+            norm = problem.cost.unit(inputs)
+            if norm <= TINY:
                 raise no_codes(level - 1)
+            unit = factor_unit(squared_norm(inputs), 2) if problem.regularisation.is_active else 1.0
             monitor = Monitor(plan.rule, history, level)
             fit_layer = fit_codes if level in plan.fixed else factorise
-            A, S, B = fit_layer(layer, start, UPDATES[self.solver], monitor)
+            A, S, B = fit_layer(layer, start, UPDATES[self.solver], monitor, norm, unit)
             factors.append(A)
             codes.append(S)
-            penalty = problem.regularisation.on_S(S.shape, factor_unit(squared_norm(inputs), 2))
-            norm = problem.cost.unit(inputs)
+            penalty = problem.regularisation.on_S(S.shape, unit)
             shrinkage.append(Shrinkage(norm / 2.0 * penalty.l1, norm * penalty.l2))
             inputs = S
             stops.append(monitor.stop)
@@ -118,18 +120,18 @@ def best_codes(A: Matrix, inputs: Any, divergence: BetaDivergence, shrinkage: Sh
 
 
 def factorise(
-    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor
+    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor, norm: float, unit: float
 ) -> tuple[Matrix, Matrix, Matrix | None]:
     """Fit one layer ``X ~ A S`` by alternating updates; return A (m, k), S (k, n) and B (c, k) or None.
 
-    From the initial factor A the initial codes are ``q(A, X)``.  The updates must be multiplicative if entries are
-    missing or the cost is not the squared residual.
+    Updates of A are extrapolated, unless the cost is then higher than it was before.  The initial codes are
+    ``q(A, X)`` for updates that cannot leave zero, `clipped_codes` for others, which change S first.  The updates
+    must be multiplicative if entries are missing or the cost is not the squared residual.
     """
-    X, norm = problem.X, problem.cost.unit(problem.X)
-    unit = factor_unit(squared_norm(X), 2)
+    X = problem.X
     if problem.regularisation.is_active:  # the factors share the scale equally at first
         A = A * (unit / np.linalg.norm(A))
-    S = solve_codes(A, X, problem.mask)
+    S = solve_codes(A, X, problem.mask) if new_update.absorbs_zeros else clipped_codes(A, X)
     on_A = problem.regularisation.on_A(A.shape, unit)
     if new_update.absorbs_zeros:
         A, S = lift_zeros(A), lift_zeros(S)
@@ -140,31 +142,44 @@ def factorise(
         return A, S, codes.B
 
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
+    shift, highest = norm / 2.0 * on_A.l1, math.inf
+    A_new, gram, cross = A, S @ S.T, cross_product(S.T, X.T).T
     while True:
-        gram, cross = S @ S.T, cross_product(S.T, X.T).T
+        step = codes.move(S, A.T @ A, cross_product(A, X))
         gradient = half_gradient(A, gram, cross)
         data_cost = 1.0 + (inner(A, gradient) - inner(A, cross)) / norm  # ||X - A S||^2 / ||X||^2
-        A_new = update_A(A, gram + ridge, cross, norm / 2.0 * on_A.l1)
-        del cross  # as large as A, like all that is changed in place here
-        step = codes.step(S, A_new.T @ A_new, cross_product(A_new, X))
+        cost = data_cost + on_A.value(A) + step.cost
+        if cost > highest:  # too far beyond the update, which itself cannot raise it
+            A, highest = A_new, math.inf
+            continue
         gradient *= 2.0 / norm
         if on_A is not NO_PENALTY:
             gradient += on_A.gradient(A)
-        measure = stationarity([A, *step.factors], [gradient, *step.gradients])
-        if monitor.watch(data_cost + on_A.value(A) + step.cost, measure):
+        if monitor.watch(cost, max(stationarity([A], [gradient]), step.measure)):
             return A, S, codes.B
-        A, S = A_new, step.S
+        highest = cost
+        del cross, gradient  # as large as A
+        S = step.new()
+        gram, cross = S @ S.T, cross_product(S.T, X.T).T
+        last, A_new = A_new, update_A(A, gram + ridge, cross, shift)
+        A = A_new if new_update.absorbs_zeros else extrapolated(A_new, last)
+
+
+def clipped_codes(A: Matrix, X: Any) -> Matrix:
+    """The least-squares codes without their negative entries, (k, n): much sooner there than nonnegative ones."""
+    S = cross_product(A, X).T @ np.linalg.pinv(A.T @ A, hermitian=True)
+    return np.maximum(S, 0.0, out=S).T
 
 
 def fit_codes(
-    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor
+    problem: Problem, A: Matrix, new_update: type[Update], monitor: Monitor, norm: float, unit: float
 ) -> tuple[Matrix, Matrix, Matrix | None]:
     """Fit the codes of one layer ``X ~ A S`` for a fixed factor, and a label map, see `factorise`.
 
     Without labels the codes are those that new data get, and the fit ends where it begins.
     """
-    X, norm, labels = problem.X, problem.cost.unit(problem.X), problem.labels
-    divergence, unit = problem.cost.divergence(problem.mask), factor_unit(squared_norm(X), 2)
+    X, labels = problem.X, problem.labels
+    divergence = problem.cost.divergence(problem.mask)
     penalty = problem.regularisation.on_S((A.shape[1], X.shape[1]), unit)
     shrinkage = Shrinkage(norm / 2.0 * penalty.l1, norm * penalty.l2)
     S = best_codes(A, X, divergence, shrinkage)

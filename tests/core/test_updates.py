@@ -6,9 +6,21 @@ from scipy import optimize
 from scipy.special import kl_div
 
 from nnmf_runner.core.label_costs import LABEL_COSTS, Labels, SquaredLabels
+from nnmf_runner.core.monitor import stationarity
 from nnmf_runner.core.nnls import kkt_violation
-from nnmf_runner.core.regularisation import Penalty
-from nnmf_runner.core.updates import HALS, SMALL_PASS, UPDATES, AdaptiveHALS, Codes, lift_zeros, multiply, shortened
+from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
+from nnmf_runner.core.updates import (
+    HALS,
+    SHARE,
+    SMALL_PASS,
+    UPDATES,
+    AdaptiveHALS,
+    Codes,
+    extrapolated,
+    lift_zeros,
+    multiply,
+    shortened,
+)
 
 seeds = st.integers(0, 10_000)
 
@@ -342,3 +354,23 @@ def test_shortened_gives_every_column_its_own_exponent():
 def test_shortened_keeps_zeros_and_reaches_them():
     F, new = np.array([[0.0, 2.0]]), np.array([[0.0, 0.0]])
     np.testing.assert_array_equal(shortened(F, new, lambda M: 0.0), [[0.0, 0.0]])
+
+
+def test_extrapolated_goes_on_in_the_direction_of_the_change_and_stays_nonnegative():
+    last, F = np.array([[1.0, 3.0, 0.1]]), np.array([[2.0, 2.0, 0.0]])
+    found = extrapolated(F, last)
+    np.testing.assert_allclose(found, [[2.0 + SHARE, 2.0 - SHARE, 0.0]])
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("penalty", [NO_PENALTY, Penalty(0.02, 0.03)])
+def test_move_is_the_step_in_the_memory_of_the_products(name, penalty):
+    problem = Semisupervised()
+    S, gram, cross = problem.S, problem.A.T @ problem.A, problem.A.T @ problem.X
+    step, move = (
+        getattr(Codes(UPDATES[name], problem.norm, None, S, penalty), way)(S, gram, cross.copy())
+        for way in ("step", "move")
+    )
+    assert move.cost == step.cost
+    assert move.measure == pytest.approx(stationarity(step.factors, step.gradients), rel=1e-12)
+    np.testing.assert_allclose(move.new(), step.S, atol=1e-14)

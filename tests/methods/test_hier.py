@@ -6,7 +6,7 @@ from scipy.special import kl_div
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
-from nnmf_runner.core.monitor import Stop, StoppingRule
+from nnmf_runner.core.monitor import Stop, StoppingRule, stationarity
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Plan, Problem, Supervision
 from nnmf_runner.methods.hier import Hierarchical
@@ -81,6 +81,17 @@ def test_loose_tolerance_stops_on_the_projected_gradient(method, toy):
     fit = method.fit(Problem(toy.X), plan(toy.X, (9,), tol=0.1, max_iter=1000))
     assert fit.stop is Stop.CONVERGED
     assert fit.history.projected_gradient[-1] <= 0.1 < fit.history.projected_gradient[-2]
+
+
+@pytest.mark.parametrize("solver", ["hals", "anls"])
+def test_what_is_returned_is_as_stationary_as_the_history_says(solver, toy):
+    X, tol = toy.X, 1e-3
+    fit = Hierarchical(solver).fit(Problem(X), plan(X, (9,), tol=tol, max_iter=2000))
+    residual, norm = fit.A[0] @ fit.S[0] - X, np.sum(X**2)
+    gradients = [2 / norm * residual @ fit.S[0].T, 2 / norm * fit.A[0].T @ residual]
+    measure = stationarity([fit.A[0], fit.S[0]], gradients) / 2 / np.sqrt(fit.history.cost[-1])
+    assert fit.stop is Stop.CONVERGED
+    assert measure == pytest.approx(fit.history.projected_gradient[-1], rel=1e-6)
 
 
 def test_unknown_solver_is_refused():
