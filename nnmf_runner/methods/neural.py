@@ -144,7 +144,8 @@ def _alternated(problem: Problem, A: Matrix, plan: Plan, monitor: Monitor) -> Ma
     if n_iter <= 0:
         return A
     monitor.rule = replace(plan.rule, max_iter=n_iter)
-    A = factorise(problem, A, UPDATES["hals"], monitor)[0]
+    norm = squared_norm(problem.X)
+    A = factorise(problem, A, UPDATES["hals"], monitor, norm, factor_unit(norm, 2))[0]
     monitor.rule = plan.rule
     if monitor.stop is not Stop.INTERRUPTED:
         monitor.stop = None
