@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnmf_runner.config.arguments import Parser
-from nnmf_runner.config.composition import expanded, resolve
+from nnmf_runner.config.cells import resolve
+from nnmf_runner.config.composition import expanded
 from nnmf_runner.config.engine import compose, register_schema
 from nnmf_runner.config.values import quoted
 from nnmf_runner.core.checks import InputError, check_choice

@@ -24,6 +24,7 @@ from scipy import optimize, sparse
 
 from nnmf_runner.core.checks import InputError, check_finite, check_numbers
 from nnmf_runner.core.linalg import PART, Index, Mask, Matrix, cross_product, parts
+from nnmf_runner.core.subsets import best_subsets
 from nnmf_runner.core.systems import ColumnSystems, PassiveSystems
 from nnmf_runner.core.threads import mapped
 
@@ -348,6 +349,8 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     sides at once.  Where that has failed to lower their number PATIENCE times, only the one of largest index does,
     which cannot cycle.  Columns leave when they are optimal; those left after MAX_ITER rounds are solved one by one.
     """
+    if (best := best_subsets(problem.gram, problem.cross)) is not None:
+        return Pivoted(np.maximum(best.solve(problem.cross), 0.0), best, 1)
     k, n = problem.cross.shape
     gram = problem.gram
     systems = (systems or problem.systems(np.ones((k, n), bool))).factor(gram)

@@ -6,6 +6,7 @@ Each minimises a `Network` from given variables under a `Monitor`, and returns t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,8 @@ class Objective:
         self.network = network
         self.dtype = start[0].dtype
         self.shapes = [variable.shape for variable in start]
-        self.ends = np.cumsum([variable.size for variable in start])
+        ends = list(itertools.accumulate((variable.size for variable in start), initial=0))
+        self.places = [slice(*pair) for pair in itertools.pairwise(ends)]
         self.nonnegative = network.nonnegative(start)
 
     def pack(self, variables: Sequence[Matrix]) -> Matrix:
@@ -68,8 +70,8 @@ class Objective:
 
     def unpack(self, x: Matrix) -> list[Matrix]:
         """The variables as views of a vector, or of its copy in their precision."""
-        parts = np.split(x.astype(self.dtype, copy=False), self.ends[:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        x = x.astype(self.dtype, copy=False)
+        return [x[place].reshape(shape) for place, shape in zip(self.places, self.shapes, strict=True)]
 
     def project(self, x: Matrix) -> Matrix:
         """Nearest feasible vector; changes `x` in place."""
@@ -80,7 +82,7 @@ class Objective:
 
     def bounds(self) -> optimize.Bounds:
         """The feasible set in scipy's form."""
-        sizes = np.diff(self.ends, prepend=0)
+        sizes = [place.stop - place.start for place in self.places]
         return optimize.Bounds(np.repeat([0.0 if sign else -np.inf for sign in self.nonnegative], sizes), np.inf)
 
     def evaluate(self, x: Matrix, block: Block | None = None, X: Any = None) -> tuple[float, Matrix]:
@@ -118,6 +120,11 @@ class Optimizer:
     def takes_blocks(self) -> bool:
         """Whether its steps follow gradients of some of the columns."""
         return False
+
+    @property
+    def hals(self) -> int:
+        """Iterations of HALS that should come before its own where one layer is a plain NMF of the data."""
+        return 0
 
     def minimize(
         self, network: Differentiable, start: Sequence[Matrix], monitor: Monitor, rng: np.random.Generator
@@ -454,22 +461,28 @@ class _LBFGSRun:
 
 @dataclass
 class Automatic(Optimizer):
-    """L-BFGS-B for few variables, the spectral projected gradient for many.
+    """L-BFGS-B for few variables, the spectral projected gradient for many; for a plain NMF after HALS.
 
     L-BFGS-B needs fewer evaluations, but works on every variable many times between two of them.  With 400,000
-    variables that takes several times as long as an evaluation on sparse text.
+    variables that takes several times as long as an evaluation on sparse text.  An iteration of HALS takes less time
+    than either, since it does not solve for the codes exactly, and far from a minimum it falls as far.
 
     Parameters
     ----------
     large : int
         Smallest number of variables that counts as many.
+    hals : int
+        Most iterations of hierarchical alternating least squares that neural NMF begins with where it has one layer
+        and the squared residual of all entries as its cost, for 1000 samples or more and without labels; 0 for none.
     """
 
     name: ClassVar[str] = "auto"
     large: int = 50_000
+    hals: int = 100
 
     def __post_init__(self) -> None:
         check_number(self.large, "large", low=0, integer=True)
+        check_number(self.hals, "hals", low=0, integer=True)
 
     def descend(self, objective: Objective, x: Matrix, monitor: Monitor, rng: np.random.Generator) -> Matrix:
         """Minimise, see `Optimizer.descend`."""

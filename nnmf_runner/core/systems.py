@@ -26,18 +26,20 @@ class PassiveSystems:
     """The linear systems ``G_FF x_F = b_F``, one for every column and its passive set F.
 
     How columns share work depends only on the passive sets and is found once, when it is first needed.  A warm start
-    keeps the object for the next, similar ``G``.  `passive` is of shape (k, n).
+    keeps the object for the next, similar ``G``.  `passive` is of shape (k, n), and `inverses` of a ``G``, if they are
+    known, of shape (n, k, k).
     """
 
-    def __init__(self, passive: Mask) -> None:
+    def __init__(self, passive: Mask, inverses: Matrix | None = None) -> None:
         self.passive = passive
-        self._inside = _inside(passive) if len(passive) * passive.size <= FEW else None
+        self._inside = inside_of(passive) if len(passive) * passive.size <= FEW else None
         self._stacks: _Stacks | None = None
+        self._each = inverses
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Take `gram` of shape (k, k), symmetric positive definite and of unit diagonal, as ``G``."""
         self._gram, self._each = gram, None
-        if self._inside is not None and is_trusted(inverses := _inverses(gram, self._inside)):
+        if self._inside is not None and is_trusted(inverses := inverses_of(gram, self._inside)):
             self._each = inverses
         else:
             self._inverse = np.linalg.inv(gram)
@@ -73,7 +75,7 @@ class ColumnSystems(PassiveSystems):
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Take `gram` of shape (n, k, k), each symmetric positive definite and of unit diagonal."""
-        self._gram, self._inverses = gram, _inverses(gram, _inside(self.passive))
+        self._gram, self._inverses = gram, inverses_of(gram, inside_of(self.passive))
         return self
 
     def release(self) -> None:
@@ -221,13 +223,13 @@ def _substituted(factors: Matrix, rhs: Matrix) -> Matrix:
     return rhs
 
 
-def _inside(passive: Mask) -> Mask:
+def inside_of(passive: Mask) -> Mask:
     """True on the entries of ``G_FF`` for every column, shape (n, k, k)."""
     sets = passive.T
     return sets[:, :, None] & sets[:, None, :]
 
 
-def _inverses(gram: Matrix, inside: Mask) -> Matrix:
+def inverses_of(gram: Matrix, inside: Mask) -> Matrix:
     """One inverse for every column, shape (n, k, k), zero outside the passive sets."""
     return np.linalg.inv(np.where(inside, gram, np.eye(gram.shape[-1]))) * inside
 

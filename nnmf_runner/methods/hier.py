@@ -144,6 +144,8 @@ def factorise(
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     shift, highest = norm / 2.0 * on_A.l1, math.inf
     A_new, gram, cross = A, gram_matrix(S.T), cross_product(S.T, X.T).T
+    if new_update.absorbs_zeros:  # which are published in this order
+        A = update_A(A, gram + ridge, cross, shift)
     while True:
         step = codes.move(S, gram_matrix(A), cross_product(A, X))
         gradient = half_gradient(A, gram, cross)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,13 +13,18 @@ from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
-from nnmf_runner.core.monitor import Monitor
+from nnmf_runner.core.monitor import Monitor, Stop
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
+from nnmf_runner.core.updates import UPDATES
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters
 from nnmf_runner.methods.fit import Fit
+from nnmf_runner.methods.hier import factorise
 from nnmf_runner.methods.supervision import Supervision
+
+# Columns of data from which on alternating updates come first: exact codes of fewer take little time to save.
+MANY = 1000
 
 
 @dataclass
@@ -71,12 +76,14 @@ class Neural(Method):
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all factors together, see `Method.fit`."""
-        start = list(plan.start)
+        start, monitor = list(plan.start), Monitor(plan.rule)
         free = [i for i in range(len(start)) if i not in plan.fixed]
         if problem.regularisation.is_active:  # the factors share the scale equally at first
             unit = factor_unit(squared_norm(problem.X), len(start) + 1)
             for i in free:
                 start[i] = start[i] * float(unit / np.linalg.norm(start[i]))
+        if _is_plain(problem, plan):
+            start = [_alternated(problem, start[0], plan, monitor)]
         terms = self.terms(problem, start)
         network = Network(
             problem.X,
@@ -93,8 +100,8 @@ class Neural(Method):
         if network.learnt:
             S = network.codes(start, terms.on_S)
             variables += [network.labels[layer].best_map(S[layer]) for layer in network.learnt]
-        monitor = Monitor(plan.rule)
-        variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
+        if monitor.stop is None:
+            variables = plan.optimizer.minimize(network, variables, monitor, plan.rng)
         A, on_S = network.factors(variables), network.shrinkage(variables)
         S = network.codes(A, on_S)
         learnt = network.split(variables)[2]
@@ -119,3 +126,31 @@ class Neural(Method):
         counted = share * problem.cost.unit(problem.X) / norm  # in units of the cost, rather than of squared residuals
         shrinkage = Shrinkage(norm / share / 2.0 * penalty.l1, norm / share * penalty.l2, counted)
         return Terms(on_A, [NO_SHRINKAGE] * last + [shrinkage])
+
+
+def _is_plain(problem: Problem, plan: Plan) -> bool:
+    """Whether the problem is an NMF of all of the data with a free factor, as alternating updates solve it too."""
+    return (
+        len(plan.start) == 1
+        and problem.X.shape[1] >= MANY
+        and not (plan.fixed or problem.labels or problem.lower_labels)
+        and problem.cost.divergence(problem.mask).is_plain
+        and getattr(problem.cost, "weights", []) in ([], [1.0])
+    )
+
+
+def _alternated(problem: Problem, A: Matrix, plan: Plan, monitor: Monitor) -> Matrix:
+    """The factor after the iterations of HALS that the optimizer asks for; the monitor stops only for interruption.
+
+    One iteration is left for the optimizer, which records the cost with exact codes.
+    """
+    n_iter = min(plan.optimizer.hals, plan.rule.max_iter - 1)
+    if n_iter <= 0:
+        return A
+    monitor.rule = replace(plan.rule, max_iter=n_iter)
+    norm = squared_norm(problem.X)
+    A = factorise(problem, A, UPDATES["hals"], monitor, norm, factor_unit(norm, 2))[0]
+    monitor.rule = plan.rule
+    if monitor.stop is not Stop.INTERRUPTED:
+        monitor.stop = None
+    return A

@@ -233,10 +233,10 @@ def test_penalty_of_the_codes_equals_its_definition_and_derivative(problem, rng)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("k", [4, 12])  # few distinct passive sets, and many
 def test_warm_layers_of_a_moving_factor_equal_cold_ones(k, masked, rng):
-    A, X = rng.random((30, k)), rng.random((30, 600))
+    A, X = rng.random((30, k)), rng.random((30, 1200))
     mask = rng.random(X.shape) < 0.9 if masked else None
     X = X * mask if masked else X
-    dS, warm, amended = rng.standard_normal((k, 600)), None, 0
+    dS, warm, amended = rng.standard_normal((k, 1200)), None, 0
     for step in (1e-3, 1e-2, 1e-1, 1e-2, 1e-3):  # from few to most columns that change sides
         A = A * (1.0 + step * rng.standard_normal(A.shape))
         ours, theirs = forward(A, X, warm, mask=mask), forward(A, X, mask=mask)

@@ -227,6 +227,8 @@ def test_one_block_of_all_columns_is_the_full_batch(toy, start):
         ("lbfgs", {"memory": 0}, r"memory=0"),
         ("lbfgs", {"memory": 10**30}, r"memory=10000"),
         ("auto", {"large": -1}, r"large=-1"),
+        ("auto", {"hals": -1}, r"hals=-1"),
+        ("auto", {"hals": 1.5}, r"hals=1\.5"),
     ],
 )
 def test_bad_options_are_refused_by_name(name, options, message):

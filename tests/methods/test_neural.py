@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import kl_div
@@ -8,9 +10,9 @@ from nnmf_runner.core.init import NNDSVD, Random
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.network import Network
 from nnmf_runner.core.nnls import nnls
-from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.core.optimizers import OPTIMIZERS, Automatic
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.methods import Plan, Problem, Supervision
+from nnmf_runner.methods import Hierarchical, Plan, Problem, Supervision
 from nnmf_runner.methods.neural import Neural
 
 SUPERVISIONS = [Supervision(), Supervision(learn_map=True), Supervision("cross_entropy")]
@@ -134,3 +136,76 @@ def test_energy_refuses_penalties_on_factors_whose_scale_it_fixes():
         with pytest.raises(InputError, match=r"cost=energy .* cannot be regularised"):
             Neural().check(Energy(), Supervision(), depth, penalty)
     Neural().check(Multilevel(), Supervision(), 2, penalty)
+
+
+PENALTIES = Regularisation(l1_A=0.01, l2_A=0.01, l1_S=0.01, l2_S=0.01)
+
+
+@pytest.fixture
+def of_any_size(monkeypatch):
+    """Lets fits of few samples begin with HALS too."""
+    monkeypatch.setattr("nnmf_runner.methods.neural.MANY", 1)
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize(("cost", "regularisation"), [
+    (Reconstruction(), Regularisation()), (Multilevel([1.0]), Regularisation()), (Energy(), Regularisation()),
+    (Reconstruction(), PENALTIES), (Multilevel([1.0]), PENALTIES),
+], ids=["reconstruction", "multilevel", "energy", "reconstruction-penalised", "multilevel-penalised"])  # fmt: skip
+def test_plain_nmf_begins_as_hier_and_goes_on_with_exact_codes(cost, regularisation, toy):
+    problem, p = Problem(toy.X, cost=cost, regularisation=regularisation), plan(toy.X, (9,))
+    theirs = Hierarchical().fit(replace(problem, cost=Reconstruction()), p).history
+    ours = Neural().fit(problem, replace(p, optimizer=Automatic(hals=10))).history
+    np.testing.assert_allclose(ours.cost[:11], theirs.cost[:11], rtol=1e-12)
+    assert ours.cost[11] < ours.cost[10]  # the same factor with its best codes
+    assert ours.iteration == list(range(31))
+    assert max(np.diff(ours.cost)) <= 0
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("changes", [
+    {"labels": Supervision().labels(np.arange(90) % 2, 2)},
+    {"mask": np.random.default_rng(0).random((87, 90)) < 0.8},
+    {"cost": KullbackLeibler()},
+    {"cost": Multilevel([2.0])},
+])  # fmt: skip
+def test_hals_is_for_the_plain_problem_alone(changes, toy):
+    X = toy.X * changes.get("mask", 1.0)
+    fits = [
+        Neural().fit(Problem(X, **changes), replace(plan(X, (3,)), optimizer=optimizer))
+        for optimizer in (Automatic(), Automatic(hals=0))
+    ]
+    np.testing.assert_array_equal(fits[0].A[0], fits[1].A[0])
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("max_iter", [0, 1, 2, 5])
+def test_hals_leaves_the_number_of_iterations_to_the_rule(max_iter, toy):
+    fit = Neural().fit(Problem(toy.X), plan(toy.X, (9,), max_iter=max_iter))
+    assert fit.history.iteration == list(range(max_iter + 1))
+    assert fit.stop == "max_iter"
+    assert fit.history.cost[-1] == pytest.approx(Network(toy.X, Reconstruction()).evaluate(fit.A).value, rel=1e-9)
+
+
+def test_hals_is_for_many_samples(toy):
+    fits = [Neural().fit(Problem(toy.X), replace(plan(toy.X, (4,)), optimizer=Automatic(hals=n))) for n in (0, 100)]
+    np.testing.assert_array_equal(fits[0].A[0], fits[1].A[0])
+
+
+@pytest.mark.usefixtures("of_any_size")
+def test_hals_is_interrupted_once_and_for_all(toy):
+    seen = []
+    fit = Neural().fit(Problem(toy.X), plan(toy.X, (9,), progress=lambda i, cost: seen.append(i) or i == 3))
+    assert fit.stop == "interrupted"
+    assert seen == fit.history.iteration == [0, 1, 2, 3]
+    assert Network(toy.X, Reconstruction()).evaluate(fit.A).value < fit.history.cost[-1]
+
+
+@pytest.mark.parametrize("layers", [(9,), (4,), (2,)])
+@pytest.mark.parametrize("seed", range(3))
+def test_plain_nmf_converges_to_the_floor(layers, seed, toy_of):
+    X = toy_of(seed).X
+    fit = Neural().fit(Problem(X), Plan(NNDSVD().start(X, layers, np.random.default_rng(seed))))
+    sigma = np.linalg.svd(X, compute_uv=False)
+    assert fit.stop == "converged"
+    assert np.linalg.norm(X - fit.A[0] @ fit.S[0]) <= 1.001 * np.linalg.norm(sigma[layers[0] :])
