@@ -140,6 +140,11 @@ def squared_norm(X: Any) -> float:
     return float(np.vdot(values, values))
 
 
+def rows_product(S: Any, T: Matrix) -> Matrix:
+    """``S T^T`` of wide S and T; `np.dot` lets go of the interpreter, which `@` does not where the result is small."""
+    return S @ T.T if sparse.issparse(S) else np.dot(S, T.T)
+
+
 def inner(A: Matrix, B: Matrix) -> float:
     """``<A, B> = tr(A^T B)`` of two arrays of one shape."""
     return float(np.vdot(A, B))

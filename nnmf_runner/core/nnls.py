@@ -337,14 +337,18 @@ def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivo
     gram = problem.gram
     systems = (systems or problem.systems(np.ones((k, n), bool))).factor(gram)
     S = systems.solve(problem.cross)
-    gradient = _product(gram, S) - problem.cross
-    if np.where(systems.passive, S, gradient).min() >= 0:
+    gradient = _product(gram, S)
+    gradient -= problem.cross
+    gradient *= ~systems.passive  # which is rounding on the passive sets, as the solution is zero outside them
+    lowest = np.minimum(S.min(axis=0), gradient.min(axis=0))
+    if lowest.min() >= 0:
         return Pivoted(S, systems, 1)
 
     passive, tolerance = systems.passive.copy(), PIVOT_TOLERANCE * problem.scale
-    wrong = _infeasible(passive, S, gradient, tolerance)
-    columns = np.flatnonzero(wrong.any(axis=0))
-    wrong = wrong[:, columns]
+    columns = np.flatnonzero(lowest < 0)
+    wrong = _infeasible(passive[:, columns], S[:, columns], gradient[:, columns], tolerance[columns])
+    still = wrong.any(axis=0)
+    columns, wrong = columns[still], wrong[:, still]
     fewest = np.full(len(columns), k + 1)
     patience = np.full(len(columns), PATIENCE)
     rounds: list[tuple[Index, PassiveSystems]] = []
@@ -375,7 +379,8 @@ def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
     the start of the search decides which of them is found.  The derivative through the solution must not depend on it.
     """
-    if np.where(systems.passive, S, np.inf).min(initial=np.inf) > NEGLIGIBLE * S.max(initial=0.0):
+    large = S > NEGLIGIBLE * S.max(initial=0.0)
+    if np.count_nonzero(large) == np.count_nonzero(systems.passive):
         return S, systems  # the usual case: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)
     columns = np.flatnonzero(negligible.any(axis=0))
@@ -396,7 +401,7 @@ def _active_set(gram: Matrix, cross: Matrix) -> Matrix:
 def _infeasible(passive: Mask, S: Matrix, gradient: Matrix, tolerance: Matrix) -> Mask:
     """Passive variables that are negative, and others whose multiplier is, by more than rounding."""
     rounding = len(S) * np.finfo(float).eps * _largest(S)
-    return np.where(passive, S < 0, gradient < -(tolerance + rounding))
+    return (S < 0) | (~passive & (gradient < -(tolerance + rounding)))
 
 
 def _last_only(wrong: Mask) -> Mask:
