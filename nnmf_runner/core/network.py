@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -20,11 +20,16 @@ from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts, product
 from nnmf_runner.core.regularisation import Penalty
+from nnmf_runner.core.shared import share
 from nnmf_runner.core.systems import PassiveSystems
-from nnmf_runner.core.threads import each, mapped
+from nnmf_runner.core.threads import each, mapped, n_threads
 
 # Times that a sparse matrix by rows is read for the data of all blocks of columns, each time for a share of them.
 READS = 8
+# Most parts whose warm starts share what is computed for a passive set.
+BUNDLE = 8
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -263,8 +268,8 @@ class Network:
         """
         eliminated = [layer for layer in self.labels if layer not in maps]
         if not eliminated:
-            return mapped(lambda part: derive(part, solve(part), maps), parts)
-        solved = list(zip(parts, mapped(solve, parts), strict=True))  # the best label map needs the codes of all parts
+            return _in_bundles(lambda part: derive(part, solve(part), maps), parts)
+        solved = list(zip(parts, _in_bundles(solve, parts), strict=True))  # the best map needs the codes of all parts
         every = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
         return mapped(lambda part: derive(*part, every), solved)
 
@@ -352,6 +357,26 @@ class Network:
         for part, layers in solved:
             codes[:, part.columns] = layers[layer].S
         return labels.best_map(codes)
+
+
+def _in_bundles(function: Callable[[Part], R], of_block: Sequence[Part]) -> Iterator[R]:
+    """`mapped` over bundles of parts whose warm starts share the work for equal passive sets.
+
+    What is shared does not depend on who shares it, so the bundles may depend on the number of threads.
+    """
+    threads = n_threads()
+    n_bundles = -(-len(of_block) // (BUNDLE * threads)) * threads
+
+    def of_bundle(which: slice) -> list[R]:
+        bundle = of_block[which]
+        if all(part.warm for part in bundle):
+            by_layer = [share(systems) for systems in zip(*(part.warm or [] for part in bundle), strict=True)]
+            for part, systems in zip(bundle, zip(*by_layer, strict=True), strict=True):
+                part.warm = list(systems)
+        return [function(part) for part in bundle]
+
+    for found in mapped(of_bundle, parts(len(of_block), -(-len(of_block) // n_bundles))):
+        yield from found
 
 
 class _Total:

@@ -46,11 +46,11 @@ class PassiveSystems:
         if self._inside is not None and self._outside is not None:
             # Off its passive set a system is made the identity, and that part of the inverse is dropped.
             self._inverses: Matrix = np.linalg.inv(gram * self._inside + self._outside) * self._inside
-            if _is_trusted(self._inverses):
+            if is_trusted(self._inverses):
                 self._stacks = None
                 return self
         self._inverses = np.linalg.inv(gram)[None]
-        by_active = _is_trusted(self._inverses)
+        by_active = is_trusted(self._inverses)
         if self._stacks is None or self._stacks.by_active != by_active:
             self._stacks = _Stacks(self.passive, by_active)
         self._stacks.forget()
@@ -251,7 +251,7 @@ def _distinct_systems(passive: Mask) -> tuple[Index, Mask | None, Mask | None]:
     return np.empty(0, np.intp), None, None
 
 
-def _is_trusted(inverses: Matrix) -> bool:
+def is_trusted(inverses: Matrix) -> bool:
     """Whether inverses of submatrices of a ``G`` of unit diagonal, shape (u, k, k), are accurate enough to apply.
 
     The largest entry of a positive definite matrix stands on its diagonal, so k^2 times it bounds the condition.
