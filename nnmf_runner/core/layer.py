@@ -179,7 +179,9 @@ class Layer:
         arXiv:2303.00058, section 2; X. Sun, N. M. Nasrabadi and T. D. Tran, arXiv:1701.08349, with a penalty.
         """
         unit = self.problem.unit
-        return unit * self.systems.solve(unit * dS)
+        V = self.systems.solve(unit * dS)
+        V *= unit
+        return V
 
 
 @dataclass

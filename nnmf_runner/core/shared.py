@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from nnmf_runner.core.linalg import Index, Mask, Matrix, parts
-from nnmf_runner.core.systems import STACK_SIZE, ColumnSystems, PassiveSystems, is_trusted
+from nnmf_runner.core.systems import STACK_SIZE, PassiveSystems, is_trusted
 
 # Fewest columns for which a table of sets is made.
 FEWEST = 2048
-# Largest k whose passive sets fit the bits of one integer key.
-MAX_KEY_BITS = 62
-# Systems are filled up to a multiple of this size, so that fewer calls solve more of them.
-STEP = 2
+# Largest k whose passive sets are keys that doubles hold exactly.
+MAX_KEY_BITS = 52
 
 
 class SharedSystems(PassiveSystems):
@@ -49,39 +48,54 @@ class SharedSystems(PassiveSystems):
 
 @dataclass
 class _Sets:
-    """Distinct sets, u of them, of at most s members: these and, where they are fewer, others to make up s."""
+    """Distinct sets of one size s, u of them.  Without their last member they are among those of size s - 1."""
 
-    rows: Index  # (u, s)
-    inside: Mask  # (u, s)
-    inverses: Matrix | None = None  # (u, s, s), zero outside the sets
+    keys: Index  # ascending
+    shorter: Index  # (u,), which of the sets without the last member
+    rows: Index  # (u, s), the members, ascending
+    inverses: Matrix  # (u, s, s)
 
-    def factor(self, gram: Matrix) -> None:
-        """Invert the systems of the sets, so that what is found for a set does not depend on the others."""
+    def factor(self, gram: Matrix, below: Matrix) -> Matrix:
+        """Invert the systems of all sets by those of one member less, `below`, both of shape (s, s, u)."""
         u, s = self.rows.shape
-        self.inverses = np.empty((u, s, s))
+        found, self.inverses = np.empty((s, s, u)), np.empty((u, s, s))
         for part in parts(u, max(1, STACK_SIZE // (s * s))):
-            rows, inside = self.rows[part].T, self.inside[part].T
-            both = inside[:, None] & inside
-            systems = gram.take(rows[:, None] * len(gram) + rows) * both  # (s, s, u)
-            systems[range(s), range(s)] += ~inside
-            self.inverses[part] = (_inverted(systems) * both).transpose(2, 0, 1)
+            of_part, last = found[:, :, part], self.rows[part, -1]
+            border = gram.take(self.rows[part, :-1].T * len(gram) + last)  # (s - 1, u)
+            inverse = below.take(self.shorter[part], axis=2)
+            product = (inverse * border).sum(axis=1)
+            schur = gram.take(last * (len(gram) + 1)) - (product * border).sum(axis=0)
+            scaled = product / schur
+            np.multiply(product[:, None], scaled, out=of_part[:-1, :-1])
+            of_part[:-1, :-1] += inverse
+            of_part[-1, :-1] = of_part[:-1, -1] = -scaled
+            of_part[-1, -1] = 1.0 / schur
+            self.inverses[part] = of_part.transpose(2, 0, 1)
+        return found
 
 
 class _Table:
-    """The distinct ones among many passive sets, given as bits of integers, and their inverses for one ``G``."""
+    """The distinct ones among many passive sets, given as bits of integers, and their inverses for one ``G``.
+
+    An inverse grows from that of the set without its last member by one row and column, so what is found for a set
+    does not depend on the others.
+    """
 
     def __init__(self, keys: Index, k: int) -> None:
-        sets = (keys[:, None] >> np.arange(k) & 1).astype(bool)  # (u, k)
-        # Members of every set before all others, each in ascending order.
-        rows = np.flatnonzero(np.hstack([sets, ~sets])).reshape(-1, k) % k
-        size = sets.sum(axis=1)
-        self._kind = (-(-size // STEP)).astype(np.uint8)  # of every set; none has a system in kind zero
-        self._within = np.empty(len(keys), np.intp)
-        self._kinds: list[_Sets] = []
-        for kind in range(1, -(-k // STEP) + 1):
-            chosen, s = np.flatnonzero(self._kind == kind), min(STEP * kind, k)
-            self._within[chosen] = np.arange(len(chosen))
-            self._kinds.append(_Sets(rows[chosen, :s], np.arange(s) < size[chosen, None]))
+        self._size = np.bitwise_count(keys)
+        wanted, shorter = [], np.empty(0, np.intp)
+        for size in range(int(self._size.max()), 0, -1):
+            wanted.append(_distinct(np.concatenate([keys[self._size == size], shorter])))
+            shorter = wanted[-1] ^ 1 << _last(wanted[-1])
+        self._sets = [_Sets(np.zeros(1, np.intp), np.empty(0, np.intp), np.empty((1, 0), np.intp), np.empty((1, 0, 0)))]
+        self._within = np.zeros(len(keys), np.intp)
+        for size, of_size in enumerate(reversed(wanted), 1):
+            below, last = self._sets[-1], _last(of_size)
+            parent = np.searchsorted(below.keys, of_size ^ 1 << last)
+            rows = np.concatenate([below.rows[parent], last[:, None]], axis=1)
+            self._sets.append(_Sets(of_size, parent, rows, np.empty(0)))
+            chosen = self._size == size
+            self._within[chosen] = np.searchsorted(of_size, keys[chosen])
         self._gram: Matrix | None = None
         self._trusted = False
 
@@ -89,25 +103,26 @@ class _Table:
         """Invert the systems of all sets, unless that is done; return whether inverses of this ``G`` are accurate."""
         if self._gram is None or not np.array_equal(self._gram, gram):
             self._gram, self._trusted = gram, is_trusted(np.linalg.inv(gram)[None])
-            for sets in self._kinds if self._trusted else []:
-                sets.factor(gram)
+            inverses = np.empty((0, 0, 1))
+            for sets in self._sets[1:] if self._trusted else []:
+                inverses = sets.factor(gram, inverses)
         return self._trusted
 
     def groups(self, set_of: Index) -> list[_Group]:
-        """The columns with these sets by the sizes of their systems."""
-        kind = self._kind[set_of]
-        columns = np.argsort(kind, kind="stable")
-        ends = np.cumsum(np.bincount(kind, minlength=len(self._kinds) + 1))
+        """The columns with these sets by the sizes of their systems; those with empty sets are in none."""
+        size = self._size[set_of]
+        columns = np.argsort(size, kind="stable")
+        ends = np.cumsum(np.bincount(size, minlength=len(self._sets))).tolist()
         which = self._within[set_of[columns]]
         return [
             _Group(sets, columns[start:end], which[start:end])
-            for sets, start, end in zip(self._kinds, ends[:-1], ends[1:], strict=True)
+            for sets, (start, end) in zip(self._sets[1:], pairwise(ends), strict=True)
             if end > start
         ]
 
 
 class _Group:
-    """Columns, b of them, whose systems are filled up to one size s, and which of the sets each of them has."""
+    """Columns, b of them, whose systems are of one size s, and which of the sets each of them has."""
 
     def __init__(self, sets: _Sets, columns: Index, which: Index) -> None:
         self._sets, self._columns, self._which = sets, columns, which
@@ -127,24 +142,23 @@ class _Group:
 def share(systems: Sequence[PassiveSystems]) -> Sequence[PassiveSystems]:
     """Systems on the same passive sets that share the work for equal ones, if there are many columns."""
     k, sizes = len(systems[0].passive), [each.passive.shape[1] for each in systems]
-    if sum(sizes) < FEWEST or k > MAX_KEY_BITS or any(isinstance(each, ColumnSystems) for each in systems):
+    if sum(sizes) < FEWEST or k > MAX_KEY_BITS or not systems[0].common:
         return systems
     keys = np.concatenate([(1 << np.arange(k)) @ each.passive for each in systems])
-    distinct, set_of = np.unique(keys, return_inverse=True)
-    table = _Table(distinct, k)
+    distinct = _distinct(keys)
+    table, set_of = _Table(distinct, k), np.searchsorted(distinct, keys)
     return [
         SharedSystems(each.passive, table, own)
         for each, own in zip(systems, np.split(set_of, np.cumsum(sizes)[:-1]), strict=True)
     ]
 
 
-def _inverted(systems: Matrix) -> Matrix:
-    """Inverses of symmetric positive definite matrices (s, s, u), in place."""
-    for i in range(len(systems)):
-        column = systems[:, i].copy()
-        pivot = np.reciprocal(column[i])
-        scaled = column * pivot
-        systems -= column[:, None] * scaled
-        systems[i] = systems[:, i] = scaled
-        systems[i, i] = -pivot
-    return np.negative(systems, out=systems)
+def _distinct(keys: Index) -> Index:
+    """The distinct ones in ascending order; of integers that a processor sorts fast, faster than `numpy.unique`."""
+    keys = np.sort(keys)
+    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+
+
+def _last(keys: Index) -> Index:
+    """The highest bit of positive integers, which doubles hold exactly."""
+    return np.frexp(keys.astype(float))[1].astype(np.intp) - 1

@@ -34,6 +34,9 @@ class PassiveSystems:
     of shape (k, n).
     """
 
+    # Whether all columns have one G.
+    common = True
+
     def __init__(self, passive: Mask) -> None:
         self.passive = passive
         self._set_of, self._inside, self._outside = _distinct_systems(passive)
@@ -86,6 +89,8 @@ class PassiveSystems:
 class ColumnSystems(PassiveSystems):
     """The systems of columns that have a G of their own, with one inverse per column."""
 
+    common = False
+
     def __init__(self, passive: Mask) -> None:
         self.passive = passive
 
@@ -116,11 +121,11 @@ class AmendedSystems(PassiveSystems):
 
     def __init__(self, passive: Mask, first: PassiveSystems, rounds: list[tuple[Index, PassiveSystems]]) -> None:
         self.passive, self._first, self._rounds = passive, first, rounds
-        self._renew = type(first)
+        self.common = first.common
 
     def factor(self, gram: Matrix) -> PassiveSystems:
         """Systems on the present passive sets for another ``G``."""
-        return self._renew(self.passive).factor(gram)
+        return (PassiveSystems if self.common else ColumnSystems)(self.passive).factor(gram)
 
     def amended(self, passive: Mask, rounds: list[tuple[Index, PassiveSystems]]) -> PassiveSystems:
         """These systems with more rounds, see `PassiveSystems.amended`."""
