@@ -27,7 +27,7 @@ from nnmf_runner.core.threads import each, mapped, n_threads
 # Times that a sparse matrix by rows is read for the data of all blocks of columns, each time for a share of them.
 READS = 8
 # Most parts whose warm starts share what is computed for a passive set.
-BUNDLE = 8
+BUNDLE = 4
 
 R = TypeVar("R")
 

@@ -379,7 +379,7 @@ def settled(problem: ScaledProblem, S: Matrix, systems: PassiveSystems) -> tuple
     At such a kink, where a variable vanishes together with its multiplier, both passive sets solve the problem, and
     the start of the search decides which of them is found.  The derivative through the solution must not depend on it.
     """
-    large = S > NEGLIGIBLE * S.max(initial=0.0)
+    large = NEGLIGIBLE * S.max(initial=0.0) < S
     if np.count_nonzero(large) == np.count_nonzero(systems.passive):
         return S, systems  # the usual case: none is small even beside the largest of all columns
     negligible = systems.passive & (np.minimum(S.max(axis=0, initial=0.0), problem.scale) * NEGLIGIBLE >= S)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import numpy as np
 
 from nnmf_runner.core.linalg import Index, Mask, Matrix, parts
 from nnmf_runner.core.systems import STACK_SIZE, PassiveSystems, is_trusted
 
-# Fewest columns for which a table of sets is made.
-FEWEST = 2048
+# Fewest columns of a part that takes its inverses from a table.
+FEWEST = 1024
+# Largest share of distinct sets among the columns of a part that shares them.
+SHARE = 0.6
 # Largest k whose passive sets are keys that doubles hold exactly.
 MAX_KEY_BITS = 52
+# Systems are filled up to a multiple of this size, so that fewer calls solve more of them.
+STEP = 4
 
 
 class SharedSystems(PassiveSystems):
     """The systems of some columns, whose inverses stand in a table for these and other columns.
 
-    They are for one `factor` and what is solved after it; what is kept then is the passive sets.
+    Once they are released, they are no longer shared.
     """
 
     def __init__(self, passive: Mask, table: _Table, set_of: Index) -> None:
@@ -32,6 +36,8 @@ class SharedSystems(PassiveSystems):
         """Take a ``G``, see `PassiveSystems.factor`."""
         if self._table is None or not self._table.factor(gram):
             return PassiveSystems(self.passive).factor(gram)
+        for group in self._groups:
+            group.inverses = None
         return self
 
     def release(self) -> None:
@@ -53,49 +59,68 @@ class _Sets:
     keys: Index  # ascending
     shorter: Index  # (u,), which of the sets without the last member
     rows: Index  # (u, s), the members, ascending
-    inverses: Matrix  # (u, s, s)
 
-    def factor(self, gram: Matrix, below: Matrix) -> Matrix:
-        """Invert the systems of all sets by those of one member less, `below`, both of shape (s, s, u)."""
+    def invert(self, gram: Matrix, below: Matrix, found: Matrix) -> Matrix:
+        """Put the inverses of all systems into `found`, shape (u, s, s), and return them in shape (s, s, u).
+
+        They grow by one row and column from those of one member less, `below`, of shape (s - 1, s - 1, ...).
+        """
         u, s = self.rows.shape
-        found, self.inverses = np.empty((s, s, u)), np.empty((u, s, s))
+        inverses = np.empty((s, s, u))
         for part in parts(u, max(1, STACK_SIZE // (s * s))):
-            of_part, last = found[:, :, part], self.rows[part, -1]
+            new, last = inverses[:, :, part], self.rows[part, -1]
             border = gram.take(self.rows[part, :-1].T * len(gram) + last)  # (s - 1, u)
-            inverse = below.take(self.shorter[part], axis=2)
-            product = (inverse * border).sum(axis=1)
+            old = below.take(self.shorter[part], axis=2)
+            product = (old * border).sum(axis=1)
             schur = gram.take(last * (len(gram) + 1)) - (product * border).sum(axis=0)
             scaled = product / schur
-            np.multiply(product[:, None], scaled, out=of_part[:-1, :-1])
-            of_part[:-1, :-1] += inverse
-            of_part[-1, :-1] = of_part[:-1, -1] = -scaled
-            of_part[-1, -1] = 1.0 / schur
-            self.inverses[part] = of_part.transpose(2, 0, 1)
-        return found
+            np.multiply(product[:, None], scaled, out=new[:-1, :-1])
+            new[:-1, :-1] += old
+            new[-1, :-1] = new[:-1, -1] = -scaled
+            new[-1, -1] = 1.0 / schur
+            found[part] = new.transpose(2, 0, 1)
+        return inverses
+
+    def filled(self, s: int) -> Index:
+        """The members, and as many others as make up s, shape (u, s)."""
+        rows, keys = [self.rows], self.keys.copy()
+        for _ in range(s - self.rows.shape[1]):
+            others = ~keys & (keys + 1)  # the lowest
+            keys |= others
+            rows.append(_last(others)[:, None])
+        return np.concatenate(rows, axis=1)
 
 
 class _Table:
     """The distinct ones among many passive sets, given as bits of integers, and their inverses for one ``G``.
 
-    An inverse grows from that of the set without its last member by one row and column, so what is found for a set
-    does not depend on the others.
+    What is found for a set does not depend on the others.  Sets of similar size stand together, filled up to one size.
     """
 
     def __init__(self, keys: Index, k: int) -> None:
-        self._size = np.bitwise_count(keys)
+        size = np.bitwise_count(keys).astype(np.intp)
         wanted, shorter = [], np.empty(0, np.intp)
-        for size in range(int(self._size.max()), 0, -1):
-            wanted.append(_distinct(np.concatenate([keys[self._size == size], shorter])))
-            shorter = wanted[-1] ^ 1 << _last(wanted[-1])
-        self._sets = [_Sets(np.zeros(1, np.intp), np.empty(0, np.intp), np.empty((1, 0), np.intp), np.empty((1, 0, 0)))]
-        self._within = np.zeros(len(keys), np.intp)
-        for size, of_size in enumerate(reversed(wanted), 1):
+        for s in range(int(size.max()), 0, -1):
+            of_size = _distinct(np.concatenate([keys[size == s], shorter]))
+            # A single set stands twice, since numpy adds up in another order where there is no other.
+            wanted.append(of_size if len(of_size) > 1 else of_size.repeat(2))
+            shorter = of_size ^ 1 << _last(of_size)
+        self._sets = [_Sets(np.zeros(1, np.intp), np.empty(0, np.intp), np.empty((1, 0), np.intp))]
+        for of_size in reversed(wanted):
             below, last = self._sets[-1], _last(of_size)
-            parent = np.searchsorted(below.keys, of_size ^ 1 << last)
-            rows = np.concatenate([below.rows[parent], last[:, None]], axis=1)
-            self._sets.append(_Sets(of_size, parent, rows, np.empty(0)))
-            chosen = self._size == size
-            self._within[chosen] = np.searchsorted(of_size, keys[chosen])
+            which = np.searchsorted(below.keys, of_size ^ 1 << last)
+            self._sets.append(_Sets(of_size, which, np.concatenate([below.rows[which], last[:, None]], axis=1)))
+        self._kind, self._within = -(-size // STEP), np.zeros(len(keys), np.intp)
+        self.rows: list[Index] = []  # of every kind of size, (u, s)
+        self.inverses: list[Matrix] = []  # (u, s, s), zero outside the sets
+        self._ends = []
+        for start in range(1, len(self._sets), STEP):
+            of_kind, s = self._sets[start : start + STEP], min(start + STEP - 1, k)
+            self.rows.append(np.concatenate([sets.filled(s) for sets in of_kind]))
+            self._ends.append(np.cumsum([0, *(len(sets.keys) for sets in of_kind)]).tolist())
+            for i, sets in enumerate(of_kind):
+                chosen = size == start + i
+                self._within[chosen] = np.searchsorted(sets.keys, keys[chosen]) + self._ends[-1][i]
         self._gram: Matrix | None = None
         self._trusted = False
 
@@ -103,54 +128,70 @@ class _Table:
         """Invert the systems of all sets, unless that is done; return whether inverses of this ``G`` are accurate."""
         if self._gram is None or not np.array_equal(self._gram, gram):
             self._gram, self._trusted = gram, is_trusted(np.linalg.inv(gram)[None])
-            inverses = np.empty((0, 0, 1))
-            for sets in self._sets[1:] if self._trusted else []:
-                inverses = sets.factor(gram, inverses)
+            self.inverses = [np.zeros((*rows.shape, rows.shape[1])) for rows in self.rows if self._trusted]
+            below = np.empty((0, 0, 1))
+            for s, sets in enumerate(self._sets[1:] if self._trusted else [], 1):
+                kind, i = divmod(s - 1, STEP)
+                found = self.inverses[kind][self._ends[kind][i] : self._ends[kind][i + 1], :s, :s]
+                below = sets.invert(gram, below, found)
         return self._trusted
 
     def groups(self, set_of: Index) -> list[_Group]:
         """The columns with these sets by the sizes of their systems; those with empty sets are in none."""
-        size = self._size[set_of]
-        columns = np.argsort(size, kind="stable")
-        ends = np.cumsum(np.bincount(size, minlength=len(self._sets))).tolist()
+        kind = self._kind[set_of].astype(np.uint8)
+        columns = np.argsort(kind, kind="stable")
+        ends = np.cumsum(np.bincount(kind, minlength=len(self.rows) + 1)).tolist()
         which = self._within[set_of[columns]]
         return [
-            _Group(sets, columns[start:end], which[start:end])
-            for sets, (start, end) in zip(self._sets[1:], pairwise(ends), strict=True)
+            _Group(self, i, columns[start:end], which[start:end])
+            for i, (start, end) in enumerate(pairwise(ends))
             if end > start
         ]
 
 
 class _Group:
-    """Columns, b of them, whose systems are of one size s, and which of the sets each of them has."""
+    """Columns, b of them, whose systems are of one kind of size, and which of the sets each of them has."""
 
-    def __init__(self, sets: _Sets, columns: Index, which: Index) -> None:
-        self._sets, self._columns, self._which = sets, columns, which
+    def __init__(self, table: _Table, kind: int, columns: Index, which: Index) -> None:
+        self._table, self._kind, self._columns, self._which = table, kind, columns, which
         self._places: Index | None = None
-        self._inverses: Matrix | None = None
+        self.inverses: Matrix | None = None
 
     def solve(self, rhs: Matrix, S: Matrix) -> None:
         """Put solutions into S for right-hand sides, both of shape (k, n)."""
         if self._places is None:
-            self._places = self._sets.rows.take(self._which, axis=0)
+            self._places = self._table.rows[self._kind].take(self._which, axis=0)
             self._places *= rhs.shape[1]
             self._places += self._columns[:, None]
-            self._inverses = self._sets.inverses.take(self._which, axis=0)
-        S.reshape(-1)[self._places] = np.matvec(self._inverses, rhs.take(self._places))
+        if self.inverses is None:  # once for the forward and the backward pass
+            self.inverses = self._table.inverses[self._kind].take(self._which, axis=0)
+        S.reshape(-1)[self._places] = np.matvec(self.inverses, rhs.take(self._places))
 
 
-def share(systems: Sequence[PassiveSystems]) -> Sequence[PassiveSystems]:
-    """Systems on the same passive sets that share the work for equal ones, if there are many columns."""
-    k, sizes = len(systems[0].passive), [each.passive.shape[1] for each in systems]
-    if sum(sizes) < FEWEST or k > MAX_KEY_BITS or not systems[0].common:
-        return systems
-    keys = np.concatenate([(1 << np.arange(k)) @ each.passive for each in systems])
-    distinct = _distinct(keys)
-    table, set_of = _Table(distinct, k), np.searchsorted(distinct, keys)
-    return [
-        SharedSystems(each.passive, table, own)
-        for each, own in zip(systems, np.split(set_of, np.cumsum(sizes)[:-1]), strict=True)
+def share(systems: Sequence[PassiveSystems]) -> list[PassiveSystems]:
+    """Systems on the same passive sets, of which those of many columns with few distinct sets share inverses."""
+    k = len(systems[0].passive)
+    if k > MAX_KEY_BITS or not systems[0].common:
+        return list(systems)
+    keys = [_keys(each.passive) for each in systems]
+    distinct = [_distinct(own) for own in keys]
+    # Each decides for itself, so that the way in which its columns are solved does not depend on the others.
+    shares = [
+        len(own) >= FEWEST and len(of_own) <= SHARE * len(own) for own, of_own in zip(keys, distinct, strict=True)
     ]
+    if not any(shares):
+        return list(systems)
+    every = _distinct(np.concatenate(list(compress(distinct, shares))))
+    table = _Table(every, k)
+    return [
+        SharedSystems(each.passive, table, np.searchsorted(every, own)) if shared else each
+        for each, own, shared in zip(systems, keys, shares, strict=True)
+    ]
+
+
+def _keys(passive: Mask) -> Index:
+    """Every set as the bits of an integer, shape (n,), for sets of shape (k, n)."""
+    return np.dot(2.0 ** np.arange(len(passive)), passive.astype(float)).astype(np.intp)
 
 
 def _distinct(keys: Index) -> Index:

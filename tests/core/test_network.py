@@ -595,9 +595,12 @@ def test_data_are_read_once_where_the_first_factor_is_fixed():
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.csc_array])
 @pytest.mark.parametrize("labels", ["none", "squared", "cross_entropy"])
-def test_an_evaluation_does_not_depend_on_the_number_of_threads(monkeypatch, labels, make):
+@pytest.mark.parametrize("fewest", [1, 1000])
+def test_an_evaluation_does_not_depend_on_the_number_of_threads(monkeypatch, fewest, labels, make):
     monkeypatch.setattr("nnmf_runner.core.linalg.WORTHWHILE", 1)
     monkeypatch.setattr("nnmf_runner.core.linalg.ENTRIES", 20)
+    monkeypatch.setattr("nnmf_runner.core.shared.FEWEST", fewest)
+    monkeypatch.setattr("nnmf_runner.core.shared.SHARE", 1.0)
     case, found = Case("multilevel", labels, 3), []
     for n in (1, 2, 3):
         network = case.network(make(case.X))
