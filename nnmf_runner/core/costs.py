@@ -198,7 +198,7 @@ class Multilevel(LayerWeights, Levels):
 
 def _by_factors(A: Sequence[Matrix], derivative: Matrix) -> list[Matrix]:
     """Derivatives with respect to ``A_1, ..., A_L`` from that with respect to their product, shape (k_0, k_L)."""
-    direct = []
+    direct: list[Matrix] = []
     for factor, above in zip(A, right_factors(A, np.eye(derivative.shape[1])), strict=False):
         direct.append(derivative @ above.T)
         derivative = factor.T @ derivative
@@ -283,7 +283,7 @@ class KullbackLeibler(Cost):
         Q, P = divergence.parts(X, V)
         dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
         dT = first.A.T @ dV
-        direct = [product(dV, T.T), *_by_factors(upper, rows_product(dT, S))]
+        direct: list[Matrix | None] = [product(dV, T.T), *_by_factors(upper, rows_product(dT, S))]
         dS = reduce(lambda derivative, factor: factor.T @ derivative, upper, dT)
         value = 2.0 * divergence.value(X, V) + sum(layer.share * layer.penalty() for layer in layers)
         by_codes = _by_penalties(layers, 0.0)

@@ -9,9 +9,9 @@ from itertools import compress, pairwise
 import numpy as np
 
 from nnmf_runner.core.linalg import Index, Mask, Matrix, parts
-from nnmf_runner.core.systems import STACK_SIZE, PassiveSystems, is_trusted
+from nnmf_runner.core.systems import KEPT_SIZE, STACK_SIZE, PassiveSystems, is_trusted
 
-# Fewest columns of a part that takes its inverses from a table.
+# Fewest columns of a part that takes its inverses from a table; KEPT_SIZE bounds the memory of these.
 FEWEST = 1024
 # Largest share of distinct sets among the columns of a part that shares them.
 SHARE = 0.6
@@ -129,7 +129,7 @@ class _Table:
         if self._gram is None or not np.array_equal(self._gram, gram):
             self._gram, self._trusted = gram, is_trusted(np.linalg.inv(gram)[None])
             self.inverses = [np.zeros((*rows.shape, rows.shape[1])) for rows in self.rows if self._trusted]
-            below = np.empty((0, 0, 1))
+            below: Matrix = np.empty((0, 0, 1))
             for s, sets in enumerate(self._sets[1:] if self._trusted else [], 1):
                 kind, i = divmod(s - 1, STEP)
                 found = self.inverses[kind][self._ends[kind][i] : self._ends[kind][i + 1], :s, :s]
@@ -177,7 +177,8 @@ def share(systems: Sequence[PassiveSystems]) -> list[PassiveSystems]:
     distinct = [_distinct(own) for own in keys]
     # Each decides for itself, so that the way in which its columns are solved does not depend on the others.
     shares = [
-        len(own) >= FEWEST and len(of_own) <= SHARE * len(own) for own, of_own in zip(keys, distinct, strict=True)
+        FEWEST <= len(own) <= KEPT_SIZE / k**2 and len(of_own) <= SHARE * len(own)
+        for own, of_own in zip(keys, distinct, strict=True)
     ]
     if not any(shares):
         return list(systems)
