@@ -6,7 +6,9 @@ for every data set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from nnmf_runner.core.checks import InputError, check_number, shown
 from nnmf_runner.core.divergence import SMALLEST, BetaDivergence
 from nnmf_runner.core.layer import Layer, MaskedLayer, Pair
-from nnmf_runner.core.linalg import Mask, Matrix, inner, like, right_factors, squared_norm
+from nnmf_runner.core.linalg import Mask, Matrix, chain, inner, like, product, right_factors, squared_norm, tall_product
 
 # Smallest entry of an approximation in multiples of the mean entry of the data: codes by least squares can make a
 # product exactly zero, where the derivative of a divergence is infinite.
@@ -99,17 +101,17 @@ class Levels(Cost):
         for level, weight in enumerate(weights):
             if not weight:
                 continue
-            below = layers[: level + 1]
-            upper = right_factors([layer.A for layer in below], below[-1].S)
-            approximated = first.gram_product(upper[0])
-            value += weight * (squared_norm - 2.0 * inner(first.cross, upper[0]) + inner(approximated, upper[0]))
-            weighted = 2.0 * weight * upper[0]
-            right = -weighted if right is None else right - weighted
-            pairs.append((weighted, upper[0]))
-            if level:  # the first codes minimise their own term
-                by_factors, by_codes = _through_upper(below, upper, 2.0 * weight * (approximated - first.cross))
-                direct[: level + 1] = map(plus, direct, by_factors)
-                dS[level] = plus(dS[level], by_codes)
+            upper, S = [layer.A for layer in layers[1 : level + 1]], layers[level].S
+            B = reduce(np.matmul, upper) if upper else None
+            fit = first.level(B, S)
+            value += weight * (squared_norm + fit.value)
+            right = plus(right, -2.0 * weight * S if B is None else (-2.0 * weight * B) @ S)
+            pairs.append((2.0 * weight * fit.pair[0], fit.pair[1]))
+            if fit.by_B is not None and fit.by_S is not None:  # the first codes minimise their own term
+                by_factors = _by_factors(upper, 2.0 * weight * fit.by_B)
+                direct[1 : level + 1] = map(plus, direct[1 : level + 1], by_factors)
+                fit.by_S[...] *= 2.0 * weight
+                dS[level] = plus(dS[level], fit.by_S)
         return Derivative(value, [right, *[None] * (depth - 1)], [pairs, *([] for _ in layers[1:])], direct, dS)
 
 
@@ -194,13 +196,13 @@ class Multilevel(LayerWeights, Levels):
     name: ClassVar[str] = "multilevel"
 
 
-def _through_upper(layers: list[Layer], upper: list[Matrix], derivative: Matrix) -> tuple[list[Matrix | None], Matrix]:
-    """Derivatives with respect to ``A_1, ..., A_L`` and to ``S_L`` from dC / d upper[0], shape (k_0, n)."""
-    direct: list[Matrix | None] = [None]
-    for layer, above in zip(layers[1:], upper[1:], strict=True):
+def _by_factors(A: Sequence[Matrix], derivative: Matrix) -> list[Matrix]:
+    """Derivatives with respect to ``A_1, ..., A_L`` from that with respect to their product, shape (k_0, k_L)."""
+    direct: list[Matrix] = []
+    for factor, above in zip(A, right_factors(A, np.eye(derivative.shape[1])), strict=False):
         direct.append(derivative @ above.T)
-        derivative = layer.A.T @ derivative
-    return direct, derivative
+        derivative = factor.T @ derivative
+    return direct
 
 
 def plus(left: Matrix | None, right: Matrix | None) -> Matrix | None:
@@ -234,10 +236,10 @@ class Energy(LayerWeights, Cost):
         dS: list[Matrix | None] = []
         for layer, weight in zip(layers, self.level_weights(len(layers)), strict=True):
             S = layer.S
-            residual = norm - 2.0 * inner(layer.cross, S) + inner(layer.gram_product(S), S)
-            value += weight * (residual + layer.penalty())
+            fit = layer.level(None, S)
+            value += weight * (norm + fit.value + layer.penalty())
             right.append(-2.0 * weight * S)
-            pairs.append([(2.0 * weight * S, S)])
+            pairs.append([(2.0 * weight * fit.pair[0], fit.pair[1])])
             if dS:  # this term's derivative with respect to its input, the codes below
                 dS[-1] = 2.0 * weight * (layer.inputs - layer.A @ S)
             dS.append(None)  # its derivative with respect to S vanishes on the passive sets
@@ -274,14 +276,16 @@ class KullbackLeibler(Cost):
 
     def evaluate(self, layers: list[Layer], squared_norm: float) -> Derivative:
         """Value and derivative, see `Cost.evaluate`; the whole approximation is formed."""
-        first, upper = layers[0], right_factors([layer.A for layer in layers], layers[-1].S)
+        first, S, upper = layers[0], layers[-1].S, [layer.A for layer in layers[1:]]
+        T = chain(upper, S)  # what approximates the first codes
         divergence = self.divergence(first.mask if isinstance(first, MaskedLayer) else None)
-        outer = like(upper[0], first.A)
-        X, V = first.inputs, first.A @ outer
+        X, outer = first.inputs, like(T, first.A)
+        V = first.A @ outer
         Q, P = divergence.parts(X, V)
         dV = 2.0 * (Q - P)  # (m, n); the codes minimise the squared residual, not this
-        direct, dS = _through_upper(layers, upper, first.A.T @ dV)
-        direct[0] = dV @ outer.T
+        dT = first.A.T @ dV
+        direct: list[Matrix | None] = [product(dV, outer.T), *_by_factors(upper, tall_product(dT.T, S.T))]
+        dS = reduce(lambda derivative, factor: factor.T @ derivative, upper, dT)
         value = 2.0 * divergence.value(X, V) + sum(layer.share * layer.penalty() for layer in layers)
         by_codes = _by_penalties(layers, 0.0)
         by_codes[-1] = plus(by_codes[-1], dS)

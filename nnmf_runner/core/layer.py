@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, doubles, gram_matrix, like, parts
+from nnmf_runner.core.linalg import (
+    Mask,
+    Matrix,
+    cross_product,
+    doubles,
+    gram_matrix,
+    inner,
+    like,
+    parts,
+    tall_product,
+)
 from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each
@@ -49,6 +59,24 @@ class DeferredGradient:
 
     outer: Matrix
     small: Matrix
+
+
+@dataclass(frozen=True)
+class Level:
+    """``||X - A B S||^2`` less ``||X||^2``, for the inputs X and the factor A of a layer, and half its derivatives.
+
+    Attributes
+    ----------
+    value : float
+    pair : tuple of ndarray
+        U and V: half the derivative with respect to A is ``A U V^T - X (B S)^T``.
+    by_B, by_S : ndarray of the shape of B and of S, or None where B is the identity
+    """
+
+    value: float
+    pair: Pair
+    by_B: Matrix | None = None
+    by_S: Matrix | None = None
 
 
 @dataclass
@@ -93,6 +121,21 @@ class Layer:
         """``A^T A T`` over the known entries, for T of shape (k, n)."""
         return self.gram @ T
 
+    def level(self, B: Matrix | None, S: Matrix) -> Level:
+        """The fit of ``A B S`` to the inputs over the known entries, for B of shape (k, l), None for the identity.
+
+        It goes through products with S of shapes (l, l) and (k, l), so that no other array of k rows is formed.
+        """
+        squares, cross = gram_matrix(S.T), tall_product(self.cross.T, S.T)
+        if B is None:
+            return Level(inner(self.gram, squares) - 2.0 * float(cross.trace()), (squares, np.eye(len(S))))
+        through = self.gram @ B
+        gram = B.T @ through
+        value = inner(gram, squares) - 2.0 * inner(B, cross)
+        by_S = gram @ S
+        by_S -= B.T @ self.cross
+        return Level(value, (B @ squares, B), through @ squares - cross, by_S)
+
     def deferred_gradient(
         self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None
     ) -> DeferredGradient:
@@ -102,9 +145,9 @@ class Layer:
         ``inputs V^T - A (S V^T + V S^T)`` for the `adjoint` V.
         """
         outer = [part for part in (right, adjoint) if part is not None]  # each (k, n), at least one
-        small = [U @ V.T for U, V in pairs]  # each (k, k)
+        small = [tall_product(U.T, V.T) for U, V in pairs]  # each (k, k)
         if adjoint is not None:
-            cross = self.S @ adjoint.T
+            cross = tall_product(self.S.T, adjoint.T)
             small.append(-cross - cross.T)
         return DeferredGradient(reduce(np.add, outer), reduce(np.add, small))
 
@@ -146,7 +189,9 @@ class Layer:
         arXiv:2303.00058, section 2; X. Sun, N. M. Nasrabadi and T. D. Tran, arXiv:1701.08349, with a penalty.
         """
         unit = self.problem.unit
-        return unit * self.systems.solve(unit * dS)
+        V = self.systems.solve(unit * dS)
+        V *= unit
+        return V
 
 
 @dataclass
@@ -164,6 +209,16 @@ class MaskedLayer(Layer):
     def gram_product(self, T: Matrix) -> Matrix:
         """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
         return self.A.T @ (self.mask * (self.A @ like(T, self.A)))
+
+    def level(self, B: Matrix | None, S: Matrix) -> Level:
+        """The fit over the known entries, see `Layer.level`; all products are formed."""
+        T = S if B is None else B @ S
+        approximated = self.gram_product(T)
+        value = inner(approximated, T) - 2.0 * inner(self.cross, T)
+        if B is None:
+            return Level(value, (T, T))
+        approximated -= self.cross
+        return Level(value, (T, T), tall_product(approximated.T, S.T), B.T @ approximated)
 
     def derivative(self, right: Matrix | None, pairs: Sequence[Pair], adjoint: Matrix | None = None) -> Matrix:
         """Gradient with ``W o (A U)`` in place of ``A U``, see `Layer.derivative`."""
@@ -183,6 +238,7 @@ def forward(
     mask: Mask | None = None,
     shrinkage: Shrinkage = NO_SHRINKAGE,
     cross: Matrix | None = None,
+    gram: Matrix | None = None,
 ) -> Layer:
     """Solve ``min_{S >= 0} 1/2 ||inputs - A S||^2 + l1 sum S + l2/2 ||S||^2``, keeping what the derivative needs.
 
@@ -198,11 +254,14 @@ def forward(
         True where an entry of dense `inputs` is known; the others are zero and left out.
     shrinkage : Shrinkage
         Its `l1` and `l2`.
-    cross : ndarray of shape (k, n), optional
-        ``A^T inputs``, where it is known already.
+    cross, gram : ndarray of shape (k, n) and (k, k), optional
+        ``A^T inputs`` and, where there is no mask, ``A^T A``, if they are known already.
     """
     cross = cross_product(A, inputs) if cross is None else cross
-    gram = gram_matrix(A) if mask is None else _column_grams(doubles(A), mask)
+    if mask is not None:
+        gram = _column_grams(doubles(A), mask)
+    elif gram is None:
+        gram = gram_matrix(A)
     penalised = (gram, cross)
     if shrinkage is not NO_SHRINKAGE:
         penalised = (gram + shrinkage.l2 * np.eye(A.shape[1]), cross - shrinkage.l1)
@@ -220,14 +279,15 @@ def solve_layers(
     mask: Mask | None = None,
     shrinkage: Sequence[Shrinkage] = (),
     cross: Matrix | None = None,
+    gram: Matrix | None = None,
 ) -> list[Layer]:
     """Forward pass: ``S_0 = q(A_0, X)``, then ``S_l = q(A_l, S_{l-1})``.
 
     Parameters
     ----------
     A : sequence of ndarray of shape (k_{l-1}, k_l)
-    X, mask, cross
-        The inputs of the first layer, of shape (m, n), with their mask and product as in `forward`.
+    X, mask, cross, gram
+        The inputs of the first layer, of shape (m, n), with their mask and products as in `forward`.
     warm : list of PassiveSystems, optional
         Systems of an earlier pass over the same columns.
     shrinkage : sequence of Shrinkage
@@ -235,7 +295,7 @@ def solve_layers(
     """
     systems: Sequence[PassiveSystems | None] = warm or [None] * len(A)
     shrinkage = shrinkage or [NO_SHRINKAGE] * len(A)
-    layers = [forward(A[0], X, systems[0], mask=mask, shrinkage=shrinkage[0], cross=cross)]
+    layers = [forward(A[0], X, systems[0], mask=mask, shrinkage=shrinkage[0], cross=cross, gram=gram)]
     for factor, own, term in zip(A[1:], systems[1:], shrinkage[1:], strict=True):
         layers.append(forward(factor, layers[-1].S, own, shrinkage=term))
     return layers

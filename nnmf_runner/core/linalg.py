@@ -56,7 +56,7 @@ def product(X: Any, B: Matrix) -> Matrix:
 def tall_product(A: Matrix, B: Matrix) -> Matrix:
     """``A^T B`` for tall A and B of shapes (m, k) and (m, l), in double precision whichever theirs is."""
     if A.dtype == B.dtype == np.float64:
-        return A.T @ B
+        return np.dot(A.T, B)  # which lets go of the interpreter, as `@` does not where the result is small
     return sum(mapped(lambda rows: doubles(A[rows]).T @ doubles(B[rows]), parts(len(A))), start=np.zeros(()))
 
 

@@ -18,7 +18,17 @@ from scipy import sparse
 from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Index, Mask, Matrix, column_lengths, cross_product, like, parts, product
+from nnmf_runner.core.linalg import (
+    Index,
+    Mask,
+    Matrix,
+    column_lengths,
+    cross_product,
+    gram_matrix,
+    like,
+    parts,
+    product,
+)
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each, mapped
@@ -222,10 +232,11 @@ class Network:
         unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         held = self._products
         products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
+        gram = self._gram(A)
         n_derivatives = len(A) + len(l1) + len(maps)
 
         def solve(part: Part) -> list[Layer]:
-            return self._forward(part, A, X, products, shrinkage)
+            return self._forward(part, A, X, products, gram, shrinkage)
 
         def derive(part: Part, layers: list[Layer], maps: Mapping[int, Matrix]) -> _Total:
             return self._of_part(_Total(n_derivatives), unit, part, layers, maps, products)
@@ -293,24 +304,34 @@ class Network:
         return total
 
     def _forward(
-        self, part: Part, A: Sequence[Matrix], X: Any, products: Matrix, shrinkage: Sequence[Shrinkage]
+        self,
+        part: Part,
+        A: Sequence[Matrix],
+        X: Any,
+        products: Matrix,
+        gram: Matrix | None,
+        shrinkage: Sequence[Shrinkage],
     ) -> list[Layer]:
         mask = None if self.mask is None else self.mask[:, part.columns]
         inputs = None if sparse.issparse(X) else X[:, part.within]
         cross = products[:, part.within]
-        layers = solve_layers(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross)
+        layers = solve_layers(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross, gram=gram)
         for layer in layers:
             layer.settle()
         part.warm = [layer.systems for layer in layers]
         return layers
 
+    def _gram(self, A: Sequence[Matrix]) -> Matrix | None:
+        """``A_0^T A_0``, which all columns share but where entries are missing."""
+        return gram_matrix(A[0]) if self.mask is None else None
+
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
         """Codes of every layer for all columns, shapes (k_l, n)."""
         products = cross_product(A[0], self.X) if self._products is None else self._products
-        codes = [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
+        gram, codes = self._gram(A), [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
 
         def solve(part: Part) -> None:
-            for S, layer in zip(codes, self._forward(part, A, self.X, products, shrinkage), strict=True):
+            for S, layer in zip(codes, self._forward(part, A, self.X, products, gram, shrinkage), strict=True):
                 S[:, part.within] = layer.S
                 layer.systems.release()
 
