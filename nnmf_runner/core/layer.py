@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnmf_runner.core.linalg import Mask, Matrix, cross_product, parts
+from nnmf_runner.core.linalg import Distributed, Mask, Matrix, cross_product, parts
 from nnmf_runner.core.nnls import ColumnProblem, ScaledProblem, pivot, settled
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each
@@ -241,8 +241,10 @@ def solve_layers(
     return layers
 
 
-def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Matrix:
+def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None) -> Any:
     """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n)."""
+    if isinstance(inputs, Distributed):
+        return inputs.coded(A)
     S = cross_product(A, inputs)
 
     def solve(part: slice) -> None:

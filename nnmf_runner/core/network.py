@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,10 @@ class Network:
         Labels by the layer that they supervise, in ascending order; the last layer is -1, at the end.
     norm : float
         The unit of the cost, ``||X||^2`` for squared residuals.
+    own : float
+        The same of the data X, which may be a part of those that the cost is of.
+    n : int
+        Number of columns of the data that the cost is of.
 
     References
     ----------
@@ -137,11 +142,19 @@ class Network:
         self.cost, self.terms = cost.of(X), terms or Terms()
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
-        self.norm = cost.unit(X)
-        self.everything = self._block(slice(None), X.shape[1])
+        self.norm = self.own = cost.unit(X)
+        self.n = X.shape[1]
         self._last_codes: dict[int, Matrix] = {}
-        # ``A_0^T X``, where it does not change.
-        self._products = cross_product(self.fixed[0], X) if 0 in self.fixed else None
+
+    @cached_property
+    def everything(self) -> Block:
+        """All columns."""
+        return self._block(slice(None), self.X.shape[1])
+
+    @cached_property
+    def _products(self) -> Matrix | None:
+        """``A_0^T X``, where it does not change."""
+        return cross_product(self.fixed[0], self.X) if 0 in self.fixed else None
 
     @property
     def learnt(self) -> list[int]:
@@ -219,7 +232,7 @@ class Network:
         whole = block is self.everything
         if X is None:
             X = self.X if whole else self.X[:, block.columns]
-        unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
+        unit = (self.own if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         held = self._products
         products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
         n_derivatives = len(A) + len(l1) + len(maps)
@@ -236,7 +249,7 @@ class Network:
         if total.small is not None:
             total.add(0, product(X, products.T), 1.0 / self.norm)  # reads the data for the second time
             total.add(0, A[0] @ total.small, 1.0 / self.norm)
-        share = block.size / self.X.shape[1]
+        share = block.size / self.n
         for i, penalty in enumerate(self.terms.on_A):
             total.value += share * penalty.value(A[i])
             if i in free:

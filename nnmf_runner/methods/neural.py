@@ -14,8 +14,9 @@ from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
 from nnmf_runner.core.linalg import Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor
-from nnmf_runner.core.network import Network, Terms
+from nnmf_runner.core.network import Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
+from nnmf_runner.core.sharded import network_of
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters
 from nnmf_runner.methods.fit import Fit
@@ -78,7 +79,7 @@ class Neural(Method):
             for i in free:
                 start[i] = start[i] * (unit / np.linalg.norm(start[i]))
         terms = self.terms(problem, start)
-        network = Network(
+        network = network_of(
             problem.X,
             problem.cost,
             problem.labels,
