@@ -5,6 +5,7 @@ from nnmf_runner.datasets.files.digits import Digits
 from nnmf_runner.datasets.files.file import File
 from nnmf_runner.datasets.files.leukemia import Leukemia
 from nnmf_runner.datasets.files.mnist import Mnist
+from nnmf_runner.datasets.files.shards import Sharded
 from nnmf_runner.datasets.generated.blocks import Blocks
 from nnmf_runner.datasets.generated.planted import Planted
 from nnmf_runner.datasets.generated.planted_cp import PlantedCP
@@ -17,8 +18,8 @@ from nnmf_runner.datasets.text.wordnet import Wordnet
 DATASETS: dict[str, type] = {
     source.name: source
     for source in (
-        *(Toy, Planted, File, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist, Leukemia),
-        *(Blocks, PlantedCP),
+        *(Toy, Planted, File, Sharded, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist),
+        *(Leukemia, Blocks, PlantedCP),
     )
 }
 

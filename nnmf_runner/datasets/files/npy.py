@@ -29,15 +29,32 @@ def read_npy(path: Path) -> NDArray[Any]:
         return read_array(file, path.stat().st_size)
 
 
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of plain values of a ``.npy`` file that holds nothing else, mapped; a ValueError if it is none."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        shape, _, kind = _header(file, size)
+        if math.prod(shape) * kind.itemsize != size - file.tell():
+            raise ValueError(f"its header says shape {shape} of type {kind}, which is less than it holds")
+    return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+
+
 def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     """The array of plain values in a file of this many bytes, or a ValueError with the reason."""
+    _header(file, size)
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of the array in a file of this many bytes, which holds all of it."""
     if file.read(len(MAGIC)) != MAGIC:
         raise ValueError("it is not in numpy's format")
     read = HEADERS.get(tuple(file.read(2)))
     if read is None:
         raise ValueError("it is of a version of numpy's format that plain values do not need")
     try:
-        shape, _, kind = read(file)
+        shape, fortran, kind = read(file)
         count = math.prod(shape)
     except (ValueError, SyntaxError, TypeError, tokenize.TokenError, RecursionError, MemoryError):
         raise ValueError("its header is damaged") from None
@@ -45,5 +62,4 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
         raise PickledError("it is a pickled object, which is not read: expected plain values")
     if min(shape, default=0) < 0 or count * kind.itemsize > size - file.tell():
         raise ValueError(f"its header says shape {shape} of type {kind}, which is more than it holds")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    return shape, fortran, kind
