@@ -295,6 +295,9 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
 
 
 def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
+    if config.engine.shares_data and hasattr(config.dataset, "in_place"):
+        dataset = config.dataset.in_place()
+        return dataset, Entries(dataset.X)
     dataset = _loader.load(config.dataset, config.computed["dataset"], seed)
     path = getattr(config.dataset, "path", None)
     options = {"signed": config.method.sign_free, "name": f"X of dataset.path={path}" if path else "X"}

@@ -28,6 +28,7 @@ class Initialisation:
     """A way to choose the initial factors.  Subclasses are dataclasses whose fields are its options."""
 
     name: ClassVar[str]
+    takes_shards: ClassVar[bool] = True  # data that no process holds whole
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Factors of shapes ``(m, k_0), (k_0, k_1), ...`` for data of shape (m, n)."""
@@ -124,6 +125,7 @@ class Greedy(Initialisation):
     """
 
     name: ClassVar[str] = "greedy"
+    takes_shards: ClassVar[bool] = False
     sweeps: int = 20
 
     def __post_init__(self) -> None:

@@ -206,8 +206,12 @@ def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
         return X.squared_residual(A, S)
     if not sparse.issparse(X):
         return sum(squared_norm(X[:, part] - A @ S[:, part]) for part in column_parts(X))
-    gram = inner(A.T @ A, S @ S.T)
-    return max(0.0, squared_norm(X) - 2.0 * inner(cross_product(A, X), S) + gram)
+    return max(0.0, squared_norm(X) + beside_norm(X, A, S))
+
+
+def beside_norm(X: Any, A: Matrix, S: Matrix) -> float:
+    """What ``||X - A S||^2`` is more than ``||X||^2``."""
+    return inner(A.T @ A, S @ S.T) - 2.0 * inner(cross_product(A, X), S)
 
 
 def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:

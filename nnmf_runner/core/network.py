@@ -115,12 +115,6 @@ class Network:
     ----------
     labels : dict of int to Labels
         Labels by the layer that they supervise, in ascending order; the last layer is -1, at the end.
-    norm : float
-        The unit of the cost, ``||X||^2`` for squared residuals.
-    own : float
-        The same of the data X, which may be a part of those that the cost is of.
-    n : int
-        Number of columns of the data that the cost is of.
 
     References
     ----------
@@ -142,9 +136,22 @@ class Network:
         self.cost, self.terms = cost.of(X), terms or Terms()
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
-        self.norm = self.own = cost.unit(X)
-        self.n = X.shape[1]
         self._last_codes: dict[int, Matrix] = {}
+
+    @cached_property
+    def norm(self) -> float:
+        """The unit of the cost, ``||X||^2`` for squared residuals; of all data, where X is a part of them."""
+        return self.own
+
+    @cached_property
+    def own(self) -> float:
+        """The unit of the data X."""
+        return self.cost.unit(self.X)
+
+    @cached_property
+    def n(self) -> int:
+        """Number of columns; of all data, where X is a part of them."""
+        return self.X.shape[1]
 
     @cached_property
     def everything(self) -> Block:

@@ -1,9 +1,9 @@
 """Data in shards of columns, and the neural objective over them, whoever computes what.
 
-All that is asked of the data is a sum over shards of something small, of which each is computed where its shard is.  The
-sum is that of a binary tree over the shards, so that its bits depend neither on how many processes share the shards,
-nor on which of them computes which.  Arrays with an entry for every column are files, of which each shard reads or
-writes its own columns.
+All that is asked of the data is a sum over shards of something small, of which each is computed where its shard is.
+The sum is that of a binary tree over the shards, so that its bits depend neither on how many processes share the
+shards, nor on which of them computes which.  Arrays with an entry for every column are files, of which each shard
+reads or writes its own columns.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from nnmf_runner.core.costs import Cost
+from nnmf_runner.core.journal import Journal
 from nnmf_runner.core.label_costs import LabelCost, Labels, label_sums, map_of
 from nnmf_runner.core.layer import Shrinkage, solve_codes
 from nnmf_runner.core.linalg import (
     WHOLE_SVD,
     Distributed,
     Matrix,
+    beside_norm,
     column_parts,
     cross_product,
-    product,
     squared_norm,
     squared_residual,
     triangle,
@@ -89,6 +90,8 @@ class Mapper(Protocol):
 
     # A folder for arrays with an entry for every column.
     folder: Path
+    # Of the evaluations, if they are noted.
+    journal: Journal | None
 
     def sum(self, source: Source, asked: Sum) -> Any:
         """The sum over all shards."""
@@ -99,6 +102,7 @@ class Local:
     """Computes all sums in this process, one shard after the other."""
 
     folder: Path
+    journal: Journal | None = None
 
     def sum(self, source: Source, asked: Sum) -> Any:
         """See `Mapper.sum`."""
@@ -207,7 +211,8 @@ class ShardedMatrix(Distributed):
 
     def squared_residual(self, A: Matrix, S: Any) -> float:
         """See `nnmf_runner.core.linalg.squared_residual`; the codes S are of `ShardedNetwork.codes`."""
-        return float(self.total(_squared_residual, A, Path(S.filename))[0])
+        found = float(self.total(_squared_residual, A, Path(S.filename))[0])
+        return max(0.0, self.squared_norm() + found) if self.is_sparse else found
 
     def leading(self, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
         """See `Distributed.leading`."""
@@ -261,7 +266,8 @@ def _sum(shard: Shard) -> list[float]:
 
 
 def _squared_residual(shard: Shard, A: Matrix, codes: Path) -> list[float]:
-    return [squared_residual(shard.X, A, np.ascontiguousarray(shard.own(codes)))]
+    S = np.ascontiguousarray(shard.own(codes))
+    return [(beside_norm if sparse.issparse(shard.X) else squared_residual)(shard.X, A, S)]
 
 
 def _squared_parts(shard: Shard, below: Sequence[Matrix], U: Matrix) -> list[Matrix]:
@@ -345,8 +351,8 @@ class ShardNetwork(Network):
         labels = {layer: own.of(classes) for layer, own in setup.labels.items()}
         last = labels.pop(-1, None)
         super().__init__(shard.X, setup.cost, last, terms=setup.terms, lower_labels=labels, fixed=setup.fixed)
-        self.cost, self.own = setup.cost, setup.cost.unit(shard.X)
-        self.norm, self.n = setup.norm, setup.n
+        self.cost, self.norm, self.n = setup.cost, setup.norm, setup.n
+        self.own = setup.cost.unit(shard.X.T)  # of which a sparse X needs no copy, see `in_turn`
 
     def label_sums(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage], layers: Sequence[int]) -> list[Matrix]:
         """``S S^T`` and ``S Y^T`` of the labelled columns, for each of some layers in turn."""
@@ -363,7 +369,8 @@ class ShardNetwork(Network):
         return [sum(each) for each in zip(*mapped(of_part, self.everything.parts), strict=True)]
 
 
-def _evaluation(shard: Shard, setup: Setup, variables: Sequence[Matrix]) -> list[Any]:
+def evaluation(shard: Shard, setup: Setup, variables: Sequence[Matrix]) -> list[Any]:
+    """The share of a shard in the cost and in its gradient."""
     found = shard.network(setup).evaluate(variables)
     return [found.value, *found.gradients]
 
@@ -402,6 +409,11 @@ class ShardedNetwork(Network):
 
     def evaluate(self, variables: Sequence[Matrix], block: Block | None = None, X: Any = None) -> Evaluation:
         """Cost and gradient over all columns, see `Network.evaluate`."""
+        if (journal := _mapper.get().journal) is None:
+            return Evaluation(*self._summed(variables))
+        return Evaluation(*journal.evaluated(variables, lambda: self._summed(variables)))
+
+    def _summed(self, variables: Sequence[Matrix]) -> tuple[float, list[Matrix]]:
         given, l1, maps = self.split(variables)
         eliminated = [layer for layer in self.labels if layer not in maps]
         if eliminated:
@@ -409,9 +421,9 @@ class ShardedNetwork(Network):
             sums = self.X.total(_label_sums, self._setup, A, self.shrinkage(variables), eliminated)
             maps |= {layer: map_of(*sums[2 * i : 2 * i + 2]) for i, layer in enumerate(eliminated)}
         free = [A for i, A in enumerate(given) if i not in self.fixed] + l1
-        value, *gradients = self.X.total(_evaluation, self._setup, [*free, *(maps[layer] for layer in self.labels)])
+        value, *gradients = self.X.total(evaluation, self._setup, [*free, *(maps[layer] for layer in self.labels)])
         of_maps = dict(zip(self.labels, gradients[len(free) :], strict=True))
-        return Evaluation(value, [*gradients[: len(free)], *(of_maps[layer] for layer in self.learnt)])
+        return value, [*gradients[: len(free)], *(of_maps[layer] for layer in self.learnt)]
 
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Any]:
         """Codes of every layer as `Network.codes` gives them, in files that every shard has written its columns to."""

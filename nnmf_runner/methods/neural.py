@@ -56,6 +56,7 @@ class Neural(Method):
     uses_optimizer: ClassVar[bool] = True
     supervises_layers: ClassVar[bool] = True
     regularises: ClassVar[bool] = True
+    takes_shards: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True
 
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:

@@ -26,6 +26,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_finite, check_scaled
 from nnmf_runner.core.linalg import canonical, parts
+from nnmf_runner.core.sharded import ShardedMatrix
 from nnmf_runner.datasets.base import Dataset, Labels, file_state
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
 from nnmf_runner.datasets.files.contents import ContentError
@@ -201,6 +202,28 @@ class Shards:
         return read(self.folder / name)
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A folder of shards as a `Source` that can be sent to another process; see there and `Shards`."""
+
+    folder: str
+    shape: tuple[int, int]
+    ends: tuple[int, ...]
+    norm2: float
+    is_sparse: bool
+    key: str
+
+    @classmethod
+    def of(cls, shards: Shards) -> Folder:
+        """The folder of opened shards."""
+        folder = str(shards.folder.absolute())
+        return cls(folder, shards.shape, shards.ends, shards.norm2, shards.format == CSR, shards.digest)
+
+    def part(self, i: int) -> Any:
+        """Shard i, shape (m, columns), mapped from its files."""
+        return Shards.open(self.folder).part(i)
+
+
 @dataclass
 class Sharded:
     """A folder of shards that `nnmf-shards` has written: data that may be larger than the memory.
@@ -234,6 +257,11 @@ class Sharded:
             return shards.dataset(self.name, shards.whole())
         except MemoryError:
             raise too_large from None
+
+    def in_place(self) -> Dataset:
+        """The same without the entries, which whoever holds a shard reads for itself."""
+        shards = Shards.open(self.path)
+        return shards.dataset(self.name, ShardedMatrix(Folder.of(shards)))
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
