@@ -25,7 +25,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.journal import Journal
 from nnmf_runner.core.label_costs import LabelCost, Labels, label_sums, map_of
-from nnmf_runner.core.layer import Shrinkage, solve_codes
+from nnmf_runner.core.layer import NO_SHRINKAGE, Layer, Shrinkage, forward, solve_codes
 from nnmf_runner.core.linalg import (
     WHOLE_SVD,
     Distributed,
@@ -38,6 +38,7 @@ from nnmf_runner.core.linalg import (
     triangle,
 )
 from nnmf_runner.core.network import Block, Evaluation, Network, Part, Terms
+from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import mapped
 
 R = TypeVar("R")
@@ -83,6 +84,16 @@ class Sum:
     def over(self, source: Source, span: range) -> Any:
         """The sum over a span of shards, in the process that this is called in."""
         return combined(span, lambda one: _shard(source, one[0]).give(self), self.add)
+
+
+def aligned(arguments: Any) -> Any:
+    """Arguments whose arrays begin where processors want them to, whatever message they came in.
+
+    Products of other arrays are formed in another way, and so with other last bits.
+    """
+    if isinstance(arguments, np.ndarray):
+        return np.require(arguments, requirements="A")
+    return type(arguments)(map(aligned, arguments)) if isinstance(arguments, list | tuple) else arguments
 
 
 class Mapper(Protocol):
@@ -350,9 +361,34 @@ class ShardNetwork(Network):
         classes = None if setup.classes is None else shard.own(setup.classes)
         labels = {layer: own.of(classes) for layer, own in setup.labels.items()}
         last = labels.pop(-1, None)
-        super().__init__(shard.X, setup.cost, last, terms=setup.terms, lower_labels=labels, fixed=setup.fixed)
+        fixed = {layer: aligned(A) for layer, A in setup.fixed.items()}
+        super().__init__(shard.X, setup.cost, last, terms=setup.terms, lower_labels=labels, fixed=fixed)
         self.cost, self.norm, self.n = setup.cost, setup.norm, setup.n
         self.own = setup.cost.unit(shard.X.T)  # of which a sparse X needs no copy, see `in_turn`
+
+    def _forward(
+        self, part: Part, A: Sequence[Matrix], X: Any, products: Matrix, shrinkage: Sequence[Shrinkage]
+    ) -> list[Layer]:
+        """See `Network`; whatever the warm start, the codes are the same to the last bit.
+
+        A worker may take the place of another in mid-fit, and the rounding of one evaluation grows with every
+        iteration that follows.  So they are solved once more where the passive sets have changed, all alike.
+        """
+        inputs: Any = None if sparse.issparse(X) else X[:, part.within]
+        cross: Matrix | None = products[:, part.within]
+        layers: list[Layer] = []
+        warm: Sequence[PassiveSystems | None] = part.warm or [None] * len(A)
+        for factor, own, term in zip(A, warm, shrinkage or [NO_SHRINKAGE] * len(A), strict=True):
+            layer = forward(factor, inputs, own, shrinkage=term, cross=cross)
+            layer.settle()
+            if layer.systems is not own:
+                problem = layer.problem
+                layer.systems = problem.systems(layer.systems.passive).factor(problem.gram)
+                layer.S = problem.unit * layer.systems.solve(problem.cross)
+            layers.append(layer)
+            inputs, cross = layer.S, None
+        part.warm = [layer.systems for layer in layers]
+        return layers
 
     def label_sums(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage], layers: Sequence[int]) -> list[Matrix]:
         """``S S^T`` and ``S Y^T`` of the labelled columns, for each of some layers in turn."""

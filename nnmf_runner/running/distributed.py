@@ -21,7 +21,7 @@ from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.journal import Journal
 from nnmf_runner.core.linalg import Distributed, parts
-from nnmf_runner.core.sharded import ShardedMatrix, Source, Sum, combined, computed_by, evaluation
+from nnmf_runner.core.sharded import ShardedMatrix, Source, Sum, aligned, combined, computed_by, evaluation
 from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets.files.shards import Folder, write_shards
 from nnmf_runner.running.interrupt import undisturbed
@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 # Shards that data are cut into which are none yet, whatever the workers: the sums of a fit depend on it.
 SHARDS = 8
-# Seconds until workers are looked for that have gone or come, and until a scheduler has to have answered.
-LOOK, ANSWER = 1.0, 30.0
+# Seconds until workers are looked for that have gone or come, until a result that is there has to have come, and until
+# a scheduler has to have answered.
+LOOK, FETCH, ANSWER = 1.0, 10.0, 30.0
 # How often a task is given to another worker after one has died of it.
 ATTEMPTS = 5
 # Seconds of computation from which on an evaluation is worth being shared out, and evaluations that tell.
@@ -78,7 +79,9 @@ def shared_out(config: RunConfig, material: Material, folder: Path) -> Iterator[
             X = ShardedMatrix(Folder.of(write_shards(scratch / "shards", X.shape, cut)))
             material = replace(material, task=replace(material.task, X=X))
         with cluster(config.engine, scratch, config.threads) as workers, computed_by(workers):
-            workers.journal = Journal(work / "evaluations", f"{code(config.method.name)} {X.source.key}")
+            if (evaluations := work / "evaluations").exists():
+                log.info("%s: goes on from the checkpoint of a fit that was interrupted.", folder)
+            workers.journal = Journal(evaluations, f"{code(config.method.name)} {X.source.key}")
             yield material
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -228,7 +231,7 @@ class _Errand:
         from distributed.scheduler import KilledWorker
 
         try:
-            result = future.result(timeout=10.0 * ANSWER)
+            result = future.result(timeout=FETCH)
         except (KilledWorker, FutureCancelledError, OSError) as error:
             self.attempts[span] += 1
             if self.attempts[span] > ATTEMPTS:
@@ -244,5 +247,5 @@ def _sum(source: Source, span: range, asked: Sum, threads: int) -> tuple[float, 
     """Done by a worker: the sum over a span of shards, and the seconds that it took."""
     started = time.perf_counter()
     with threaded(threads):
-        result = asked.over(source, span)
+        result = replace(asked, arguments=aligned(asked.arguments)).over(source, span)
     return time.perf_counter() - started, result

@@ -150,10 +150,21 @@ def test_no_bit_depends_on_who_computes_which_shards(X, depth, tmp_path):
     _, network, variables = both(X, *SETTINGS["best map"])
     alone = network.evaluate(variables)
     _, network, _ = both(X, *SETTINGS["best map"])
-    with computed_by(InGroups(tmp_path, depth)):
+    with computed_by(InGroups(tmp_path, depth=depth)):
         together = network.evaluate(variables)
     assert together.value == alone.value
     assert all(map(np.array_equal, together.gradients, alone.gradients))
+
+
+@pytest.mark.parametrize("name", ["multilevel", "best map"])
+def test_no_bit_depends_on_warm_starts(X, name):
+    _, network, variables = both(X, *SETTINGS[name])
+    rng = np.random.default_rng(5)
+    for step in (0.3, 0.1, 0.01, 1e-4):  # as far as many passive sets, some and none
+        variables = [variable * (1.0 + step * rng.random(variable.shape)) for variable in variables]
+        warm, cold = network.evaluate(variables), both(X, *SETTINGS[name])[1].evaluate(variables)
+        assert warm.value == cold.value
+        assert all(map(np.array_equal, warm.gradients, cold.gradients))
 
 
 def test_codes_are_those_of_one_matrix_and_stay_in_files(X):
