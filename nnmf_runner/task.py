@@ -288,7 +288,7 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
-        key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free))
+        key = repr((config.dataset, config.engine.shares_data, config.mask, config.holdout, config.method.sign_free))
         if key not in loaded:
             loaded[key] = _load(config, config.seed_of_data(config.seed))
         _material(config, config.seed_of_data(config.seed), *loaded[key])

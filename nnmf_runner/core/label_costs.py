@@ -5,6 +5,7 @@ They are relative to ``||Y||^2``, the number of known labels, so that their weig
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +29,11 @@ def label_sums(S: Matrix, Y: Matrix, known: Any) -> tuple[Matrix, Matrix]:
     """``S S^T`` and ``S Y^T`` over some of the columns."""
     S = S[:, known]
     return S @ S.T, S @ Y[:, known].T
+
+
+def added(sums: Iterable[Sequence[Any]]) -> list[Any]:
+    """Each of several sums over columns, from those over parts of the columns."""
+    return [sum(each) for each in zip(*sums, strict=True)]
 
 
 def map_of(gram: Matrix, cross: Matrix) -> Matrix:
@@ -147,7 +153,7 @@ class Labels:
     def best_map(self, S: Matrix) -> Matrix:
         """The map that predicts the known labels best from the codes S of all samples, see `label_map`."""
         sums = [label_sums(S[:, part], self.Y[:, part], self.known[part]) for part in column_parts(S)]
-        return map_of(*map(sum, zip(*sums, strict=True)))
+        return map_of(*added(sums))
 
 
 LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

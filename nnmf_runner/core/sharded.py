@@ -24,7 +24,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.journal import Journal
-from nnmf_runner.core.label_costs import LabelCost, Labels, label_sums, map_of
+from nnmf_runner.core.label_costs import LabelCost, Labels, added, label_sums, map_of
 from nnmf_runner.core.layer import NO_SHRINKAGE, Layer, Shrinkage, forward, solve_codes
 from nnmf_runner.core.linalg import (
     WHOLE_SVD,
@@ -47,11 +47,25 @@ R = TypeVar("R")
 class Source(Protocol):
     """Where shards are read from.  It is small, and can be sent to another process that sees the same files."""
 
-    shape: tuple[int, int]
-    ends: Sequence[int]  # 0, and where every shard ends
-    norm2: float
-    is_sparse: bool
-    key: str  # that of no other data
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and of columns."""
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Zero, and the column after the last of every shard."""
+
+    @property
+    def norm2(self) -> float:
+        """Squared Frobenius norm."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether shards are sparse."""
+
+    @property
+    def key(self) -> str:
+        """What no other data have."""
 
     def part(self, i: int) -> Any:
         """Shard i, shape (m, columns), which may stay in its file."""
@@ -265,7 +279,8 @@ def _each_added(some: Sequence[Any], others: Sequence[Any]) -> list[Any]:
 
 def _of_both(R: Matrix, other: Matrix) -> Matrix:
     """The triangular factor of rows whose parts have these."""
-    return np.linalg.qr(np.vstack([R, other]), mode="r")
+    found: Any = np.linalg.qr(np.vstack([R, other]), mode="r")
+    return found
 
 
 def _squared_norm(shard: Shard, below: Sequence[Matrix]) -> list[float]:
@@ -402,7 +417,7 @@ class ShardNetwork(Network):
                 layer.systems.release()
             return found
 
-        return [sum(each) for each in zip(*mapped(of_part, self.everything.parts), strict=True)]
+        return added(mapped(of_part, self.everything.parts))
 
 
 def evaluation(shard: Shard, setup: Setup, variables: Sequence[Matrix]) -> list[Any]:

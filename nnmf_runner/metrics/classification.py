@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.label_costs import classify, label_sums, majority, map_of
+from nnmf_runner.core.label_costs import added, classify, label_sums, majority, map_of
 from nnmf_runner.core.linalg import Matrix, column_parts
 
 
@@ -76,5 +76,5 @@ def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> ND
     """
     classes, spans = np.eye(labels.max() + 1), column_parts(S)
     sums = [label_sums(S[:, some], classes[:, labels[some]], known[some]) for some in spans]
-    B, most = map_of(*map(sum, zip(*sums, strict=True))), majority(labels[known])
+    B, most = map_of(*added(sums)), majority(labels[known])
     return np.concatenate([classify(B, S[:, some], most) for some in spans])

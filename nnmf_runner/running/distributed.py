@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 SHARDS = 8
 # Seconds until workers are looked for that have gone or come, until a result that is there has to have come, and until
 # a scheduler has to have answered.
-LOOK, FETCH, ANSWER = 1.0, 10.0, 30.0
+LOOK, FETCH, ANSWER = 1.0, 10.0, 10.0
 # How often a task is given to another worker after one has died of it.
 ATTEMPTS = 5
 # Seconds of computation from which on an evaluation is worth being shared out, and evaluations that tell.

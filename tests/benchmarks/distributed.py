@@ -7,9 +7,12 @@ No process ever holds all.
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import statistics
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,12 +50,27 @@ def write(folder, columns, shards):
 
 def private_mb(pid="self"):
     """Memory of a process that is its own, rather than mapped from files."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty", "Anonymous:"))) / 2048
+    return int(re.search(r"Anonymous: +(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())[1]) / 1024
 
 
-def peak_private_mb(shard):
-    return [private_mb()]
+class Peaks(threading.Thread):
+    """The most that processes take while the block lasts, by their ids."""
+
+    def __init__(self, pids):
+        super().__init__(daemon=True)
+        self.found, self.ended = dict.fromkeys(pids, 0.0), threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self.found
+
+    def __exit__(self, *error):
+        self.ended.set()
+        self.join()
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            self.found.update({pid: max(most, private_mb(pid)) for pid, most in self.found.items()})
 
 
 def moved(A, step):
@@ -74,36 +92,35 @@ def main(folder, entries):
     folder, columns = Path(folder), int(entries // 65)  # of 100 draws, about 65 words are distinct
     A = Random().start(np.empty((FEATURES, 0)), RANKS, np.random.default_rng(0))
     begun = time.perf_counter()
-    source = Shards.open(folder / "all") if (folder / "all").exists() else write(folder / "all", columns, 20)
+    source = (
+        Shards.open(folder / "all")
+        if (folder / "all").exists()
+        else write(folder / "all", columns, 2 if entries < 1e7 else 20)
+    )
     nnz = sum(Shards.open(folder / "all").files[f"{i:05}.data.npy"][0] for i in range(source.n)) // 8
     print(f"{nnz:,} entries, {FEATURES:,} x {columns:,}, written or found in {time.perf_counter() - begun:.0f} s")
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
+    variables = sum(factor.size for factor in A)
     with cluster(DaskWorkers(workers=2), scratch, 1) as workers, computed_by(workers):
-        begun = time.perf_counter()
-        pids = workers.client.run(__import__("os").getpid)
-        base = [private_mb(pid) for pid in pids.values()]
+        pids = [*workers.client.run(os.getpid).values()]
+        rest = max(map(private_mb, pids))
         network = ShardedNetwork(ShardedMatrix(Folder.of(source)), Reconstruction())
-        first = evaluations(network, A, 1)
-        seconds = evaluations(network, A)
+        with Peaks(pids) as peaks:
+            (first,), seconds = evaluations(network, A, 1), evaluations(network, A)
         computed = [max(each) for each in workers.seconds[-len(seconds) :]]
         over = [1e3 * (wall - own) for wall, own in zip(seconds, computed, strict=True)]
-        print(
-            f"two workers: first evaluation {first[0]:.2f} s, then {statistics.median(seconds):.3f} s; overhead "
-            f"{min(over):.0f} / {statistics.median(over):.0f} ms (least / median) at {sum(a.size for a in A):,} variables"
-        )
-        memory = [private_mb(pid) for pid in pids.values()]
-        share = 12e-6 * nnz / 2
-        print(f"private memory of a worker {max(memory):.0f} MB, at rest {max(base):.0f} MB, its share {share:.0f} MB")
+    print(f"two workers: {statistics.median(seconds):.3f} s an evaluation, the first {first:.1f} s")
+    print(f"  overhead {min(over):.0f} ms at least, {statistics.median(over):.0f} median, at {variables:,} variables")
+    share = 12e-6 * nnz / len(pids)
+    print(f"  a worker's own memory {max(peaks.values()):.0f} MB, {rest:.0f} at rest; its share is {share:.0f}, mapped")
     tenth = sparse.hstack([text(columns // 20, i) for i in range(2)], format="csr")
-    rest = private_mb()
-    network = Network(tenth, Reconstruction())
-    evaluations(network, A, 1)
-    seconds = evaluations(network, A)
-    print(
-        f"one process on {tenth.nnz:,} entries: {statistics.median(seconds):.3f} s an evaluation, {private_mb():.0f} MB "
-        f"private, of which {rest:.0f} MB with the data before the first"
-    )
+    network, rest = Network(tenth, Reconstruction()), private_mb()
+    with Peaks([os.getpid()]) as peaks:
+        evaluations(network, A, 1)
+        seconds = evaluations(network, A)
+    print(f"one process on {tenth.nnz:,} entries: {statistics.median(seconds):.3f} s an evaluation")
+    print(f"  its own memory {max(peaks.values()):.0f} MB, {rest:.0f} with the data before the first")
     shutil.rmtree(scratch)
 
 
