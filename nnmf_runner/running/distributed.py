@@ -25,7 +25,7 @@ from nnmf_runner.core.sharded import ShardedMatrix, Source, Sum, aligned, combin
 from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets.files.shards import Folder, write_shards
 from nnmf_runner.running.interrupt import undisturbed
-from nnmf_runner.store.provenance import code
+from nnmf_runner.store.provenance import THREAD_VARIABLES, code
 from nnmf_runner.task import Material
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
+    # Dask would add a threshold at which memory goes back to the system, and at every array comes from there again.
+    "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREAD_VARIABLES, "1"),
     "distributed.admin.large-graph-warning-threshold": "100GB",
 }
 

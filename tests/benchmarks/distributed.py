@@ -1,7 +1,8 @@
 """Neural NMF of data that are shared out: overhead, time and memory of an evaluation, beside one process.
 
-``python -m tests.benchmarks.distributed FOLDER [ENTRIES]`` writes shards of sparse text into the folder, which needs
-12 bytes for every entry, and times a few evaluations with two workers, then those of one process on a tenth of it.
+``python -m tests.benchmarks.distributed FOLDER [ENTRIES [EVALUATIONS]]`` writes shards of sparse text into the folder,
+which needs 12 bytes for every entry, and times a few evaluations with two workers, then those of one process on a tenth
+of it.
 No process ever holds all.
 """
 
@@ -78,7 +79,7 @@ def moved(A, step):
     return [factor * (1.0 + 1e-3 * rng.random(factor.shape)) for factor in A]
 
 
-def evaluations(network, A, count=6):
+def evaluations(network, A, count):
     seconds = []
     for step in range(count):
         variables = moved(A, step)
@@ -88,8 +89,8 @@ def evaluations(network, A, count=6):
     return seconds
 
 
-def main(folder, entries):
-    folder, columns = Path(folder), int(entries // 65)  # of 100 draws, about 65 words are distinct
+def main(folder, entries, count=6):
+    folder, columns = Path(folder), int(entries // 80)  # of 100 draws, about 80 words are distinct
     A = Random().start(np.empty((FEATURES, 0)), RANKS, np.random.default_rng(0))
     begun = time.perf_counter()
     source = (
@@ -107,7 +108,7 @@ def main(folder, entries):
         rest = max(map(private_mb, pids))
         network = ShardedNetwork(ShardedMatrix(Folder.of(source)), Reconstruction())
         with Peaks(pids) as peaks:
-            (first,), seconds = evaluations(network, A, 1), evaluations(network, A)
+            (first,), seconds = evaluations(network, A, 1), evaluations(network, A, count)
         computed = [max(each) for each in workers.seconds[-len(seconds) :]]
         over = [1e3 * (wall - own) for wall, own in zip(seconds, computed, strict=True)]
     print(f"two workers: {statistics.median(seconds):.3f} s an evaluation, the first {first:.1f} s")
@@ -118,11 +119,11 @@ def main(folder, entries):
     network, rest = Network(tenth, Reconstruction()), private_mb()
     with Peaks([os.getpid()]) as peaks:
         evaluations(network, A, 1)
-        seconds = evaluations(network, A)
+        seconds = evaluations(network, A, count)
     print(f"one process on {tenth.nnz:,} entries: {statistics.median(seconds):.3f} s an evaluation")
     print(f"  its own memory {max(peaks.values()):.0f} MB, {rest:.0f} with the data before the first")
     shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3e8)
+    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3e8, *map(int, sys.argv[3:]))

@@ -218,8 +218,8 @@ def test_a_worker_takes_little_more_than_its_share(tmp_path):
     fit = Fit(tmp_path / "out", *given, "max_iter=12", *DASK)
     base, highest = {}, {}
     while fit.process.poll() is None:
-        for worker in fit.workers():
-            with suppress(OSError, psutil.NoSuchProcess, TypeError):
+        with suppress(OSError, psutil.Error, TypeError):  # of processes that have just ended
+            for worker in fit.workers():
                 highest[worker.pid] = max(highest.get(worker.pid, 0.0), own := private(worker))
                 if not fit.noted():
                     base[worker.pid] = own
