@@ -1,4 +1,4 @@
-"""Command lines: `nnmf-run`, `nnmf-rank`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic."""
+"""Command lines, such as `nnmf-run`, `nnmf-status` and `nnmf-collect`.  Arguments to functions, no logic."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def collect() -> int:
 def rank() -> int:
     """Choose the ranks of the layers for data."""
     return _guarded(_rank, "nnmf-rank")
+
+
+def shards() -> int:
+    """Cut data into a folder of shards."""
+    return _guarded(_shards, "nnmf-shards")
 
 
 def status() -> int:
@@ -108,6 +113,18 @@ def _rank() -> int:
     for path in write_ranking(ranking.profile, ranking.title, ranking.folder):
         print(path)
     print(ranking.profile.verdict)
+    return OK
+
+
+def _shards() -> int:
+    from nnmf_runner.config.shards import read_cut
+    from nnmf_runner.datasets.files.sharding import shard
+
+    logging.captureWarnings(True)
+    asked = read_cut(sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    written = shard(asked.source, asked.folder, asked.seed, asked.sizes, asked.dtype)
+    print(written, written.folder, sep="\n")
     return OK
 
 

@@ -120,7 +120,7 @@ def test_help_runs_nothing(command, flag):
     assert result.out.startswith("method=deep\n")
 
 
-@pytest.mark.parametrize("program", ["nnmf-run", "nnmf-status", "nnmf-collect"])
+@pytest.mark.parametrize("program", ["nnmf-run", "nnmf-status", "nnmf-shards", "nnmf-collect"])
 def test_every_program_knows_its_version_and_refuses_what_it_does_not_know(command, program):
     assert command("--version", program=program).out == f"{program} {nnmf_runner.__version__}\n"
     assert command("--help", program=program).out.startswith(f"usage: {program} ")

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gzip
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from nnmf_runner.config.help import options_of
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import read_mask
 from nnmf_runner.datasets.files.file import File
+from nnmf_runner.datasets.files.shard_files import file_digest
+from nnmf_runner.datasets.files.shards import META, Sharded, write_meta, write_shards
 from nnmf_runner.store.record import FACTORS, HISTORY, RECORD, read_factors, read_history, read_record, write_record
 from tests.datasets.files.test_readers import WRITERS
 from tests.fixtures.records import make_record
@@ -152,6 +155,29 @@ def saved_model(rng: np.random.Generator, folder: Path) -> None:
     only(lambda: nnmf_runner.load(folder / "model"), InputError)
 
 
+def shards_of(form: Callable[[np.ndarray], object]) -> Target:
+    """A folder of shards is read, or refused in one line, whether its hashes tell of the damage or not."""
+
+    def target(rng: np.random.Generator, folder: Path) -> None:
+        X, labels = np.eye(4, 6) + np.eye(4, 6, 2), np.arange(6) % 2
+        cut = [form(X[:, :2]), form(X[:, 2:])]
+        path = folder / "shards"
+        write_shards(path, X.shape, cut, labels=[labels], class_names=[["a", "b"]], names=[*"abcd"])
+        files = sorted(path.iterdir())
+        damaged = files[rng.integers(len(files))]
+        damaged.write_bytes(mutated(damaged.read_bytes(), rng))
+        if rng.random() < 0.7 and damaged.name != META:
+            meta = json.loads((path / META).read_text())
+            meta["files"][damaged.name] = [damaged.stat().st_size, file_digest(damaged)]
+            write_meta(path, meta)
+        elif damaged.name == META:
+            with contextlib.suppress(ValueError, AttributeError):
+                write_meta(path, json.loads(damaged.read_text()))
+        only(lambda: Sharded(str(path)).load(rng).fingerprint(), InputError)
+
+    return target
+
+
 def value_of(rng: np.random.Generator) -> str:
     """A value of an option, sensible or not."""
     parts = [str(rng.choice(WORDS)) if rng.random() < 0.7 else str(rng.integers(100)) for _ in range(rng.integers(4))]
@@ -183,6 +209,8 @@ TARGETS: dict[str, Target] = {
     "mask": mask,
     "record": record,
     "model": saved_model,
+    "shards dense": shards_of(np.asarray),
+    "shards sparse": shards_of(sparse.csr_array),
     "command line": command_line,
 }
 

@@ -21,7 +21,12 @@ OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 def most_unpacked(path: Path) -> int:
     """Bytes that the contents of a file may take."""
-    return max(FREE, RATIO * path.stat().st_size)
+    return max(FREE, RATIO * size_of(path))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    return sum(each.stat().st_size for each in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def in_units(size: float) -> str:

@@ -89,3 +89,8 @@ def as_text(array: NDArray[Any]) -> list[str]:
     if array.dtype.kind == "f":
         return [f"{value:.0f}" if value.is_integer() else str(value) for value in array]
     return [str(value) for value in array]
+
+
+def printable(name: str) -> str:
+    """A name of one line without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(no name)"

@@ -28,6 +28,8 @@ DATA, NAMES = "X", ("names", "vocab")
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)?")
 _NAMING = re.compile(r"(.*[ _.-])?(id|name)s?|index|rownames|samples?|genes?|features?", re.IGNORECASE)
 
+# What is said of a column that holds no numbers.
+NO_DATA = "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
 _GUESSED = "column {!r} names the rows and is no feature (dataset.index=null makes it one)"
 
 
@@ -268,9 +270,12 @@ class Table(Contents):
         guessed = [_GUESSED.format(name) for name in found if self.layout.index == "auto"]
         if not left:
             raise ContentError("; ".join(["no column is left for the data", *guessed]) + f". {self.keys()}")
-        values = np.column_stack([self._numeric(name, column) for name, column in left.items()])
         rows = None if naming is None else as_text(columns[naming])
-        return Grid(values, rows, [*left] if self.named else None, (*self.notes, *guessed))
+        return Grid(self.stacked(left), rows, [*left] if self.named else None, (*self.notes, *guessed))
+
+    def stacked(self, columns: Mapping[str, NDArray[Any]]) -> Any:
+        """Columns of numbers as a matrix."""
+        return np.column_stack([self._numeric(name, column) for name, column in columns.items()])
 
     def _naming(self, columns: Mapping[str, NDArray[Any]]) -> str | None:
         """The column that names the rows."""
@@ -333,7 +338,7 @@ def _hint(cell: str, decimal: str, *, among_numbers: bool) -> str:
         return "signs and marks between thousands are no part of a number"
     if among_numbers:
         return "an empty cell is a missing entry"
-    return "dataset.labels and dataset.index name columns of labels and names, dataset.exclude others"
+    return NO_DATA
 
 
 def _is_text(column: NDArray[Any], decimal: str) -> bool:

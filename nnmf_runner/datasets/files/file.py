@@ -20,7 +20,7 @@ from nnmf_runner.core.linalg import canonical
 from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.bounds import is_too_large
-from nnmf_runner.datasets.files.cells import as_text
+from nnmf_runner.datasets.files.cells import as_text, printable
 from nnmf_runner.datasets.files.contents import NAMES, ContentError, Contents, Coordinates, Grid, Layout
 from nnmf_runner.datasets.files.labels import read_classes, read_known
 from nnmf_runner.datasets.files.readers import READERS, read
@@ -180,17 +180,23 @@ class File(Weights):
     def load(self, rng: np.random.Generator) -> Dataset:
         """Read what the options say of the file, see `Source.load`."""
         try:
-            contents = read(self._file(), self._layout)
+            contents = self._contents()
             grid = self._sized(contents.grid(self.x, self._references))
             dataset = self._dataset(contents, grid)
-            # The method is to say whether it takes negative entries, or none that is positive.
-            split_missing(dataset.X, f"dataset.path={self.path}: X", signed=True, zeros=True)
+            self._check(dataset.X)
         except ContentError as error:
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
             raise InputError(f"dataset.path={self.path}: its contents do not fit into memory.") from None
         self._log(grid, dataset)
         return dataset
+
+    def _contents(self) -> Contents:
+        return read(self._file(), self._layout)
+
+    def _check(self, X: Any) -> None:
+        # The method is to say whether it takes negative entries, or none that is positive.
+        split_missing(X, f"dataset.path={self.path}: X", signed=True, zeros=True)
 
     def _log(self, grid: Grid, dataset: Dataset) -> None:
         """Say what was guessed and what there is nothing of; no line of it goes before an error."""
@@ -204,11 +210,14 @@ class File(Weights):
                 log.info("dataset=file: %s has no label for %d of %d samples.", key, unlabelled, len(labels))
             if len(labels) - unlabelled == labels.max() + 1 > 2:
                 log.info("dataset=file: %s has a class of its own for every sample that has a label.", key)
-        with np.errstate(invalid="ignore"):  # a file may hold NaN that signal
-            _log_zeros(dataset)
+        self._log_zeros(dataset)
         names = dataset.feature_names or []
         if twice := len(names) - len({*names}):
             log.info("dataset=file: %d features have a name that another one has before them.", twice)
+
+    def _log_zeros(self, dataset: Dataset) -> None:
+        with np.errstate(invalid="ignore"):  # a file may hold NaN that signal
+            _log_zeros(dataset)
 
     def _dataset(self, contents: Contents, grid: Grid) -> Dataset:
         modes = self._modes(contents, grid.values.shape)
@@ -231,9 +240,9 @@ class File(Weights):
             self.name,
             X,
             [level.indices for level in levels],
-            class_names=[[*map(_printable, level.names)] for level in levels],
-            feature_names=None if features is None else [*map(_printable, features)],
-            sample_names=None if samples is None else [*map(_printable, samples)],
+            class_names=[[*map(printable, level.names)] for level in levels],
+            feature_names=None if features is None else [*map(printable, features)],
+            sample_names=None if samples is None else [*map(printable, samples)],
             known=known,
             pictures=shown,
             modes=modes,
@@ -269,8 +278,8 @@ class File(Weights):
             None if each == NO_NAMES else self._given(contents, each, size, None)
             for each, size in zip(self.entries, shape, strict=False)
         ]
-        printable = [names and [*map(_printable, names)] for names in entries]
-        return Modes.of(shape, self._sample_mode, [*map(_printable, self.mode_names)] or None, printable or None)
+        named = [names and [*map(printable, names)] for names in entries]
+        return Modes.of(shape, self._sample_mode, [*map(printable, self.mode_names)] or None, named or None)
 
     @property
     def _sample_mode(self) -> int:
@@ -296,7 +305,10 @@ class File(Weights):
             values = values.T
         else:
             features, samples = samples, features
-        return Grid(_csr(values) if sparse.issparse(values) else _doubles(values), features, samples)
+        return Grid(_csr(values) if sparse.issparse(values) else self._dense(values), features, samples)
+
+    def _dense(self, values: Any) -> Any:
+        return _doubles(values)
 
     def _without_stop_words(self, X: Any, features: list[str] | None) -> tuple[Any, list[str]]:
         """Data and names of those features whose names are no stop words."""
@@ -408,11 +420,6 @@ def _csr(values: Any) -> Any:
     X = canonical(X)
     X.eliminate_zeros()
     return X
-
-
-def _printable(name: str) -> str:
-    """A name of one line without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(no name)"
 
 
 def _log_zeros(dataset: Dataset) -> None:

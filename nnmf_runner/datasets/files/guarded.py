@@ -34,7 +34,7 @@ from tqdm import TMonitor
 
 import nnmf_runner
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.datasets.files.bounds import MEMORY, in_units, most_unpacked
+from nnmf_runner.datasets.files.bounds import MEMORY, in_units, most_unpacked, size_of
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import ContentError, Contents, Grid, Layout, Refused, Table
 
@@ -89,7 +89,7 @@ def guarded(reader: Reader) -> Reader:
 
 def _seconds(path: Path) -> int:
     """Processor time that reading a file may take."""
-    return SECONDS + path.stat().st_size // SPEED
+    return SECONDS + size_of(path) // SPEED
 
 
 def _bytes(path: Path) -> int:

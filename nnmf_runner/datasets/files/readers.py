@@ -155,12 +155,12 @@ def read_parquet(path: Path, layout: Layout = PLAIN) -> Contents:
     check_unique(table.column_names)
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     columns = {
-        name: _plain_column(table.column(name).to_pandas(integer_object_nulls=True)) for name in table.column_names
+        name: plain_column(table.column(name).to_pandas(integer_object_nulls=True)) for name in table.column_names
     }
     return Table(columns, layout=layout, index=tuple(name for name in index if isinstance(name, str)))  # no range
 
 
-def _plain_column(values: Any) -> NDArray[Any]:
+def plain_column(values: Any) -> NDArray[Any]:
     """Numbers of a series of pandas, NaN where one is missing, or else strings, with nothing in its place."""
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in NUMERIC:
         return values.to_numpy()
@@ -186,7 +186,7 @@ def read_h5ad(path: Path) -> Contents:
     frames = [("", found.obs), ("", found.var), *([("raw.", found.raw.var)] if found.raw is not None else [])]
     for prefix, frame in frames:
         named = {f"{prefix}{name}": name for name in frame.columns}
-        arrays |= {key: _plain_column(frame[name]) for key, name in named.items() if key not in arrays}
+        arrays |= {key: plain_column(frame[name]) for key, name in named.items() if key not in arrays}
     return Contents(arrays)
 
 

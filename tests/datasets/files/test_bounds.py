@@ -104,3 +104,9 @@ def test_an_archive_that_unpacks_to_more_than_the_memory_is_refused(tmp_path, mo
     monkeypatch.setattr(readers, "MEMORY", 80_000)
     with pytest.raises(InputError, match=r"a\.npz: its contents do not fit into memory"):
         File(path=str(tmp_path / "a.npz")).load(np.random.default_rng(0))
+
+
+def test_a_folder_is_as_large_as_its_files(tmp_path):
+    for name, size in (("a", 3), ("b", 5)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert [bounds.size_of(path) for path in (tmp_path, tmp_path / "a")] == [8, 3]

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from nnmf_runner.datasets.files.npy import PickledError, read_array, read_npy
+from nnmf_runner.datasets.files.npy import PickledError, map_npy, read_array, read_npy
 
 DATA = bytes(96)
 
@@ -73,3 +73,24 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
     make(tmp_path / "a.npy")
     with pytest.raises(ValueError, match="not a plain file"):
         read_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("array", [np.eye(3, 4), np.asfortranarray(np.eye(3, 4)), np.ones((0, 3)), np.ones(0)])
+def test_an_array_is_mapped_from_a_file_that_holds_nothing_else(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    found = map_npy(tmp_path / "a.npy")
+    np.testing.assert_array_equal(found, array)
+    assert isinstance(found.base, np.memmap)
+    assert not found.flags.writeable
+    with (tmp_path / "a.npy").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ValueError, match="which is less than it holds"):
+        map_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_damaged_is_not_mapped(tmp_path, name):
+    content, message = BAD[name]
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        map_npy(tmp_path / "a.npy")

@@ -244,7 +244,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
 
 def test_columns_of_frames_are_numbers_or_strings_with_nothing_where_a_value_is_missing():
     def plain(values, dtype=None):
-        return readers._plain_column(pandas.Series(values, dtype=dtype))
+        return readers.plain_column(pandas.Series(values, dtype=dtype))
 
     np.testing.assert_array_equal(plain([1, None, 2.5]), [1.0, np.nan, 2.5])
     np.testing.assert_array_equal(plain([1, None, 2], "Int64"), [1.0, np.nan, 2.0])
