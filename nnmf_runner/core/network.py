@@ -19,7 +19,7 @@ from scipy import sparse
 from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
-from nnmf_runner.core.linalg import Index, Mask, Matrix, cross_product, parts, product
+from nnmf_runner.core.linalg import Distributed, Index, Mask, Matrix, cross_product, parts, product
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
 from nnmf_runner.core.threads import each, mapped
@@ -137,6 +137,9 @@ class Network:
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
         self._last_codes: dict[int, Matrix] = {}
+        # ``A_0^T X``, where it does not change.
+        is_held = 0 in self.fixed and not isinstance(X, Distributed)
+        self._products = cross_product(self.fixed[0], X) if is_held else None
 
     @cached_property
     def norm(self) -> float:
@@ -157,11 +160,6 @@ class Network:
     def everything(self) -> Block:
         """All columns."""
         return self._block(slice(None), self.X.shape[1])
-
-    @cached_property
-    def _products(self) -> Matrix | None:
-        """``A_0^T X``, where it does not change."""
-        return cross_product(self.fixed[0], self.X) if 0 in self.fixed else None
 
     @property
     def learnt(self) -> list[int]:
