@@ -70,7 +70,7 @@ test-ray: ## test sweeps through a real Ray on this machine (in .venv-ray, sever
 	@$(MAKE) --silent VENV=$(RAY_VENV) $(RAY_VENV)/.ray
 	$(RAY_VENV)/bin/python -m pytest tests/cluster/test_ray.py
 
-test-dask: $(VENV)/.dask ## test fits that a real Dask on this machine shares out, and kill its processes
+test-dask: $(VENV)/.dev ## test fits that a real Dask on this machine shares out, and kill its processes
 	$(BIN)/python -m pytest tests/cluster/test_dask.py
 
 lint: $(VENV)/.dev ## check style and types
@@ -114,15 +114,11 @@ $(VENV)/.text: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr,dask]'
 	@touch $@ $(VENV)/.core $(VENV)/.text
 
 $(VENV)/.slurm: $(VENV)/.dev
 	$(BIN)/pip install --quiet --editable '.[slurm]'
-	@touch $@
-
-$(VENV)/.dask: $(VENV)/.dev
-	$(BIN)/pip install --quiet --editable '.[dask]'
 	@touch $@
 
 $(VENV)/.ray: pyproject.toml | $(BIN)/pip

@@ -81,6 +81,11 @@ def shared_out(config: RunConfig, material: Material, folder: Path) -> Iterator[
             X = ShardedMatrix(Folder.of(write_shards(scratch / "shards", X.shape, cut)))
             material = replace(material, task=replace(material.task, X=X))
         with cluster(config.engine, scratch, config.threads) as workers, computed_by(workers):
+            if (count := len(X.source.ends) - 1) < len(workers.live):
+                log.warning(
+                    "dataset=%s is in %d shards, so %d of %d workers have nothing to do: cut it into more shards.",
+                    material.dataset.name, count, len(workers.live) - count, len(workers.live),
+                )  # fmt: skip
             if (evaluations := work / "evaluations").exists():
                 log.info("%s: goes on from the checkpoint of a fit that was interrupted.", folder)
             workers.journal = Journal(evaluations, f"{code(config.method.name)} {X.source.key}")

@@ -9,8 +9,6 @@ import pytest
 from nnmf_runner.config import engines
 from nnmf_runner.core.checks import InputError
 
-pytest.importorskip("distributed")
-
 REFUSED = {
     "method=hier": "method=hier. Expected method=neural",
     "init=greedy": "init=greedy. Expected init=nndsvd or init=random",

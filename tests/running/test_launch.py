@@ -41,7 +41,6 @@ def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch, thro
 
 
 def test_a_launcher_and_an_engine_that_shares_out_fits_are_refused(command, through_hydra):
-    pytest.importorskip("distributed")
     result = command("-m", "seed=1,2", "engine=dask")
     assert result.status == 2
     assert result.err.splitlines()[-1] == (
