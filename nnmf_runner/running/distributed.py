@@ -128,7 +128,7 @@ def cluster(engine: DaskWorkers, folder: Path, threads: int) -> Iterator[Workers
                 client = Client(engine.address or started, timeout=ANSWER, direct_to_workers=True)
             stack.enter_context(client)
             client.wait_for_workers(1, timeout=ANSWER)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"engine.address={engine.address} has no workers: {str(error).splitlines()[0]}. Expected the address "
                 "of a Dask scheduler with workers, or engine.workers=N to start some here."
@@ -146,16 +146,14 @@ class Workers:
 
     def __init__(self, client: Any, folder: Path, threads: int) -> None:
         self.client, self.folder, self.threads = client, folder.absolute(), threads
-        self.live: list[str] = []
-        self._looked = 0.0
         self.seconds: list[list[float]] = []  # of computation, by evaluation and task
-        self._look()
+        self.look()
         self.depth = math.ceil(math.log2(len(self.live)))
 
     def sum(self, source: Source, asked: Sum) -> Any:
         """See `nnmf_runner.core.sharded.Mapper.sum`."""
         if time.monotonic() > self._looked + 10.0 * LOOK:
-            self._look()
+            self.look()
         shards = range(len(source.ends) - 1)
         spans = combined(shards, lambda span: [span], lambda some, others: some + others, self.depth)
         found = _Errand(self, source, asked, spans).done()
@@ -163,19 +161,14 @@ class Workers:
             self._note([seconds for seconds, _ in found.values()])
         return combined(shards, lambda span: found[span][1], asked.add, self.depth)
 
-    def _look(self) -> None:
-        """See which workers there are."""
+    def look(self) -> None:
+        """See which workers there are now."""
         self.live = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
         self._looked = time.monotonic()
 
     def of(self, place: int, places: int) -> str | None:
         """The worker that has a place in the row of spans; None while there is none, and any that comes may have it."""
         return self.live[place * len(self.live) // places] if self.live else None
-
-    def look(self) -> list[str]:
-        """The workers that there are now."""
-        self._look()
-        return self.live
 
     def _note(self, seconds: list[float]) -> None:
         """Say so if evaluations take too little to be shared out."""
@@ -226,9 +219,9 @@ class _Errand:
 
     def _send_again(self) -> None:
         """Send those tasks to other workers whose own is gone: they would wait for it for ever."""
-        live = self.workers.look()
+        self.workers.look()
         for span, future in [*self.pending.items()]:
-            if self.owner[span] is not None and self.owner[span] not in live:
+            if self.owner[span] is not None and self.owner[span] not in self.workers.live:
                 future.cancel()
                 self._send(span)
 
