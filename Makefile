@@ -8,7 +8,7 @@ RAY_VENV := .venv-ray
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-method1 table2 systems regimes tensors ranks test test-fast test-slurm test-ray lint format bench bench-collect chaos fuzz peers clean
+.PHONY: help setup table1 table1-method1 table2 systems regimes tensors ranks test test-fast test-slurm test-ray test-dask lint format bench bench-collect chaos fuzz peers clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -70,6 +70,9 @@ test-ray: ## test sweeps through a real Ray on this machine (in .venv-ray, sever
 	@$(MAKE) --silent VENV=$(RAY_VENV) $(RAY_VENV)/.ray
 	$(RAY_VENV)/bin/python -m pytest tests/cluster/test_ray.py
 
+test-dask: $(VENV)/.dev ## test fits that a real Dask on this machine shares out, and kill its processes
+	$(BIN)/python -m pytest tests/cluster/test_dask.py
+
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -111,7 +114,7 @@ $(VENV)/.text: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr,dask]'
 	@touch $@ $(VENV)/.core $(VENV)/.text
 
 $(VENV)/.slurm: $(VENV)/.dev

@@ -290,13 +290,17 @@ def check_sweep(configs: Iterable[RunConfig]) -> None:
     """Raise an `InputError` if any configuration of a sweep does not fit its data, before the first of them runs."""
     loaded: dict[str, tuple[Dataset, Entries]] = {}
     for config in configs:
-        key = repr((config.dataset, config.mask, config.holdout, config.method.sign_free, config.dtype))
+        seen = config.engine.shares_data, config.mask, config.holdout, config.method.sign_free, config.dtype
+        key = repr((config.dataset, *seen))
         if key not in loaded:
             loaded[key] = _load(config, config.seed_of_data(config.seed))
         _material(config, config.seed_of_data(config.seed), *loaded[key])
 
 
 def _load(config: RunConfig, seed: int) -> tuple[Dataset, Entries]:
+    if config.engine.shares_data and hasattr(config.dataset, "in_place"):
+        dataset = config.dataset.in_place()
+        return dataset, Entries(dataset.X)
     dataset = _loader.load(config.dataset, config.computed["dataset"], seed)
     path = getattr(config.dataset, "path", None)
     options = {"signed": config.method.sign_free, "name": f"X of dataset.path={path}" if path else "X"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from nnmf_runner.config.engines import ENGINES
 from nnmf_runner.config.published import published_names
 from nnmf_runner.core.checks import InputError, check_choice, check_fixed, check_flag, check_number
 from nnmf_runner.core.consensus import check_held
@@ -36,6 +37,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "optimizer": OPTIMIZERS,
     "init": INITIALISATIONS,
     "resample": RESAMPLES,
+    "engine": ENGINES,
 }
 # More trials than anybody waits for, which are all listed before the first of them runs.
 MOST_TRIALS = 10**6
@@ -308,6 +310,8 @@ class Execution:
 
     Parameters
     ----------
+    engine
+        What carries out a fit: this process, or several that share the data.
     trials : int
         Number of runs that differ in their seed: `seed`, `seed` + 1 and so on.
     consensus : bool
@@ -338,6 +342,7 @@ class Execution:
         Published values that tables print beside these: a file of `conf/experiment/published`.
     """
 
+    engine: Any = MISSING
     trials: int = 1
     consensus: bool = False
     workers: int | None = 1
@@ -379,6 +384,7 @@ class RunConfig(Execution, Computed):
         Computed.__post_init__(self)
         Execution.__post_init__(self)
         check_flag(self.consensus, "consensus")
+        self.engine.check(self)
         if self.consensus:
             if self.trials < 2:
                 raise InputError(f"consensus=true needs several trials, but trials={self.trials}. Expected at least 2.")

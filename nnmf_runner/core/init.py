@@ -15,7 +15,15 @@ from scipy import optimize
 
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
-from nnmf_runner.core.linalg import Matrix, column_lengths, cross_product, gram_matrix, like, truncated_svd
+from nnmf_runner.core.linalg import (
+    Distributed,
+    Matrix,
+    column_lengths,
+    cross_product,
+    gram_matrix,
+    like,
+    truncated_svd,
+)
 from nnmf_runner.core.updates import HALS, lift_zeros
 
 # Entries of a singular vector below this share of its largest are zeros with rounding.
@@ -28,6 +36,7 @@ class Initialisation:
     """A way to choose the initial factors.  Subclasses are dataclasses whose fields are its options."""
 
     name: ClassVar[str]
+    takes_shards: ClassVar[bool] = True  # data that no process holds whole
 
     def start(self, X: Any, layers: Sequence[int], rng: np.random.Generator) -> list[Matrix]:
         """Factors of shapes ``(m, k_0), (k_0, k_1), ...`` for data of shape (m, n)."""
@@ -124,6 +133,7 @@ class Greedy(Initialisation):
     """
 
     name: ClassVar[str] = "greedy"
+    takes_shards: ClassVar[bool] = False
     sweeps: int = 20
 
     def __post_init__(self) -> None:
@@ -155,16 +165,25 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
     """
     found = min(rank, *X.shape)
-    U, sigma, Vt = truncated_svd(X, found, rng)
+    U, sigma, lengths = _leading(X, found, rng)
     A = rng.random((X.shape[0], rank))  # columns beyond the rank of the data, where ranks grow, stay random
     for j in range(found):
-        candidates = [(np.maximum(sign * U[:, j], 0.0), np.maximum(sign * Vt[j], 0.0)) for sign in (1.0, -1.0)]
-        norms = [float(np.linalg.norm(u) * np.linalg.norm(v)) for u, v in candidates]
+        candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
+        norms = [float(np.linalg.norm(u) * length) for u, length in zip(candidates, lengths[:, j], strict=True)]
         best = int(np.argmax(norms))
-        u = candidates[best][0]
+        u = candidates[best]
         u[u < ROUNDING[X.dtype.name] * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
+
+
+def _leading(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+    """See `Distributed.leading`."""
+    if isinstance(X, Distributed):
+        return X.leading(rank, rng)
+    U, sigma, Vt = truncated_svd(X, rank, rng)
+    signed = [[np.linalg.norm(np.maximum(sign * v, 0.0)) for v in Vt] for sign in (1.0, -1.0)]
+    return U, sigma, np.array(signed)
 
 
 def seeded(factors: Sequence[Matrix], seeds: Sequence[NDArray[np.intp]]) -> list[Matrix]:

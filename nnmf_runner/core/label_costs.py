@@ -5,14 +5,15 @@ They are relative to ``||Y||^2``, the number of known labels, so that their weig
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.divergence import BetaDivergence
-from nnmf_runner.core.linalg import Matrix, gram_matrix, inner, tall_product
+from nnmf_runner.core.linalg import Matrix, column_parts, gram_matrix, inner, tall_product
 from nnmf_runner.core.nnls import ScaledProblem
 
 
@@ -21,7 +22,23 @@ def label_map(S: Matrix, Y: Matrix) -> Matrix:
 
     S of shape (k, n) are the codes of the labelled columns, Y of shape (c, n) their one-hot labels.
     """
-    problem = ScaledProblem(gram_matrix(S.T), tall_product(S.T, Y.T))
+    return map_of(gram_matrix(S.T), tall_product(S.T, Y.T))
+
+
+def label_sums(S: Matrix, Y: Matrix, known: Any) -> tuple[Matrix, Matrix]:
+    """``S S^T`` and ``S Y^T`` over some of the columns."""
+    S = S[:, known]
+    return gram_matrix(S.T), tall_product(S.T, Y[:, known].T)
+
+
+def added(sums: Iterable[Sequence[Any]]) -> list[Any]:
+    """Each of several sums over columns, from those over parts of the columns."""
+    return [sum(each) for each in zip(*sums, strict=True)]
+
+
+def map_of(gram: Matrix, cross: Matrix) -> Matrix:
+    """The map of `label_map` from ``S S^T`` and ``S Y^T``."""
+    problem = ScaledProblem(gram, cross)
     return (problem.unit * np.linalg.solve(problem.gram, problem.cross)).T
 
 
@@ -117,6 +134,8 @@ class Labels:
         True for the labelled samples, of which there is at least one.
     learn_map : bool
         Whether the label map B is a variable; if not, it is the best one for the current codes.
+    count : int, optional
+        Number of labelled samples that the cost is relative to, if these are a part of them.
     """
 
     cost: LabelCost
@@ -124,15 +143,17 @@ class Labels:
     Y: Matrix
     known: NDArray[np.bool_]
     learn_map: bool = False
+    count: int | None = None
 
     @property
     def scale(self) -> float:
         """The factor of the label cost: its weight over ``||Y||^2``, which is the number of labelled samples."""
-        return self.weight / float(self.known.sum())
+        return self.weight / float(self.known.sum() if self.count is None else self.count)
 
     def best_map(self, S: Matrix) -> Matrix:
         """The map that predicts the known labels best from the codes S of all samples, see `label_map`."""
-        return label_map(S[:, self.known], self.Y[:, self.known])
+        sums = [label_sums(S[:, part], self.Y[:, part], self.known[part]) for part in column_parts(S)]
+        return map_of(*added(sums))
 
 
 LABEL_COSTS: dict[str, type] = {cost.name: cost for cost in (SquaredLabels, CrossEntropyLabels, KullbackLeiblerLabels)}

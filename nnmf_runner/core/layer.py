@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnmf_runner.core.linalg import (
+    Distributed,
     Mask,
     Matrix,
     cross_product,
@@ -301,11 +302,13 @@ def solve_layers(
     return layers
 
 
-def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None, shrinkage: Shrinkage = NO_SHRINKAGE) -> Matrix:
+def solve_codes(A: Matrix, inputs: Any, mask: Mask | None = None, shrinkage: Shrinkage = NO_SHRINKAGE) -> Any:
     """``argmin_{S >= 0} ||inputs - A S||^2``, shape (k, n), over the known entries of inputs of shape (k_in, n).
 
     Half of that is minimised with a penalty, as in `forward`.
     """
+    if isinstance(inputs, Distributed):
+        return inputs.coded(A)
     S = cross_product(A, inputs)
 
     def solve(part: slice) -> None:

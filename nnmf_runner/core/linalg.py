@@ -31,6 +31,47 @@ WORTHWHILE = 2**19
 WHOLE_SVD = 2000
 
 
+class Distributed:
+    """Data of shape (m, n) that no process holds whole: they answer themselves what the functions here ask of data.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    is_sparse : bool
+    dtype : dtype
+        Of what is computed from them, whatever they are stored in.
+    """
+
+    shape: tuple[int, int]
+    is_sparse: bool
+    dtype = np.dtype(np.float64)
+
+    def coded(self, A: Matrix) -> Distributed:
+        """The codes of the data for the factor A, see `nnmf_runner.core.layer.solve_codes`."""
+        raise NotImplementedError
+
+    def leading(self, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+        """``U`` and ``sigma`` of `truncated_svd`, and the lengths of the parts of ``V`` of either sign, (2, rank)."""
+        raise NotImplementedError
+
+    def squared_norm(self) -> float:
+        """See the function of this name."""
+        raise NotImplementedError
+
+    def squared_residual(self, A: Matrix, S: Matrix) -> float:
+        """See the function of this name."""
+        raise NotImplementedError
+
+    def tail_shares(self, ranks: Sequence[int]) -> list[float]:
+        """See the function of this name."""
+        raise NotImplementedError
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether data are sparse, wherever they are."""
+    return X.is_sparse if isinstance(X, Distributed) else sparse.issparse(X)
+
+
 def cross_product(A: Matrix, X: Any) -> Matrix:
     """``A^T X`` as an array; A of shape (m, k), X dense or sparse of shape (m, n)."""
     if sparse.issparse(X):
@@ -169,6 +210,8 @@ def nearest(counts: Sequence[float], count: float) -> int:
 
 def squared_norm(X: Any) -> float:
     """``||X||^2`` (Frobenius) of a dense or sparse matrix."""
+    if isinstance(X, Distributed):
+        return X.squared_norm()
     values = stored(X) if sparse.issparse(X) else X.ravel(order="K")  # which copies neither X nor its transpose
     if values.dtype == np.float64:
         return float(np.vdot(values, values))
@@ -200,10 +243,16 @@ def right_factors(A: Sequence[Matrix], S: Matrix) -> list[Matrix]:
 
 def squared_residual(X: Any, A: Matrix, S: Matrix) -> float:
     """``||X - A S||^2``; for sparse X through ``A^T X`` and Gram matrices, so that no m x n product is formed."""
+    if isinstance(X, Distributed):
+        return X.squared_residual(A, S)
     if not sparse.issparse(X):
         return sum(squared_norm(X[:, part] - A @ S[:, part]) for part in column_parts(X))
-    gram = inner(gram_matrix(A), gram_matrix(S.T))
-    return max(0.0, squared_norm(X) - 2.0 * inner(cross_product(A, X), S) + gram)
+    return max(0.0, squared_norm(X) + beside_norm(X, A, S))
+
+
+def beside_norm(X: Any, A: Matrix, S: Matrix) -> float:
+    """What ``||X - A S||^2`` is more than ``||X||^2``."""
+    return inner(gram_matrix(A), gram_matrix(S.T)) - 2.0 * inner(cross_product(A, X), S)
 
 
 def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
@@ -228,13 +277,13 @@ def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     if X.shape[0] > X.shape[1]:
         V, sigma, Ut = _whole_svd(X.T, rank)
         return Ut.T, sigma, V.T
-    U, sigma, _ = np.linalg.svd(_triangle(X).T)
+    U, sigma, _ = np.linalg.svd(triangle(X).T)
     Vt = like(U[:, :rank], X).T @ X
     lengths = np.linalg.norm(Vt, axis=1, keepdims=True)  # the singular values, up to rounding
     return U[:, :rank], sigma[:rank], Vt / np.where(lengths > 0, lengths, 1.0)
 
 
-def _triangle(X: Matrix) -> Matrix:
+def triangle(X: Matrix) -> Matrix:
     """The triangular factor of ``X^T = Q R`` for wide X, shape (m, m), from a part of the columns at a time.
 
     Its transpose has the singular values of X, as exactly as X itself gives them, and its left singular vectors.
@@ -278,9 +327,11 @@ def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:
     ----------
     C. Eckart and G. Young, "The approximation of one matrix by another of lower rank", Psychometrika 1, 1936.
     """
+    if isinstance(X, Distributed):
+        return X.tail_shares(ranks)
     norm = squared_norm(X)
     if not sparse.issparse(X) and min(X.shape) <= WHOLE_SVD:
-        small = X if X.size <= ENTRIES else _triangle(X if X.shape[0] <= X.shape[1] else X.T)
+        small = X if X.size <= ENTRIES else triangle(X if X.shape[0] <= X.shape[1] else X.T)
         squares = np.linalg.svd(doubles(small), compute_uv=False) ** 2
         tails = [float(squares[rank:].sum()) for rank in ranks]
     else:

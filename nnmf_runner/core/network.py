@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nnmf_runner.core.costs import Cost, Derivative, plus
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import (
+    Distributed,
     Index,
     Mask,
     Matrix,
@@ -124,8 +126,6 @@ class Network:
     ----------
     labels : dict of int to Labels
         Labels by the layer that they supervise, in ascending order; the last layer is -1, at the end.
-    norm : float
-        The unit of the cost, ``||X||^2`` for squared residuals.
 
     References
     ----------
@@ -147,11 +147,30 @@ class Network:
         self.cost, self.terms = cost.of(X), terms or Terms()
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
-        self.norm = cost.unit(X)
-        self.everything = self._block(slice(None), X.shape[1])
         self._last_codes: dict[int, Matrix] = {}
         # ``A_0^T X``, where it does not change.
-        self._products = cross_product(self.fixed[0], X) if 0 in self.fixed else None
+        is_held = 0 in self.fixed and not isinstance(X, Distributed)
+        self._products = cross_product(self.fixed[0], X) if is_held else None
+
+    @cached_property
+    def norm(self) -> float:
+        """The unit of the cost, ``||X||^2`` for squared residuals; of all data, where X is a part of them."""
+        return self.own
+
+    @cached_property
+    def own(self) -> float:
+        """The unit of the data X."""
+        return self.cost.unit(self.X)
+
+    @cached_property
+    def n(self) -> int:
+        """Number of columns; of all data, where X is a part of them."""
+        return self.X.shape[1]
+
+    @cached_property
+    def everything(self) -> Block:
+        """All columns."""
+        return self._block(slice(None), self.X.shape[1])
 
     @property
     def learnt(self) -> list[int]:
@@ -229,7 +248,7 @@ class Network:
         whole = block is self.everything
         if X is None:
             X = self.X if whole else self.X[:, block.columns]
-        unit = (self.norm if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
+        unit = (self.own if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         held = self._products
         products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
         gram = self._gram(A)
@@ -247,7 +266,7 @@ class Network:
         if total.small is not None:
             total.add(0, product(X, products.T), 1.0 / self.norm)  # reads the data for the second time
             total.add(0, A[0] @ like(total.small, A[0]), 1.0 / self.norm)
-        share = block.size / self.X.shape[1]
+        share = block.size / self.n
         for i, penalty in enumerate(self.terms.on_A):
             total.value += share * penalty.value(A[i])
             if i in free:

@@ -174,7 +174,7 @@ class _Stack:
         rows = np.tile(k + place, (len(columns), 1))
         rows[place < members.sum(axis=1, dtype=np.intp)[:, None]] = np.flatnonzero(members) % k
         rows = np.ascontiguousarray(rows.T)  # (s, b)
-        # Kept from one evaluation to the next, so in few bytes; the places are in a matrix of shape (k + 1, n), flattened.
+        # Kept from one evaluation to the next, so in few bytes.  Places are in a matrix of shape (k + 1, n), flattened.
         self.places = (np.minimum(rows, k) * n + columns).astype(np.min_scalar_type((k + 1) * n))
         self._rows = rows.astype(np.min_scalar_type(k + size))
         self._second = of_second[columns]

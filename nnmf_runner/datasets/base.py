@@ -15,6 +15,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import MOST, InputError, shown
 from nnmf_runner.core.linalg import nearest
+from nnmf_runner.core.sharded import ShardedMatrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets.files.npy import read_npy
 from nnmf_runner.datasets.modes import Modes, TensorTruth
@@ -111,6 +112,8 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Hash of the data: two equal ones hold the same numbers."""
+        if isinstance(self.X, ShardedMatrix):
+            return self.X.source.key
         parts = [self.X.data, self.X.indices, self.X.indptr] if sparse.issparse(self.X) else [self.X.T]
         shape = self.X.shape if self.modes is None else self.modes.shape
         return digest([*parts, *self.labels, np.array(shape)])

@@ -15,7 +15,7 @@ from nnmf_runner.core.checks import InputError, check_ranks
 from nnmf_runner.core.costs import Cost, Reconstruction
 from nnmf_runner.core.init import Initialisation
 from nnmf_runner.core.label_costs import Labels
-from nnmf_runner.core.linalg import DTYPES, Mask, Matrix, chain, tail_shares
+from nnmf_runner.core.linalg import DTYPES, Mask, Matrix, chain, is_sparse, tail_shares
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import Automatic, Optimizer
 from nnmf_runner.core.regularisation import Regularisation
@@ -91,8 +91,9 @@ class Method:
     Class attributes say what a method can do.  It can minimise certain `costs` of the data, the default first, and
     `losses` of the labels.  It `uses_optimizer`, `supervises_layers` below the last one, or `bends_codes`: the label of
     a sample changes its own codes, which it cannot do for new data.  It has at most `most_layers`.  It factors
-    `tensors`, whose modes have factors of their own, rather than matrices.  It starts from `inits`, by name and the
-    default first, or from any.  It computes in the precisions `dtypes` of the data and the start, the default first.
+    `tensors`, whose modes have factors of their own, rather than matrices.  It `takes_shards` of data that no process
+    holds whole.  It starts from `inits`, by name and the default first, or from any.  It computes in the precisions
+    `dtypes` of the data and the start, the default first.
     Properties tell what depends on its options; a subclass where they do not may declare
     them as class attributes.  `estimator` is the name of its estimator, by default the name of the class with NMF
     appended.
@@ -106,6 +107,7 @@ class Method:
     supervises_layers: ClassVar[bool] = False
     bends_codes: ClassVar[bool] = False
     tensors: ClassVar[bool] = False
+    takes_shards: ClassVar[bool] = False
     most_layers: ClassVar[int | None] = None
     inits: ClassVar[tuple[str, ...] | None] = None
     dtypes: ClassVar[tuple[str, ...]] = DTYPES
@@ -234,7 +236,7 @@ class Method:
 
     def check_data(self, X: Any, mask: Mask | None, cost: Cost | None = None, shape: tuple[int, ...] = ()) -> None:
         """Raise an `InputError` for data that the method cannot fit, given the cost that is to be minimised."""
-        if sparse.issparse(X) and not (self.takes_sparse and (cost is None or cost.takes_sparse)):
+        if is_sparse(X) and not (self.takes_sparse and (cost is None or cost.takes_sparse)):
             given = f"method={self.name} with these options" + (f" and cost={cost.name}" if cost else "")
             raise InputError(
                 f"X is sparse, and {given} would form dense matrices of its shape {X.shape}. Expected dense data, or "

@@ -12,10 +12,11 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage
-from nnmf_runner.core.linalg import Matrix, squared_norm
+from nnmf_runner.core.linalg import Distributed, Matrix, squared_norm
 from nnmf_runner.core.monitor import Monitor, Stop
-from nnmf_runner.core.network import Network, Terms
+from nnmf_runner.core.network import Terms
 from nnmf_runner.core.regularisation import Regularisation, factor_unit
+from nnmf_runner.core.sharded import network_of
 from nnmf_runner.core.updates import UPDATES
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters
@@ -60,6 +61,7 @@ class Neural(Method):
     uses_optimizer: ClassVar[bool] = True
     supervises_layers: ClassVar[bool] = True
     regularises: ClassVar[bool] = True
+    takes_shards: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True
 
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
@@ -85,7 +87,7 @@ class Neural(Method):
         if _is_plain(problem, plan):
             start = [_alternated(problem, start[0], plan, monitor)]
         terms = self.terms(problem, start)
-        network = Network(
+        network = network_of(
             problem.X,
             problem.cost,
             problem.labels,
@@ -133,6 +135,7 @@ def _is_plain(problem: Problem, plan: Plan) -> bool:
     return (
         len(plan.start) == 1
         and problem.X.shape[1] >= MANY
+        and not isinstance(problem.X, Distributed)
         and not (plan.fixed or problem.labels or problem.lower_labels)
         and problem.cost.divergence(problem.mask).is_plain
         and getattr(problem.cost, "weights", []) in ([], [1.0])

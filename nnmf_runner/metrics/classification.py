@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.label_costs import classify, label_map, majority
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.label_costs import added, classify, label_sums, majority, map_of
+from nnmf_runner.core.linalg import Matrix, column_parts
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,7 @@ def predict(S: Matrix, labels: NDArray[np.intp], known: NDArray[np.bool_]) -> ND
 
     A column without any code has the most frequent of the known labels, see `classify`.
     """
-    Y = np.eye(labels.max() + 1)[:, labels[known]]  # (c, n_known)
-    return classify(label_map(S[:, known], Y), S, majority(labels[known]))
+    classes, spans = np.eye(labels.max() + 1), column_parts(S)
+    sums = [label_sums(S[:, some], classes[:, labels[some]], known[some]) for some in spans]
+    B, most = map_of(*added(sums)), majority(labels[known])
+    return np.concatenate([classify(B, S[:, some], most) for some in spans])

@@ -87,7 +87,7 @@ def _tree_loss(layer: LayerView) -> float | None:
 
 def _coherence(layer: LayerView) -> float | None:
     """Mean over the topics that have several top words."""
-    if layer.top_words is None:
+    if layer.top_words is None or layer.is_distributed:
         return None
     coherence = npmi_coherence(layer.dataset.X, layer.top_words)
     known = coherence[np.isfinite(coherence)]

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nnmf_runner.core.approximation import Approximation
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.approximation import Approximation, Product
+from nnmf_runner.core.linalg import Distributed, Matrix, column_parts
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.visible import Entries
@@ -44,9 +44,16 @@ class LayerView:
     adds_finest: bool = False
     left_out: LeftOut | None = None
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether no process holds all data, nor all codes."""
+        return isinstance(self.entries.X, Distributed)
+
     @cached_property
     def approximation(self) -> Approximation:
         """What the codes of the fit stand for in the data, shape (m, n)."""
+        if self.is_distributed:  # whose codes stay in their files
+            return Product(self.topics, self.fit.S[self.index])
         return self.method.approximation(self.fit, self.fit.S, self.index)
 
     @cached_property
@@ -84,15 +91,16 @@ class LayerView:
         """Agreement of the labels with the largest codes of topics of unit length."""
         if self.labels is None:
             return None
-        return agreement(in_unit_topics(self.codes, self.topics).argmax(axis=0), self.labels)
+        largest = [in_unit_topics(self.codes[:, some], self.topics).argmax(axis=0) for some in column_parts(self.codes)]
+        return agreement(np.concatenate(largest), self.labels)
 
     @cached_property
     def by_kmeans(self) -> Agreement | None:
         """Agreement of the labels with clusters of the codes of topics of unit length; None for too many classes.
 
-        Samples without a label take no part in the clustering.
+        Samples without a label take no part in the clustering.  There is none where no process holds all codes.
         """
-        if self.labels is None:
+        if self.labels is None or self.is_distributed:
             return None
         labelled = self.labels >= 0
         codes, labels = in_unit_topics(self.codes, self.topics)[:, labelled], self.labels[labelled]

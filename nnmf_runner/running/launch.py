@@ -62,6 +62,11 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
     for name, number in (("threads", sweep.threads), ("workers", workers)):
         if any(getattr(cell.config, name) != number for cell in cells):
             raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
+    if not launcher.local and (shared := next((c.config.engine for c in cells if c.config.engine.shares_data), None)):
+        raise InputError(
+            f"engine={shared.name} shares out the data of every fit, and hydra/launcher={sweep.launcher} the fits of "
+            "a sweep. Expected one of them."
+        )
     note = check(cell.config for cell in _shown(cells, len(cells), "checked"))
     workers = cells[0].config.processes
     work = Work(cells)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from nnmf_runner.methods import Fit
 from nnmf_runner.methods.fit import named_arrays
 from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metrics, score
 from nnmf_runner.running.consensus import Trials
+from nnmf_runner.running.distributed import checkpoint, shared_out
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
 from nnmf_runner.store import record as records
 from nnmf_runner.store.claims import claimed, is_held
@@ -127,36 +129,41 @@ def _run_claimed(
 ) -> Outcome:
     """Fit, score and record a run whose data are there; or record why they are not."""
     factors = history = start = None
-    try:
-        if isinstance(material, Exception):
-            raise material
-        found = trials.consensus() if trials else None
-        start = found.factors if found else None
-        fit, outcome = fit_and_score(config, seed, material, bar, start)
-        factors, history = named_arrays(fit), fit.history.columns()
-        if trials and found:
-            outcome["consensus"] = trials.described(found, material.dataset)
-    except Exception as error:
-        if refuse and isinstance(error, InputError):
-            raise
-        outcome = _failure(error)
-    head = {name: outcome.pop(name) for name in ("status", "stop", "message")}
-    record = {
-        "schema": records.SCHEMA_VERSION,
-        "experiment": config.name,
-        "regime": config.regime if isinstance(material, Exception) else material.regime,
-        **head,
-        "code": code(config.method.name),
-        "commit": commit(),
-        "published": config.published if seed is not None else None,
-        "start": os.path.abspath(user_path(config.init.path, "path")) if isinstance(config.init, Saved) else None,
-        "config": config.identity(seed),
-        **outcome,
-        "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
-        "threads": config.threads,
-        **provenance(),
-    }
-    records.write_record(folder, record, factors, history, start)
+    with ExitStack() as shared:
+        try:
+            if isinstance(material, Exception):
+                raise material
+            material = shared.enter_context(shared_out(config, material, folder))
+            found = trials.consensus() if trials else None
+            start = found.factors if found else None
+            fit, outcome = fit_and_score(config, seed, material, bar, start)
+            factors, history = named_arrays(fit), fit.history.columns()
+            if trials and found:
+                outcome["consensus"] = trials.described(found, material.dataset)
+        except Exception as error:
+            if refuse and isinstance(error, InputError):
+                raise
+            outcome = _failure(error)
+        head = {name: outcome.pop(name) for name in ("status", "stop", "message")}
+        record = {
+            "schema": records.SCHEMA_VERSION,
+            "experiment": config.name,
+            "regime": config.regime if isinstance(material, Exception) else material.regime,
+            **head,
+            "code": code(config.method.name),
+            "commit": commit(),
+            "published": config.published if seed is not None else None,
+            "start": os.path.abspath(user_path(config.init.path, "path")) if isinstance(config.init, Saved) else None,
+            "config": config.identity(seed),
+            **outcome,
+            "dataset": {"title": getattr(config.dataset, "title", config.dataset.name), **outcome.get("dataset", {})},
+            "threads": config.threads,
+            "engine": config.engine.described(config.threads),
+            **provenance(),
+        }
+        records.write_record(folder, record, factors, history, start)
+    if record["status"] in records.COUNTED:
+        shutil.rmtree(checkpoint(folder), ignore_errors=True)
     log.info("%s", summary(config, seed, record))
     name = _name(config, seed, record)
     if idle := idle_topics(record["layers"]):

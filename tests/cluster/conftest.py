@@ -7,8 +7,8 @@ import pytest
 
 from tests.cluster.sweeps import PAIR, STUDY, Site
 
-# Named by `make test-slurm` and `make test-ray`.
-collect_ignore = ["test_slurm.py", "test_ray.py"]
+# Named by `make test-slurm`, `make test-ray` and `make test-dask`.
+collect_ignore = ["test_slurm.py", "test_ray.py", "test_dask.py"]
 
 
 @pytest.fixture(scope="module")

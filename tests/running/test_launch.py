@@ -40,6 +40,15 @@ def test_a_launcher_that_cannot_run_a_job_is_one_line(command, monkeypatch, thro
     assert result.err.splitlines()[-1] == ("nnmf-run: hydra/launcher=basic could not run a job: no such partition")
 
 
+def test_a_launcher_and_an_engine_that_shares_out_fits_are_refused(command, through_hydra):
+    result = command("-m", "seed=1,2", "engine=dask")
+    assert result.status == 2
+    assert result.err.splitlines()[-1] == (
+        "nnmf-run: engine=dask shares out the data of every fit, and hydra/launcher=basic the fits of a sweep. "
+        "Expected one of them."
+    )
+
+
 class Forgetful(queues.SlurmQueue):
     """A queue that was seen with jobs and then is empty."""
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.checks import MOST, InputError, check_scaled
+from nnmf_runner.core.sharded import ShardedMatrix
 from nnmf_runner.datasets.base import Dataset, Labels, file_state
 from nnmf_runner.datasets.files import readers
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units
@@ -222,6 +223,28 @@ class Shards:
         return read(self.folder / name)
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A folder of shards as a `Source` that can be sent to another process; see there and `Shards`."""
+
+    folder: str
+    shape: tuple[int, int]
+    ends: tuple[int, ...]
+    norm2: float
+    is_sparse: bool
+    key: str
+
+    @classmethod
+    def of(cls, shards: Shards) -> Folder:
+        """The folder of opened shards."""
+        folder = str(shards.folder.absolute())
+        return cls(folder, shards.shape, shards.ends, shards.norm2, shards.format == CSR, shards.digest)
+
+    def part(self, i: int) -> Any:
+        """Shard i, shape (m, columns), mapped from its files."""
+        return Shards.open(self.folder).part(i)
+
+
 @dataclass
 class Sharded:
     """A folder of shards that `nnmf-shards` has written: data that may be larger than the memory.
@@ -255,6 +278,11 @@ class Sharded:
             return shards.dataset(self.name, shards.whole())
         except MemoryError:
             raise too_large from None
+
+    def in_place(self) -> Dataset:
+        """The same without the entries, which whoever holds a shard reads for itself."""
+        shards = Shards.open(self.path)
+        return shards.dataset(self.name, ShardedMatrix(Folder.of(shards)))
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
