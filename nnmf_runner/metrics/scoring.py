@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.files.cells import shortened
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.errors import eckart_young_floors
 from nnmf_runner.metrics.recovery import Planted, tree_agreement
 from nnmf_runner.metrics.registry import METRICS, tabled
-from nnmf_runner.metrics.topics import distinctive_features, feature_shares, top_features, tree_weights
-from nnmf_runner.metrics.view import TOP_WORDS, LayerView
+from nnmf_runner.metrics.topics import (
+    distinctive_features,
+    feature_shares,
+    in_unit_topics,
+    strongest_samples,
+    top_features,
+    tree_weights,
+)
+from nnmf_runner.metrics.view import TOP_SAMPLES, TOP_WORDS, LayerView
 from nnmf_runner.task import Material, scored_levels
 
 
@@ -72,6 +80,27 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
         described.append(layer)
         below = topics
     return described
+
+
+def describe_strongest(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
+    """The samples that the topics of every layer are strongest in, as `STRONGEST` says, see `nnmf_runner.store.record`.
+
+    None of a part of the data, in which samples have other indices.
+    """
+    if config.resamples:
+        return None
+    strengths = [in_unit_topics(S, config.method.topics(fit, level)) for level, S in enumerate(fit.S)]
+    return [_in_samples(of_layer, dataset.sample_names) for of_layer in strengths]
+
+
+def _in_samples(strengths: Matrix, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Indices of the strongest samples of every topic, with their strengths and what they are called."""
+    layer = []
+    for own, found in zip(strengths, strongest_samples(strengths, TOP_SAMPLES), strict=True):
+        best = found[found >= 0]
+        told = {"samples": best.tolist(), "strengths": own[best].tolist()}
+        layer.append(told if names is None else told | {"names": [shortened(names[i]) for i in best]})
+    return layer
 
 
 def _in_words(topics: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:

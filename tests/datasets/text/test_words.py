@@ -104,6 +104,26 @@ def test_documents_without_a_word_may_stay_as_columns_of_zeros(weigh, caplog):
     assert "1 of 6 documents hold no word that counts and stay as columns of zeros" in caplog.text
 
 
+def test_documents_are_called_by_their_first_words_or_by_their_names(weigh):
+    assert weigh().sample_names == TEXTS
+    assert weigh(per_class=1).sample_names == [TEXTS[0], *TEXTS[2:4]]
+    texts = ["", "long words " * 100, *TEXTS]
+    found = weigh(texts, [["a", "b", *CLASSES[0]]]).sample_names  # without the empty one
+    assert found[1:] == TEXTS
+    assert len(found[0]) <= 60
+    assert found[0].endswith("words long…")
+
+
+def test_documents_are_called_by_their_first_words_or_by_their_names(weigh):
+    assert weigh().sample_names == TEXTS
+    assert weigh(per_class=1).sample_names == [TEXTS[0], *TEXTS[2:4]]
+    texts = ["", "long words " * 100, *TEXTS]
+    found = weigh(texts, [["a", "b", *CLASSES[0]]]).sample_names  # without the empty one
+    assert found[1:] == TEXTS
+    assert len(found[0]) <= 60
+    assert found[0].endswith("words long…")
+
+
 def test_documents_without_a_label_are_of_no_class(weigh):
     dataset = weigh(classes=[["b", None, "a", "c", None], CLASSES[1]])
     assert [level.tolist() for level in dataset.labels] == [[1, -1, 0, 2, -1], [1, 1, 1, 0, 0]]
