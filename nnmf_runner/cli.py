@@ -143,8 +143,8 @@ def _report(outcomes: Outcomes) -> int:
     if agreed and (consensus := agreed.record.get("consensus")):
         print(f"\n{layer_table([agreed.record])}\n{consensus_text(consensus)}")
     if shown and (topics := shown.record.get("topics")):
-        consensus = shown.record.get("consensus")
-        print(f"\n{tree_text(topics, consensus)}\n\n{legend_of(consensus)}\n")
+        about = shown.record.get("consensus"), shown.record.get("strongest")
+        print(f"\n{tree_text(topics, *about)}\n\n{legend_of(*about)}\n")
     if found:
         print(shown.folder if shown else experiment_folder(found[0].folder))
     failed = [(outcome.folder, outcome.record) for outcome in found if outcome.record["status"] not in COUNTED]
