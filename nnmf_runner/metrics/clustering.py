@@ -56,7 +56,8 @@ def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
 
     The best of `RESTARTS` starts counts (of fewer for large problems), on at most `MOST_SAMPLES` columns drawn by a
     fixed seed; then every column joins the nearest centroid.  Columns are scaled to unit length, zeros stay.  There
-    are fewer clusters where fewer columns differ.  The codes, of shape (k, n), are those of `nnmf_runner.metrics.topics.in_unit_topics`.
+    are fewer clusters where fewer columns differ.  The codes, of shape (k, n), are those of topics of unit length, see
+    `nnmf_runner.metrics.topics.in_unit_topics`.
 
     References
     ----------

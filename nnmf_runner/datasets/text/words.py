@@ -135,9 +135,8 @@ class Words(Weights, ABC):
     def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
 
-        X is sparse, of shape (words, documents).  Documents are called by their names, or else by their first words, see
-        `first_words`.  Weights of more than `LARGE` characters are kept in the data folder,
-        and found there by what determines them.
+        X is sparse, of shape (words, documents).  Documents are called by their names, or else by their first words.
+        Weights of more than `LARGE` characters are kept in the data folder, and found there by what determines them.
 
         Parameters
         ----------
