@@ -191,24 +191,36 @@ def _text(part: Told, most: int) -> str:
     return f"{text} + {' '.join(told(apart))}" if apart else text
 
 
+def samples_text(strongest: Strongest | None) -> str | None:
+    """The samples of topics that have no words, those of the last layer first; None where samples have no names."""
+    lines = [
+        f"{level}.{j}  in {told_samples({}, samples)}"
+        for level, layer in reversed([*enumerate(strongest or [])])
+        for j, samples in enumerate(layer)
+        if samples.get("names")
+    ]
+    return "\n".join(lines) or None
+
+
 def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
-    """The trees of the runs chosen for every experiment, as Markdown; None if none of them has topics."""
-    parts, legends = [], [LEGEND]
+    """The trees of the runs chosen for every experiment, as Markdown, or else their samples; None if none has names."""
+    parts: list[str] = []
+    legends: list[str] = []
     for experiment, runs in chosen.items():
         for label, path, record in runs:
-            if not record.get("topics"):
+            topics, consensus, strongest = (record.get(name) for name in ("topics", "consensus", "strongest"))
+            text = tree_text(topics, consensus, strongest) if topics else samples_text(strongest)
+            if text is None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
             about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
-            consensus = record.get("consensus")
             told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
-            strongest = record.get("strongest")
-            parts.append(f"{title}\n\n```\n{tree_text(record['topics'], consensus, strongest)}{told_of}\n```")
-            by_mode = any("modes" in topic for layer in record["topics"] for topic in layer)
+            parts.append(f"{title}\n\n```\n{text}{told_of}\n```")
             further = {
-                LEGEND_OF_MODES: by_mode,
+                LEGEND: bool(topics),
+                LEGEND_OF_MODES: any("modes" in topic for layer in topics or [] for topic in layer),
                 LEGEND_OF_SAMPLES: bool(strongest),
                 LEGEND_OF_CONSENSUS: bool(consensus),
             }

@@ -122,8 +122,9 @@ def test_topics_of_a_tensor_have_a_row_for_every_entry_or_fibre(exported, rng, m
     np.testing.assert_array_equal(numbers(found["codes"], 1).T, factors["S1"])
 
 
-def test_what_is_asked_for_is_written_alone_and_one_layer_has_no_tree(exported, dataset, tmp_path):
-    outcome, found = exported(dataset, "method=hier", "layers=3")
+@pytest.mark.parametrize("options", ["method=hier layers=3", "method=deep method.pooling=max"])
+def test_what_is_asked_for_is_written_alone_and_without_links_there_is_no_tree(exported, dataset, tmp_path, options):
+    outcome, found = exported(dataset, *options.split())
     assert list(found) == ["topics", "codes"]
     assert list(tables(outcome.folder, tmp_path / "more", "codes")) == ["codes"]
     with pytest.raises(InputError, match="has no tree: no topic of it is made of others"):

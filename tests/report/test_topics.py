@@ -25,6 +25,7 @@ from nnmf_runner.report.topics import (
     LEGEND_OF_SAMPLES,
     consensus_text,
     legend_of,
+    samples_text,
     told,
     topics_markdown,
     tree_children,
@@ -209,6 +210,9 @@ def test_text_of_a_tree_worked_by_hand():
     assert tree_rows(layers) == [{1: 0.0, 0: 1.0, 2: 2.0}, {0: 0.0, 1: 1.0}]
 
 
+CENTRE = {"samples": [3, 0], "strengths": [2.0, 1.5], "names": ["x y", "z"]}
+
+
 def test_samples_stand_below_the_words_of_their_topic_by_name_or_number():
     layers = [[topic("a", parent=0), topic("b", parent=0)], [topic("c", children=[0, 1], weights=[0.5, 0.5])]]
     named = {"samples": [7, 2, 0, 1], "strengths": [4.0, 3.0, 2.0, 1.0], "names": ["x y", "z", "u", "v"]}
@@ -222,6 +226,21 @@ def test_samples_stand_below_the_words_of_their_topic_by_name_or_number():
     ]
     of_a_tensor = [[of_modes(("word", "a"), ("file", "x y"))]]
     assert tree_text(of_a_tensor, strongest=[[named]]) == tree_text(of_a_tensor)
+
+
+def test_without_words_the_named_samples_of_topics_are_told(record_of, tmp_path, capsys):
+    strongest = [[{"samples": [i], "strengths": [1.0], "names": [name]} for i, name in enumerate("ab")], [CENTRE]]
+    record = record_of(layers=(2, 1), topics=None, strongest=strongest)
+    assert samples_text(strongest) == "1.0  in x y | z\n0.0  in a\n0.1  in b"
+    written = topics_markdown({"trial": [Shown("hier", tmp_path, record)]})
+    assert "```\n1.0  in x y | z\n" in written
+    assert written.endswith(f"\n\n{LEGEND_OF_SAMPLES}\n")
+    assert LEGEND not in written
+    cli._report({0: Outcome(tmp_path, record)})
+    assert "\n1.0  in x y | z\n0.0  in a\n" in capsys.readouterr().out
+    bare = [[{"samples": [1], "strengths": [1.0]}] * 2, [{"samples": [], "strengths": []}]]
+    assert samples_text(bare) is samples_text(None) is None
+    assert topics_markdown({"trial": [Shown("hier", tmp_path, record | {"strongest": bare})]}) is None
 
 
 def test_documents_of_a_topic_are_of_its_class_in_every_layer(outcome):

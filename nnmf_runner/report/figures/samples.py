@@ -29,7 +29,7 @@ def samples(view: View) -> Figure:
     assert layout is not None
     side = layout.height / layout.width
     ratio = min(LONGEST, max(1 / LONGEST, side))
-    aspect = "equal" if ratio == side else "auto"
+    shape: dict[str, Any] = {"aspect": "equal" if ratio == side else "auto", "interpolation": "antialiased"}
     cells = Cells(usual=3, narrowest=2.2, widest=3.2, ratio=ratio / (1 + SHOWN), flat=0.25)
     made = sheet(view, cells, "topics with their shares, beside each the samples that it is strongest in", BAR)
     strengths = map(in_unit_topics, view.codes, view.topics)
@@ -42,7 +42,7 @@ def samples(view: View) -> Figure:
             names = [caption(view, level, j), *map(str, found[level][j])]
             for place, (name, pixels) in enumerate(zip(names, scaled[level][j], strict=True)):
                 own = ax.inset_axes((place / (1 + SHOWN), 0.0, 0.94 / (1 + SHOWN), 1.0))
-                own.imshow(layout.unflatten(pixels), aspect=aspect, interpolation="antialiased", **colours)
+                own.imshow(layout.unflatten(pixels), **shape, **colours)
                 own.set(xticks=[], yticks=[])
                 own.spines[:].set(visible=True, color="0.7", linewidth=0.4)
                 own.set_xlabel(name, fontsize=SMALL, color="0.3", labelpad=2)
