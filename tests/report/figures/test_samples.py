@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy import sparse
 
 from nnmf_runner.datasets.pictures import Pictures
@@ -47,3 +48,11 @@ def test_a_topic_that_no_sample_has_stands_alone():
     figure = samples(view)
     assert [len(strip) for strip in strips_of(figure)][:3] == [1, 1, 5]
     figure.savefig("/dev/null", format="png")
+
+
+@pytest.mark.parametrize("sides", [(1, 100), (100, 1), (5, 20)])
+def test_long_and_narrow_pictures_can_be_seen(sides):
+    figure = samples(make_view(Pictures(*sides), 100, 4))
+    figure.savefig("/dev/null", format="png")
+    drawn = [own for part in figure.subfigs[:-1] for ax in part.axes for own in ax.child_axes]
+    assert min(min(own.get_window_extent().size) for own in drawn) > 5  # pixels
