@@ -46,6 +46,11 @@ def status() -> int:
     return _guarded(_status, "nnmf-status")
 
 
+def export() -> int:
+    """Write topics, codes and tree of a run or a saved model as CSV."""
+    return _guarded(_export, "nnmf-export")
+
+
 def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     from nnmf_runner.core.checks import InputError
@@ -131,7 +136,7 @@ def _shards() -> int:
 def _report(outcomes: Outcomes) -> int:
     """Print what came of the trials of one configuration; the status says whether all ended with numbers."""
     from nnmf_runner.report.summary import layer_table
-    from nnmf_runner.report.topics import consensus_text, legend_of, tree_text
+    from nnmf_runner.report.topics import LEGEND_OF_SAMPLES, consensus_text, legend_of, samples_text, tree_text
     from nnmf_runner.store.record import COUNTED, experiment_folder
 
     found = [outcome for outcome in outcomes.values() if outcome is not None]
@@ -143,8 +148,10 @@ def _report(outcomes: Outcomes) -> int:
     if agreed and (consensus := agreed.record.get("consensus")):
         print(f"\n{layer_table([agreed.record])}\n{consensus_text(consensus)}")
     if shown and (topics := shown.record.get("topics")):
-        consensus = shown.record.get("consensus")
-        print(f"\n{tree_text(topics, consensus)}\n\n{legend_of(consensus)}\n")
+        about = shown.record.get("consensus"), shown.record.get("strongest")
+        print(f"\n{tree_text(topics, *about)}\n\n{legend_of(*about)}\n")
+    elif shown and (samples := samples_text(shown.record.get("strongest"))):
+        print(f"\n{samples}\n\n{LEGEND_OF_SAMPLES}\n")
     if found:
         print(shown.folder if shown else experiment_folder(found[0].folder))
     failed = [(outcome.folder, outcome.record) for outcome in found if outcome.record["status"] not in COUNTED]
@@ -190,4 +197,29 @@ def _collect() -> int:
     from nnmf_runner.store.files import user_path
 
     print(collect_folder(user_path(arguments.folder, "folder"), figures=not arguments.no_figures))
+    return OK
+
+
+def _export() -> int:
+    from nnmf_runner.config.arguments import Parser
+
+    parser = Parser(
+        "nnmf-export", "Write a run or a saved model as CSV: topics.csv, codes.csv and tree.csv, or those asked for."
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="folder of a run, such as nnmf-run prints, or of a saved model")
+    add("--topics", action="store_true", help="the weights of every feature in every topic")
+    add("--codes", action="store_true", help="the codes of every sample, with its classes")
+    add("--tree", action="store_true", help="what share of every topic each topic below has")
+    add("--output", metavar="FOLDER", help="where to write; by default RUN-export in the working directory")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+    from nnmf_runner.report.export import TABLES, export
+    from nnmf_runner.store.files import user_path
+
+    folder = user_path(arguments.run, "run")
+    output = user_path(arguments.output or f"{folder.resolve().name}-export", "output")
+    for path in export(folder, output, [name for name in TABLES if getattr(arguments, name)]):
+        print(path)
     return OK

@@ -51,20 +51,13 @@ def agreement(clusters: Labels, labels: Labels) -> Agreement:
     return Agreement(float(table.max(axis=1).sum() / table.sum()), _nmi(table), _ari(table))
 
 
-def in_unit_topics(S: Matrix, topics: Matrix) -> Matrix:
-    """Codes of topics of unit length, shape (k, n): they do not depend on how factors and codes share scale.
-
-    The topics, of shape (m, k), are what each code stands for in the data.
-    """
-    return S * np.linalg.norm(topics, axis=0)[:, None]
-
-
 def direction_clusters(codes: Matrix, n_clusters: int) -> Labels:
     """Clusters of the columns by k-means on their directions, shape (n,).
 
     The best of `RESTARTS` starts counts (of fewer for large problems), on at most `MOST_SAMPLES` columns drawn by a
     fixed seed; then every column joins the nearest centroid.  Columns are scaled to unit length, zeros stay.  There
-    are fewer clusters where fewer columns differ.  The codes, of shape (k, n), are those of `in_unit_topics`.
+    are fewer clusters where fewer columns differ.  The codes, of shape (k, n), are those of topics of unit length, see
+    `nnmf_runner.metrics.topics.in_unit_topics`.
 
     References
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.files.cells import shortened
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.errors import eckart_young_floors
 from nnmf_runner.metrics.recovery import Planted, tree_agreement
 from nnmf_runner.metrics.registry import METRICS, tabled
-from nnmf_runner.metrics.topics import distinctive_features, feature_shares, top_features, tree_weights
-from nnmf_runner.metrics.view import TOP_WORDS, LayerView
+from nnmf_runner.metrics.topics import (
+    distinctive_features,
+    feature_shares,
+    in_unit_topics,
+    strongest_samples,
+    top_features,
+    tree_weights,
+)
+from nnmf_runner.metrics.view import TOP_SAMPLES, TOP_WORDS, LayerView
 from nnmf_runner.task import Material, scored_levels
 
 
@@ -55,26 +63,59 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
     if not (dataset.words if dataset.modes is None else any(dataset.modes.entries)):
         return None
     described: list[list[dict[str, Any]]] = []
-    below: NDArray[Any] | None = None
-    for level, factor in enumerate(fit.A):
+    for level, shares in enumerate([None, *tree_shares(config.method, fit)]):
         topics = config.method.topics(fit, level)
         if dataset.modes is None:
-            layer = _in_words(topics, dataset.words or [])
+            layer = in_words(topics, dataset.words or [])
         else:
             modes = config.method.mode_topics(fit, level)
             told = _by_mode(modes or _marginals(topics, fit.S[level], dataset.modes), dataset.modes)
             layer = [{"modes": list(topic)} for topic in zip(*told, strict=True)]
-            topics = _sums(modes[:-1]) if modes else topics
         layer = [topic | {"children": [], "child_weights": [], "parent": None} for topic in layer]
-        # With pooling the rows of a factor are no longer the topics below: there is no tree.
-        if below is not None and len(factor) == below.shape[1]:
-            _link(described[-1], layer, tree_weights(below, factor))
+        if shares is not None:
+            _link(described[-1], layer, shares)
         described.append(layer)
-        below = topics
     return described
 
 
-def _in_words(topics: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
+def tree_shares(method: Method, fit: Fit) -> list[Matrix | None]:
+    """What share of every topic each topic below has, see `tree_weights`, for every layer but the first.
+
+    With pooling the rows of a factor are no longer the topics below: there is no tree.
+    """
+    pairs = zip(_sizes(method, fit), fit.A[1:], strict=False)
+    return [tree_weights(below, A) if len(A) == below.shape[1] else None for below, A in pairs]
+
+
+def _sizes(method: Method, fit: Fit) -> Iterator[Matrix]:
+    """Sums of the positive weights of the topics of every layer, those of a tensor over all modes, shape (1, k)."""
+    for level in range(len(fit.A)):
+        modes = method.mode_topics(fit, level)[:-1]
+        yield _sums(modes) if modes else _sums([np.maximum(method.topics(fit, level), 0.0)])
+
+
+def describe_strongest(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
+    """The samples that the topics of every layer are strongest in, as `STRONGEST` says, see `nnmf_runner.store.record`.
+
+    None of a part of the data, in which samples have other indices.
+    """
+    if config.resamples:
+        return None
+    strengths = [in_unit_topics(S, config.method.topics(fit, level)) for level, S in enumerate(fit.S)]
+    return [_in_samples(of_layer, dataset.sample_names) for of_layer in strengths]
+
+
+def _in_samples(strengths: Matrix, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Indices of the strongest samples of every topic, with their strengths and what they are called."""
+    layer = []
+    for own, found in zip(strengths, strongest_samples(strengths, TOP_SAMPLES), strict=True):
+        best = found[found >= 0]
+        told = {"samples": best.tolist(), "strengths": own[best].tolist()}
+        layer.append(told if names is None else told | {"names": [shortened(names[i]) for i in best]})
+    return layer
+
+
+def in_words(topics: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
     """Top entries of every topic, of shape (d, k), with their shares of it, and those that set it apart."""
     shares, distinctive = feature_shares(topics), distinctive_features(topics, TOP_WORDS)
     layer = []
@@ -86,9 +127,9 @@ def _in_words(topics: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _by_mode(topics: Sequence[Matrix], modes: Modes) -> list[list[dict[str, Any]]]:
-    """What `_in_words` says of every mode whose entries have names, with the name of the mode."""
+    """What `in_words` says of every mode whose entries have names, with the name of the mode."""
     each = zip(topics, modes.names, modes.entries, strict=True)
-    return [[{"name": name, **of} for of in _in_words(own, names)] for own, name, names in each if names]
+    return [[{"name": name, **of} for of in in_words(own, names)] for own, name, names in each if names]
 
 
 def _marginals(topics: Matrix, S: Matrix, modes: Modes) -> list[Matrix]:

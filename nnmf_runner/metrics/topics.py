@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix, column_parts
 
-# Features by topic, best first; -1 fills up a topic that has fewer.
+# Features, or samples, by topic, best first; -1 fills up a topic that has fewer.
 Words = NDArray[np.intp]
 # Weights that are no more than this share of the largest of their factor count as zero.
 NEGLIGIBLE = 1e-12
@@ -54,6 +54,23 @@ def distinctive_features(topics: Matrix, n: int) -> Words:
 def feature_shares(topics: Matrix) -> Matrix:
     """Positive weights of every topic, scaled to sum to one, shape (m, k); zeros stay for a topic without any."""
     return _shares(np.maximum(topics, 0.0))
+
+
+def in_unit_topics(S: Matrix, topics: Matrix) -> Matrix:
+    """Codes of topics of unit length, shape (k, n): they do not depend on how factors and codes share scale.
+
+    The topics, of shape (m, k), are what each code stands for in the data.
+    """
+    return S * np.linalg.norm(topics, axis=0)[:, None]
+
+
+def strongest_samples(strengths: Matrix, n: int) -> Words:
+    """The samples that every topic is strongest in, best first, shape (k, n); then -1.
+
+    The strength of a topic in a sample is the length of its part of the sample, its code at unit length as
+    `in_unit_topics` has it, shape (k, n_samples): what the sample has of the topic, not its share of the sample.
+    """
+    return _best(strengths, n)
 
 
 def npmi_coherence(X: Any, top: Words) -> NDArray[np.floating]:

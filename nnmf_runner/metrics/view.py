@@ -15,11 +15,13 @@ from nnmf_runner.datasets.resample import LeftOut
 from nnmf_runner.datasets.visible import Entries
 from nnmf_runner.methods import Fit, Method
 from nnmf_runner.metrics.classification import Accuracy, accuracy
-from nnmf_runner.metrics.clustering import MOST_CLUSTERS, Agreement, agreement, direction_clusters, in_unit_topics
-from nnmf_runner.metrics.topics import Words, top_features
+from nnmf_runner.metrics.clustering import MOST_CLUSTERS, Agreement, agreement, direction_clusters
+from nnmf_runner.metrics.topics import Words, in_unit_topics, top_features
 
 # Of every topic, where features have names.
 TOP_WORDS = 10
+# Of every topic, those that it is strongest in.
+TOP_SAMPLES = 10
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""The codes of a run as a table, where its samples have names."""
+"""The codes of a run as a table."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,16 +17,24 @@ from nnmf_runner.report.topics import Topics, in_modes, told
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
 
+log = logging.getLogger(__name__)
+
 # Of the heading of a topic.
 WORDS = 3
+# Tables of more samples are written on request alone.
+MOST_SAMPLES = 10_000
 
 
 def codes_table(run: Shown) -> str | None:
     """The table of `codes_frame` as CSV, in which all text is quoted; None where samples have no names.
 
-    Where the data or the factors cannot be read any more, the log says so.
+    Where there are more than `MOST_SAMPLES`, or the data or the factors cannot be read any more, the log says so.
     """
-    if not run.record.get("dataset", {}).get("sample_names"):  # which tells without loading the data
+    about = run.record.get("dataset", {})
+    if not about.get("sample_names"):  # which tells without loading the data
+        return None
+    if (samples := about["n_samples"]) > MOST_SAMPLES:
+        log.info("%s: codes of %s samples are not written; nnmf-export --codes does.", run.folder, f"{samples:,}")
         return None
 
     def table() -> str:
@@ -36,25 +46,31 @@ def codes_table(run: Shown) -> str | None:
     return attempt(table, f"{run.folder} has no table of codes")
 
 
-def codes_frame(dataset: Dataset, codes: list[NDArray[np.floating]], topics: Topics | None) -> pd.DataFrame:
+def codes_frame(dataset: Dataset | None, codes: Sequence[NDArray[np.floating]], topics: Topics | None) -> pd.DataFrame:
     """One row for every sample: its name, its class at every level, empty where it has no label, and all codes.
 
     Parameters
     ----------
-    dataset : Dataset
-        Its samples have names.
+    dataset : Dataset, optional
+        Without names of samples these are numbered from zero.
     codes : list of ndarray of shape (k_l, n)
     topics : list of list of dict, optional
         From the record.  Topic j of layer l is called ``l.j``, here as in trees of topics, with its first words, of a
         tensor those of every mode.
     """
-    columns = {"sample": dataset.sample_names, **dict(_classes(dataset))}
+    names = dataset.sample_names if dataset else None
+    columns: dict[str, Any] = {"sample": names or range(codes[0].shape[1])}
+    columns |= dict(_classes(dataset)) if dataset else {}
     for level, S in enumerate(codes):
-        for j, row in enumerate(S):
-            parts = in_modes(topics[level][j]) if topics else []
-            words = " | ".join(part.heading + " ".join(told(part.words[:WORDS])) for part in parts)
-            columns[f"{level}.{j} {words}".rstrip()] = row
+        columns |= {heading_of(topics, level, j): row for j, row in enumerate(S)}
     return pd.DataFrame(columns)
+
+
+def heading_of(topics: Topics | None, level: int, j: int) -> str:
+    """What a topic is called at the head of a column, see `codes_frame`."""
+    parts = in_modes(topics[level][j]) if topics else []
+    words = " | ".join(part.heading + " ".join(told(part.words[:WORDS])) for part in parts)
+    return f"{level}.{j} {words}".rstrip()
 
 
 def _classes(dataset: Dataset) -> Iterator[tuple[str, list[str]]]:

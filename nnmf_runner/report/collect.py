@@ -23,9 +23,10 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     """Write tables and figures of the records below `folder`.
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
-    the features of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have, of the runs that
-    are drawn; and ``map.csv`` and ``map.md``, where options of the data were varied.  Every record is read once and
-    reduced to its row of the table; the few runs that figures show are read again, and no run is repeated.
+    the features or the samples of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have and
+    are not too many, of the runs that are drawn; and ``map.csv`` and ``map.md``, where options of the data
+    were varied.  Every record is read once and reduced to its row of the table; the few runs that figures show are read
+    again, and no run is repeated.
 
     Returns
     -------

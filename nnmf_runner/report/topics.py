@@ -15,9 +15,11 @@ from nnmf_runner.report.variants import Shown
 Topics = list[list[dict[str, Any]]]
 # What a record says of the trials that it is the consensus of.
 Consensus = dict[str, Any]
+# The samples that topics are strongest in, by layer and topic, as in a record.
+Strongest = list[list[dict[str, Any]]]
 
-# Words that are told of a topic, and of each of its modes where there are several.
-WORDS, WORDS_OF_MODE = 8, 5
+# Words that are told of a topic, and of each of its modes where there are several, and samples.
+WORDS, WORDS_OF_MODE, SAMPLES = 8, 5, 3
 # In a mode, entries of a smaller share of the weight of the first are not told.
 FAINT = 0.02
 # Two modes of one name are told once where they share at least this part of their top words.
@@ -34,7 +36,7 @@ LEGEND_OF_MODES = (
     "Of a tensor, top entries of every mode that has names stand behind its name, and once for two modes of one name\n"
     "that share at least half of them."
 )
-
+LEGEND_OF_SAMPLES = "After 'in' the samples that a topic is strongest in, by their names, or numbered from 0."
 LEGEND_OF_CONSENSUS = (
     "In brackets the stability of the topic, its mean cosine with that of every trial, and how many trials have it\n"
     "below the same topic."
@@ -73,17 +75,19 @@ def _alike(words: Sequence[str], others: Sequence[str]) -> bool:
     return len({*words} & {*others}) >= ALIKE * max(len(words), len(others), 1)
 
 
-def tree_text(topics: Topics, consensus: Consensus | None = None) -> str:
+def tree_text(topics: Topics, consensus: Consensus | None = None, strongest: Strongest | None = None) -> str:
     """Every topic once, with its words, indented below its parent: those of the last layer first, children by share.
 
-    Of a consensus also how stable the topic is, and how many trials vote for where it stands.
+    Of a consensus also how stable the topic is, and how many trials vote for where it stands.  Below its words are the
+    samples that it is strongest in, but for those of a tensor that stand among the words of their mode.
     """
-    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, level, j, ""))
+    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, strongest, level, j, ""))
 
 
-def legend_of(consensus: Consensus | None) -> str:
+def legend_of(consensus: Consensus | None, strongest: Strongest | None = None) -> str:
     """What the text of a tree has to be read with."""
-    return f"{LEGEND}\n{LEGEND_OF_CONSENSUS}" if consensus else LEGEND
+    parts = [LEGEND, LEGEND_OF_SAMPLES if strongest else "", LEGEND_OF_CONSENSUS if consensus else ""]
+    return "\n".join(filter(None, parts))
 
 
 def votes_for(consensus: Consensus, level: int, i: int, parent: int) -> float:
@@ -143,7 +147,13 @@ def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
 
 
 def _lines(
-    topics: Topics, consensus: Consensus | None, level: int, j: int, share: str, depth: int = 0
+    topics: Topics,
+    consensus: Consensus | None,
+    strongest: Strongest | None,
+    level: int,
+    j: int,
+    share: str,
+    depth: int = 0,
 ) -> Iterator[str]:
     topic, own = topics[level][j], tree_children(topics, level, j)
     parts = in_modes(topic)
@@ -153,8 +163,17 @@ def _lines(
     others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
     also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
     yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
+    if strongest and (samples := told_samples(topic, strongest[level][j])):
+        yield "    " * depth + f"{'':{len(f'{level}.{j}')}}  in {samples}"
     for i, part in own:
-        yield from _lines(topics, consensus, level - 1, i, f" {percent(part)}", depth + 1)
+        yield from _lines(topics, consensus, strongest, level - 1, i, f" {percent(part)}", depth + 1)
+
+
+def told_samples(topic: dict[str, Any], strongest: dict[str, Any], most: int = SAMPLES) -> str:
+    """The samples that a topic is strongest in, by their names or indices; nothing where its words tell them."""
+    if "names" not in strongest:
+        return ", ".join(map(str, strongest["samples"][:most]))
+    return "" if "modes" in topic else " | ".join(strongest["names"][:most])
 
 
 def _agreement(consensus: Consensus, level: int, j: int, parent: int | None) -> str:
@@ -172,21 +191,38 @@ def _text(part: Told, most: int) -> str:
     return f"{text} + {' '.join(told(apart))}" if apart else text
 
 
+def samples_text(strongest: Strongest | None) -> str | None:
+    """The samples of topics that have no words, those of the last layer first; None where samples have no names."""
+    lines = [
+        f"{level}.{j}  in {told_samples({}, samples)}"
+        for level, layer in reversed([*enumerate(strongest or [])])
+        for j, samples in enumerate(layer)
+        if samples.get("names")
+    ]
+    return "\n".join(lines) or None
+
+
 def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
-    """The trees of the runs chosen for every experiment, as Markdown; None if none of them has topics."""
-    parts, legends = [], [LEGEND]
+    """The trees of the runs chosen for every experiment, as Markdown, or else their samples; None if none has names."""
+    parts: list[str] = []
+    legends: list[str] = []
     for experiment, runs in chosen.items():
         for label, path, record in runs:
-            if not record.get("topics"):
+            topics, consensus, strongest = (record.get(name) for name in ("topics", "consensus", "strongest"))
+            text = tree_text(topics, consensus, strongest) if topics else samples_text(strongest)
+            if text is None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
             about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {path.name}"
             title = f"### {label}, {ranks} ({experiment}, {about})"
-            consensus = record.get("consensus")
             told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
-            parts.append(f"{title}\n\n```\n{tree_text(record['topics'], consensus)}{told_of}\n```")
-            by_mode = any("modes" in topic for layer in record["topics"] for topic in layer)
-            further = {LEGEND_OF_MODES: by_mode, LEGEND_OF_CONSENSUS: bool(consensus)}
+            parts.append(f"{title}\n\n```\n{text}{told_of}\n```")
+            further = {
+                LEGEND: bool(topics),
+                LEGEND_OF_MODES: any("modes" in topic for layer in topics or [] for topic in layer),
+                LEGEND_OF_SAMPLES: bool(strongest),
+                LEGEND_OF_CONSENSUS: bool(consensus),
+            }
             legends += [legend for legend, belongs in further.items() if belongs and legend not in legends]
     return "\n\n".join([*parts, *legends]) + "\n" if parts else None

@@ -27,7 +27,7 @@ from nnmf_runner.datasets import Dataset, Source
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.methods import Fit
 from nnmf_runner.methods.fit import named_arrays
-from nnmf_runner.metrics.scoring import describe_topics, planted_tree, run_metrics, score
+from nnmf_runner.metrics.scoring import describe_strongest, describe_topics, planted_tree, run_metrics, score
 from nnmf_runner.running.consensus import Trials
 from nnmf_runner.running.distributed import checkpoint, shared_out
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all
@@ -209,6 +209,7 @@ def fit_and_score(
         "n_iter": max(0, len(fit.history) - 1),
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),
+        "strongest": describe_strongest(config, dataset, fit),
         "tree_agreement": planted_tree(config.method, dataset, fit),
     }
 

@@ -36,6 +36,9 @@ def check_form(record: dict[str, Any]) -> None:
             raise ValueError(f"is damaged: {name}={_short(value)} is not what a record holds there")
     if any(len(record.get(name) or ()) > len(record["config"]["layers"]) for name in ("layers", "topics")):
         raise ValueError("is damaged: it has more layers than ranks")
+    topics, strongest = (record.get(name) or [] for name in ("topics", "strongest"))
+    if strongest and topics and [*map(len, topics)] != [*map(len, strongest)]:  # which reports tell together
+        raise ValueError("is damaged: it has samples of other topics")
     if found := record.get("consensus"):  # beside whose topics reports say how stable they are
         told = [found["stability"], *([record["topics"]] if record.get("topics") else [])]
         if any([*map(len, layers)] != record["config"]["layers"] for layers in told):
@@ -100,6 +103,18 @@ MODES = {"modes": list_of(mapping(name=is_text, **WORDS))}
 LINKS = {"children": list_of(is_count), "child_weights": list_of(is_number), "parent": optional(is_count)}
 TOPIC = WORDS | LINKS
 TENSOR_TOPIC = MODES | LINKS
+# The samples that a topic is strongest in, by their indices, and their names where they have some.
+STRONGEST = {"samples": list_of(is_count), "strengths": list_of(is_number)}
+
+
+def are_strongest(layers: Any) -> bool:
+    """Whether it holds for every layer and each of its topics as many strengths, and names, as samples."""
+    return list_of(list_of(mapping(**STRONGEST)))(layers) and all(
+        list_of(is_text)(names := topic.get("names", [""] * len(topic["samples"])))
+        and len(topic["samples"]) == len(topic["strengths"]) == len(names)
+        for layer in layers
+        for topic in layer
+    )
 
 
 def is_forest(layers: Any) -> bool:
@@ -147,6 +162,7 @@ FORM: dict[str, Check] = {
     "metrics": mapping(optional(is_number)),
     "layers": list_of(mapping(optional(is_number), floor=lambda value: True)),
     "topics": is_forest,
+    "strongest": are_strongest,
     "dataset": mapping(),
     "dataset.title": is_text,
     "dataset.classes": list_of(is_count),

@@ -23,6 +23,7 @@ from nnmf_runner.store.form import (
     MAX_ITER,
     REGIMES,
     STATUSES,
+    STRONGEST,
     TIMED_OUT,
     TOPIC,
     check_form,
@@ -37,6 +38,7 @@ __all__ = [  # of its form, for who reads records
     "MAX_ITER",
     "REGIMES",
     "STATUSES",
+    "STRONGEST",
     "TIMED_OUT",
     "TOPIC",
 ]

@@ -156,7 +156,7 @@ def test_a_cube_is_shown_by_maps_and_spectra_and_images_by_topics(command, tmp_p
         found.append({path.stem for path in map(Path, collected.files) if path.match(f"{output}/figures/*.png")})
     shared = {"runs_convergence", "runs_neural_heatmaps"}
     assert found[0] == {"runs_neural_abundances", "runs_neural_spectra"} | shared
-    assert found[1] == {"runs_neural_images"} | shared
+    assert found[1] == {"runs_neural_images", "runs_neural_samples"} | shared
 
 
 def peak_of(function, *arguments):

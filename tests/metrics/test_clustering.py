@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.metrics import clustering
-from nnmf_runner.metrics.clustering import agreement, contingency, direction_clusters, in_unit_topics
+from nnmf_runner.metrics.clustering import agreement, contingency, direction_clusters
 
 # Manning et al., figure 16.1: 17 points, three clusters and classes.
 BOOK = (
@@ -107,13 +107,6 @@ def test_clusters_depend_on_the_codes_alone(rng):
     first = direction_clusters(codes, 5)
     np.random.seed(3)  # noqa: NPY002
     np.testing.assert_array_equal(direction_clusters(codes, 5), first)
-
-
-def test_codes_in_units_of_their_topics_do_not_depend_on_the_scale_of_factors(rng):
-    topics, S, scale = rng.random((7, 4)), rng.random((4, 20)), rng.uniform(0.01, 100.0, 4)
-    codes = in_unit_topics(S, topics)
-    np.testing.assert_allclose(in_unit_topics(S / scale[:, None], topics * scale), codes, rtol=1e-12)
-    np.testing.assert_allclose(topics / np.linalg.norm(topics, axis=0) @ codes, topics @ S, rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))

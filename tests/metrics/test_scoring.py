@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnmf_runner.metrics.scoring import describe_topics, planted_tree, score
+from nnmf_runner.datasets.resample import Halves
+from nnmf_runner.metrics.scoring import describe_strongest, describe_topics, planted_tree, score
 from nnmf_runner.metrics.trees import tree_loss
 from nnmf_runner.running.run import idle_topics
 from nnmf_runner.store.form import is_forest
@@ -152,3 +153,28 @@ def test_shares_of_topics_below_do_not_depend_on_how_modes_share_scale(tensor, r
     for topic, other in zip(before[1], after[1], strict=True):
         assert topic["children"] == other["children"]
         np.testing.assert_allclose(topic["child_weights"], other["child_weights"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["method=ncpd", "method=hier"])
+def test_samples_of_a_tensor_are_those_with_the_largest_parts_of_its_topics(tensor, method):
+    config, material, fit = tensor(method)
+    names = [f"s{i}" for i in range(14)]
+    for level, layer in enumerate(describe_strongest(config, replace(material.dataset, sample_names=names), fit)):
+        for j, told in enumerate(layer):
+            S = np.zeros_like(fit.S[level])
+            S[j] = fit.S[level][j]
+            codes = [S if i == level else own for i, own in enumerate(fit.S)]
+            lengths = np.linalg.norm(config.method.approximation(fit, codes, level).dense(), axis=0)
+            assert told["samples"] == np.argsort(-lengths)[: min(10, np.count_nonzero(lengths))].tolist()
+            np.testing.assert_allclose(told["strengths"], lengths[told["samples"]], rtol=1e-9)
+            assert told["names"] == [names[i] for i in told["samples"]]
+
+
+def test_names_in_a_record_are_short_and_those_of_a_part_of_the_data_unknown(fitted):
+    config, material, fit = fitted("method=hier")
+    long = replace(material.dataset, sample_names=["word " * 100] * material.dataset.X.shape[1])
+    told = [topic for layer in describe_strongest(config, long, fit) for topic in layer]
+    assert max(len(name) for topic in told for name in topic["names"]) <= 60
+    assert max(len(topic["samples"]) for topic in told) == 10
+    assert all("names" not in topic for layer in describe_strongest(config, material.dataset, fit) for topic in layer)
+    assert describe_strongest(replace(config, resample=Halves()), material.dataset, fit) is None

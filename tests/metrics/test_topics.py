@@ -12,7 +12,9 @@ from nnmf_runner.core import linalg
 from nnmf_runner.metrics.topics import (
     distinctive_features,
     feature_shares,
+    in_unit_topics,
     npmi_coherence,
+    strongest_samples,
     top_features,
     topic_diversity,
     topic_shares,
@@ -180,3 +182,23 @@ def test_factors_of_zeros_have_no_topic_that_takes_part():
 
 def test_no_link_is_counted_where_rows_are_not_the_topics_below(rng):
     assert unlinked_topics([rng.random((9, 4)), np.zeros((8, 2))]) == [None, 2]
+
+
+def test_codes_in_units_of_their_topics_do_not_depend_on_the_scale_of_factors(rng):
+    topics, S, scale = rng.random((7, 4)), rng.random((4, 20)), rng.uniform(0.01, 100.0, 4)
+    codes = in_unit_topics(S, topics)
+    np.testing.assert_allclose(in_unit_topics(S / scale[:, None], topics * scale), codes, rtol=1e-12)
+    np.testing.assert_allclose(topics / np.linalg.norm(topics, axis=0) @ codes, topics @ S, rtol=1e-12)
+
+
+def test_the_strongest_samples_are_those_that_a_topic_gives_most_to(rng):
+    topics, S = rng.random((7, 4)) * rng.uniform(0.01, 100.0, 4), rng.random((4, 20))
+    found = strongest_samples(in_unit_topics(S, topics), 3)
+    for j, samples in enumerate(found):
+        given = [np.linalg.norm(topics[:, j] * code) for code in S[j]]
+        assert samples.tolist() == sorted(range(20), key=lambda i: -given[i])[:3]
+
+
+def test_of_a_topic_that_few_samples_have_there_are_no_more():
+    S = np.array([[0.0, 2.0, 0.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert strongest_samples(S, 4).tolist() == [[1, 4, 3, -1], [-1, -1, -1, -1]]

@@ -77,6 +77,13 @@ def test_data_without_names_of_samples_are_not_even_loaded(collected, named, mon
     assert "sample_names" not in outcome.record["dataset"]
 
 
+def test_codes_of_many_samples_are_written_on_request_alone(collected, named, monkeypatch, caplog):
+    monkeypatch.setattr("nnmf_runner.report.codes.MOST_SAMPLES", len(NAMES) - 1)
+    with caplog.at_level(logging.INFO):
+        assert collected(named, "method=hier")[1] == []
+    assert f"codes of {len(NAMES)} samples are not written; nnmf-export --codes does." in caplog.text
+
+
 def test_data_that_have_changed_are_named_and_have_no_table(collected, named, given, tmp_path, caplog):
     _, (path,) = collected(named, "method=hier")
     path.unlink()

@@ -22,8 +22,10 @@ from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.topics import (
     LEGEND,
     LEGEND_OF_MODES,
+    LEGEND_OF_SAMPLES,
     consensus_text,
     legend_of,
+    samples_text,
     told,
     topics_markdown,
     tree_children,
@@ -208,6 +210,51 @@ def test_text_of_a_tree_worked_by_hand():
     assert tree_rows(layers) == [{1: 0.0, 0: 1.0, 2: 2.0}, {0: 0.0, 1: 1.0}]
 
 
+CENTRE = {"samples": [3, 0], "strengths": [2.0, 1.5], "names": ["x y", "z"]}
+
+
+def test_samples_stand_below_the_words_of_their_topic_by_name_or_number():
+    layers = [[topic("a", parent=0), topic("b", parent=0)], [topic("c", children=[0, 1], weights=[0.5, 0.5])]]
+    named = {"samples": [7, 2, 0, 1], "strengths": [4.0, 3.0, 2.0, 1.0], "names": ["x y", "z", "u", "v"]}
+    strongest = [[named, {"samples": [], "strengths": []}], [{"samples": [5, 6], "strengths": [1.0, 0.5]}]]
+    assert tree_text(layers, strongest=strongest).splitlines() == [
+        "1.0  c",
+        "     in 5, 6",
+        "    0.0 50%  a",
+        "         in x y | z | u",
+        "    0.1 50%  b",
+    ]
+    of_a_tensor = [[of_modes(("word", "a"), ("file", "x y"))]]
+    assert tree_text(of_a_tensor, strongest=[[named]]) == tree_text(of_a_tensor)
+
+
+def test_without_words_the_named_samples_of_topics_are_told(record_of, tmp_path, capsys):
+    strongest = [[{"samples": [i], "strengths": [1.0], "names": [name]} for i, name in enumerate("ab")], [CENTRE]]
+    record = record_of(layers=(2, 1), topics=None, strongest=strongest)
+    assert samples_text(strongest) == "1.0  in x y | z\n0.0  in a\n0.1  in b"
+    written = topics_markdown({"trial": [Shown("hier", tmp_path, record)]})
+    assert "```\n1.0  in x y | z\n" in written
+    assert written.endswith(f"\n\n{LEGEND_OF_SAMPLES}\n")
+    assert LEGEND not in written
+    cli._report({0: Outcome(tmp_path, record)})
+    assert "\n1.0  in x y | z\n0.0  in a\n" in capsys.readouterr().out
+    bare = [[{"samples": [1], "strengths": [1.0]}] * 2, [{"samples": [], "strengths": []}]]
+    assert samples_text(bare) is samples_text(None) is None
+    assert topics_markdown({"trial": [Shown("hier", tmp_path, record | {"strongest": bare})]}) is None
+
+
+def test_documents_of_a_topic_are_of_its_class_in_every_layer(outcome):
+    subtopics, supertopics = outcome.record["strongest"]
+    topics = outcome.record["topics"]
+    of = [name for subtopics in TREE.values() for name in subtopics for _ in range(15)]
+    for topic, samples in zip(topics[0], subtopics, strict=True):
+        assert {of[i] for i in samples["samples"]} == {planted(topic["words"][:5])}
+        assert samples["strengths"] == sorted(samples["strengths"], reverse=True)
+    for j, samples in enumerate(supertopics):
+        own = {planted(topics[0][i]["words"][:5]) for i, _ in tree_children(topics, 1, j)}
+        assert {of[i] for i in samples["samples"]} <= own
+
+
 def test_topics_stand_in_the_middle_of_those_below_and_those_without_have_rows_of_their_own():
     layers = [
         [topic(parent=0), topic(parent=0), topic(parent=2)],
@@ -269,17 +316,19 @@ def test_the_legend_tells_of_modes_where_there_are_any(record_of, tmp_path, topi
 def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
     assert cli._report({0: outcome}) == cli.OK
     out = capsys.readouterr().out
-    assert tree_text(outcome.record["topics"]) in out
-    assert out.index("NPMI") < out.index(tree_text(outcome.record["topics"])) < out.index(str(outcome.folder))
+    tree = tree_text(outcome.record["topics"], strongest=outcome.record["strongest"])
+    assert out.index("NPMI") < out.index(tree) < out.index(LEGEND_OF_SAMPLES) < out.index(str(outcome.folder))
     cli._report({0: outcome, 1: outcome})
-    assert tree_text(outcome.record["topics"]) not in capsys.readouterr().out
+    assert tree not in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_collecting_writes_the_tree_and_its_figures(corpus_run, known_corpus):
     outcome = corpus_run("max_iter=7")
     collect(outcome.folder)
-    assert tree_text(outcome.record["topics"]) in (outcome.folder / "topics.md").read_text()
+    written = (outcome.folder / "topics.md").read_text()
+    assert tree_text(outcome.record["topics"], strongest=outcome.record["strongest"]) in written
+    assert LEGEND_OF_SAMPLES in written
     names = {path.name for path in (outcome.folder / "figures").iterdir()}
     assert {"runs_hier_topics.png", "runs_hier_topics.pdf"} <= names
 

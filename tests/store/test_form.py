@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.report.collect import collect
-from nnmf_runner.store.form import FORM, check_form, is_forest
+from nnmf_runner.store.form import FORM, are_strongest, check_form, is_forest
 from nnmf_runner.store.record import RECORD, read_record
 
 GONE = object()
 VALUES = [GONE, None, {}, {"a": {"b": 1}}, [], [{}], "x", "a/b", -1, 10**400, True, 1.5, math.nan]
 TOPIC = {"words": ["a"], "weights": [1.0], "distinctive": [], "children": [], "child_weights": [], "parent": None}
+
+STRONGEST = {"samples": [3, 0], "strengths": [2.0, 1.5], "names": ["d", "a"]}
 
 
 @pytest.fixture
@@ -27,6 +29,7 @@ def record(record_of):
     data["modes"] = {"names": ["a", "b", "c"], "shape": [3, 3, 8], "named": [True, False, False]}
     told = {"code": "hier-0", "commit": "abc", "finished": "2026-01-01", "peak_memory_mb": 10.0, "tree_agreement": 0.5}
     consensus = {"members": {"a": "b"}, "stability": [[0.9, 0.8], [1.0]], "votes": [[[1.0], [0.5]]]}
+    told["strongest"] = [[STRONGEST, STRONGEST], [STRONGEST]]
     found = record_of(seed=1, layers=(2, 1), topics=topics, dataset=data, consensus=consensus, **told)
     found["config"] |= {"data_seed": 0, "consensus": 3}
     return found
@@ -117,6 +120,18 @@ def test_topics_of_a_tensor_have_words_by_mode():
         assert not is_forest([[links | {"modes": damaged}]])
     assert not is_forest([[links]])
     assert not is_forest([[TOPIC, links | {"modes": [mode]}]])
+
+
+def test_samples_of_a_topic_have_a_strength_each_and_a_name_or_none():
+    assert are_strongest([[STRONGEST, {"samples": [], "strengths": []}], [{"samples": [7], "strengths": [1]}]])
+    for damage in ({"samples": [1]}, {"strengths": [1.0, "x"]}, {"names": ["a"]}, {"names": "da"}, {"names": [1, 2]}):
+        assert not are_strongest([[STRONGEST | damage]])
+
+
+def test_samples_are_those_of_the_topics(record):
+    with pytest.raises(ValueError, match="samples of other topics"):
+        check_form(changed(record, ("strongest",), [[STRONGEST], [STRONGEST]]))
+    check_form(changed(record, ("strongest",), None))
 
 
 @pytest.mark.parametrize(

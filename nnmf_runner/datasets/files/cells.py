@@ -19,6 +19,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORE
 _INTEGER = re.compile(r"[+-]?\d{1,4000}(\.0*)?", re.ASCII)  # Python reads no longer ones
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,.'\s]\d{3})+([.,]\d*)?")
 _UNLABELLED = re.compile(r"-1(\.0*)?")
+# Of what is called by its first words.
+LONGEST_NAME = 60
 # By their codes, the characters of numbers, and what fills up shorter strings of an array.
 _LEGAL = np.isin(np.arange(128), [0, *b"0123456789+-.eE"])
 
@@ -94,3 +96,21 @@ def as_text(array: NDArray[Any]) -> list[str]:
 def printable(name: str) -> str:
     """A name of one line without what would steer a terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(no name)"
+
+
+def first_words(text: str, most: int = LONGEST_NAME) -> str:
+    """A name from what a text begins with: one printable line of at most `most` characters.
+
+    It begins with a letter or digit, for a spreadsheet would take others for a formula, and has no mark that divides
+    cells or encloses code in Markdown.
+    """
+    begun = re.sub(r"^\W+", "", text)[: 10 * most]  # which white space may fill up
+    return shortened(printable(" ".join(re.sub(r"[|`]", " ", printable(begun)).split())), most)
+
+
+def shortened(name: str, most: int = LONGEST_NAME) -> str:
+    """A name of at most `most` characters, cut between words where it has some."""
+    if len(name) <= most:
+        return name
+    cut = name[:most]
+    return f"{cut.rpartition(' ')[0] or cut[:-1]}…"

@@ -108,6 +108,7 @@ class Newsgroups(Words):
         """Read or fetch the messages, see `Source.load`.
 
         X is sparse, of shape (words, messages); two levels of labels are ten groups and six themes.
+        Messages are called by their group and file.
         """
         dataset = self.weighted(self._documents, self.per_class)
         if self.known is None:
@@ -145,7 +146,8 @@ class Newsgroups(Words):
         names = self._in_order(messages)
         groups = [_group(name) for name in names]
         texts = [DIGITS.sub("", body(messages[name].decode("latin1"))) for name in names]
-        return Documents(texts, [groups, [THEMES[group] for group in groups]])
+        called = ["/".join(name.split("/")[-2:]) for name in names]
+        return Documents(texts, [groups, [THEMES[group] for group in groups]], called)
 
     def _in_order(self, messages: Iterable[str]) -> list[str]:
         """Names of the messages of the ten groups, one group after the other."""

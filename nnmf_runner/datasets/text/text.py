@@ -70,7 +70,10 @@ class Text(Words):
         return Path(self.path or "").name
 
     def load(self, rng: np.random.Generator) -> Dataset:
-        """Read and weigh the texts as a sparse X of shape (words, texts), see `Source.load`."""
+        """Read and weigh the texts as a sparse X of shape (words, texts), see `Source.load`.
+
+        Texts are called by their folder and file, or in a table by their first words.
+        """
         path = self._path()
         return self.weighted(lambda: self._folder(path) if path.is_dir() else self._table(path))
 
@@ -95,7 +98,8 @@ class Text(Words):
         classes = levels_of(parts)
         if not classes:
             raise InputError(f"{option} holds a single class. Expected at least two class folders.")
-        return Documents([self._text(path) for path in files], classes)
+        called = [f"{path.parent.name}/{path.name}" for path in files]
+        return Documents([self._text(path) for path in files], classes, called)
 
     def _text(self, path: Path) -> str:
         return decoded(read_unpacked(path, self._option), path, self._option, self.encoding, choosable=True)

@@ -35,8 +35,9 @@ LEXICOGRAPHER_FILES = (
 # Modes of the tensor; entries of the last one are the samples unless asked otherwise.
 MODES = ("file", "word", "word")
 
-# Place in the file, number of the lexicographer file, type of the synset, then words and pointers up to the gloss.
-SYNSET = re.compile(r"\d{8} (\d\d) [nvasr] .*? \| (.*)")
+# Place in the file, number of the lexicographer file, type of the synset, its words, each with a number of its own,
+# then pointers up to the gloss.
+SYNSET = re.compile(r"\d{8} (\d\d) [nvasr] [\da-f]{2} ((?:\S+ [\da-f] )+)\d{3} .*?\| (.*)")
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Wordnet(Words):
         """Read and weigh the glosses, see `Source.load`.
 
         X is sparse, of shape (words, synsets); two levels of labels are lexicographer files and parts of speech.
+        Synsets are called by their words.
         """
         return self._tensor(self._documents()) if self.tensor else self.weighted(self._documents)
 
@@ -117,11 +119,11 @@ class Wordnet(Words):
         required("sklearn.feature_extraction.text", "text", self.name)  # says so before the files are read
         files = zip(PARTS_OF_SPEECH, self.sources()[0], strict=True)
         synsets = [(part, *synset) for part, path in files for synset in self._synsets(path)]
-        classes = [[number for _, number, _ in synsets], [part for part, _, _ in synsets]]
-        return Documents([gloss for _, _, gloss in synsets], classes)
+        parts, numbers, words, glosses = map(list, zip(*synsets, strict=True)) if synsets else ([], [], [], [])
+        return Documents(glosses, [numbers, parts], words)
 
-    def _synsets(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Number of the lexicographer file and gloss of every synset."""
+    def _synsets(self, path: Path) -> Iterator[tuple[str, str, str]]:
+        """Number of the lexicographer file, words and gloss of every synset."""
         content = decoded(read_bytes(path, self._option), path, self._option, "utf-8")
         for i, line in enumerate(content.split("\n"), start=1):
             if not line.strip() or line.startswith("  "):  # the licence is set in
@@ -129,7 +131,8 @@ class Wordnet(Words):
             found = SYNSET.match(line)
             if found is None:
                 raise InputError(f"{self._option}: line {i} of {path.name} is not a synset. Expected {EXPECTED}.")
-            yield found.group(1), found.group(2)
+            words = (re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in found[2].split()[::2])
+            yield found[1], ", ".join(words), found[3]
 
 
 def _common(occurs: Any, classes: Labels, count: int) -> Coordinates:

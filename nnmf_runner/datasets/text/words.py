@@ -21,6 +21,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_flag, check_number
 from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
+from nnmf_runner.datasets.files.cells import first_words
 from nnmf_runner.datasets.files.kept import keep, recall
 from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, required
 from nnmf_runner.datasets.stop_words import ENGLISH, read_stop_words, stop_words_anywhere, stop_words_identity
@@ -37,17 +38,20 @@ NAMED = 10
 
 @dataclass(frozen=True)
 class Documents:
-    """Texts with the names of their classes.
+    """Texts with the names of their classes, and what they are called.
 
     Attributes
     ----------
     texts : list of str
     classes : list of list of str or None
         Class of every text, one list per level, finest first; None where it is not labelled.
+    names : list of str or None
+        What every text is called, such as its file; None where its first words have to do.
     """
 
     texts: list[str]
     classes: Sequence[Sequence[str | None]]
+    names: Sequence[str] | None = None
 
 
 @dataclass
@@ -131,8 +135,8 @@ class Words(Weights, ABC):
     def weighted(self, read: Callable[[], Documents], per_class: int | None = None) -> Dataset:
         """The tf-idf weights of documents; those without a word that counts are left out.
 
-        X is sparse, of shape (words, documents).  Weights of more than `LARGE` characters are kept in the data folder,
-        and found there by what determines them.
+        X is sparse, of shape (words, documents).  Documents are called by their names, or else by their first words.
+        Weights of more than `LARGE` characters are kept in the data folder, and found there by what determines them.
 
         Parameters
         ----------
@@ -180,12 +184,14 @@ class Words(Weights, ABC):
                 f"dataset={self.name} has documents of a single class. Expected at least two classes with words."
             )
         X = sparse.csr_array(weights[chosen].T)
+        called = documents.texts if documents.names is None else documents.names
         return Dataset(
             self.name,
             X,
             [labels for labels, _ in classes],
             feature_names=words,
             class_names=[names for _, names in classes],
+            sample_names=[first_words(called[i]) for i in chosen],
         )
 
     def vectorized(self, documents: Documents, **weighting: Any) -> tuple[Any, list[str]]:

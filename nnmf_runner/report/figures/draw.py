@@ -22,6 +22,7 @@ from nnmf_runner.report.figures.images import images
 from nnmf_runner.report.figures.material import View, load_view
 from nnmf_runner.report.figures.projections import projections
 from nnmf_runner.report.figures.regimes_map import regime_map
+from nnmf_runner.report.figures.samples import samples
 from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
@@ -37,6 +38,7 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
     "factors": lambda run, view: factors(view) if view and view.mode_topics else None,
     "projections": lambda run, view: projections(view) if view and view.dataset.modes else None,
     "images": lambda run, view: images(view) if view and view.pixels == FEATURES else None,
+    "samples": lambda run, view: samples(view) if view and view.pixels == FEATURES else None,
     "abundances": lambda run, view: abundances(view) if view and view.pixels == SAMPLES else None,
     "spectra": lambda run, view: spectra(view) if view and view.pixels == SAMPLES else None,
 }

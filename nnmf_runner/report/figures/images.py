@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.report.figures.by_layer import Cells, caption, scales_of, sheet
+from nnmf_runner.report.figures.by_layer import Cells, Sheet, caption, scales_of, sheet
 from nnmf_runner.report.figures.material import View
 from nnmf_runner.report.figures.style import COLOUR_MAP, PICTURE_COLOUR_MAP, SMALL, colours_of
 
@@ -45,8 +45,13 @@ def pictures_by_layer(view: View, rows: Sequence[Matrix], what: str, unit: str, 
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(visible=True, color="0.7", linewidth=0.4)  # borders may have the colour of the paper
             ax.set_title(caption(view, level, j), fontsize=SMALL, color="0.3", pad=2)
+    colour_bar(made, colours, unit)
+    return made.figure
+
+
+def colour_bar(made: Sheet, colours: dict[str, Any], unit: str) -> None:
+    """Explain the colours, of `colours_of`, by a bar below the layers."""
     scale = ScalarMappable(Normalize(colours["vmin"], colours["vmax"]), colours["cmap"])
     bar = made.figure.colorbar(scale, cax=made.below.add_axes((0.25, 0.65, 0.5, 0.14)), orientation="horizontal")
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(unit, fontsize=SMALL)
-    return made.figure

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnmf_runner.datasets.files.cells import as_text, integers, is_label, is_number, numbers
+from nnmf_runner.datasets.files.cells import LONGEST_NAME, as_text, first_words, integers, is_label, is_number, numbers
 
 
 @pytest.mark.parametrize("cell", ["1", "-1", "+1.", ".5", "1.50", "1e5", "-2.5E-3", " 7 "])
@@ -87,3 +87,29 @@ def test_cells_of_a_column_are_read_one_by_one(cells, decimal):
         else:
             assert np.isnan(value)
             assert is_good == (cell in ("", "NA", "nan"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Two words", "Two words"),
+        (" a|b `c`\n\t d\x00", "a b c d"),
+        ("=1+1 and @more", "1+1 and @more"),
+        ("\x1b[31mred", "31mred"),
+        ("*** !", "(no name)"),
+        ("word " * 40, "word " * 11 + "word…"),
+        ("x" * 100, "x" * 59 + "…"),
+        ("x" * 60, "x" * 60),
+    ],
+)
+def test_a_text_is_called_by_its_first_words(text, name):
+    assert first_words(text) == name
+
+
+@given(st.text())
+def test_names_from_texts_are_safe_wherever_they_stand(text):
+    name = first_words(text)
+    assert 0 < len(name) <= LONGEST_NAME
+    assert name.isprintable()
+    assert not set(name) & set("|`")
+    assert name[0] not in "=+-@"

@@ -72,6 +72,9 @@ def test_samples_are_the_first_messages_and_words_those_of_all(archive):
     assert first.feature_names == every.feature_names
     chosen = np.flatnonzero(np.arange(30) % 3 < 2)
     np.testing.assert_array_equal(first.X.toarray(), every.X.toarray()[:, chosen])
+    assert first.sample_names == [every.sample_names[i] for i in chosen]
+    assert first.sample_names[2].startswith("comp.sys.mac.hardware/")
+    assert (archive / "20news-bydate-train" / first.sample_names[2]).is_file()
 
 
 def test_a_message_without_words_gives_its_place_to_the_next(archive):

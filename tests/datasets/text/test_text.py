@@ -53,6 +53,13 @@ def test_nested_folders_are_levels_and_one_of_a_single_class_is_left_out(tmp_pat
     assert "no" not in dataset.feature_names
 
 
+def test_texts_of_folders_are_called_by_their_files_and_those_of_tables_by_their_first_words(tmp_path):
+    files = {"all/a/x/1": "one apple", "all/a/y/2": "two pear", "all/b/x/3": "three plum"}
+    assert load(path=write(tmp_path / "folder", files)).sample_names == ["x/1", "y/2", "x/3"]
+    (tmp_path / "t.csv").write_text('text,group\n"=one, apple",a\n"two\npear",b\n')
+    assert load(path=str(tmp_path / "t.csv"), label_columns=["group"]).sample_names == ["one, apple", "two pear"]
+
+
 def test_a_table_gives_the_same_weights_as_a_folder(tmp_path, corpus):
     rows = [f'"{text}",{name.split("/")[0]},{name.split(".")[0]}' for name, text in CORPUS.items()]
     (tmp_path / "t.csv").write_text("body,group,field\n" + "\n".join(rows) + "\n", encoding="utf-8-sig")

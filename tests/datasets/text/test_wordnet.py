@@ -50,6 +50,12 @@ def test_a_gloss_begins_at_the_first_bar(wordnet):
     assert [dataset.feature_names[i] for i in used] == ["animal", "bright", "small"]
 
 
+def test_synsets_are_called_by_their_words(wordnet):
+    words = "03 domestic_dog 0 Canis_familiaris 1 galore(ip) a 000"
+    (wordnet / "data.verb").write_text(f"00001740 29 v {words} 01 + 08 00 | move air  \n")
+    assert load(wordnet).sample_names[-2:] == ["word", "domestic dog, Canis familiaris, galore"]
+
+
 def test_weights_may_be_counts(wordnet):
     dataset = load(wordnet, idf=False, norm=None)
     assert set(dataset.X.data) == {1.0}

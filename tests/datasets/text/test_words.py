@@ -37,8 +37,9 @@ def weigh(tmp_path):
     """The dataset of some documents by its options."""
     pytest.importorskip("sklearn")
 
-    def make(texts=TEXTS, classes=CLASSES, per_class=None, **options):
-        return Given(cache=str(tmp_path / "data"), **options).weighted(lambda: Documents(texts, classes), per_class)
+    def make(texts=TEXTS, classes=CLASSES, per_class=None, names=None, **options):
+        given = Given(cache=str(tmp_path / "data"), **options)
+        return given.weighted(lambda: Documents(texts, classes, names), per_class)
 
     return make
 
@@ -102,6 +103,17 @@ def test_documents_without_a_word_may_stay_as_columns_of_zeros(weigh, caplog):
     np.testing.assert_array_equal(np.delete(dataset.X.toarray(), 1, axis=1), weigh(idf=False).X.toarray())
     assert [level[1] for level in dataset.labels] == [3, 2]
     assert "1 of 6 documents hold no word that counts and stay as columns of zeros" in caplog.text
+
+
+def test_documents_are_called_by_their_first_words_or_by_their_names(weigh):
+    assert weigh().sample_names == TEXTS
+    assert weigh(per_class=1).sample_names == [TEXTS[0], *TEXTS[2:4]]
+    texts = ["", "long words " * 100, *TEXTS]
+    found = weigh(texts, [["a", "b", *CLASSES[0]]]).sample_names  # without the empty one
+    assert found[1:] == TEXTS
+    assert len(found[0]) <= 60
+    assert found[0].endswith("words long…")
+    assert weigh(names=[f"{i}.txt" for i in range(5)], per_class=1).sample_names == ["0.txt", "2.txt", "3.txt"]
 
 
 def test_documents_without_a_label_are_of_no_class(weigh):
