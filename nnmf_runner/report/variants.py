@@ -25,6 +25,22 @@ CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
 MOST_VARIANTS = 12
+# What prose calls methods and costs; others go by their own names.
+NAMES = {
+    "hier": "hierarchical NMF",
+    "deep": "deep NMF",
+    "neural": "Neural NMF",
+    "semi": "deep semi-NMF",
+    "unfolded": "unfolded NMF",
+    "sparse_coding": "multilayer sparse coding",
+    "ncpd": "hierarchical CP",
+}
+COST_NAMES = {
+    "reconstruction": "reconstruction cost",
+    "energy": "energy cost",
+    "multilevel": "multilevel cost",
+    "kl": "Kullback-Leibler divergence",
+}
 # Values of options that are not set, and of switches.
 UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
@@ -134,6 +150,24 @@ def method_of(label: str) -> str:
 def words_of(label: str) -> str:
     """What a name of `variants` says beside the method; nothing where the method has no other variant."""
     return label.partition(SEPARATOR)[2]
+
+
+def in_words(label: str, cost: str | None = None) -> str:
+    """A name of `variants` as prose has it, with the cost if it is given: ``Neural NMF, energy cost, adam``."""
+    method, *words = label.split(SEPARATOR)
+    words = [COST_NAMES.get(word, word) for word in words]
+    if cost and (told := COST_NAMES.get(cost, cost)) not in words:
+        words.insert(0, told)
+    return SEPARATOR.join([NAMES.get(method, method.replace("_", " ")), *words])
+
+
+def costs_of(runs: Iterable[Shown]) -> tuple[str | None, dict[str, str]]:
+    """The cost that all variants were fitted with, as prose has it; else None, and that of each for `in_words`."""
+    costs = {run.label: run.record["config"].get("cost", {}).get("name") for run in runs}
+    if len(set(costs.values())) != 1:
+        return None, costs
+    [cost] = set(costs.values())
+    return COST_NAMES.get(cost, cost), {}
 
 
 def method_order(label: str) -> tuple[int, tuple[int, ...], str]:

@@ -26,7 +26,7 @@ from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
-from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part
+from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, method_of
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,12 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
 # From an experiment's runs, its parts of the summary and of the comparisons, and the looks of all its variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
     "convergence": lambda runs, summary, pairs, looks: convergence(runs, looks) if runs else None,
-    "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks) if _comparable(summary) else None,
-    "map": lambda runs, summary, pairs, looks: regime_map(pairs, looks) if len(pairs) else None,
+    "comparison": lambda runs, summary, pairs, looks: (
+        comparison(summary, looks, runs) if _comparable(summary) else None
+    ),
+    "map": lambda runs, summary, pairs, looks: (
+        regime_map(pairs, looks, method_of(summary["dataset"].iloc[0])) if len(pairs) else None
+    ),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.report.figures.heatmaps import STRIP, heatmaps
+from nnmf_runner.report.figures.heatmaps import MOST_NAMED, STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
 from nnmf_runner.report.figures.style import BOUNDARY, MISSING
 from nnmf_runner.report.variants import Shown
@@ -128,3 +128,27 @@ def test_classes_that_do_not_come_in_blocks_have_no_boundaries(given, toy, tmp_p
 @pytest.mark.parametrize("without", [[[], []], [[], [5]]])
 def test_where_all_samples_that_are_marked_have_a_label_there_is_no_legend(partly, without):
     assert partly("9", *without).legends == []
+
+
+def test_few_entries_far_larger_than_the_others_leave_these_visible_and_the_scale_says_so():
+    view = make_view(None, 30, 40)
+    X = view.dataset.X.copy()
+    usual = X.max()
+    plain = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0]
+    X[3, 5] = 500 * usual
+    drawn = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0]
+    assert 0 < drawn.axes[0].images[0].get_clim()[1] <= plain.axes[0].images[0].get_clim()[1] < 2 * usual
+    assert [each.axes[-1]._colorbar.extend for each in (plain, drawn)] == ["neither", "max"]
+
+
+@pytest.mark.parametrize(("m", "named"), [(30, True), (MOST_NAMED + 1, False)])
+def test_features_and_classes_have_their_names_where_there_is_space(m, named):
+    names = [f"feature {i}" for i in range(m)]
+    view = make_view(None, m, 40, names=names, labels=[np.repeat([0, 2, 1, -1], 10)])
+    view = replace(view, dataset=replace(view.dataset, class_names=[["one", "two", "a very long name of a class"]]))
+    pictures, factors, codes = heatmaps(view).subfigs
+    for ax in (pictures.axes[0], factors.axes[0]):
+        assert [label.get_text() for label in ax.get_yticklabels()] == (names if named else [])
+    for ax in codes.axes[:2]:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "two", "a very long name …"]
+        assert list(ax.get_xticks()) == [4.5, 24.5, 14.5]
