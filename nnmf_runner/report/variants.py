@@ -8,13 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.ncpd import HIERARCHIES, TRAININGS
 from nnmf_runner.store.start import INITIALISATIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A configuration but for its seeds, as texts ``option=value``.
 Options = tuple[str, ...]
@@ -175,6 +178,13 @@ def method_order(label: str) -> tuple[int, tuple[int, ...], str]:
     words = words_of(label).split(SEPARATOR)
     ranks = tuple(CHOSEN.index(word) if word in CHOSEN else len(CHOSEN) for word in words)
     return list(METHODS).index(method_of(label)), ranks, label
+
+
+def groups_of(table: pd.DataFrame) -> pd.Series:
+    """What figures of every row go by: its experiment, with its data where runs of the experiment are of several."""
+    data = table["dataset"].map(method_of)
+    several = data.groupby(table["experiment"]).transform("nunique") > 1
+    return table["experiment"].where(~several, table["experiment"] + "_" + data.map(file_part))
 
 
 def file_part(label: str) -> str:
