@@ -30,6 +30,8 @@ VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
 ALONE = "alone_error"
 # Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.
 WIDTH, HEIGHT, LETTER, BETWEEN = 345.0, 550.0, 4.7, 12.0
+# The most lines of tables that a page turned sideways holds.
+LINES = 28
 
 
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
@@ -234,10 +236,14 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
-        parts += [rf"\begin{{{kind}}}", r"\centering", r"\small", rf"\caption{{{about}}}"]
-        for some in columns if kind == "table" else _fitting(kept, [header, *body], HEIGHT):
-            parts += _tabular(some, len(leading), header, body)
-        parts += [rf"\end{{{kind}}}", ""]
+        columns = columns if kind == "table" else _fitting(kept, [header, *body], HEIGHT)
+        together = max(1, LINES // (len(body) + max(name.count(" ") for name in header) + 3))  # parts on a page
+        for first in range(0, len(columns), together):
+            caption = rf"\caption{{{about}}}" if not first else rf"\caption[]{{{_escape(title)}, continued.}}"
+            parts += [rf"\begin{{{kind}}}", r"\centering", r"\small", caption]
+            for some in columns[first : first + together]:
+                parts += _tabular(some, len(leading), header, body)
+            parts += [rf"\end{{{kind}}}", ""]
     return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
 
 

@@ -339,6 +339,16 @@ def test_wide_tables_turn_sideways_and_then_have_parts_with_all_methods(record_o
             assert printed_width(line) <= (table.WIDTH if each == "table" else table.HEIGHT)
 
 
+def test_parts_that_a_page_does_not_hold_are_continued_on_another(record_of, records_of):
+    names, ranks = [f"s{i:02}" for i in range(24)], range(1, 10)
+    rows, summary = made(records_of(*(record_of("neural", (k,), **{"method.solver": n}) for n in names for k in ranks)))
+    found = [content for _, content in environments(table.to_latex(summary, rows)) if "Relative error (" in content]
+    assert len(found) > 1
+    assert ["continued" in content for content in found] == [False] + [True] * (len(found) - 1)
+    assert sorted(re.findall(r"s\d\d", "".join(found))) == names
+    assert all(content.count("\n") <= table.LINES + 14 for content in found)  # with rules
+
+
 def test_the_caption_tells_how_many_trials_the_means_are_of(three_methods):
     rows, summary = made(three_methods)
     assert "n = 1 to 2. Mean" in table.to_latex(summary, rows)

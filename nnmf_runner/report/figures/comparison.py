@@ -20,7 +20,7 @@ from nnmf_runner.report.variants import Shown, costs_of, in_words
 SMALLEST_EXCESS = 1e-3
 ERROR, EXCESS, ACCURACY = METRICS["relative_error"].title.lower(), "above the floor (%)", "accuracy"
 # In inches: the width of a regime, least and for every point of one place, and the height of a row.
-NARROWEST, OF_POINT, HEIGHT = 2.4, 0.08, 2.0
+NARROWEST, OF_POINT, HEIGHT = 2.4, 0.06, 2.0
 # Side by side, as a share of the distance between layers: points, at most, and all of them.
 APART, TOGETHER = 0.11, 0.8
 FLOOR, PUBLISHED = "Eckart-Young floor", "as published"

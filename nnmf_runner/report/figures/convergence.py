@@ -77,7 +77,7 @@ def _history(run: Shown) -> dict[str, NDArray[np.floating]]:
 def _last_fit(history: Mapping[str, NDArray[np.floating]], layer: float) -> tuple[NDArray[np.intp], bool]:
     """Where in a history the last fit of a layer is, and whether there are earlier ones."""
     rows = np.flatnonzero(history["layer"] == layer)
-    starts = np.flatnonzero(np.diff(history["iteration"][rows], prepend=np.inf) < 0)
+    starts = np.flatnonzero(np.diff(history["iteration"][rows], prepend=np.inf) <= 0)
     return rows[starts[-1] :], len(starts) > 1
 
 

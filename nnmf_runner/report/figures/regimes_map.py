@@ -25,8 +25,8 @@ PALEST, DARKEST = 0.2, 0.85
 NOT_SIGNIFICANT: dict[str, Any] = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
 # Of red, green and blue.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
-# Of a setting, and of a panel, in inches.
-WIDTH, HEIGHT, NARROWEST = 0.56, 0.44, 1.5
+# Of a setting, a panel and the title, in inches.
+WIDTH, HEIGHT, NARROWEST, TITLE = 0.56, 0.44, 1.5, 0.25
 # Of the names of three methods and more in a setting, in points.
 SMALLEST = 5.0
 
@@ -62,6 +62,7 @@ def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = Non
     caption = "best and not significantly worse; margin in points"
     legend_below(figure, handles, [*looks, f"not significant at {LEVEL:g}"], 8.0, caption)
     if data is not None:
+        figure.set_figheight(figure.get_figheight() + TITLE)
         add_title(figure, f"{data}: the best methods".replace("$", r"\$"))
     return figure
 
