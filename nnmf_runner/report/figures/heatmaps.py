@@ -72,8 +72,8 @@ def heatmaps(view: View) -> Figure:
         mark_blocks(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
     mark_blocks(factors[0], features.get(0), None)
     for ax in (pictures[0], factors[0]) if feature_names else ():
-        ax.set_yticks(range(len(X)), [shortened(name) for name in feature_names or ()], parse_math=False)
-        ax.tick_params(axis="y", length=0, labelsize=SMALL - 1.0, pad=1)
+        ax.set_yticks(range(len(X)), [shortened(name) for name in feature_names or ()], minor=True, parse_math=False)
+        ax.tick_params(axis="y", which="minor", length=0, labelsize=SMALL - 1.0, pad=1)
     for i, ax in enumerate(codes):
         mark_blocks(ax, None, labels.get(i))
         if i in labels and view.dataset.class_names:
@@ -116,8 +116,9 @@ def _name_blocks(ax: Axes, labels: NDArray[np.intp], names: Sequence[str]) -> No
     if len(present) > MOST_CLASSES or np.count_nonzero(labels[starts] >= 0) != len(present):
         return
     middles = [np.flatnonzero(labels == label).mean() for label in present]
-    ax.set_xticks(middles, [shortened(names[label]) for label in present], rotation=90, parse_math=False)
-    ax.tick_params(axis="x", length=0, labelsize=SMALL - 1.0, pad=3)
+    shown = [shortened(names[label]) for label in present]
+    ax.set_xticks(middles, shown, minor=True, rotation=90, parse_math=False)  # beside the ticks between blocks
+    ax.tick_params(axis="x", which="minor", length=0, labelsize=SMALL - 1.0, pad=3)
 
 
 def shortened(name: str) -> str:

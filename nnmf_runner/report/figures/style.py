@@ -45,7 +45,7 @@ GREY = "#7f7f7f"
 # Of the variants of a method, those of the first without a change: shares of black (below zero) or white.  More than
 # these have shades from dark to pale.
 SHADES = (0.0, -0.45, 0.45, -0.7)
-DARKEST, PALEST = -0.8, 0.6
+DARKEST, PALEST = -0.65, 0.6
 LINES = ("-", "--", "-.", ":")
 HATCHES = ("", "....", r"\\\\", "++++")
 # A row for every method, of markers that look alike; one row less than hues, for 42 pairs that differ.

@@ -88,7 +88,7 @@ def test_published_values_have_open_markers_and_a_legend(record_of, records_of, 
     assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "deep NMF"
 
 
-@pytest.mark.parametrize(("error", "ticks"), [(0.2, "≤ 0.001"), (0.5, "100")])
+@pytest.mark.parametrize(("error", "ticks"), [(0.2, "≤ 0.001"), (0.200004, "0.001"), (0.5, "100")])
 def test_an_excess_that_is_too_small_to_be_drawn_is_marked_and_ticks_are_plain(record_of, records_of, error, ticks):
     excess = drawn_of(records_of(record_of("hier", error=error), record_of("deep", error=0.5))).axes[1]
     low, high = excess.get_ylim()
