@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.report.figures.material import View
+from nnmf_runner.report.figures.material import View, come_in_blocks, labelled_first
 from nnmf_runner.report.figures.style import (
     BOUNDARY,
     GREY,
@@ -45,8 +45,9 @@ def heatmaps(view: View) -> Figure:
     """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row.
 
     Features have their names where there is space for all, and classes below the codes.  A scale ends where few entries
-    are far larger than all others, with an arrow.  Samples without a label stand last, above a grey strip.  Where there
-    are fewer levels of labels than layers, the coarsest one is that of all layers above.
+    are far larger than all others, with an arrow.  Samples stand by class where classes do not come in blocks, and
+    those without a label last, above a grey strip.  Where there are fewer levels of labels than layers, the coarsest
+    one is that of all layers above.
     """
     depth, truth = len(view.A), view.dataset.truth
     levels = [level[view.order] for level in view.dataset.labels]
@@ -64,9 +65,10 @@ def heatmaps(view: View) -> Figure:
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
     names = ["data, missing grey" if np.isnan(X).any() else "data", *(f"after layer {i}" for i in range(depth))]
     samples = [matrix[:, view.order] for matrix in (X, *view.approximations)]
-    pictures = _row(top, samples, names, "features", "samples")
+    across = "samples" if np.array_equal(view.order, labelled_first(view.dataset)) else "samples by class"
+    pictures = _row(top, samples, names, "features", across)
     factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
-    codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", "samples")
+    codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", across)
 
     for i, ax in enumerate(pictures):
         mark_blocks(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
@@ -112,8 +114,7 @@ def _without_outliers(colours: dict[str, Any], matrices: Sequence[Matrix]) -> tu
 def _name_blocks(ax: Axes, labels: NDArray[np.intp], names: Sequence[str]) -> None:
     """Write the names of classes below their blocks, where each is one block and they are few."""
     present = np.unique(labels[labels >= 0])
-    starts = np.flatnonzero(np.diff(labels, prepend=-2))
-    if len(present) > MOST_CLASSES or np.count_nonzero(labels[starts] >= 0) != len(present):
+    if len(present) > MOST_CLASSES or not come_in_blocks(labels):
         return
     middles = [np.flatnonzero(labels == label).mean() for label in present]
     shown = [shortened(names[label]) for label in present]
@@ -137,7 +138,7 @@ def mark_blocks(ax: Axes, rows: Any, columns: Any) -> None:
             continue
         boundaries = np.flatnonzero(np.diff(labels)) + 0.5
         blocks = np.diff(boundaries, prepend=-0.5, append=len(labels) - 0.5)
-        if len(blocks) != len(np.unique(labels)) or len(blocks) > MOST_TICKED:
+        if not come_in_blocks(labels) or len(blocks) > MOST_TICKED:
             continue
         if len(blocks) <= MOST_LINED and blocks.min() >= SMALLEST_LINED * len(labels):
             for boundary in boundaries:

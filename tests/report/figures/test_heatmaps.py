@@ -119,10 +119,21 @@ def test_classes_in_blocks_keep_their_boundaries_beside_unlabelled_samples(partl
     assert len(boundaries) == 9
 
 
-def test_classes_that_do_not_come_in_blocks_have_no_boundaries(given, toy, tmp_path, rng):
-    dataset = Dataset("given", toy.X, [rng.permutation(toy.classes[9])])
+def test_samples_stand_by_class_where_classes_do_not_come_in_blocks(given, toy, tmp_path, rng):
+    mixed = rng.permutation(90)
+    dataset = Dataset("given", toy.X[:, mixed], [toy.classes[9][mixed]])
     drawn = drawn_of(run_one(given(dataset, "layers=9", "max_iter=3", f"output={tmp_path}"), 0))
-    assert [len(ax.lines) for ax in drawn.subfigs[2].axes] == [0, 0]
+    data, codes = drawn.subfigs[0].axes[0], drawn.subfigs[2].axes[0]
+    assert len(codes.lines) == 8
+    assert data.get_xlabel() == codes.get_xlabel() == "samples by class"
+    expected = mixed[np.lexsort([np.arange(90), toy.classes[9][mixed]])]
+    np.testing.assert_array_equal(data.images[0].get_array(), toy.X[:, expected])
+
+
+def test_classes_that_do_not_come_in_blocks_have_no_boundaries(rng):
+    labels = rng.permutation(np.repeat(np.arange(3), 10))
+    drawn = heatmaps(make_view(None, 4, 30, labels=[labels]))
+    assert [len(ax.lines) for ax in drawn.subfigs[2].axes] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("without", [[[], []], [[], [5]]])
