@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.topics import topics_markdown
-from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, method_order
+from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_of, method_order
 from nnmf_runner.store.files import whole_file
 from nnmf_runner.store.record import COUNTED, RECORD, OutdatedRecord, find_records, read_record
 
@@ -55,19 +55,19 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.tex": table.to_latex(summary, rows, layers),
     }
     shown: dict[str, list[Shown]] = {}
-    for (experiment, label), run in representatives(rows).items():
+    for (group, label), run in representatives(rows).items():
         found = _readable([folder / run / RECORD], [])
-        shown.setdefault(experiment, []).extend(Shown(label, *each) for each in found)
+        shown.setdefault(group, []).extend(Shown(label, *each) for each in found)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
     if len(comparisons):
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     for name, text in files.items():
         write_whole(folder / name, text)
-    for experiment, chosen in shown.items():
-        for each in chosen[:MOST_VARIANTS]:
+    for group, runs in shown.items():
+        for each in runs[:MOST_VARIANTS]:
             if (of_samples := codes.codes_table(each)) is not None:
-                write_whole(folder / f"{experiment}_{file_part(each.label)}_codes.csv", of_samples)
+                write_whole(folder / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
     if figures:
         from nnmf_runner.report.figures.draw import draw_all
 
@@ -115,7 +115,7 @@ def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path
 
 
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Choose the runs that stand for an experiment in figures: their folders by experiment and variant.
+    """Choose the runs that stand for an experiment in figures: their folders by group, see `groups_of`, and variant.
 
     Of every variant of a method it is the run with most layers, semisupervised if there is any, of the first variant of
     the data and the lowest seed.
@@ -124,8 +124,9 @@ def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     counted = rows[rows["status"].isin(COUNTED)]
     depth = -counted["layers"].str.count("-")
     other = ~counted["regime"].astype(str).str.startswith("semisupervised")
-    ranked = counted.assign(depth=depth, other=other).sort_values(["depth", "other", "dataset", "seed", "folder"])
-    first = ranked.drop_duplicates(["experiment", "method"]).set_index(["experiment", "method"])["folder"]
+    ranked = counted.assign(group=groups_of(counted), depth=depth, other=other)
+    ranked = ranked.sort_values(["depth", "other", "dataset", "seed", "folder"])
+    first = ranked.drop_duplicates(["group", "method"]).set_index(["group", "method"])["folder"]
     return {run: first[run] for run in sorted(first.index, key=lambda run: (run[0], method_order(run[1])))}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
 # The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
 ALONE = "alone_error"
+# Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.
+WIDTH, HEIGHT, LETTER, BETWEEN = 345.0, 550.0, 4.7, 12.0
+# The most lines of tables that a page turned sideways holds.
+LINES = 28
 
 
 def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
@@ -223,22 +228,67 @@ def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
 
 
 def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
-    """The tables of `to_markdown` for LaTeX with the package booktabs."""
-    parts = []
+    """The tables of `to_markdown` for LaTeX, sideways where they are too wide, and in parts where they still are."""
+    parts = [r"% \usepackage{booktabs,rotating}", ""]
     for title, metric, table in _tables(summary, layers):
         leading, header, body = _layout(table, metric, _latex_cell)
-        parts += [
-            rf"\begin{{tabular}}{{{'l' * len(leading)}{'r' * (len(header) - len(leading))}}}",
-            rf"\multicolumn{{{len(header)}}}{{l}}{{{_escape(title)}}} \\",
-            r"\toprule",
-            " & ".join(map(_escape, header)) + r" \\",
-            r"\midrule",
-            *(" & ".join(row) + r" \\" for row in body),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
+        about = _escape(f"{title}. {_trials(table)}. {_legend(summary, rows)}").replace("±", r"$\pm$")
+        kept = len(header) - table["method"].nunique()
+        columns = _fitting(kept, [header, *body], WIDTH)
+        kind = "table" if len(columns) == 1 else "sidewaystable"
+        columns = columns if kind == "table" else _fitting(kept, [header, *body], HEIGHT)
+        together = max(1, LINES // (len(body) + max(name.count(" ") for name in header) + 3))  # parts on a page
+        for first in range(0, len(columns), together):
+            caption = rf"\caption{{{about}}}" if not first else rf"\caption[]{{{_escape(title)}, continued.}}"
+            parts += [rf"\begin{{{kind}}}", r"\centering", r"\small", caption]
+            for some in columns[first : first + together]:
+                parts += _tabular(some, len(leading), header, body)
+            parts += [rf"\end{{{kind}}}", ""]
     return "\n".join([*parts, *(f"% {note}" for note in footnotes(rows))]) + "\n"
+
+
+def _tabular(columns: Sequence[int], leading: int, header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of some columns of a table."""
+    return [
+        "",
+        rf"\begin{{tabular}}{{{'l' * leading}{'r' * (len(columns) - leading)}}}",
+        r"\toprule",
+        " & ".join(_stacked(header[column]) for column in columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(row[column] for column in columns) + r" \\" for row in body),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def _fitting(kept: int, lines: Sequence[Sequence[str]], room: float) -> list[list[int]]:
+    """Columns that fit side by side into so many points: always the first, which are kept, and some of the others."""
+    header, *body = lines
+    texts = [[*header[i].split(" "), *(_plain(row[i]) for row in body)] for i in range(len(header))]
+    widths = [LETTER * max(map(len, column)) + BETWEEN for column in texts]
+    parts: list[list[int]] = []
+    for column in range(kept, len(header)):
+        if not parts or sum(widths[i] for i in parts[-1]) + widths[column] > room:
+            parts.append([*range(kept)])
+        parts[-1].append(column)
+    return parts
+
+
+def _plain(cell: str) -> str:
+    """A cell for LaTeX as it is printed."""
+    return re.sub(r"\\textbf\{(.*?)\}", r"\1", cell).replace(r"$\pm$", "±")
+
+
+def _stacked(name: str) -> str:
+    """A heading for LaTeX with its parts below each other."""
+    parts = _escape(name).split(" ")
+    return parts[0] if len(parts) == 1 else r"\shortstack[r]{" + r"\\".join(parts) + "}"
+
+
+def _trials(table: pd.DataFrame) -> str:
+    """How many trials the means of a table are of."""
+    fewest, most = table["n"].min(), table["n"].max()
+    return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
 
 
 def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:

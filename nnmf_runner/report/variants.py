@@ -8,13 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.ncpd import HIERARCHIES, TRAININGS
 from nnmf_runner.store.start import INITIALISATIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A configuration but for its seeds, as texts ``option=value``.
 Options = tuple[str, ...]
@@ -25,6 +28,22 @@ CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
 MOST_VARIANTS = 12
+# What prose calls methods and costs; others go by their own names.
+NAMES = {
+    "hier": "hierarchical NMF",
+    "deep": "deep NMF",
+    "neural": "Neural NMF",
+    "semi": "deep semi-NMF",
+    "unfolded": "unfolded NMF",
+    "sparse_coding": "multilayer sparse coding",
+    "ncpd": "hierarchical CP",
+}
+COST_NAMES = {
+    "reconstruction": "reconstruction cost",
+    "energy": "energy cost",
+    "multilevel": "multilevel cost",
+    "kl": "Kullback-Leibler divergence",
+}
 # Values of options that are not set, and of switches.
 UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
@@ -136,11 +155,36 @@ def words_of(label: str) -> str:
     return label.partition(SEPARATOR)[2]
 
 
+def in_words(label: str, cost: str | None = None) -> str:
+    """A name of `variants` as prose has it, with the cost if it is given: ``Neural NMF, energy cost, adam``."""
+    method, *words = label.split(SEPARATOR)
+    words = [COST_NAMES.get(word, word) for word in words]
+    if cost and (told := COST_NAMES.get(cost, cost)) not in words:
+        words.insert(0, told)
+    return SEPARATOR.join([NAMES.get(method, method.replace("_", " ")), *words])
+
+
+def costs_of(runs: Iterable[Shown]) -> tuple[str | None, dict[str, str]]:
+    """The cost that all variants were fitted with, as prose has it; else None, and that of each for `in_words`."""
+    costs = {run.label: run.record["config"].get("cost", {}).get("name") for run in runs}
+    if len(set(costs.values())) != 1:
+        return None, costs
+    [cost] = set(costs.values())
+    return COST_NAMES.get(cost, cost), {}
+
+
 def method_order(label: str) -> tuple[int, tuple[int, ...], str]:
     """Place of a variant: by its method, then by what was chosen, in the order of the registries."""
     words = words_of(label).split(SEPARATOR)
     ranks = tuple(CHOSEN.index(word) if word in CHOSEN else len(CHOSEN) for word in words)
     return list(METHODS).index(method_of(label)), ranks, label
+
+
+def groups_of(table: pd.DataFrame) -> pd.Series:
+    """What figures of every row go by: its experiment, with its data where runs of the experiment are of several."""
+    data = table["dataset"].map(method_of)
+    several = data.groupby(table["experiment"]).transform("nunique") > 1
+    return table["experiment"].where(~several, table["experiment"] + "_" + data.map(file_part))
 
 
 def file_part(label: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
+from nnmf_runner.report.figures import draw
 from nnmf_runner.report.table import rows_of
 from nnmf_runner.store.record import RECORD, experiment_folder, find_records, run_folder, write_record
 
@@ -267,3 +268,19 @@ def test_a_consensus_is_a_variant_of_its_own_and_no_trial(record_of, tmp_path):
     errors = table[table["metric"] == "relative_error"].set_index("method")
     assert errors["n"].to_dict() == {"hier": 2, "hier, consensus 2": 1}
     assert errors["mean"].to_dict() == pytest.approx({"hier": 0.3, "hier, consensus 2": 0.1})
+
+
+def test_runs_on_several_data_have_figures_of_each(record_of, tmp_path, monkeypatch, caplog):
+    """As where single runs stand in one folder."""
+    data = {"toy": "toy", "some.csv": "file", "other.csv": "file"}
+    for seed, (title, name) in enumerate(data.items()):
+        record = record_of(seed=seed, dataset={"title": title}, **{"dataset.name": name})
+        write_record(tmp_path / title, record)
+    drawn = {}
+    monkeypatch.setattr(draw, "load_view", lambda run: None)
+    monkeypatch.setattr(draw, "convergence", lambda runs, looks: drawn.update({runs[0].folder.name: len(runs)}))
+    with caplog.at_level("INFO"):
+        collect(tmp_path)
+    assert drawn == dict.fromkeys(data, 1)
+    for name in ("toy", "some.csv", "other.csv"):
+        assert f"trial_{name}: of all runs these are drawn by themselves: hier ({name})." in caplog.text

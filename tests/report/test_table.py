@@ -296,6 +296,7 @@ def test_latex_is_balanced_and_escaped(record_of, records_of):
     )
     rows, summary = made(records)
     text = table.to_latex(summary, rows)
+    assert text.startswith(r"% \usepackage{booktabs")
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert len(unescaped(body, "{")) == len(unescaped(body, "}"))
     assert not unescaped(body, "_")
@@ -307,6 +308,50 @@ def test_latex_is_balanced_and_escaped(record_of, records_of):
         lines = [line for line in inside.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert {len(unescaped(line, "&")) + 1 for line in lines} == {len(columns)}
         assert inside.count("$") % 2 == 0
+
+
+def environments(text):
+    """Kind and content of the tables for LaTeX."""
+    return re.findall(r"\\begin\{((?:sideways)?table)\}(.*?)\\end\{\1\}", text, flags=re.DOTALL)
+
+
+def printed_width(line):
+    """Letters of a row for LaTeX, with the columns between."""
+    cells = [re.sub(r"\\textbf|\\pm|[${}\\]", "", cell).strip() for cell in line.split("&")]
+    return sum(len(cell) * table.LETTER + table.BETWEEN for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("variants", "kind"), [(1, "table"), (3, "table"), (5, "sidewaystable"), (24, "sidewaystable")]
+)
+def test_wide_tables_turn_sideways_and_then_have_parts_with_all_methods(record_of, records_of, variants, kind):
+    records = [record_of("neural", **{"cost.name": "energy", "method.solver": f"s{i:02}"}) for i in range(variants)]
+    rows, summary = made(records_of(*records))
+    found = environments(table.to_latex(summary, rows))
+    assert found[0][0] == kind
+    assert len(found) == 4
+    for each, content in found:
+        assert r"\caption{" in content
+        assert "n = 1. Mean" in content
+        shown = re.findall(r"s\d\d", content)
+        assert len(set(shown)) == len(shown) == (variants if variants > 1 else 0)
+        for line in re.findall(r"^semisupervised.*$", content, flags=re.MULTILINE):
+            assert printed_width(line) <= (table.WIDTH if each == "table" else table.HEIGHT)
+
+
+def test_parts_that_a_page_does_not_hold_are_continued_on_another(record_of, records_of):
+    names, ranks = [f"s{i:02}" for i in range(24)], range(1, 10)
+    rows, summary = made(records_of(*(record_of("neural", (k,), **{"method.solver": n}) for n in names for k in ranks)))
+    found = [content for _, content in environments(table.to_latex(summary, rows)) if "Relative error (" in content]
+    assert len(found) > 1
+    assert ["continued" in content for content in found] == [False] + [True] * (len(found) - 1)
+    assert sorted(re.findall(r"s\d\d", "".join(found))) == names
+    assert all(content.count("\n") <= table.LINES + 14 for content in found)  # with rules
+
+
+def test_the_caption_tells_how_many_trials_the_means_are_of(three_methods):
+    rows, summary = made(three_methods)
+    assert "n = 1 to 2. Mean" in table.to_latex(summary, rows)
 
 
 def test_table_of_one_run(record_of, records_of):

@@ -161,7 +161,7 @@ def test_other_kinds_of_factors_are_described(corpus_run, options):
     assert [len(layer) for layer in record["topics"]] == (ranks := record["config"]["layers"])
     assert all(weight > 0 for layer in record["topics"] for topic in layer for weight in topic["weights"])
     assert [sorted(rows) for rows in tree_rows(record["topics"])] == [list(range(rank)) for rank in ranks]
-    topic_tree(record).savefig("/dev/null", format="png")
+    topic_tree(record, "neural").savefig("/dev/null", format="png")
 
 
 @pytest.mark.slow

@@ -8,11 +8,24 @@ import itertools
 import pytest
 
 from nnmf_runner.config.schema import GROUPS
+from nnmf_runner.core.costs import COSTS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import METHODS
 from nnmf_runner.methods.supervision import Supervision
 from nnmf_runner.report import panels, table
-from nnmf_runner.report.variants import CHOICES, file_part, method_of, method_order, options_of, variants
+from nnmf_runner.report.variants import (
+    CHOICES,
+    COST_NAMES,
+    NAMES,
+    Shown,
+    costs_of,
+    file_part,
+    in_words,
+    method_of,
+    method_order,
+    options_of,
+    variants,
+)
 
 MULTILEVEL = {"cost.name": "multilevel", "cost.weights": []}
 ENERGY = {"cost.name": "energy", "cost.weights": []}
@@ -153,6 +166,28 @@ def test_what_is_told_by_its_value_alone_is_for_the_caller_to_say():
     told = variants(names, given, [0] * 3, choices=["label_fraction"])
     assert told == ["semisupervised, 0.1", "semisupervised, 0.4", "semisupervised"]
     assert variants(names[:2], given[:2], [0] * 2)[0] == "semisupervised, label fraction 0.1"
+
+
+def test_a_setting_has_one_name_where_it_is_compared_and_where_it_is_alone():
+    penalties = [{"l2_A": value, "l2_S": value} for value in (0.0, 0.0, 0.1)]
+    names = called(*(config(regularisation=penalty) for penalty in penalties), cells=[1, 2, 2])
+    assert names == ["neural, l2 A 0.0, l2 S 0.0"] * 2 + ["neural, l2 A 0.1, l2 S 0.1"]
+
+
+def test_in_words_methods_and_costs_have_plain_names_and_a_cost_is_said_once():
+    assert in_words("neural, energy, adam", "energy") == "Neural NMF, energy cost, adam"
+    assert in_words("hier, layer 0", "kl") == "hierarchical NMF, Kullback-Leibler divergence, layer 0"
+    assert in_words("my_own") == "my own"
+    assert NAMES.keys() == METHODS.keys()
+    assert COST_NAMES.keys() == COSTS.keys()
+
+
+@pytest.mark.parametrize("others", [[], ["energy"]])
+def test_a_cost_that_all_share_is_told_by_itself(record_of, others):
+    costs = ["kl", "kl", *others]
+    runs = [Shown(f"own, {i}", None, record_of(**{"cost.name": cost})) for i, cost in enumerate(costs)]
+    expected = (None, {run.label: cost for run, cost in zip(runs, costs, strict=True)})
+    assert costs_of(runs) == (expected if others else (COST_NAMES["kl"], {}))
 
 
 def test_optimizer_and_start_are_told_like_a_cost():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.metrics.topics import or_one
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import title_size
+from nnmf_runner.report.figures.style import add_title
 from nnmf_runner.report.topics import percent
 
 # In inches: the largest side of a figure, the width of its cells, the space beside them, and above a layer.
@@ -60,7 +60,7 @@ def sheet(view: View, cells: Cells, what: str, below: float) -> Sheet:
     width, height = cells.size(across)
     heights = [HEADING + height * rows for rows in down]
     figure = Figure(figsize=(BESIDE + width * across, TITLE + sum(heights) + below), layout="constrained")
-    figure.suptitle(view.title, fontsize=title_size(figure, view.title))
+    add_title(figure, view.title)
     *parts, last = figure.subfigures(len(down) + 1, 1, height_ratios=[*heights, below], squeeze=False)[:, 0]
     made = Sheet(figure, last)
     for level, (part, shares, rows) in enumerate(zip(parts, view.shares, down, strict=True)):

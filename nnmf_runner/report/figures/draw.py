@@ -27,7 +27,7 @@ from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
-from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part
+from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_of, method_of
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,18 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
     "abundances": lambda run, view: abundances(view) if view and view.pixels == SAMPLES else None,
     "spectra": lambda run, view: spectra(view) if view and view.pixels == SAMPLES else None,
 }
-# From an experiment's runs, its parts of the summary and of the comparisons, and the looks of all its variants.
+# From the runs of a group, see `groups_of`, its parts of the summary and of the comparisons, and the looks of all its
+# variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
     "convergence": lambda runs, summary, pairs, looks: convergence(runs, looks) if runs else None,
-    "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks) if _comparable(summary) else None,
-    "map": lambda runs, summary, pairs, looks: regime_map(pairs, looks) if len(pairs) else None,
+    "comparison": lambda runs, summary, pairs, looks: (
+        comparison(summary, looks, runs) if _comparable(summary) else None
+    ),
+    "map": lambda runs, summary, pairs, looks: (
+        regime_map(pairs, looks, method_of(summary["dataset"].iloc[0]) if len(summary) else None)
+        if len(pairs)
+        else None
+    ),
 }
 
 
@@ -55,16 +62,20 @@ def draw_all(
 ) -> Iterator[Path]:
     """Draw what there is to draw of every experiment and of the runs that stand for its variants; yield each file.
 
-    `shown` has those runs by experiment; `summary` and `comparisons` are of all experiments, from
+    `shown` has those runs by what `groups_of` says; `summary` and `comparisons` are of all experiments, from
     `nnmf_runner.report.table.summarise` and `nnmf_runner.report.regimes.compare`.  The folder is made if it does not
     exist.
     """
     with mpl.rc_context(STYLE):
-        for name, all_runs in shown.items():
+        for name in dict.fromkeys([*shown, *comparisons["experiment"]]):  # whose map may be of several data
+            all_runs = shown.get(name, [])
             runs = all_runs[:MOST_VARIANTS]
+            if runs:
+                told = ", ".join(f"{run.label} ({run.folder.name})" for run in runs)
+                log.info("%s: of all runs these are drawn by themselves: %s.", name, told)
             if len(all_runs) > len(runs):
                 log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
-            tables = [table[table["experiment"] == name] for table in (summary, comparisons)]
+            tables = [summary[groups_of(summary) == name], comparisons[comparisons["experiment"] == name]]
             for run in runs:
                 view = attempt(functools.partial(load_view, run), f"{run.folder} has no heatmaps")
                 for end, draw in RUN_FIGURES.items():

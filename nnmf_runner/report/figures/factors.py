@@ -21,14 +21,15 @@ from nnmf_runner.report.figures.by_mode import (
     picture,
     words,
 )
+from nnmf_runner.report.figures.heatmaps import shortened
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import SMALL, colours_of, title_size
+from nnmf_runner.report.figures.style import SMALL, add_title, colours_of
 
 # In inches: height of a layer, and with names; width of a mode, least and for every topic, and of names; what is beside
 # and above all.
 HEIGHT, NAMED_HEIGHT, WIDTH, OF_TOPIC, NAMES, BESIDE, TITLE = 1.75, 2.9, 1.5, 0.13, 0.75, 0.9, 0.3
-# The most words of a mode that are shown, as many of every topic, and the longest.
-MOST_WORDS, LONGEST = 24, 18
+# The most words of a mode that are shown, as many of every topic.
+MOST_WORDS = 24
 # The most topics whose numbers are written below them.
 MOST_NUMBERED = 25
 
@@ -45,7 +46,7 @@ def factors(view: View) -> Figure:
     height = NAMED_HEIGHT if any(named) else HEIGHT
     size = BESIDE + width * len(named) + NAMES * sum(named), TITLE + height * len(view.mode_topics)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(view.title, fontsize=title_size(figure, view.title))
+    add_title(figure, view.title)
     parts = figure.subfigures(len(view.mode_topics), 1, squeeze=False)[:, 0]
     orders = entry_orders(view)
     for level, (part, topics) in enumerate(zip(parts, view.mode_topics, strict=True)):
@@ -75,7 +76,7 @@ def _row(figure: SubFigure, view: View, level: int, orders: Sequence[Labels]) ->
             ax.set_xticks(range(k), [str(j) for j in order])
             ax.tick_params(axis="x", length=0, labelsize=SMALL - (k > 15), pad=1)
         if (names := words(view, mode)) is not None:
-            ax.set_yticks(range(len(F)), [_short(names[i]) for i in orders[mode]], parse_math=False)
+            ax.set_yticks(range(len(F)), [shortened(names[i]) for i in orders[mode]], parse_math=False)
             ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=1)
     colour_bar(image, axes, "weight, the largest being one")
 
@@ -84,10 +85,6 @@ def _strongest(topics: Matrix, order: Labels) -> Labels:
     """Of entries in some order the strongest of every topic, as many of each."""
     chosen = np.unique(top_features(topics, max(1, MOST_WORDS // topics.shape[1])))
     return order[np.isin(order, chosen)]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _by_place(topics: Sequence[Matrix]) -> Labels:

@@ -35,7 +35,7 @@ class View:
 
     title: str
     dataset: Dataset
-    order: NDArray[np.intp]  # of the samples in pictures, see `labelled_first`
+    order: NDArray[np.intp]  # of the samples in pictures, see `sample_order`
     approximations: list[Matrix]  # of the data, from the codes of every layer, (m, n); none of very large data
     A: list[Matrix]
     S: list[Matrix]  # the samples in their order in pictures
@@ -70,9 +70,24 @@ def load_view(run: Shown) -> View:
     approximations = [model.dense() for model in models] if small else []
     topics = [method.topics(fit, i) for i in levels]
     shares = [topic_shares(layer) for layer in modes or [[own, S[i].T] for i, own in enumerate(topics)]]
-    order = labelled_first(dataset)
+    order = sample_order(dataset)
     shown = arranged(A, [np.take(codes, order, axis=1) for codes in S])
     return View(title_of(record, run.label), dataset, order, approximations, *shown, topics, S, shares, models, modes)
+
+
+def sample_order(dataset: Dataset) -> NDArray[np.intp]:
+    """The samples by class where their classes do not come in blocks and they are no mode of a tensor, see below."""
+    order = labelled_first(dataset)
+    if dataset.modes is not None or all(come_in_blocks(labels[order]) for labels in dataset.labels):
+        return order
+    by_class = np.lexsort([labels[order] for labels in dataset.labels])  # by the coarsest level first
+    without = [(labels[order] < 0)[by_class] for labels in dataset.labels]
+    return order[by_class[np.lexsort([np.arange(len(order)), *without])]]
+
+
+def come_in_blocks(labels: NDArray[np.intp]) -> bool:
+    """Whether equal labels stand side by side."""
+    return np.count_nonzero(np.diff(labels)) + 1 == len(np.unique(labels))
 
 
 def labelled_first(dataset: Dataset) -> NDArray[np.intp]:

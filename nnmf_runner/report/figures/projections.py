@@ -29,7 +29,7 @@ from nnmf_runner.report.figures.by_mode import (
     picture,
 )
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import SMALL, colours_of, title_size
+from nnmf_runner.report.figures.style import SMALL, add_title, colours_of
 
 # Approximations of more entries would take minutes.
 MOST_ENTRIES = 500_000_000
@@ -64,7 +64,7 @@ def projections(view: View) -> Figure:
     size = BESIDE + WIDTH * len(shown), TITLE + HEIGHT * (1 + len(view.models))
     figure = Figure(figsize=size, layout="constrained")
     some = "" if len(shown) == len(pairs) else f" ({len(shown)} of {len(pairs)} pairs of modes)"
-    figure.suptitle(view.title + some, fontsize=title_size(figure, view.title + some))
+    add_title(figure, view.title + some)
     first, *others = figure.subplots(1 + len(view.models), len(shown), squeeze=False)
     ranks = [len(shares) for shares in view.shares]
     _row(first, view, orders, _of_data(view, places, shown), ranks[0])

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.metrics.rank_profile import BICROSS, HALVES, SPECTRUM, RankProfile
-from nnmf_runner.report.figures.style import HUES, legend_below, title_size
+from nnmf_runner.report.figures.style import HUES, add_title, legend_below
 
 CHOSEN, LEVEL = HUES[4], "0.4"
 # Behind numbers, which lines may cross.
@@ -36,8 +36,7 @@ def rank_figure(profile: RankProfile, title: str) -> Figure:
             ax.axvline(rank, color=CHOSEN, linewidth=0.8, alpha=0.6, zorder=0)
     bottom.set_xticks(_ticks(profile))
     _legend(figure, chosen=bool(profile.layers))
-    heading = f"{title}: {profile.verdict}".replace("$", r"\$")
-    figure.suptitle(heading, fontsize=title_size(figure, heading))
+    add_title(figure, f"{title}: {profile.verdict}".replace("$", r"\$"))
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from nnmf_runner.metrics.registry import METRICS, mapped
-from nnmf_runner.report.figures.style import SMALL, Look, legend_below, looks_of, shaded, text_width
+from nnmf_runner.report.figures.style import SMALL, Look, add_title, legend_below, looks_of, shaded, text_width
 from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
 from nnmf_runner.report.regimes_table import label, text
 from nnmf_runner.report.variants import words_of
@@ -25,17 +25,17 @@ PALEST, DARKEST = 0.2, 0.85
 NOT_SIGNIFICANT: dict[str, Any] = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
 # Of red, green and blue.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
-# Of a setting, and of a panel, in inches.
-WIDTH, HEIGHT, NARROWEST = 0.56, 0.44, 1.5
+# Of a setting, a panel and the title, in inches.
+WIDTH, HEIGHT, NARROWEST, TITLE = 0.56, 0.44, 1.5, 0.25
 # Of the names of three methods and more in a setting, in points.
 SMALLEST = 5.0
 
 
-def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = None) -> Figure:
+def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = None, data: str | None = None) -> Figure:
     """Draw a row for every panel of the map and a column for every measure.
 
     Comparisons are those of one experiment, from `nnmf_runner.report.regimes.compare`; looks are of all its variants,
-    by default of those that are compared.
+    by default of those that are compared; `data` is what those of the experiment are called.
     """
     places, methods = verdicts(comparisons), methods_of(comparisons)
     looks = {method: (looks or looks_of(methods))[method] for method in methods}
@@ -61,6 +61,9 @@ def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = Non
     handles = [*(Patch(**_area(look, 0.7)) for look in looks.values()), Patch(**NOT_SIGNIFICANT)]
     caption = "best and not significantly worse; margin in points"
     legend_below(figure, handles, [*looks, f"not significant at {LEVEL:g}"], 8.0, caption)
+    if data is not None:
+        figure.set_figheight(figure.get_figheight() + TITLE)
+        add_title(figure, f"{data}: the best methods".replace("$", r"\$"))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from matplotlib.textpath import text_to_path
 
 from nnmf_runner.methods import METHODS
 from nnmf_runner.report.data import data_title, trial_of
-from nnmf_runner.report.variants import method_of, method_order
+from nnmf_runner.report.variants import Shown, in_words, method_of, method_order
 from nnmf_runner.store.files import whole_file
 
 FORMATS = ("png", "pdf")
@@ -34,13 +35,17 @@ STYLE: dict[Any, Any] = {
 }
 # The smallest text of a figure, in points.
 SMALL = 6.5
+# A title that would be smaller than this, in points, is broken into lines, as long as there are no more than so many.
+LEGIBLE, MOST_LINES = 8.0, 3
 
 # Told apart by readers of every colour vision: M. Okabe and K. Ito, "Color Universal Design", 2008; and the wine of P.
 # Tol, "Colour Schemes", 2021.
 HUES = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#882255")
 GREY = "#7f7f7f"
-# Of the variants of a method, those of the first without a change: shares of black (below zero) or white.
+# Of the variants of a method, those of the first without a change: shares of black (below zero) or white.  More than
+# these have shades from dark to pale.
 SHADES = (0.0, -0.45, 0.45, -0.7)
+DARKEST, PALEST = -0.65, 0.6
 LINES = ("-", "--", "-.", ":")
 HATCHES = ("", "....", r"\\\\", "++++")
 # A row for every method, of markers that look alike; one row less than hues, for 42 pairs that differ.
@@ -69,14 +74,21 @@ def looks_of(labels: Iterable[str]) -> dict[str, Look]:
     The labels are all names of the experiment, from `nnmf_runner.report.variants.variants`.
     """
     looks: dict[str, Look] = {}
-    for label in sorted(set(labels), key=method_order):
+    ordered = sorted(set(labels), key=method_order)
+    for label in ordered:
         method = method_of(label)
         place, nth = list(METHODS).index(method), sum(method_of(other) == method for other in looks)
-        shade = shaded(HUES[place % len(HUES)], SHADES[nth % len(SHADES)])
+        shades = _shades(sum(method_of(other) == method for other in ordered))
+        shade = shaded(HUES[place % len(HUES)], shades[nth])
         turn = nth + nth // len(SHADES)  # with every round of shades the other marks move on by one
         marks = MARKERS[place % len(MARKERS)], LINES, HATCHES
         looks[label] = Look(shade, *(mark[turn % len(mark)] for mark in marks))
     return looks
+
+
+def _shades(count: int) -> Sequence[float]:
+    """Shares of black or white for so many variants of a method, no two of them equal."""
+    return SHADES if count <= len(SHADES) else np.linspace(DARKEST, PALEST, count).tolist()
 
 
 def shaded(colour: str, share: float) -> str:
@@ -101,14 +113,30 @@ def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, A
     return {"cmap": positive, "vmin": 0.0, "vmax": highest}
 
 
-def title_of(record: dict[str, Any], label: str | None = None) -> str:
-    """Name the data, the variant if there is one alone, the ranks, the regime and the seed of a run.
+def title_of(record: dict[str, Any], label: str) -> str:
+    """Name the data, the variant with its cost, the ranks, the regime and the seed of a run.
 
     A dollar sign in the name of a file does not begin a formula.
     """
-    config = record["config"]
-    parts = [label, "-".join(map(str, config["layers"])), record["regime"], trial_of(record)]
-    return f"{data_title(record)}: {', '.join(filter(None, parts))}".replace("$", r"\$")
+    data, *others = _about(record)
+    variant = in_words(label, record["config"].get("cost", {}).get("name"))
+    return f"{data}: {', '.join([variant, *others])}".replace("$", r"\$")
+
+
+def in_common(runs: Sequence[Shown]) -> tuple[str, dict[str, str]]:
+    """What `title_of` says of all runs alike, and of each by its label what it says beside the variant."""
+    abouts = [_about(run.record) for run in runs]
+    shared = [len(set(column)) == 1 for column in zip(*abouts, strict=True)]
+    alike = [text for text, same in zip(abouts[0], shared, strict=True) if same]
+    others = [[text for text, same in zip(about, shared, strict=True) if not same] for about in abouts]
+    apart = {run.label: ", ".join(each) for run, each in zip(runs, others, strict=True)}
+    return ", ".join(alike).replace("$", r"\$"), apart
+
+
+def _about(record: dict[str, Any]) -> list[str]:
+    ranks = record["config"]["layers"]
+    told = f"rank{'s' if len(ranks) > 1 else ''} {'-'.join(map(str, ranks))}"
+    return [data_title(record), told, record["regime"], trial_of(record)]
 
 
 def text_width(text: str, size: float = SMALL) -> float:
@@ -116,9 +144,21 @@ def text_width(text: str, size: float = SMALL) -> float:
     return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
 
 
-def title_size(figure: Figure, title: str) -> float:
-    """Size in points at which a title stays within its figure."""
-    return min(STYLE["figure.titlesize"], 72.0 * (figure.get_figwidth() - 0.2) / text_width(title, 1.0))
+def fitted_title(width: float, title: str) -> tuple[str, float]:
+    """A title in as few lines as stay within this width in inches at a legible size, and that size in points."""
+    for count in range(1, MOST_LINES + 1):
+        lines = textwrap.wrap(title, math.ceil(len(title) / count) + (count > 1) * 8, break_on_hyphens=False)
+        size = min(STYLE["figure.titlesize"], 72.0 * (width - 0.2) / max(text_width(line, 1.0) for line in lines))
+        if size >= LEGIBLE:
+            break
+    return "\n".join(lines), size
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """Write a title above a figure, which grows by all lines but the first."""
+    text, size = fitted_title(figure.get_figwidth(), title)
+    figure.set_figheight(figure.get_figheight() + 1.3 * size * text.count("\n") / 72.0)
+    figure.suptitle(text, fontsize=size)
 
 
 def legend_below(

@@ -11,20 +11,20 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
-from nnmf_runner.report.figures.style import SMALL, TOPIC_COLOURS, text_width, title_of, title_size
+from nnmf_runner.report.figures.style import SMALL, TOPIC_COLOURS, fitted_title, text_width, title_of
 from nnmf_runner.report.topics import Consensus, Topics, in_modes, told, tree_rows, votes_for
 
 # In inches: the boxes with two lines, another line, the space between columns, between boxes.  In points: the widest
 # link.
 BOX, LINE, BETWEEN, APART, WIDEST = (2.5, 0.34), 0.13, 1.3, 0.09, 9.0
-# Links of a smaller share of the topic above are left out.
+# Links of a smaller share of the topic above are left out, but for that to where a topic stands.
 FAINT = 0.03
 # Links that a smaller share of the trials votes for are dashed, in units of their width.
 MAJORITY, DASHES = 0.5, (0, (1.5, 1.0))
 WORD_FONT = FontProperties(size=SMALL)
 
 
-def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
+def topic_tree(record: dict[str, Any], label: str) -> Figure:
     """Draw the topics of a record with their top words, a column for every layer, and what each gives to those above.
 
     Of a consensus the stability of every topic stands below its name, and links that few trials have are dashed.  The
@@ -37,30 +37,32 @@ def topic_tree(record: dict[str, Any], label: str | None = None) -> Figure:
     height = BOX[1] + LINE * (max(len(each) for layer in lines for each in layer) - 2)
     row_height = height + APART
     tallest = row_height * (1 + max(max(layer.values()) for layer in rows))
-    size = (0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN, tallest + 0.95)
+    width = 0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN
+    title, title_size = fitted_title(width, title_of(record, label))
+    above = 0.6 + 1.3 * title_size * title.count("\n") / 72.0
+    size = (width, tallest + above + 0.35)
     figure = Figure(figsize=size)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))  # in inches, from the top
     ax.set_axis_off()
-    title = title_of(record, label)
     middle: dict[str, Any] = {"ha": "center", "va": "center"}
-    ax.text(size[0] / 2, 0.18, title, fontsize=title_size(figure, title), **middle)
+    ax.text(size[0] / 2, (above - 0.24) / 2, title, fontsize=title_size, **middle)
     places = []
     for level, column in enumerate(rows):
         left = 0.15 + level * (BOX[0] + BETWEEN)
         heading = f"layer {level}, {len(column)} topic{'s' if len(column) > 1 else ''}"
-        ax.text(left + BOX[0] / 2, 0.45, heading, fontsize=8, color="0.3", **middle)
-        places.append({j: (left, 0.6 + row_height * (row + 0.5)) for j, row in column.items()})
+        ax.text(left + BOX[0] / 2, above - 0.15, heading, fontsize=8, color="0.3", **middle)
+        places.append({j: (left, above + row_height * (row + 0.5)) for j, row in column.items()})
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = TOPIC_COLOURS[j % len(TOPIC_COLOURS)] if level else "0.45"
             names = [f"{level}.{j}", *([f"{consensus['stability'][level][j]:.2f}"] if consensus else [])]
             _box(ax, *places[level][j], height, names, lines[level][j], colour)
             for i, share in zip(topic["children"], topic["child_weights"], strict=True):
-                if share >= FAINT:
+                if share >= FAINT or topics[level - 1][i]["parent"] == j:
                     weak = consensus is not None and votes_for(consensus, level - 1, i, j) < MAJORITY
                     _link(ax, places[level - 1][i], places[level][j], share, colour, dashed=weak)
     if len(topics) > 1:
-        legend = f"width of a link: share of the left topic, {FAINT:.0%} at least"
+        legend = f"width of a link: share of the left topic in the right one, below {FAINT:.0%} left out"
         if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
             legend = f"in italics: what sets a topic apart; {legend}"
         if consensus:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from nnmf_runner.config.published import Published
+from nnmf_runner.report import table
 from nnmf_runner.report.figures.comparison import comparison
 from nnmf_runner.report.figures.style import looks_of
 from nnmf_runner.report.table import rows_of, summarise
@@ -20,6 +23,7 @@ def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, record
     summary = summarise(rows_of(records_of(*runs).items()))
     drawn = comparison(summary, looks_of([*summary["method"], "deep"]))
     errors, excess, _ = [drawn.axes[i : i + 2] for i in (0, 2, 4)]
+    assert drawn.get_suptitle() == "toy: mean and standard deviation of 2 trials"
     assert [ax.get_title() for ax in errors] == ["unsupervised", "semisupervised"]
     for ax, above in zip(errors, excess, strict=True):
         hier, neural = (container.lines[0].get_ydata(orig=False) for container in ax.containers)
@@ -37,3 +41,59 @@ def test_the_floor_that_is_drawn_bounds_every_method(record_of, records_of):
     summary = summarise(rows_of(records_of(*runs).items()))
     drawn = comparison(summary, looks_of(summary["method"]))
     assert [segment[0][1] for segment in drawn.axes[0].collections[-1].get_segments()] == [0.1]
+
+
+def drawn_of(records):
+    summary = summarise(rows_of(records.items()))
+    drawn = comparison(summary, looks_of(summary["method"]))
+    drawn.savefig("/dev/null", format="png")
+    return drawn
+
+
+def test_accuracy_is_that_on_unlabelled_samples_where_there_are_some(record_of, records_of):
+    runs = [
+        record_of(method, regime=regime) for method in ("hier", "deep") for regime in ("semisupervised", "supervised")
+    ]
+    for run in runs:
+        if run["regime"] == "supervised":
+            run["metrics"]["accuracy_unknown"] = None
+    semi, supervised = drawn_of(records_of(*runs)).axes[-2:]
+    for ax, said, value in ((semi, "on the unlabelled samples", 0.8), (supervised, "over all samples", 0.9)):
+        assert ax.get_title() == said
+        assert {y for container in ax.containers for y in container.lines[0].get_ydata(orig=False)} == {value}
+
+
+def test_bars_of_accuracies_end_at_one_and_every_mark_is_within_its_axes(record_of, records_of):
+    runs = [record_of(method, seed=seed, error=0.95 + 0.04 * seed) for method in ("hier", "deep") for seed in (0, 1)]
+    for run, accuracy in zip(runs, (0.9, 1.0, 0.95, 1.0), strict=True):
+        run["metrics"]["accuracy_unknown"] = accuracy
+    drawn = drawn_of(records_of(*runs))
+    ends = [bar for lines in drawn.axes[2].containers for bar in lines.lines[2][0].get_segments()[0][:, 1]]
+    assert 0.0 < min(ends) < max(ends) == 1.0
+    for ax in drawn.axes:
+        low, high = ax.get_ylim()
+        values = np.concatenate([bar[:, 1] for lines in ax.containers for bar in lines.lines[2][0].get_segments()])
+        assert low < values.min() <= values.max() < high
+
+
+def test_published_values_have_open_markers_and_a_legend(record_of, records_of, monkeypatch):
+    values = [{"regime": "semisupervised", "layers": "9-4", "method": "hier", "relative_error": 0.7}]
+    monkeypatch.setattr(table, "published", lambda _: Published(None, values))
+    drawn = drawn_of(records_of(record_of("hier"), record_of("deep")))
+    marks = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert list(marks[0].get_ydata()) == [0.7]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "as published"
+    monkeypatch.setattr(table, "published", lambda _: Published(None, []))
+    drawn = drawn_of(records_of(record_of("hier"), record_of("deep")))
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "deep NMF"
+
+
+@pytest.mark.parametrize(("error", "ticks"), [(0.2, "≤ 0.001"), (0.200004, "0.001"), (0.5, "100")])
+def test_an_excess_that_is_too_small_to_be_drawn_is_marked_and_ticks_are_plain(record_of, records_of, error, ticks):
+    excess = drawn_of(records_of(record_of("hier", error=error), record_of("deep", error=0.5))).axes[1]
+    low, high = excess.get_ylim()
+    labels = zip(excess.get_yticks(), excess.get_yticklabels(), strict=True)
+    texts = [label.get_text() for place, label in labels if low <= place <= high]
+    assert ticks in texts
+    assert any("≤" in text for text in texts) == (error == 0.2)
+    assert not any("$" in text or "e" in text for text in texts)

@@ -98,7 +98,8 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     names = ["hier", "neural_reconstruction", "neural_energy"]
     assert list(kept) == [*(f"runs_{name}_heatmaps" for name in names), "runs_convergence", "runs_comparison"]
     titles = [kept[f"runs_{name}_heatmaps"].get_suptitle() for name in names]
-    assert [title.partition(", 9-4-2")[0] for title in titles] == [f"toy: {run.label}" for run in runs]
+    words = ["hierarchical NMF, reconstruction cost", "Neural NMF, reconstruction cost", "Neural NMF, energy cost"]
+    assert [title.partition(", ranks")[0] for title in titles] == [f"toy: {each}" for each in words]
 
     marked = {}
     for line in kept["runs_convergence"].axes[1].lines[:-1]:
@@ -168,7 +169,7 @@ def test_a_sweep_has_a_map_in_the_looks_of_the_other_figures(record_of, tmp_path
     given = {}
     monkeypatch.setattr(draw, "load_view", lambda run: None)
     monkeypatch.setattr(draw, "convergence", lambda runs, looks: given.update(convergence=looks))
-    monkeypatch.setattr(draw, "regime_map", lambda pairs, looks: given.update(map=looks) or regime_map(pairs, looks))
+    monkeypatch.setattr(draw, "regime_map", lambda pairs, looks, _: given.update(map=looks) or regime_map(pairs, looks))
     collect(tmp_path)
     assert given["convergence"] == given["map"] == looks_of(["hier", "neural"])
     assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["trial_map.png"]

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.report.figures.heatmaps import STRIP, heatmaps
+from nnmf_runner.report.figures.heatmaps import MOST_NAMED, STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
 from nnmf_runner.report.figures.style import BOUNDARY, MISSING
 from nnmf_runner.report.variants import Shown
@@ -119,12 +119,47 @@ def test_classes_in_blocks_keep_their_boundaries_beside_unlabelled_samples(partl
     assert len(boundaries) == 9
 
 
-def test_classes_that_do_not_come_in_blocks_have_no_boundaries(given, toy, tmp_path, rng):
-    dataset = Dataset("given", toy.X, [rng.permutation(toy.classes[9])])
+def test_samples_stand_by_class_where_classes_do_not_come_in_blocks(given, toy, tmp_path, rng):
+    mixed = rng.permutation(90)
+    dataset = Dataset("given", toy.X[:, mixed], [toy.classes[9][mixed]])
     drawn = drawn_of(run_one(given(dataset, "layers=9", "max_iter=3", f"output={tmp_path}"), 0))
-    assert [len(ax.lines) for ax in drawn.subfigs[2].axes] == [0, 0]
+    data, codes = drawn.subfigs[0].axes[0], drawn.subfigs[2].axes[0]
+    assert len(codes.lines) == 8
+    assert data.get_xlabel() == codes.get_xlabel() == "samples by class"
+    expected = mixed[np.lexsort([np.arange(90), toy.classes[9][mixed]])]
+    np.testing.assert_array_equal(data.images[0].get_array(), toy.X[:, expected])
+
+
+def test_classes_that_do_not_come_in_blocks_have_no_boundaries(rng):
+    labels = rng.permutation(np.repeat(np.arange(3), 10))
+    drawn = heatmaps(make_view(None, 4, 30, labels=[labels]))
+    assert [len(ax.lines) for ax in drawn.subfigs[2].axes] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("without", [[[], []], [[], [5]]])
 def test_where_all_samples_that_are_marked_have_a_label_there_is_no_legend(partly, without):
     assert partly("9", *without).legends == []
+
+
+def test_few_entries_far_larger_than_the_others_leave_these_visible_and_the_scale_says_so():
+    view = make_view(None, 30, 40)
+    X = view.dataset.X.copy()
+    usual = X.max()
+    plain = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0]
+    X[3, 5] = 500 * usual
+    drawn = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0]
+    assert 0 < drawn.axes[0].images[0].get_clim()[1] <= plain.axes[0].images[0].get_clim()[1] < 2 * usual
+    assert [each.axes[-1]._colorbar.extend for each in (plain, drawn)] == ["neither", "max"]
+
+
+@pytest.mark.parametrize(("m", "named"), [(30, True), (MOST_NAMED + 1, False)])
+def test_features_and_classes_have_their_names_where_there_is_space(m, named):
+    names = [f"feature {i}" for i in range(m)]
+    view = make_view(None, m, 40, names=names, labels=[np.repeat([0, 2, 1, -1], 10)])
+    view = replace(view, dataset=replace(view.dataset, class_names=[["one", "two", "a very long name of a class"]]))
+    pictures, factors, codes = heatmaps(view).subfigs
+    for ax in (pictures.axes[0], factors.axes[0]):
+        assert [label.get_text() for label in ax.get_yticklabels(minor=True)] == (names if named else [])
+    for ax in codes.axes[:2]:
+        assert [label.get_text() for label in ax.get_xticklabels(minor=True)] == ["one", "two", "a very long name …"]
+        assert list(ax.get_xticks(minor=True)) == [4.5, 24.5, 14.5]

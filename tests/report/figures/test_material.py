@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.datasets.pictures import FEATURES
 from nnmf_runner.report.figures import material
 from nnmf_runner.report.figures.draw import RUN_FIGURES
-from nnmf_runner.report.figures.material import arranged, labelled_first, load_view
+from nnmf_runner.report.figures.material import arranged, labelled_first, load_view, sample_order
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import read_factors
 
@@ -95,3 +96,14 @@ def test_of_a_large_tensor_only_projections_are_shown_of_a_method_for_matrices(r
     view = load_view(run)
     drawn = {end for end, draw in RUN_FIGURES.items() if end != "topics" and draw(None, view) is not None}
     assert drawn == {"projections"}
+
+
+def test_samples_stand_by_class_where_classes_are_mixed_and_else_as_they_are():
+    fine, coarse = np.array([2, 0, -1, 2, 1, 0]), np.array([1, 0, 1, 1, -1, 0])
+    assert sample_order(Dataset("a", np.eye(6), [fine, coarse])).tolist() == [1, 5, 0, 3, 2, 4]
+    blocks = np.array([2, 2, 0, 0, 1, 1])
+    for labels in ([], [blocks]):
+        assert sample_order(Dataset("a", np.eye(6), labels)).tolist() == list(range(6))
+    modes = Modes.of((2, 3, 6), 2)
+    tensor = Dataset("a", np.ones((6, 6)), [fine], modes=modes)
+    assert sample_order(tensor).tolist() == labelled_first(tensor).tolist()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from nnmf_runner.methods import METHODS
 from nnmf_runner.report.figures import style
 from nnmf_runner.report.figures.style import colours_of, looks_of, save
-from nnmf_runner.report.variants import method_of
+from nnmf_runner.report.variants import Shown, method_of
 
 LABELS = ["hier", "deep", "neural, reconstruction", "neural, energy", "neural, multilevel"]
 
@@ -66,8 +66,38 @@ def test_a_figure_is_written_in_every_format_or_its_file_stays_as_it_was(tmp_pat
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)  # no scratch left
 
 
-def test_a_title_names_the_file_of_the_data_as_it_is_written():
-    config = {"dataset": {"name": "file"}, "layers": [4, 2], "seed": 3}
+def test_more_variants_of_a_method_than_there_are_shades_have_colours_of_their_own():
+    looks = looks_of(f"neural, tol {i}" for i in range(12))
+    assert len({look.colour for look in looks.values()}) == 12
+    assert len({(look.marker, look.line) for look in looks.values()}) == 4
+
+
+def test_a_title_names_the_file_of_the_data_as_it_is_written_and_the_method_and_cost_in_words():
+    config = {"dataset": {"name": "file"}, "layers": [4, 2], "seed": 3, "cost": {"name": "energy"}}
     record = {"config": config, "regime": "supervised", "dataset": {"title": "a$b$.csv"}}
-    assert style.title_of(record, "neural") == r"a\$b\$.csv: neural, 4-2, supervised, seed 3"
-    assert style.title_of(record | {"dataset": {}}) == "file: 4-2, supervised, seed 3"
+    title = r"a\$b\$.csv: Neural NMF, energy cost, ranks 4-2, supervised, seed 3"
+    assert style.title_of(record, "neural") == title == style.title_of(record, "neural, energy")
+    assert style.title_of(record | {"dataset": {}}, "own_one").startswith("file: own one, energy cost, ranks 4-2")
+
+
+def test_what_runs_have_in_common_is_told_once_and_the_rest_of_each():
+    def run(label, layers, **dataset):
+        config = {"dataset": {"name": "toy"}, "layers": layers, "seed": 3}
+        return Shown(label, None, {"config": config, "regime": "supervised", "dataset": dataset})
+
+    alike, apart = style.in_common([run("hier", [9, 4]), run("unfolded", [9])])
+    assert alike == "toy, supervised, seed 3"
+    assert apart == {"hier": "ranks 9-4", "unfolded": "rank 9"}
+    assert style.in_common([run("hier", [9])])[0] == "toy, rank 9, supervised, seed 3"
+
+
+@pytest.mark.parametrize("width", [2.8, 4.0, 9.0])
+def test_a_long_title_is_broken_into_lines_that_fit_at_a_legible_size(width):
+    title = "a file of a long name.csv: Neural NMF, energy cost, adam, random, ranks 9-4-2, semisupervised, seed 0"
+    text, size = style.fitted_title(width, title)
+    assert text.replace("\n", " ") == title
+    assert size >= (style.LEGIBLE if width > 3 else 5.0)
+    assert max(style.text_width(line, size) for line in text.splitlines()) <= 72 * width
+    figure = Figure(figsize=(width, 3.0))
+    style.add_title(figure, title)
+    assert (figure.get_figheight() > 3.0) == ("\n" in text) == (width < 9.0)

@@ -48,7 +48,7 @@ def in_modes(record):
 def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, change):
     words = [*NAMES, "internationalisation" * 3, "WWWWWWWWWWWW", "$x_1", "$y"]
     with mpl.rc_context(STYLE):
-        drawn = topic_tree(change(invented(rng, ranks, words)))
+        drawn = topic_tree(change(invented(rng, ranks, words)), "sparse_coding")
     assert isinstance(drawn, Figure)
     FigureCanvasAgg(drawn).draw()
     texts = [text.get_window_extent() for text in drawn.axes[0].texts]
@@ -68,13 +68,23 @@ def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, chan
 
 def test_links_are_as_wide_as_their_share(rng):
     record = invented(rng, (5, 2), NAMES)
-    patches = [p for p in topic_tree(record).axes[0].patches if not hasattr(p, "get_boxstyle")]
-    shares = [w for topic in record["topics"][1] for w in topic["child_weights"] if w >= FAINT]
+    patches = [p for p in topic_tree(record, "neural").axes[0].patches if not hasattr(p, "get_boxstyle")]
+    below, above = record["topics"]
+    links = [(j, *link) for j, t in enumerate(above) for link in zip(t["children"], t["child_weights"], strict=True)]
+    shares = [share for j, i, share in links if share >= FAINT or below[i]["parent"] == j]
     np.testing.assert_allclose([p.get_linewidth() for p in patches], WIDEST * np.array(shares))
 
 
+def test_a_topic_is_linked_to_where_it_stands_however_faintly(rng):
+    record = invented(rng, (5, 2), NAMES)
+    for topic in record["topics"][1]:
+        topic["child_weights"] = [FAINT / 2] * len(topic["child_weights"])
+    patches = [p for p in topic_tree(record, "neural").axes[0].patches if not hasattr(p, "get_boxstyle")]
+    assert len(patches) == sum(topic["parent"] is not None for topic in record["topics"][0]) == 5
+
+
 def test_a_line_for_every_mode_that_is_told(rng):
-    drawn = topic_tree(in_modes(invented(rng, (2,), NAMES)))
+    drawn = topic_tree(in_modes(invented(rng, (2,), NAMES)), "neural")
     lines = [text.get_text() for text in drawn.axes[0].texts]
     assert sum(line.startswith("a mode: ") for line in lines) == lines.count("word: (no words)") == 2
 
@@ -94,14 +104,14 @@ def agreed(record, votes):
 def test_links_that_few_trials_have_are_dashed(rng, votes, dashed):
     record = invented(rng, (5, 2), NAMES)
     for drawn, expected in ((agreed(record, votes), dashed), (record, False)):
-        patches = [p for p in topic_tree(drawn).axes[0].patches if not hasattr(p, "get_boxstyle")]
+        patches = [p for p in topic_tree(drawn, "neural").axes[0].patches if not hasattr(p, "get_boxstyle")]
         assert patches
         assert {p.get_linestyle() != "solid" for p in patches} == {expected}
 
 
 def test_the_stability_of_every_topic_stands_below_its_name_and_nothing_overlaps(rng):
     with mpl.rc_context(STYLE):
-        drawn = topic_tree(agreed(invented(rng, (9, 4, 2), NAMES), 0.25))
+        drawn = topic_tree(agreed(invented(rng, (9, 4, 2), NAMES), 0.25), "neural")
     FigureCanvasAgg(drawn).draw()
     texts = drawn.axes[0].texts
     names = {text.get_text(): text.get_window_extent() for text in texts if text.get_fontweight() == "bold"}
