@@ -14,7 +14,7 @@ from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import Shrinkage, solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, cross_product, gram_matrix, half_gradient, inner, like, squared_norm
 from nnmf_runner.core.monitor import History, Monitor, Stop, stationarity, worst
-from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network
+from nnmf_runner.core.multiplicative import NonnegativeNetwork, fit_network, fit_product
 from nnmf_runner.core.regularisation import NO_PENALTY, Regularisation, factor_unit
 from nnmf_runner.core.updates import TINY, UPDATES, Codes, Update, extrapolated, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem, no_codes
@@ -140,12 +140,13 @@ def factorise(
     if not divergence.is_plain:
         [A], S = fit_network(NonnegativeNetwork(X, divergence), [A], S, codes, monitor, [on_A])
         return A, S, codes.B
+    if new_update.absorbs_zeros:
+        [A], S = fit_product(X, [A], S, codes, monitor, [on_A])
+        return A, S, codes.B
 
     update_A, ridge = new_update(), norm * on_A.l2 * np.eye(A.shape[1])
     shift, highest = norm / 2.0 * on_A.l1, math.inf
     A_new, gram, cross = A, gram_matrix(S.T), cross_product(S.T, X.T).T
-    if new_update.absorbs_zeros:  # which are published in this order
-        A = update_A(A, gram + ridge, cross, shift)
     while True:
         step = codes.move(S, gram_matrix(A), cross_product(A, X))
         gradient = half_gradient(A, gram, cross)
@@ -164,8 +165,7 @@ def factorise(
         del step, cross, gradient  # which hold the old codes, and arrays as large as A
         gram, cross = gram_matrix(S.T), cross_product(S.T, X.T).T
         updated = update_A(A, gram + ridge, cross, shift)
-        A = updated if new_update.absorbs_zeros else extrapolated(updated, A_new)
-        A_new = updated
+        A, A_new = extrapolated(updated, A_new), updated
 
 
 def clipped_codes(A: Matrix, X: Any) -> Matrix:

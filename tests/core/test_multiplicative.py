@@ -7,7 +7,7 @@ from nnmf_runner.core.label_costs import LABEL_COSTS, Labels
 from nnmf_runner.core.linalg import squared_norm
 from nnmf_runner.core.monitor import Monitor, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_network, fit_product, pooling
-from nnmf_runner.core.regularisation import NO_PENALTY, Penalty, Regularisation
+from nnmf_runner.core.regularisation import NO_PENALTY, Penalty, Regularisation, factor_unit
 from nnmf_runner.core.updates import UPDATES, Codes, Multiplicative
 from nnmf_runner.methods import Plan, Problem
 from nnmf_runner.methods.hier import Hierarchical, factorise
@@ -236,8 +236,8 @@ def test_one_layer_of_every_solver_reaches_one_penalised_objective(solver, rng):
     start = np.random.default_rng(1).random((12, 3))
 
     def objective(name, A, rule):
-        monitor = Monitor(rule)
-        A, _, _ = factorise(problem, A, UPDATES[name], monitor)
+        monitor, norm = Monitor(rule), squared_norm(X)
+        A, _, _ = factorise(problem, A, UPDATES[name], monitor, norm, factor_unit(norm, 2))
         return monitor.history.cost[-1], A
 
     best, A = objective("hals", start, StoppingRule(tol=1e-9, max_iter=3000))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 # Command line, and what its message has to name.
 SINGLE = [
-    ("method=foo", ["method=foo", "deep, hier", "neural"]),
+    ("method=foo", ["method=foo", "deep, deep_mu, hier", "neural"]),
     ("method=neurl", ["Did you mean 'neural'?"]),
     ("dataset=foo", ["dataset=foo", "toy"]),
     ("cost=foo", ["cost=foo", "energy, kl, multilevel, reconstruction"]),

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from nnmf_runner.config.engines import OneProcess
 from nnmf_runner.config.schema import RunConfig, parts, types_of
 from nnmf_runner.core.checks import LARGEST, MOST, InputError
 from nnmf_runner.core.costs import COSTS
@@ -47,6 +48,7 @@ def configurations(below, part, name, value):
             "dataset": Planted(branching=[2, 2], features=12, samples=20),
             "method": method(),
             "resample": Whole(),
+            "engine": OneProcess(),
             "cost": COSTS[method.costs[0]](),
             "optimizer": OPTIMIZERS["auto"](),
             "init": INITIALISATIONS["nndsvd"](),

@@ -13,7 +13,7 @@ from nnmf_runner.methods.deep import Deep
 from nnmf_runner.methods.hier import Hierarchical
 from nnmf_runner.methods.neural import Neural
 
-METHODS = {"hier": Hierarchical("mu"), "deep": Deep(), "neural": Neural(), "log1p": Deep(activation="log1p")}
+METHODS = {"hier": Hierarchical("mu"), "deep": Deep(solver="mu"), "neural": Neural(), "log1p": Deep(activation="log1p")}
 
 
 @pytest.fixture(params=METHODS)
