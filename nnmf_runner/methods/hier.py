@@ -170,7 +170,9 @@ def factorise(
 
 def clipped_codes(A: Matrix, X: Any) -> Matrix:
     """The least-squares codes without their negative entries, (k, n): much sooner there than nonnegative ones."""
-    S = cross_product(A, X).T @ like(np.linalg.pinv(gram_matrix(A), hermitian=True), A)
+    gram = gram_matrix(A)
+    inverse = np.linalg.pinv(gram, hermitian=True) if np.isfinite(gram).all() else gram  # on which the fit diverges
+    S = cross_product(A, X).T @ like(inverse, A)
     return np.maximum(S, 0.0, out=S).T
 
 
