@@ -43,7 +43,7 @@ SPARSE_CODING = "methods/sparse_coding.py"
 
 @pytest.mark.parametrize(
     "path",
-    ["report/table.py", "running/run.py", "methods/hier.py", "store/record.py", "cli.py", "estimators/making.py"],
+    ["report/table.py", "running/run.py", "methods/deep.py", "store/record.py", "cli.py", "estimators/making.py"],
 )
 def test_a_change_of_what_computes_no_run_leaves_the_code_as_it_is(package, path):
     before = code_of("sparse_coding")
