@@ -31,7 +31,6 @@ from nnmf_runner.core.linalg import (
     Distributed,
     Matrix,
     beside_norm,
-    column_parts,
     cross_product,
     doubles,
     squared_norm,
@@ -306,19 +305,12 @@ def _squared_parts(shard: Shard, below: Sequence[Matrix], U: Matrix) -> list[Mat
 
 def _gram_times(shard: Shard, below: Sequence[Matrix], v: Matrix) -> list[Matrix]:
     X = shard.inputs(below)
-    return [(X @ (X.T @ v))]
+    return [X @ (X.T @ v)]
 
 
 def _triangle(shard: Shard, below: Sequence[Matrix], basis: Matrix | None) -> Matrix:
     X = shard.inputs(below)
-    if basis is not None:
-        return triangle(cross_product(basis, X))
-    if not sparse.issparse(X):
-        return triangle(X)
-    found: Any = np.empty((0, X.shape[0]))
-    for part in column_parts(X, least=X.shape[0]):
-        found = np.linalg.qr(np.vstack([found, X[:, part].T.toarray()]), mode="r")
-    return found
+    return triangle(X if basis is None else cross_product(basis, X))
 
 
 @dataclass(frozen=True)
