@@ -407,8 +407,7 @@ class ShardNetwork(Network):
 
     def label_sums(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage], layers: Sequence[int]) -> list[Matrix]:
         """``S S^T`` and ``S Y^T`` of the labelled columns, for each of some layers in turn."""
-        products = cross_product(A[0], self.X) if self._products is None else self._products
-        gram = self._gram(A)
+        products, gram = self._formed(A, self.X, slice(None))
 
         def of_part(part: Part) -> list[Matrix]:
             solved = self._forward(part, A, self.X, products, gram, shrinkage)
