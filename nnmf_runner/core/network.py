@@ -279,7 +279,7 @@ class Network:
 
     def _of_parts(
         self,
-        parts: Sequence[Part],
+        every: Sequence[Part],
         solve: Callable[[Part], list[Layer]],
         derive: Callable[[Part, list[Layer], Mapping[int, Matrix]], _Total],
         maps: dict[int, Matrix],
@@ -290,10 +290,10 @@ class Network:
         """
         eliminated = [layer for layer in self.labels if layer not in maps]
         if not eliminated:
-            return mapped(lambda part: derive(part, solve(part), maps), parts)
-        solved = list(zip(parts, mapped(solve, parts), strict=True))  # the best label map needs the codes of all parts
-        every = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
-        return mapped(lambda part: derive(*part, every), solved)
+            return mapped(lambda part: derive(part, solve(part), maps), every)
+        solved = list(zip(every, mapped(solve, every), strict=True))  # the best label map needs the codes of all parts
+        known = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
+        return mapped(lambda part: derive(*part, known), solved)
 
     def _of_part(
         self,

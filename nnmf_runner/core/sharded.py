@@ -122,18 +122,6 @@ class Mapper(Protocol):
         """The sum over all shards."""
 
 
-@dataclass
-class Local:
-    """Computes all sums in this process, one shard after the other."""
-
-    folder: Path
-    journal: Journal | None = None
-
-    def sum(self, source: Source, asked: Sum) -> Any:
-        """See `Mapper.sum`."""
-        return asked.over(source, range(len(source.ends) - 1))
-
-
 _mapper: ContextVar[Mapper] = ContextVar("mapper")
 
 
