@@ -118,10 +118,6 @@ class Layer:
         """Weight of the penalty in the total cost."""
         return self.shrinkage.share
 
-    def gram_product(self, T: Matrix) -> Matrix:
-        """``A^T A T`` over the known entries, for T of shape (k, n)."""
-        return self.gram @ T
-
     def level(self, B: Matrix | None, S: Matrix) -> Level:
         """The fit of ``A B S`` to the inputs over the known entries, for B of shape (k, l), None for the identity.
 
@@ -207,14 +203,10 @@ class MaskedLayer(Layer):
 
     mask: Mask = field(default_factory=lambda: np.ones((0, 0), bool))
 
-    def gram_product(self, T: Matrix) -> Matrix:
-        """``A^T (W o A T)`` for the mask W, see `Layer.gram_product`."""
-        return self.A.T @ (self.mask * (self.A @ like(T, self.A)))
-
     def level(self, B: Matrix | None, S: Matrix) -> Level:
         """The fit over the known entries, see `Layer.level`; all products are formed."""
         T = S if B is None else B @ S
-        approximated = self.gram_product(T)
+        approximated = self.A.T @ (self.mask * (self.A @ like(T, self.A)))
         value = inner(approximated, T) - 2.0 * inner(self.cross, T)
         if B is None:
             return Level(value, (T, T))

@@ -197,8 +197,8 @@ def parts(n: int, size: int | None = None) -> list[slice]:
     return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 
-def column_parts(X: Matrix, least: int = 1) -> list[slice]:
-    """The columns of dense X in slices of about `ENTRIES` entries, but of at least `least` columns."""
+def column_parts(X: Any, least: int = 1) -> list[slice]:
+    """The columns of X in slices of about `ENTRIES` entries, but of at least `least` columns."""
     return parts(X.shape[1], max(least, ENTRIES // X.shape[0]))
 
 
@@ -283,14 +283,15 @@ def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     return U[:, :rank], sigma[:rank], Vt / np.where(lengths > 0, lengths, 1.0)
 
 
-def triangle(X: Matrix) -> Matrix:
+def triangle(X: Any) -> Matrix:
     """The triangular factor of ``X^T = Q R`` for wide X, shape (m, m), from a part of the columns at a time.
 
     Its transpose has the singular values of X, as exactly as X itself gives them, and its left singular vectors.
     """
     R: Any = np.empty((0, X.shape[0]))
-    for part in column_parts(X, least=len(R.T)):
-        R = np.linalg.qr(np.vstack([R, X[:, part].T]), mode="r")
+    for part in column_parts(X, least=X.shape[0]):
+        rows = X[:, part].T
+        R = np.linalg.qr(np.vstack([R, rows.toarray() if sparse.issparse(rows) else rows]), mode="r")
     return R
 
 

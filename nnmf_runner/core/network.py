@@ -249,9 +249,7 @@ class Network:
         if X is None:
             X = self.X if whole else self.X[:, block.columns]
         unit = (self.own if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
-        held = self._products
-        products = cross_product(A[0], X) if held is None else held[:, block.columns]  # reads the data the first time
-        gram = self._gram(A)
+        products, gram = self._formed(A, X, block.columns)  # reads the data the first time
         n_derivatives = len(A) + len(l1) + len(maps)
 
         def solve(part: Part) -> list[Layer]:
@@ -281,7 +279,7 @@ class Network:
 
     def _of_parts(
         self,
-        parts: Sequence[Part],
+        every: Sequence[Part],
         solve: Callable[[Part], list[Layer]],
         derive: Callable[[Part, list[Layer], Mapping[int, Matrix]], _Total],
         maps: dict[int, Matrix],
@@ -292,10 +290,10 @@ class Network:
         """
         eliminated = [layer for layer in self.labels if layer not in maps]
         if not eliminated:
-            return mapped(lambda part: derive(part, solve(part), maps), parts)
-        solved = list(zip(parts, mapped(solve, parts), strict=True))  # the best label map needs the codes of all parts
-        every = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
-        return mapped(lambda part: derive(*part, every), solved)
+            return mapped(lambda part: derive(part, solve(part), maps), every)
+        solved = list(zip(every, mapped(solve, every), strict=True))  # the best label map needs the codes of all parts
+        known = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
+        return mapped(lambda part: derive(*part, known), solved)
 
     def _of_part(
         self,
@@ -340,14 +338,15 @@ class Network:
         part.warm = [layer.systems for layer in layers]
         return layers
 
-    def _gram(self, A: Sequence[Matrix]) -> Matrix | None:
-        """``A_0^T A_0``, which all columns share but where entries are missing."""
-        return gram_matrix(A[0]) if self.mask is None else None
+    def _formed(self, A: Sequence[Matrix], X: Any, columns: slice | Index) -> tuple[Matrix, Matrix | None]:
+        """``A_0^T X`` for the data X of some columns, and ``A_0^T A_0``, which they share but with missing entries."""
+        products = cross_product(A[0], X) if self._products is None else self._products[:, columns]
+        return products, gram_matrix(A[0]) if self.mask is None else None
 
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
         """Codes of every layer for all columns, shapes (k_l, n)."""
-        products = cross_product(A[0], self.X) if self._products is None else self._products
-        gram, codes = self._gram(A), [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
+        products, gram = self._formed(A, self.X, slice(None))
+        codes = [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
 
         def solve(part: Part) -> None:
             for S, layer in zip(codes, self._forward(part, A, self.X, products, gram, shrinkage), strict=True):

@@ -4,8 +4,9 @@ The one operation that every layer rests on,
 
     q(A, X) = argmin_{S >= 0} ||X - A S||^2,
 
-solved exactly for all columns of ``X`` together by block principal pivoting.  The Gram matrix ``G = A^T A``
-and the cross products ``C = A^T X`` are formed once; the number of rows of ``A`` never appears again.
+solved exactly for all columns of ``X`` together: by block principal pivoting or, for few variables and columns, by
+trying all passive sets.  The Gram matrix ``G = A^T A`` and the cross products ``C = A^T X`` are formed once; the
+number of rows of ``A`` never appears again.
 
 References
 ----------
@@ -83,7 +84,8 @@ def nnls(A: Any, X: Any, *, passive: Mask | None = None) -> NNLSResult:
     X : array_like or scipy sparse matrix of shape (m, n)
         Right-hand sides, of any sign.
     passive : ndarray of bool, shape (k, n), optional
-        Passive sets to start from, as found for a similar problem.  By default every variable starts passive.
+        Passive sets to start from, as found for a similar problem.  By default every variable starts passive.  Where a
+        problem is so small that all sets are tried, there is no start.
 
     Returns
     -------
@@ -343,7 +345,7 @@ class Pivoted:
 
 
 def pivot(problem: ScaledProblem, systems: PassiveSystems | None = None) -> Pivoted:
-    """Solve `problem` (with RIDGE added) by block principal pivoting.
+    """Solve `problem` (with RIDGE added) by `best_subsets` if it is small, otherwise by block principal pivoting.
 
     The passive sets of `systems`, or all variables, are passive at first.  All infeasible variables of a column change
     sides at once.  Where that has failed to lower their number PATIENCE times, only the one of largest index does,

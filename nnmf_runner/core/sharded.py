@@ -31,7 +31,6 @@ from nnmf_runner.core.linalg import (
     Distributed,
     Matrix,
     beside_norm,
-    column_parts,
     cross_product,
     doubles,
     squared_norm,
@@ -121,18 +120,6 @@ class Mapper(Protocol):
 
     def sum(self, source: Source, asked: Sum) -> Any:
         """The sum over all shards."""
-
-
-@dataclass
-class Local:
-    """Computes all sums in this process, one shard after the other."""
-
-    folder: Path
-    journal: Journal | None = None
-
-    def sum(self, source: Source, asked: Sum) -> Any:
-        """See `Mapper.sum`."""
-        return asked.over(source, range(len(source.ends) - 1))
 
 
 _mapper: ContextVar[Mapper] = ContextVar("mapper")
@@ -306,19 +293,12 @@ def _squared_parts(shard: Shard, below: Sequence[Matrix], U: Matrix) -> list[Mat
 
 def _gram_times(shard: Shard, below: Sequence[Matrix], v: Matrix) -> list[Matrix]:
     X = shard.inputs(below)
-    return [(X @ (X.T @ v))]
+    return [X @ (X.T @ v)]
 
 
 def _triangle(shard: Shard, below: Sequence[Matrix], basis: Matrix | None) -> Matrix:
     X = shard.inputs(below)
-    if basis is not None:
-        return triangle(cross_product(basis, X))
-    if not sparse.issparse(X):
-        return triangle(X)
-    found: Any = np.empty((0, X.shape[0]))
-    for part in column_parts(X, least=X.shape[0]):
-        found = np.linalg.qr(np.vstack([found, X[:, part].T.toarray()]), mode="r")
-    return found
+    return triangle(X if basis is None else cross_product(basis, X))
 
 
 @dataclass(frozen=True)
@@ -415,8 +395,7 @@ class ShardNetwork(Network):
 
     def label_sums(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage], layers: Sequence[int]) -> list[Matrix]:
         """``S S^T`` and ``S Y^T`` of the labelled columns, for each of some layers in turn."""
-        products = cross_product(A[0], self.X) if self._products is None else self._products
-        gram = self._gram(A)
+        products, gram = self._formed(A, self.X, slice(None))
 
         def of_part(part: Part) -> list[Matrix]:
             solved = self._forward(part, A, self.X, products, gram, shrinkage)

@@ -1,4 +1,4 @@
-"""The linear systems on passive sets, solved with as much shared work between columns as possible.
+"""The linear systems on passive sets, those of many columns in one operation.
 
 Block principal pivoting, and the backward pass through its solution, solve ``G_FF x_F = b_F`` for every column and
 its passive set F, all principal subsystems of one matrix.
@@ -25,9 +25,9 @@ MAX_VECTORISED = 16
 class PassiveSystems:
     """The linear systems ``G_FF x_F = b_F``, one for every column and its passive set F.
 
-    How columns share work depends only on the passive sets and is found once, when it is first needed.  A warm start
-    keeps the object for the next, similar ``G``.  `passive` is of shape (k, n), and `inverses` of a ``G``, if they are
-    known, of shape (n, k, k).
+    Small problems take one inverse for every column, others stacks of systems, which depend only on the passive sets
+    and are built once, when they are first needed.  A warm start keeps the object for the next ``G``.  `passive` is of
+    shape (k, n), and `inverses` of a ``G``, if they are known, of shape (n, k, k).
     """
 
     def __init__(self, passive: Mask, inverses: Matrix | None = None) -> None:

@@ -136,7 +136,7 @@ class HALS(Update):
         """New value for F, see `Update`."""
         new, gram = np.empty_like(F) if out is None else out, like(gram, F)
         diagonal = gram.diagonal()
-        used = np.flatnonzero(diagonal > 0)
+        used, idle = np.flatnonzero(diagonal > 0), np.flatnonzero(diagonal <= 0)
         unit = np.where(diagonal > 0, diagonal, 1).astype(F.dtype, copy=False)
         others = -gram / unit[:, None]  # in units in which the diagonal is one
         np.fill_diagonal(others, 0.0)
@@ -145,6 +145,7 @@ class HALS(Update):
             columns, target = np.array(F[rows].T, order="C"), np.array(cross[rows].T, order="C")
             target -= shift
             target /= unit[:, None]
+            columns[idle] *= target[idle] >= 0.0  # they are zero where they do nothing but cost a penalty
             self._passes(columns, others, target, used)
             new[rows] = columns.T
 

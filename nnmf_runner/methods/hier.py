@@ -124,9 +124,9 @@ def factorise(
 ) -> tuple[Matrix, Matrix, Matrix | None]:
     """Fit one layer ``X ~ A S`` by alternating updates; return A (m, k), S (k, n) and B (c, k) or None.
 
-    Updates of A are extrapolated, unless the cost is then higher than it was before.  The initial codes are
-    ``q(A, X)`` for updates that cannot leave zero, `clipped_codes` for others, which change S first.  The updates
-    must be multiplicative if entries are missing or the cost is not the squared residual.
+    Multiplicative updates start from the codes ``q(A, X)`` and change A first.  Others start from `clipped_codes`,
+    change S first, and extrapolate A, unless the cost is then higher than it was before.  The updates must be
+    multiplicative if entries are missing or the cost is not the squared residual.
     """
     X = problem.X
     if problem.regularisation.is_active:  # the factors share the scale equally at first

@@ -177,7 +177,6 @@ def test_mask_of_true_changes_nothing(problem, rng):
     T, U, dS = (rng.standard_normal((5, 40)) for _ in range(3))
     np.testing.assert_allclose(masked.S, plain.S, atol=1e-10)
     np.testing.assert_allclose(masked.adjoint(dS), plain.adjoint(dS), atol=1e-9)
-    np.testing.assert_allclose(masked.gram_product(T), plain.gram_product(T), rtol=1e-10)
     ours, theirs = (layer.derivative(dS, [(T, U), (U, T)]) for layer in (masked, plain))
     np.testing.assert_allclose(ours, theirs, atol=1e-10)
 
@@ -188,8 +187,24 @@ def test_products_over_the_known_entries_equal_their_definitions(problem, rng):
     X = X * mask
     layer = forward(A, X, mask=mask)
     T, U, V = (rng.standard_normal((5, 40)) for _ in range(3))
-    np.testing.assert_allclose(layer.gram_product(T), A.T @ (mask * (A @ T)), rtol=1e-12)
     np.testing.assert_allclose(layer.derivative(T, [(U, V)]), X @ T.T + (mask * (A @ U)) @ V.T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_fit_of_a_level_and_its_derivatives_equal_their_definitions(problem, is_masked, rank, rng):
+    A, X = problem
+    mask = rng.random(X.shape) < (0.7 if is_masked else 2.0)
+    X = X * mask
+    layer = forward(A, X, mask=mask if is_masked else None)
+    B, S = None if rank is None else rng.standard_normal((5, rank)), rng.standard_normal((rank or 5, 40))
+    T = S if B is None else B @ S
+    fit, residual, atol = layer.level(B, S), mask * (A @ T) - X, 1e-12 * np.sum(X**2)
+    assert fit.value == pytest.approx(np.sum(residual**2) - np.sum(X**2), rel=1e-10)
+    np.testing.assert_allclose(layer.derivative(-T, [fit.pair]), residual @ T.T, atol=atol)
+    if B is not None:
+        np.testing.assert_allclose(fit.by_B, A.T @ residual @ S.T, atol=atol)
+        np.testing.assert_allclose(fit.by_S, B.T @ A.T @ residual, atol=atol)
 
 
 @pytest.mark.parametrize("name", SHRINKAGES)

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import linalg, optimize, sparse
 
 from nnmf_runner.core import nnls as module
-from nnmf_runner.core import systems
+from nnmf_runner.core import subsets, systems
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.nnls import ColumnProblem, kkt_violation, nnls, pivot
 from nnmf_runner.core.systems import ColumnSystems
@@ -358,7 +358,8 @@ PATHS = {
 
 
 def take_path(monkeypatch, constants):
-    """Set constants of the solver, or of the systems that it solves."""
+    """Set constants of the solver, or of the systems that it solves, and try all subsets nowhere."""
+    monkeypatch.setattr(subsets, "MOST_SUBSETS", 0)
     for constant, value in constants.items():
         monkeypatch.setattr(module if hasattr(module, constant) else systems, constant, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from scipy import sparse
 
 from nnmf_runner.core.costs import Energy, KullbackLeibler, Multilevel, Reconstruction
 from nnmf_runner.core.init import NNDSVD, Random
+from nnmf_runner.core.journal import Journal
 from nnmf_runner.core.label_costs import CrossEntropyLabels, Labels, SquaredLabels
 from nnmf_runner.core.linalg import squared_norm, squared_residual, tail_shares
 from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.network import Network, Terms
 from nnmf_runner.core.regularisation import Regularisation
-from nnmf_runner.core.sharded import Local, ShardedMatrix, ShardedNetwork, Sum, combined, computed_by
+from nnmf_runner.core.sharded import ShardedMatrix, ShardedNetwork, Sum, combined, computed_by
 from nnmf_runner.methods.base import Plan, Problem
 from nnmf_runner.methods.neural import Neural
 
@@ -53,10 +55,12 @@ class InMemory:
 
 
 @dataclass
-class InGroups(Local):
-    """Gives the shards below a depth of the tree to one process each, the last of them first."""
+class InGroups:
+    """Computes the sums of the shards below a depth of the tree, each as one process would, the last of them first."""
 
+    folder: Path
     depth: int = 0
+    journal: Journal | None = None
 
     def sum(self, source, asked: Sum):
         shards = range(len(source.ends) - 1)
@@ -67,7 +71,7 @@ class InGroups(Local):
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path):
-    with computed_by(Local(tmp_path)):
+    with computed_by(InGroups(tmp_path)):
         yield
 
 

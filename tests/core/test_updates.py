@@ -108,6 +108,19 @@ def test_update_of_a_factor_between_others_has_the_solution_as_its_fixed_point(u
     np.testing.assert_allclose(update.between(F, P.T @ P, S @ S.T, P.T @ X @ S.T), F, atol=1e-9)
 
 
+@pytest.mark.parametrize("update", [HALS(), AdaptiveHALS(), *(update() for update in UPDATES.values())])
+def test_a_column_that_only_costs_a_penalty_becomes_zero(update, rng):
+    S, X, F = rng.random((3, 12)), rng.random((9, 12)), rng.random((9, 3))
+    S[1] = 0.0
+    assert not update(F, S @ S.T, X @ S.T, 0.1)[:, 1].any()
+    if not isinstance(update, UPDATES["anls"]):
+        P = rng.random((20, 9))
+        P[:, 4] = 0.0
+        new = update.between(F, P.T @ P, S @ S.T, P.T @ P @ X @ S.T, 0.1)
+        assert not new[:, 1].any()
+        assert not new[4].any()
+
+
 @pytest.mark.parametrize("name", UPDATES)
 def test_solution_is_a_fixed_point(name, rng):
     S, X = rng.random((5, 40)), rng.random((12, 40)) ** 4

@@ -201,9 +201,10 @@ def test_hals_is_interrupted_once_and_for_all(toy):
     assert Network(toy.X, Reconstruction()).evaluate(fit.A).value < fit.history.cost[-1]
 
 
+@pytest.mark.usefixtures("of_any_size")
 @pytest.mark.parametrize("layers", [(9,), (4,), (2,)])
 @pytest.mark.parametrize("seed", range(3))
-def test_plain_nmf_converges_to_the_floor(layers, seed, toy_of):
+def test_plain_nmf_converges_to_the_floor_after_hals(layers, seed, toy_of):
     X = toy_of(seed).X
     fit = Neural().fit(Problem(X), Plan(NNDSVD().start(X, layers, np.random.default_rng(seed))))
     sigma = np.linalg.svd(X, compute_uv=False)
