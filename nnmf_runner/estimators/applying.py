@@ -96,7 +96,7 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
 
 def _refuse_weights(kind: Any, weighting: str | None, whose: str) -> None:
     """Refuse weights that depend on the collection that a document stands in."""
-    if (isinstance(kind, type) and issubclass(kind, Words)) or weighting is not None:
+    if (kind and issubclass(kind, Words)) or weighting is not None:
         raise InputError(
             f"{whose} weighted by tf-idf, whose weights of words come from all documents of the fit and are not kept "
             "with it. Expected numbers that do not depend on the other samples; load(RUN).transform takes weights "
@@ -178,8 +178,8 @@ def _samples(X: Any, dataset: Dataset, estimator: Any) -> Any:
     if not estimator._fitted.method.tensors:
         return X.T
     if dataset.modes is None or sparse.issparse(X):
-        found = "a matrix" if dataset.modes is None else "a sparse tensor"
-        raise InputError(f"dataset.path holds {found}, and the run is of dense tensors. Expected a dense tensor.")
+        found = "a matrix" if dataset.modes is None else "a sparse tensor, which is not taken here"
+        raise InputError(f"the new data are {found}, and the run is of tensors. Expected a dense tensor.")
     return np.moveaxis(np.reshape(X, dataset.modes.shape), -1, 0)
 
 

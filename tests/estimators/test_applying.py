@@ -17,6 +17,7 @@ from nnmf_runner.estimators import HierarchicalNMF, load
 from nnmf_runner.estimators.applying import apply
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
+from nnmf_runner.store import record
 from nnmf_runner.store.record import NAMES, RECORD
 
 WORDS = [f"w{i}" for i in range(9)]
@@ -98,6 +99,11 @@ def test_a_run_that_kept_no_names_has_those_of_its_data(fitted, new, tmp_path):
     (folder / NAMES).unlink()  # as of an earlier version
     found = tables(folder, source, tmp_path / "out")
     np.testing.assert_array_equal(numbers(found["codes"], "1."), load(folder).transform(frame[WORDS].to_numpy()))
+
+
+def test_names_beyond_a_bound_are_not_kept(fitted, monkeypatch):
+    monkeypatch.setattr(record, "MOST_CHARACTERS", 50)
+    assert not (fitted("method=hier") / NAMES).exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"classes": {"0": [1]}}', '{"features": ["a"], "classes": {}}'])
