@@ -51,6 +51,11 @@ def export() -> int:
     return _guarded(_export, "nnmf-export")
 
 
+def apply() -> int:
+    """Apply a run or a saved model to new data."""
+    return _guarded(_apply, "nnmf-apply")
+
+
 def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     from nnmf_runner.core.checks import InputError
@@ -221,5 +226,19 @@ def _export() -> int:
     folder = user_path(arguments.run, "run")
     output = user_path(arguments.output or f"{folder.resolve().name}-export", "output")
     for path in export(folder, output, [name for name in TABLES if getattr(arguments, name)]):
+        print(path)
+    return OK
+
+
+def _apply() -> int:
+    from nnmf_runner.config.applying import read_application
+
+    logging.captureWarnings(True)
+    asked = read_application(sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+
+    from nnmf_runner.estimators.applying import apply as apply_model
+
+    for path in apply_model(asked.run, asked.source, asked.seed, asked.output):
         print(path)
     return OK

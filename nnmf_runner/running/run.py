@@ -161,7 +161,8 @@ def _run_claimed(
             "engine": config.engine.described(config.threads),
             **provenance(),
         }
-        records.write_record(folder, record, factors, history, start)
+        names = None if isinstance(material, Exception) else _names(material)
+        records.write_record(folder, record, factors, history, start, names)
     if record["status"] in records.COUNTED:
         shutil.rmtree(checkpoint(folder), ignore_errors=True)
     log.info("%s", summary(config, seed, record))
@@ -222,6 +223,13 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     told = {"classes": dataset.classes, "pictures": dataset.pictures is not None}
     modes = {} if dataset.modes is None else {"modes": _modes(dataset.modes)}
     return {**shape, **named, **told, **modes, "fingerprint": dataset.fingerprint()}
+
+
+def _names(material: Material) -> dict[str, Any] | None:
+    """Names of the data that new data are matched by, see `records.read_names`."""
+    features, classes = material.dataset.feature_names, material.dataset.class_names
+    by_layer = {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {}
+    return {"features": features, "classes": by_layer} if features or by_layer else None
 
 
 def _modes(modes: Modes) -> dict[str, Any]:

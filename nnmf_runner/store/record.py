@@ -47,6 +47,10 @@ __all__ = [  # of its form, for who reads records
 SCHEMA_VERSION = 4
 
 RECORD, HISTORY = "record.json", "history.csv"
+# Names of the features and classes of the data, where there are some: new data are matched by them.
+NAMES = "names.json"
+# Characters of names that are kept with a run.
+MOST_CHARACTERS = 2**24
 # Folder within that of a run whose start no option makes again: the factors that it began with.
 START = "start"
 
@@ -82,10 +86,11 @@ def write_record(
     factors: dict[str, Any] | None = None,
     history: dict[str, list[Any]] | None = None,
     start: Sequence[np.ndarray] | None = None,
+    names: dict[str, Any] | None = None,
 ) -> None:
     """Write a run's folder whole or not at all, in place of an earlier one.
 
-    It holds `RECORD`, `FACTORS` and `HISTORY`, and the factors of a `start` below `START`.
+    It holds `RECORD`, `FACTORS` and `HISTORY`, the factors of a `start` below `START`, and `NAMES`.
     """
     with whole_folder(folder) as scratch:
         if factors is not None:
@@ -95,6 +100,8 @@ def write_record(
         if start is not None:
             (scratch / START).mkdir()
             np.savez(scratch / START / FACTORS, **{f"A{i}": A for i, A in enumerate(start)})  # type: ignore[arg-type]
+        if names and len(text := json.dumps(names)) <= MOST_CHARACTERS:
+            (scratch / NAMES).write_text(text + "\n")
         (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
@@ -175,6 +182,30 @@ def factors_digest(folder: Path) -> str | None:
 def read_factors(folder: Path) -> dict[str, np.ndarray]:
     """Arrays of a run's folder by the names of `nnmf_runner.methods.fit.named_arrays`, see `read_arrays`."""
     return read_arrays(folder / FACTORS)
+
+
+def read_names(folder: Path, n_features: int) -> dict[str, Any]:
+    """The names that a run keeps of its ``features``, and of ``classes`` by the layer that they are predicted from.
+
+    There are none where its data have none, or more than `MOST_CHARACTERS` of them.
+    """
+    if not (folder / NAMES).exists():
+        return {}
+    try:
+        found = read_json(folder / NAMES)
+    except ValueError as error:
+        raise ValueError(f"{NAMES} {error}") from None
+    whole = isinstance(found, dict) and found.keys() == {"features", "classes"} and isinstance(found["classes"], dict)
+    features = found["features"] or [] if whole else None
+    if not whole or not all(map(_are_names, [features, *found["classes"].values()])):
+        raise ValueError(f"{NAMES} is damaged")
+    if features and len(features) != n_features:
+        raise ValueError(f"{NAMES} is damaged: it has {len(features)} names of {n_features} features")
+    return found
+
+
+def _are_names(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(name, str) for name in found)
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,256 @@
+"""A fitted model applied to new data: codes, predicted labels and errors of every sample, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.label_costs import classify
+from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.sharded import ShardedMatrix
+from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets import DATASETS, Dataset, Source
+from nnmf_runner.datasets.text.words import Words
+from nnmf_runner.estimators import load
+from nnmf_runner.metrics.scoring import in_words
+from nnmf_runner.report.codes import codes_frame
+from nnmf_runner.report.data import attempt, load_data
+from nnmf_runner.report.topics import Topics
+from nnmf_runner.store.files import whole_folder
+from nnmf_runner.store.model import MODEL
+from nnmf_runner.store.record import RECORD, read_names, read_record
+from nnmf_runner.task import notes_after_checks
+
+log = logging.getLogger(__name__)
+
+# Entries of the data that are compared with their approximation at a time.
+ENTRIES = 2**22
+# Features that an error names.
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A fitted estimator, and what is known of the data that it was fitted to.
+
+    Attributes
+    ----------
+    folder : Path
+    estimator : Factorisation
+    feature_names : list of str or None
+    class_names : list of list of str
+        Of every level of labels.
+    topics : list of list of dict or None
+        As in a record.
+    """
+
+    folder: Path
+    estimator: Any
+    feature_names: list[str] | None
+    class_names: list[list[str]]
+    topics: Topics | None
+
+
+def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
+    """Write what a run or a saved model makes of new data into a new folder, and return the paths.
+
+    ``codes.csv`` has the codes of every layer, as `report.export` has them of the data of the fit, ``errors.csv`` the
+    relative error of every sample at every layer, and ``labels.csv``, of a model with labels, the predicted class of
+    every level with the scores of all classes.  A sample without any code has scores of zero and the class that most
+    labelled samples of the fit had.
+
+    Raises
+    ------
+    InputError
+        If the folder is no fitted model, the data are not acceptable or have other features, or `output` exists.
+    OSError
+        If the folder cannot be written; nothing is left of it then.
+    """
+    if output.exists():
+        raise InputError(f"output={output} exists. Expected a new folder.")
+    _refuse_weights(type(source), getattr(source, "weighting", None), "the new data are")
+    with notes_after_checks(), whole_folder(output) as scratch:
+        applied = read_applied(folder)
+        dataset = source.load(stream(seed, "data"))
+        if isinstance(dataset.X, ShardedMatrix):
+            raise InputError("dataset=shards is not in memory, and a model is applied there. Expected dataset=file.")
+        frames = applied_frames(applied, dataset)
+        for name, frame in frames.items():
+            text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+            (scratch / f"{name}.csv").write_text(text, encoding="utf-8")
+    if (applied.feature_names is None) != (dataset.feature_names is None):
+        lacks = "the fit has" if applied.feature_names is None else "the new data have"
+        log.info("Features are matched by number: %s no names.", lacks)
+    return [output / f"{name}.csv" for name in frames]
+
+
+def _refuse_weights(kind: Any, weighting: str | None, whose: str) -> None:
+    """Refuse weights that depend on the collection that a document stands in."""
+    if (kind and issubclass(kind, Words)) or weighting is not None:
+        raise InputError(
+            f"{whose} weighted by tf-idf, whose weights of words come from all documents of the fit and are not kept "
+            "with it. Expected numbers that do not depend on the other samples; load(RUN).transform takes weights "
+            "that are made in Python."
+        )
+
+
+def read_applied(folder: Path) -> Applied:
+    """Read a run or a saved model; an `InputError` says why the folder is neither, or cannot meet new data."""
+    try:
+        estimator = load(folder)
+    except InputError as error:
+        raise InputError(f"run{str(error).removeprefix('path')}") from None
+    except NotImplementedError:
+        raise InputError(f"run={folder} is of a method that cannot encode new data. Expected another one.") from None
+    return _of_model(folder, estimator) if (folder / MODEL).exists() else _of_run(folder, estimator)
+
+
+def _of_model(folder: Path, estimator: Any) -> Applied:
+    """A saved model, which knows its names itself."""
+    model = estimator._fitted
+    classes = model.classes if isinstance(model.classes, list) else [] if model.classes is None else [model.classes]
+    called = [[*map(str, of_level)] for of_level in classes]
+    if model.feature_names is None:
+        return Applied(folder, estimator, None, called, None)
+    names = model.feature_names.tolist()
+    topics = [in_words(model.method.topics(model.fit, level), names) for level in range(len(model.fit.A))]
+    return Applied(folder, estimator, names, called, topics)
+
+
+def _of_run(folder: Path, estimator: Any) -> Applied:
+    """A run with the names that it keeps, or those of its data."""
+    model, record = estimator._fitted, read_record(folder / RECORD)
+    options = record["config"]["dataset"]
+    _refuse_weights(DATASETS.get(options["name"]), options.get("weighting"), f"the data of run={folder} are")
+    try:
+        kept = read_names(folder, estimator.n_features_in_)
+    except ValueError as error:
+        raise InputError(f"run={folder} is not usable as a model: {error}.") from None
+    names, classes = (kept["features"], kept["classes"]) if kept else (_reloaded(record, folder), {})
+    maps = zip(model.label_layers, model.label_maps, strict=True)
+    called = [_class_names(classes.get(str(layer)), B) for layer, B in maps]
+    return Applied(folder, estimator, names, called, record.get("topics"))
+
+
+def _reloaded(record: dict[str, Any], folder: Path) -> list[str] | None:
+    """Names of the features from the data of a run that was written before names were kept."""
+    if not record.get("topics"):  # which have names wherever the features have
+        return None
+    data = attempt(lambda: load_data(record), f"{folder} is applied without names of its features")
+    return data.feature_names if data else None
+
+
+def _class_names(names: list[str] | None, B: Matrix | None) -> list[str]:
+    """Names of the classes that a label map predicts, or their indices."""
+    count = 0 if B is None else len(B)
+    return names if names is not None and len(names) == count else [*map(str, range(count))]
+
+
+def applied_frames(applied: Applied, dataset: Dataset) -> dict[str, pd.DataFrame]:
+    """The tables of `apply` by their names."""
+    estimator, names = applied.estimator, applied.feature_names
+    order = _order(names, dataset, applied.folder, estimator.n_features_in_)
+    X = dataset.X if order is None else dataset.X[order]
+    columns, known, codes = estimator._encoded(_samples(X, dataset, estimator), None)
+    first = {"sample": dataset.sample_names or range(X.shape[1])}
+    errors = {
+        f"relative error, layer {level}": sample_errors(estimator, columns, known, codes, level)
+        for level in range(len(codes))
+    }
+    frames = {"codes": codes_frame(dataset, codes, applied.topics), "errors": pd.DataFrame(first | errors)}
+    if estimator._predicts:
+        frames["labels"] = pd.DataFrame(first | _predictions(applied, codes))
+    return frames
+
+
+def _samples(X: Any, dataset: Dataset, estimator: Any) -> Any:
+    """The data as an estimator has them, samples first."""
+    if not estimator._fitted.method.tensors:
+        return X.T
+    if dataset.modes is None or sparse.issparse(X):
+        found = "a matrix" if dataset.modes is None else "a sparse tensor, which is not taken here"
+        raise InputError(f"the new data are {found}, and the run is of tensors. Expected a dense tensor.")
+    return np.moveaxis(np.reshape(X, dataset.modes.shape), -1, 0)
+
+
+def _order(names: list[str] | None, dataset: Dataset, folder: Path, count: int) -> list[int] | None:
+    """The rows of new data in the order that the features of a fit have; None if they are matched by number.
+
+    Raises
+    ------
+    InputError
+        If features are missing or unknown, or have a name twice.
+    """
+    new = dataset.feature_names
+    if new == names and new is not None:
+        return None
+    if new is None or names is None:
+        if (m := dataset.X.shape[0]) != count:
+            missing, unknown = max(count - m, 0), max(m - count, 0)
+            raise InputError(
+                f"the new data have {m} features and run={folder} has {count}: {missing} are missing, {unknown} are "
+                "unknown (matched by number, since not both have names). Expected the features of the fit."
+            )
+        return None
+    missing, unknown = _without(names, new), _without(new, names)
+    if missing or unknown:
+        raise InputError(
+            f"the new data have other features than run={folder}: {_told(missing, 'missing')}, "
+            f"{_told(unknown, 'unknown')}. Expected the features of the fit, in any order."
+        )
+    place = {name: i for i, name in enumerate(new)}
+    if len(place) < max(len(new), len(names)):
+        raise InputError("some features have the same name, and stand in another order than in the fit.")
+    return [place[name] for name in names]
+
+
+def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    known = set(others)
+    return [name for name in names if name not in known]
+
+
+def _told(names: Sequence[str], are: str) -> str:
+    """How many features are missing or unknown, and the first of them."""
+    shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} {'is' if len(names) == 1 else 'are'} {are}" + (f" ({shown})" if names else "")
+
+
+def sample_errors(
+    estimator: Any, X: Any, known: NDArray[np.bool_] | None, codes: Sequence[Matrix], level: int
+) -> NDArray[np.float64]:
+    """``||x - approximation|| / ||x||`` of every sample x over its known entries; 0 where both are zero."""
+    method, fit = estimator._fitted.method, estimator._fitted.fit
+    (m, n), found = X.shape, []
+    for start in range(0, n, step := max(1, ENTRIES // m)):
+        part = slice(start, start + step)
+        data = X[:, part].toarray() if sparse.issparse(X) else X[:, part]
+        residual = data - method.approximation(fit, [S[:, part] for S in codes], level).dense().astype(np.float64)
+        if known is not None:
+            residual[~known[:, part]] = 0.0
+        distance, length = (np.linalg.norm(each.astype(np.float64), axis=0) for each in (residual, data))
+        nothing = np.where(distance > 0, np.inf, 0.0)
+        found.append(np.divide(distance, length, out=nothing, where=length > 0))
+    return np.concatenate(found)
+
+
+def _predictions(applied: Applied, codes: Sequence[Matrix]) -> dict[str, Any]:
+    """The predicted class of every level of labels, and the scores of its classes."""
+    model, columns = applied.estimator._fitted, {}
+    levels = zip(applied.class_names, model.label_layers, model.label_maps, model.majorities, strict=True)
+    for level, (names, layer, B, most) in enumerate(levels):
+        if layer is None or B is None or most is None:  # no label of it was known
+            continue
+        suffix = "" if len(model.label_layers) == 1 else f", level {level}"
+        columns[f"class{suffix}"] = [names[c] for c in classify(B, codes[layer], most)]
+        columns |= {f"score of {name}{suffix}": row for name, row in zip(names, B @ codes[layer], strict=True)}
+    return columns
