@@ -7,18 +7,20 @@ import time
 
 from tests.benchmarks.large import large_rows
 from tests.benchmarks.rows import QUICK, Effort, Toys, evaluation_rows, floor_rows, nnls_rows, sklearn_rows
+from tests.benchmarks.starting import starting_rows
 from tests.benchmarks.tensors import tensor_rows
 from tests.benchmarks.timing import Row, machine, table
 
 
 def small_rows(effort: Effort, toys: Toys, notes: list[str]) -> list[Row]:
-    """All comparisons on small dense data."""
+    """All comparisons on small dense data, and what processes take beside fits."""
     return [
         *nnls_rows(effort),
         *evaluation_rows(effort, toys, notes),
         *floor_rows(effort, toys, notes, supervised=False),
         *floor_rows(effort, toys, notes, supervised=True),
         *sklearn_rows(effort, toys),
+        *starting_rows(),
     ]
 
 
