@@ -167,8 +167,8 @@ def _unknown_key(key: str, part: type) -> str:
 
 def as_options(message: str) -> str:
     """Rewrite a message with Python names, such as ``solver=mu``, with option names: ``method.solver=mu``."""
-    # Those below the top level; data sets have no parameters in Python, and supervision has them by other names.
-    named = [(group, part) for group, part in parts() if group not in ("", "dataset", "supervision")]
+    # Those below the top level; data sets and engines have none in Python, and supervision has them by other names.
+    named = [(group, part) for group, part in parts() if group not in ("", "dataset", "engine", "supervision")]
     options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}
     options |= {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
     said = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)
