@@ -332,10 +332,15 @@ class Network:
         mask = None if self.mask is None else self.mask[:, part.columns]
         inputs = None if sparse.issparse(X) else X[:, part.within]
         cross = products[:, part.within]
-        layers = solve_layers(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross, gram=gram)
+        layers = self._solved(A, inputs, part.warm, mask=mask, shrinkage=shrinkage, cross=cross, gram=gram)
+        part.warm = [layer.systems for layer in layers]
+        return layers
+
+    def _solved(self, A: Sequence[Matrix], inputs: Any, warm: list[PassiveSystems] | None, **given: Any) -> list[Layer]:
+        """The layers of some columns, for what `solve_layers` takes."""
+        layers = solve_layers(A, inputs, warm, **given)
         for layer in layers:
             layer.settle()
-        part.warm = [layer.systems for layer in layers]
         return layers
 
     def _formed(self, A: Sequence[Matrix], X: Any, columns: slice | Index) -> tuple[Matrix, Matrix | None]:

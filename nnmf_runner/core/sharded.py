@@ -363,34 +363,30 @@ class ShardNetwork(Network):
         self.cost, self.norm, self.n = setup.cost, setup.norm, setup.n
         self.own = setup.cost.unit(shard.X.T)  # of which a sparse X needs no copy, see `in_turn`
 
-    def _forward(
+    def _solved(
         self,
-        part: Part,
         A: Sequence[Matrix],
-        X: Any,
-        products: Matrix,
-        gram: Matrix | None,
-        shrinkage: Sequence[Shrinkage],
+        inputs: Any,
+        warm: Sequence[PassiveSystems | None] | None,
+        *,
+        shrinkage: Sequence[Shrinkage] = (),
+        **first: Any,
     ) -> list[Layer]:
         """See `Network`; whatever the warm start, the codes are the same to the last bit.
 
         A worker may take the place of another in mid-fit, and the rounding of one evaluation grows with every
         iteration that follows.  So they are solved once more where the passive sets have changed, all alike.
         """
-        inputs: Any = None if sparse.issparse(X) else X[:, part.within]
-        cross: Matrix | None = products[:, part.within]
         layers: list[Layer] = []
-        warm: Sequence[PassiveSystems | None] = part.warm or [None] * len(A)
-        for factor, own, term in zip(A, warm, shrinkage or [NO_SHRINKAGE] * len(A), strict=True):
-            layer = forward(factor, inputs, own, shrinkage=term, cross=cross, gram=gram)
+        for factor, own, term in zip(A, warm or [None] * len(A), shrinkage or [NO_SHRINKAGE] * len(A), strict=True):
+            layer = forward(factor, inputs, own, shrinkage=term, **first)
             layer.settle()
             if layer.systems is not own:
                 problem = layer.problem
                 layer.systems = problem.systems(layer.systems.passive).factor(problem.gram)
                 layer.S = problem.unit * layer.systems.solve(problem.cross)
             layers.append(layer)
-            inputs, cross, gram = layer.S, None, None
-        part.warm = [layer.systems for layer in layers]
+            inputs, first = layer.S, {}
         return layers
 
     def label_sums(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage], layers: Sequence[int]) -> list[Matrix]:
