@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ __all__ = [  # of its form, for who reads records
 
 # Goes up when a field changes its meaning; a record of another version is not read.
 SCHEMA_VERSION = 4
+
+log = logging.getLogger(__name__)
 
 RECORD, HISTORY = "record.json", "history.csv"
 # Names of the features and classes of the data, where there are some: new data are matched by them.
@@ -102,6 +105,8 @@ def write_record(
             np.savez(scratch / START / FACTORS, **{f"A{i}": A for i, A in enumerate(start)})  # type: ignore[arg-type]
         if names and len(text := json.dumps(names)) <= MOST_CHARACTERS:
             (scratch / NAMES).write_text(text + "\n")
+        elif names:
+            log.warning("%s: names of more than %d characters are not kept with the run.", folder, MOST_CHARACTERS)
         (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
