@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class InMemory:
 
     X: Any
     ends: tuple[int, ...] = ENDS
+    # Not the address of X, where another matrix may stand once it is gone.
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def shape(self):
@@ -44,10 +47,6 @@ class InMemory:
     @property
     def is_sparse(self):
         return sparse.issparse(self.X)
-
-    @property
-    def key(self):
-        return str(id(self.X))
 
     def part(self, i):
         part = self.X[:, self.ends[i] : self.ends[i + 1]]
@@ -203,6 +202,12 @@ def test_wide_ranks_take_the_whole_triangle(X):
     theirs = NNDSVD().start(X, (20, 3), np.random.default_rng(3))
     ours = NNDSVD().start(ShardedMatrix(InMemory(X)), (20, 3), np.random.default_rng(3))
     np.testing.assert_allclose(ours[0], theirs[0], atol=1e-8)
+
+
+def test_a_fit_of_one_layer_and_many_columns_needs_nothing_that_shards_have_not(monkeypatch, X):
+    monkeypatch.setattr("nnmf_runner.methods.neural.MANY", 1)
+    fit = Neural().fit(Problem(ShardedMatrix(InMemory(X))), Plan(start(X)[:1], StoppingRule(max_iter=5)))
+    assert np.diff(fit.history.cost).max() <= 0
 
 
 @pytest.mark.parametrize("name", ["multilevel", "best map", "learnt map"])

@@ -182,3 +182,15 @@ def test_penalties_that_leave_no_codes_to_factor_are_refused_by_the_layer(toy, s
     problem = Problem(toy.X, regularisation=Regularisation(l1_A=0.1, l1_S=10.0))
     with pytest.raises(InputError, match=r"All codes of layer 0 are zero, of which layer 1 cannot be made\. Expected"):
         Hierarchical(solver).fit(problem, plan(toy.X, (9, 4)))
+
+
+@pytest.mark.parametrize("solver", ["hals", "anls"])
+def test_a_step_too_far_is_taken_back(monkeypatch, rng, solver):
+    """However far factors are extrapolated, costs do not rise; some steps are taken back, and cost no iteration."""
+    monkeypatch.setattr("nnmf_runner.core.updates.SHARE", 4.0)
+    X = rng.random((12, 20))
+    history = (
+        Hierarchical(solver).fit(Problem(X), Plan(Random().start(X, (5,), rng), StoppingRule(max_iter=40))).history
+    )
+    assert np.diff(history.cost).max() <= 1e-13
+    assert history.cost[-1] < 0.9 * history.cost[0]
