@@ -60,7 +60,7 @@ ranks: $(VENV)/.core ## choose the ranks of a planted hierarchy (370 fits): tabl
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-fast: $(VENV)/.dev ## run the tests that take under two minutes together
+test-fast: $(VENV)/.dev ## run all tests but those that take long
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slurm: $(VENV)/.slurm ## test sweeps through a real Slurm of one node (installs Debian's packages as root)

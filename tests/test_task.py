@@ -53,6 +53,7 @@ def target_of(material, model):
     return np.column_stack(columns) if len(columns) > 1 else columns[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "init", "options"), CASES)
 @pytest.mark.parametrize("order", ["C", pytest.param("F", marks=pytest.mark.slow)])
 def test_a_loaded_run_fits_its_own_factors_again(configure, tmp_path, method, init, options, order):

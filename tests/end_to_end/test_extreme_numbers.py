@@ -60,6 +60,7 @@ def configurations(below, part, name, value):
         yield found | {below or name: part(**{name: given}) if below else given}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [LARGEST, 10**50, 1e20, 1.0 / LARGEST, 1e-308, 5e-324])
 @pytest.mark.parametrize(("below", "part", "name"), options(*REALS))
 def test_a_fit_with_numbers_as_large_or_small_as_they_may_be_ends_in_numbers_or_one_line(below, part, name, value):

@@ -37,6 +37,7 @@ def X(request):
     return sparse.random_array((M, N), density=0.03, rng=np.random.default_rng(0), format=request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "optimizer"), CASES)
 def test_a_run_takes_little_more_than_twice_the_data_and_the_factors(X, method, optimizer):
     start = Random().start(X, LAYERS, np.random.default_rng(0))
@@ -50,6 +51,7 @@ def test_a_run_takes_little_more_than_twice_the_data_and_the_factors(X, method, 
     assert share_of_peak(size(X), fit) < MOST
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::nnmf_runner.ConvergenceWarning")
 @pytest.mark.parametrize(("method", "optimizer"), CASES)
 def test_an_estimator_takes_little_more_than_twice_the_data_and_the_factors(X, method, optimizer):

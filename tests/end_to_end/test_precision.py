@@ -77,6 +77,7 @@ def assert_alike(double, single, X, mask=None):
     assert {array.dtype.name for array in shown} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.parametrize(("method", "options"), CASES, ids=str)
 def test_errors_of_all_layers_agree_with_those_of_double_precision(toy, method, options):
@@ -159,6 +160,7 @@ def test_starts_are_those_of_double_precision(toy, init, form):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def run_of(command, output, *arguments):
     return read_record(path), read_factors(path.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [["method=neural", "layers=[4,2]", "label_fraction=0.5"], ["method=hier", "layers=[4,2]"]]
 )

@@ -131,6 +131,7 @@ def test_modules_in_the_working_directory_are_not_imported(path, way, tmp_path, 
     assert isinstance(guarded(bad_readers.table)(path), Table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "sent"), [("slow", 0), pytest.param("occupy", module.PR_SET_PDEATHSIG, marks=ON_LINUX)]
 )

@@ -43,6 +43,7 @@ def assert_same(found, expected, *, but_for_layout=False):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["samples_by_features", "features_by_samples"])
 @pytest.mark.parametrize("name", MATRICES)
 def test_every_file_gives_what_it_gives_at_once(tmp_path, values, name, orientation):

@@ -177,6 +177,7 @@ FIRST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", ["auto", None, "first"])
 @pytest.mark.parametrize("first", FIRST)
 def test_rows_have_the_names_that_they_have_at_once(parquet, X, index, first):
@@ -192,6 +193,7 @@ def test_rows_have_the_names_that_they_have_at_once(parquet, X, index, first):
     np.testing.assert_array_equal(found.array("label"), table.label)
 
 
+@pytest.mark.slow
 def test_what_is_no_table_of_numbers_is_refused(parquet, X, tmp_path):
     path = parquet(frame(X, label="a"))
     assert "column 'label' holds" in refused(path)
