@@ -56,6 +56,11 @@ def apply() -> int:
     return _guarded(_apply, "nnmf-apply")
 
 
+def compare() -> int:
+    """Print what tells runs apart: their configurations, metrics and topics."""
+    return _guarded(_compare, "nnmf-compare")
+
+
 def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     from nnmf_runner.core.checks import InputError
@@ -241,4 +246,22 @@ def _apply() -> int:
 
     for path in apply_model(asked.run, asked.source, asked.seed, asked.output):
         print(path)
+    return OK
+
+
+def _compare() -> int:
+    from nnmf_runner.config.arguments import Parser
+
+    parser = Parser(
+        "nnmf-compare",
+        "Print what tells runs apart: options, metrics of every layer, and topics that are new, lost or moved.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; others are compared with the first")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+    from nnmf_runner.report.compare import compare as compare_runs
+    from nnmf_runner.store.files import user_path
+
+    print(compare_runs([user_path(run, "run") for run in arguments.runs]))
     return OK
