@@ -42,7 +42,7 @@ def shards() -> int:
 
 
 def status() -> int:
-    """Print how far the sweeps into a folder are."""
+    """Print how far the sweeps into a folder are, or list its runs and remove those that can go."""
     return _guarded(_status, "nnmf-status")
 
 
@@ -54,6 +54,11 @@ def export() -> int:
 def apply() -> int:
     """Apply a run or a saved model to new data."""
     return _guarded(_apply, "nnmf-apply")
+
+
+def compare() -> int:
+    """Print what tells runs apart: their configurations, metrics and topics."""
+    return _guarded(_compare, "nnmf-compare")
 
 
 def _guarded(command: Callable[[], int], program: str) -> int:
@@ -183,8 +188,28 @@ def _status() -> int:
         "nnmf-status",
         "Print which runs of a sweep are done, running, failed or missing; end with status 0 if all are done.",
     )
-    parser.add_argument("folder", help="folder of an experiment, such as outputs/table1")
-    return _print_status(folder_status(user_path(parser.parse_args().folder, "folder")))
+    add = parser.add_argument
+    add("folder", help="folder of an experiment, such as outputs/table1")
+    add("--runs", action="store_true", help="list all runs that are there, with their sizes and ages")
+    add("--prune", action="store_true", help="list the runs that are failed, stale or superseded")
+    add("--yes", action="store_true", help="let --prune remove them")
+    arguments = parser.parse_args()
+    if arguments.yes and not arguments.prune:
+        parser.error("--yes goes with --prune alone")
+    folder = user_path(arguments.folder, "folder")
+    if not (arguments.runs or arguments.prune):
+        return _print_status(folder_status(folder))
+
+    from nnmf_runner.report.runs import pruned_text, runs_text
+    from nnmf_runner.store.prune import drop, find_runs
+
+    runs = find_runs(folder)
+    chosen = [run for run in runs if run.kind] if arguments.prune else runs
+    if chosen:
+        print(runs_text(chosen))
+    if arguments.prune:
+        print(pruned_text(chosen, drop(folder, chosen) if arguments.yes else None))
+    return OK
 
 
 def _collect() -> int:
@@ -241,4 +266,22 @@ def _apply() -> int:
 
     for path in apply_model(asked.run, asked.source, asked.seed, asked.output):
         print(path)
+    return OK
+
+
+def _compare() -> int:
+    from nnmf_runner.config.arguments import Parser
+
+    parser = Parser(
+        "nnmf-compare",
+        "Print what tells runs apart: options, metrics of every layer, and topics that are new, lost or moved.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; others are compared with the first")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+    from nnmf_runner.report.compare import compare as compare_runs
+    from nnmf_runner.store.files import user_path
+
+    print(compare_runs([user_path(run, "run") for run in arguments.runs]))
     return OK

@@ -49,7 +49,7 @@ class Consensus:
     @property
     def parents(self) -> list[Index]:
         """The topic above of every topic, of all layers but the last: that with most votes, -1 without any."""
-        return [_largest(votes) for votes in self.votes]
+        return [largest(votes) for votes in self.votes]
 
     @property
     def support(self) -> list[Matrix]:
@@ -193,10 +193,10 @@ def _median(units: Sequence[Matrix], order: Index, counted: Mask, centre: Matrix
 def _parents(below: Matrix, above: Matrix, link: Matrix) -> Index:
     """The topic above that each has the largest share of, between topics of unit length; -1 where it has none."""
     lengths, others = np.linalg.norm(below, axis=0), np.linalg.norm(above, axis=0)
-    return _largest(link * lengths[:, None] / np.where(others > 0, others, np.inf))
+    return largest(link * lengths[:, None] / np.where(others > 0, others, np.inf))
 
 
-def _largest(shares: Matrix) -> Index:
+def largest(shares: Matrix) -> Index:
     """The column of the largest entry of every row, -1 where none is positive."""
     return np.where((shares > 0).any(axis=1), shares.argmax(axis=1), -1)
 

@@ -50,6 +50,12 @@ class Planted:
         return cls([[topics] for topics in itertools.accumulate(A, np.matmul)], [a.argmax(axis=1) for a in A[1:]])
 
 
+def topic_cosines(topics: Modes, others: Modes) -> Matrix:
+    """Cosines of all topics with all others, shape (k, k_other), over the modes as outer products have them."""
+    by_mode = (_unit(F).T @ _unit(G) for F, G in zip(topics, others, strict=True))
+    return functools.reduce(np.multiply, by_mode)
+
+
 def match_topics(topics: Modes, truth: Modes) -> tuple[NDArray[np.intp], float]:
     """Match found topics with true ones, each with one other, by the largest total cosine.
 
@@ -69,8 +75,7 @@ def match_topics(topics: Modes, truth: Modes) -> tuple[NDArray[np.intp], float]:
     ----------
     H. W. Kuhn, "The Hungarian method for the assignment problem", Naval Res. Logist. Quart. 2, 1955.
     """
-    by_mode = (_unit(F).T @ _unit(G) for F, G in zip(topics, truth, strict=True))
-    cosines = functools.reduce(np.multiply, by_mode)  # (k, k_true), as outer products have them
+    cosines = topic_cosines(topics, truth)
     found, true = linear_sum_assignment(cosines, maximize=True)
     match = np.full(len(cosines), -1)
     match[found] = true

@@ -71,12 +71,7 @@ def export(folder: Path, output: Path, wanted: Sequence[str] = ()) -> list[Path]
 
 def read_exported(folder: Path) -> Exported:
     """Read a run or a saved model; an `InputError` says why the folder is neither."""
-    try:
-        model = read_model(folder)
-        record = None if (folder / MODEL).exists() else read_record(folder / RECORD)
-    except ValueError as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"run={folder} is neither a run nor a saved model: {reason}.") from None
+    model, record = read_fitted(folder)
     if record is not None:
         lacks = f"{folder} is exported without names of features and samples"
         return Exported(folder, model, attempt(lambda: load_data(record), lacks), record.get("topics"))
@@ -86,6 +81,15 @@ def read_exported(folder: Path) -> Exported:
     return Exported(folder, model, None, topics)
 
 
+def read_fitted(folder: Path) -> tuple[SavedModel, dict[str, Any] | None]:
+    """Read a saved model, or a run as one with its record; an `InputError` says why the folder is neither."""
+    try:
+        return read_model(folder), None if (folder / MODEL).exists() else read_record(folder / RECORD)
+    except ValueError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"run={folder} is neither a run nor a saved model: {reason}.") from None
+
+
 def _topics(exported: Exported) -> pd.DataFrame:
     """The weights of the features in every topic."""
     method, fit = exported.model.method, exported.model.fit
@@ -93,13 +97,13 @@ def _topics(exported: Exported) -> pd.DataFrame:
     for level in range(len(fit.A)):
         modes = method.mode_topics(fit, level)[:-1]
         if not columns:
-            columns = _entries(modes, exported) if modes else {"feature": _features(exported)}
+            columns = _entries(modes, exported) if modes else {"feature": features_of(exported)}
         topics = np.vstack(modes) if modes else method.topics(fit, level)
         columns |= dict(zip(exported.headings(level), topics.T, strict=True))
     return pd.DataFrame(columns)
 
 
-def _features(exported: Exported) -> Sequence[Any]:
+def features_of(exported: Exported) -> Sequence[Any]:
     """Names of the features, those of fibres of a tensor from the entries that they are of, or their indices."""
     m, dataset = len(exported.model.fit.A[0]), exported.dataset
     modes = dataset.modes if dataset else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnmf_runner.metrics.rank_profile import RankProfile
+from nnmf_runner.report.summary import aligned
 from nnmf_runner.store.files import whole_file
 
 # Columns of the table in the terminal: heading, name, digits.
@@ -29,11 +30,7 @@ def rank_table(profile: RankProfile) -> str:
     for row in profile.rows():
         numbers = [f"{row[name]:.{digits}f}" for name, digits in COLUMNS.values()]
         lines.append(["*" if row["chosen"] else "", str(row["rank"]), *numbers, ", ".join(row["agree"])])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([*(cell.rjust(width) for cell, width in zip(line[:-1], widths, strict=False)), line[-1]]).rstrip()
-        for line in lines
-    )
+    return aligned(lines, left=[len(lines[0]) - 1])
 
 
 def write_ranking(profile: RankProfile, title: str, folder: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -21,15 +21,23 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
         or (metric.terminal == "if any" and any(layer.get(metric.name) is not None for layer in runs[0]))
     }
     rows = [list(shown.values())]
-    rows += [[_mean([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
-    widths = [max(len(row[j]) for row in rows) for j in range(len(shown))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    if len(runs) > 1:
-        lines.append(f"mean of {len(runs)} trials")
-    return "\n".join(lines)
+    rows += [[mean_text([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
+    note = f"\nmean of {len(runs)} trials" if len(runs) > 1 else ""
+    return aligned(rows) + note
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
+    """Lines of cells in columns, of which those whose numbers are in `left` begin below each other, others end so."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        [cell.ljust(width) if j in left else cell.rjust(width) for j, (cell, width) in enumerate(cells)]
+        for cells in (zip(row, widths, strict=True) for row in rows)
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def mean_text(values: Sequence[float | None]) -> str:
+    """The mean of the values that there are, as a cell."""
     present = [value for value in values if value is not None]
     if not present:
         return "-"

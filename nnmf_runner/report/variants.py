@@ -58,16 +58,15 @@ class Shown(NamedTuple):
 
 def options_of(config: dict[str, Any]) -> Options:
     """A configuration but for its seeds, as texts ``option=value``: trials may differ in that of the data too."""
-    flat = _flat(config)
-    return tuple(sys.intern(f"{name}={value}") for name, value in flat.items() if not name.endswith("seed"))
+    return tuple(sys.intern(f"{name}={value}") for name, value in flat(config).items() if not name.endswith("seed"))
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted names."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def variants(

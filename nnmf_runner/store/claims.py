@@ -80,8 +80,13 @@ def clear_left(experiment: Path) -> None:
             continue
         remove_scratch(path, run)
     for shard in {path.parent for _, path in hidden}:
-        with suppress(OSError):  # unless it is empty
-            shard.rmdir()
+        remove_shard(shard)
+
+
+def remove_shard(folder: Path) -> None:
+    """Remove a folder of runs that has none left."""
+    with suppress(OSError):  # unless it is empty
+        folder.rmdir()
 
 
 def entries(experiment: Path) -> Iterator[os.DirEntry[str]]:

@@ -151,6 +151,15 @@ def _replace(new: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_whole(folder: Path) -> None:
+    """Remove a folder such that it is whole or hidden at all times; who writes there next removes what is hidden."""
+    aside = tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent)
+    try:
+        os.replace(folder, aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _umask() -> int:
     """The permissions that new files are denied; can only be read by setting them."""
     mask = os.umask(0o022)

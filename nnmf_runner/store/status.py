@@ -16,6 +16,7 @@ from nnmf_runner.store.record import COUNTED, INTERRUPTED, RECORD, factors_diges
 
 # Lines of a kind that are shown before the rest is only counted.
 SHOWN = 20
+EXPECTED = "Expected the folder of an experiment, such as outputs/table1."
 
 
 class Ledger:
@@ -47,7 +48,7 @@ class Ledger:
         same = {name for name in known if name in before and _are_one(before[name], self._folders.get(name))}
         self.heads = {name: known[name] for name in same}
         for name in self._folders.keys() - same:
-            if (head := _head(self.folder(name))) is not None:
+            if (head := read_head(self.folder(name))) is not None:
                 self.heads[name] = head
         return (known.keys() | self.heads.keys()) - same
 
@@ -69,7 +70,7 @@ def _are_one(folder: os.DirEntry[str], other: os.DirEntry[str] | None) -> bool:
     return other is not None and folder.inode() == other.inode()
 
 
-def _head(run: Path) -> dict[str, Any] | None:
+def read_head(run: Path) -> dict[str, Any] | None:
     """How a run ended and what code made it; its status is None if that cannot be read; None without a record."""
     try:
         record = read_run(run)
@@ -162,13 +163,18 @@ def folder_status(experiment: Path) -> Status:
     InputError
         If the folder does not exist, holds no runs, or has a record of a later version of this program.
     """
-    expected = "Expected the folder of an experiment, such as outputs/table1."
-    if not experiment.is_dir():
-        raise InputError(f"folder={experiment} does not exist. {expected}")
-    wanted, ledger = read_plans(experiment), Ledger(experiment)
-    ledger.look()
+    wanted, ledger = read_plans(experiment), look_into(experiment)
     planned = {run.name for run in wanted}
     wanted += [Wanted(name, name) for name in ledger.heads if name not in planned]
     if not wanted:
-        raise InputError(f"folder={experiment} holds no runs. {expected}")
+        raise InputError(f"folder={experiment} holds no runs. {EXPECTED}")
     return status_of(ledger, wanted)
+
+
+def look_into(experiment: Path) -> Ledger:
+    """What is known of the runs of an experiment; InputError if its folder does not exist."""
+    if not experiment.is_dir():
+        raise InputError(f"folder={experiment} does not exist. {EXPECTED}")
+    ledger = Ledger(experiment)
+    ledger.look()
+    return ledger

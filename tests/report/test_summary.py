@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnmf_runner.report.summary import layer_table
+from nnmf_runner.report.summary import aligned, layer_table
 
 
 def record(*errors, accuracy=None):
@@ -44,3 +44,7 @@ def test_a_metric_that_the_first_layer_lacks_has_a_column_where_another_has_it()
     shown["layers"][1]["tree_loss"] = 0.125
     assert [line[-1] for line in cells(layer_table([shown]))[1:]] == ["-", "0.1250"]
     assert "tree loss" not in layer_table([record(0.25, 0.5)])
+
+
+def test_cells_stand_below_each_other_without_spaces_at_the_end():
+    assert aligned([["a", "b", ""], ["ccc", "dd", "e"]], left=[1]).splitlines() == ["  a  b", "ccc  dd  e"]
