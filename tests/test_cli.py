@@ -86,7 +86,7 @@ def test_trials_are_averaged_in_one_table(command, tmp_path):
     assert sorted(record["config"]["seed"] for record in records) == [0, 1, 2]
     mean = np.mean([record["metrics"]["relative_error"] for record in records])
     assert float(result.out.splitlines()[1].split()[2]) == pytest.approx(mean, abs=5e-5)
-    assert "mean of 3 trials" in result.out
+    assert "standard deviation of 3 trials" in result.out
 
 
 def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
