@@ -17,7 +17,7 @@ from scipy import stats
 
 from nnmf_runner.config.published import published
 from nnmf_runner.core.checks import check_choice
-from nnmf_runner.core.monitor import Stop
+from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.data import data_title
 from nnmf_runner.report.summary import numbers_of
@@ -28,9 +28,13 @@ log = logging.getLogger(__name__)
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
-VALUES = ["metric", "mean", "std", "n", "seeds", "best", "reported", "floor"]
+VALUES = ["metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
 # Of Welch's test of two means: above this level nothing tells them apart.
 LEVEL = 0.05
+# A run is unsettled whose projected gradient is above this many times its tolerance at the end.
+FAR = 10.0
+UNSETTLED = "†"
+_IN_LATEX = {"±": r"$\pm$", UNSETTLED: r"$^\dagger$"} | {char: rf"\{char}" for char in "&%$#_{}"}
 # The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
 ALONE = "alone_error"
 # Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.
@@ -97,6 +101,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "message": record.get("message"),
         "n_iter": record.get("n_iter"),
         "numbers": numbers_of(record),
+        "unsettled": (record.get("projected_gradient") or 0.0) > FAR * (config.get("tol") or StoppingRule.tol),
         **{metric.name: metric.of_run(record) for metric in tabled()},
         "floor": record["layers"][-1]["floor"] if record["layers"] else None,
         **_by_layer(record["layers"]),
@@ -145,7 +150,7 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for i in range(counts.max()):
         columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
-        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", "repeats", *columns]]
+        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", "repeats", "unsettled", *columns]]
         parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
     return pd.concat(parts, ignore_index=True).sort_values(
         [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
@@ -165,7 +170,8 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
     The rows are from `rows_of`, or from `layer_rows` with `LAYER_CELL`; the table has the columns of `cell` and
-    `VALUES`.  `std` is that of a sample, missing for one trial; `seeds` are those of the trials; `best` marks the best
+    `VALUES`.  `std` is that of a sample, missing for one trial; `seeds` are those of the trials, of which `unsettled`
+    ended far from a minimum; `best` marks the best
     mean of its row of the table, and those that nothing tells from it.
     """
     counted = rows[rows["status"].isin(COUNTED) & ~rows["repeats"]]
@@ -173,10 +179,11 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     for metric in (metric for metric in tabled() if metric.name in rows):
         reported = f"reported_{metric.name}"
         used = [name for name in (metric.name, "floor", reported) if name in counted]  # the others take memory
-        values = counted[[*cell, "seed", *used]].dropna(subset=[metric.name]).astype({metric.name: float})
+        values = counted[[*cell, "seed", "unsettled", *used]].dropna(subset=[metric.name]).astype({metric.name: float})
         groups = values.groupby(list(cell), sort=False, observed=True)
         part = groups[metric.name].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
         part["seeds"] = groups["seed"].agg(ranges)
+        part["unsettled"] = groups["unsettled"].sum()
         part["reported"] = groups[reported].first() if reported in values else np.nan
         part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
         parts.append(part.reset_index().assign(metric=metric.name))
@@ -262,6 +269,8 @@ def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
         legend += "; in bold the best of a row"
         if (summary["n"] > 1).any():
             legend += f" and those that Welch's test does not tell from it (p > {LEVEL})"
+    if summary["unsettled"].any():
+        legend += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():
         legend += "; the seeds where they are others than those of most methods of the row"
     if summary["reported"].notna().any():
@@ -278,7 +287,7 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     parts = [r"% \usepackage{booktabs,rotating}", ""]
     for title, metric, table in _tables(summary, layers):
         leading, header, body = _layout(table, metric, _latex_cell)
-        about = _escape(". ".join(filter(None, [title, _trials(table), _legend(summary, rows)]))).replace("±", r"$\pm$")
+        about = _escape(". ".join(filter(None, [title, _trials(table), _legend(summary, rows)])))
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -322,7 +331,9 @@ def _fitting(kept: int, lines: Sequence[Sequence[str]], room: float) -> list[lis
 
 def _plain(cell: str) -> str:
     """A cell for LaTeX as it is printed."""
-    return re.sub(r"\\textbf\{(.*?)\}", r"\1", cell).replace(r"$\pm$", "±")
+    return (
+        re.sub(r"\\textbf\{(.*?)\}", r"\1", cell).replace(_IN_LATEX["±"], "±").replace(_IN_LATEX[UNSETTLED], UNSETTLED)
+    )
 
 
 def _stacked(name: str) -> str:
@@ -392,10 +403,12 @@ def _layout(
     return leading, header, body
 
 
-def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
+def _cell(entry: Any, digits: int, bold: str, plus_minus: str, unsettled: str) -> str:
     """Mean, in bold where it is best, deviation, seeds of its own and published value; `bold` is a template."""
     mean = f"{entry.mean:.{digits}f}"
     parts = [bold.format(mean) if entry.best else mean]
+    if entry.unsettled:
+        parts[0] += unsettled
     if pd.notna(entry.std):
         parts.append(f"{plus_minus} {entry.std:.{digits}f}")
     if entry.others:
@@ -410,8 +423,8 @@ def _published_digits(value: float, digits: int) -> str:
     return next(text for n in range(3, max(3, digits) + 1) if float(text := f"{value:.{n}f}") == value or n >= digits)
 
 
-_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
-_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±", unsettled=UNSETTLED)
+_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=_IN_LATEX["±"], unsettled=_IN_LATEX[UNSETTLED])
 
 
 def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
@@ -422,4 +435,4 @@ def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
 
 def _escape(text: str) -> str:
     """Text for LaTeX."""
-    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in text)
+    return "".join(_IN_LATEX.get(char, char) for char in text)

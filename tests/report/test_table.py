@@ -14,7 +14,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.report import table
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
-COLUMNS = [*CELL, "metric", "mean", "std", "n", "seeds", "best", "reported", "floor"]
+COLUMNS = [*CELL, "metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
 
 
 def made(records):
@@ -106,6 +106,17 @@ def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records
         m: set(summary[(summary["metric"] == m) & summary["best"]]["method"]) for m in ("relative_error", "accuracy")
     }
     assert best == {"relative_error": {"deep", "neural"}, "accuracy": {"hier"}}  # equal at the digits shown
+
+
+def test_a_mean_over_a_run_that_ended_far_from_a_minimum_is_marked(record_of, records_of):
+    runs = [record_of("hier", seed=s, error=0.3 + s / 10, projected_gradient=g) for s, g in enumerate([1e-4, 2e-3])]
+    rows, summary = made(records_of(*runs, record_of("neural", projected_gradient=0.9e-3)))  # the tolerance is 1e-4
+    markdown, latex = table.to_markdown(summary, rows), table.to_latex(summary, rows)
+    assert "| **0.3500**† ± 0.0707 | 0.5000 [seed 0] |" in markdown
+    assert r"\textbf{0.3500}$^\dagger$ $\pm$ 0.0707" in latex
+    assert all("at over 10 times the tolerance" in text for text in (markdown, latex))
+    rows, summary = made(records_of(runs[0]))
+    assert "†" not in table.to_markdown(summary, rows)
 
 
 def test_what_welchs_test_does_not_tell_from_the_best_shares_it(record_of, records_of):
