@@ -299,10 +299,11 @@ def quiet() -> Iterator[None]:
 def progress_bar(config: RunConfig, seed: int | None, wanted: bool) -> Iterator[Progress]:
     """A bar with iteration and cost where standard error is a terminal, and nothing elsewhere."""
     name = f"{config.method.name} {'-'.join(map(str, config.layers))} {_trial(config, seed)}"
+    ends = f"ends at tol={config.tol:g} or max_iter={config.max_iter}"
     with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
 
         def show(iteration: int, cost: float) -> None:
-            bar.set_postfix_str(f"cost {cost:.6f}", refresh=False)
+            bar.set_postfix_str(f"cost {cost:.6f}, {ends}", refresh=False)
             bar.update()
 
         yield show
