@@ -264,7 +264,8 @@ def terminal(tmp_path):
 @pytest.mark.slow
 def test_what_is_said_of_trials_stands_on_lines_of_its_own_above_their_bar(terminal):
     line = terminal(["trials=3", "workers=2", "layers=[4]", "max_iter=5"])
-    assert line.finish(60.0) == 0
+    line.read_until(r"(?s)(unsupervised seed \d: .*){3}\n")
+    assert line.finish() == 0
     assert "trial/s" in line.text
     said = re.findall(r"(?:^|[\r\n])(neural 4 unsupervised seed \d: [^\r]*)\r\n", line.text)
     assert len(said) == line.text.count("unsupervised seed") == 3
