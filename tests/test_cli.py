@@ -92,6 +92,7 @@ def test_trials_are_averaged_in_one_table(command, tmp_path):
     assert "standard deviation of 3 trials" in result.out
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
     result = command("experiment=table1", "method=neural", "layers=9", "trials=1", "max_iter=3")
     assert is_silent_but_for_the_log(result)
@@ -302,6 +303,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_silently(script, tmp_path)
     assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(terminal, tmp_path):
     running = terminal(ENDLESS)
     shown = running.read_until(r"it/s.*cost 0\.\d+")
@@ -350,6 +352,7 @@ def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_pa
     assert is_whole(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_below_standard_output_is_named(tmp_path):
     command = [BIN / "nnmf-run", "--help"]
     with open("/dev/full", "w") as full:

@@ -34,7 +34,16 @@ LEVEL = 0.05
 # A run is unsettled whose projected gradient is above this many times its tolerance at the end.
 FAR = 10.0
 UNSETTLED = "†"
-_IN_LATEX = {"±": r"$\pm$", UNSETTLED: r"$^\dagger$"} | {char: rf"\{char}" for char in "&%$#_{}"}
+_IN_LATEX = {
+    "±": r"$\pm$",
+    UNSETTLED: r"$^\dagger$",
+    "<": "$<$",
+    ">": "$>$",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{char: rf"\{char}" for char in "&%$#_{}"},
+}
 # The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
 ALONE = "alone_error"
 # Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.

@@ -132,6 +132,7 @@ def test_an_unknown_option_is_answered_with_those_that_there_are_the_nearest_fir
         assert names == {field.name for field in dataclasses.fields(part)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])
 def test_hydras_own_answers_run_nothing(command, flag, part):
     logging.getLogger("hydra").setLevel(logging.NOTSET)  # which a sweep in this process has raised

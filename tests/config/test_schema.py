@@ -131,6 +131,7 @@ def test_labels_without_weight_leave_a_run_unsupervised(configure):
     assert regimes == ["unsupervised", "semisupervised"]
 
 
+@pytest.mark.slow
 def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     """A field that is added enters the identity by itself; what is left out is told by another."""
     config = configure("label_fraction=0.4")
@@ -163,6 +164,7 @@ def test_any_other_folder_may_hold_records(configure, monkeypatch, output):
     assert config.folder.name == "runs"
 
 
+@pytest.mark.slow
 def test_a_seed_of_the_data_tells_trials_apart_where_anything_of_the_data_is_drawn(configure, tmp_path):
     (tmp_path / "X.csv").write_text("1,2,3\n3,4,5\n5,7,6\n")
     read = ["dataset=file", f"dataset.path={tmp_path / 'X.csv'}", "layers=2"]

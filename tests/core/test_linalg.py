@@ -106,6 +106,7 @@ def test_singular_vectors_of_data_without_full_rank_are_finite(in_parts, rng):
     np.testing.assert_allclose(U * sigma @ Vt, X, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_nothing_of_the_size_of_dense_data_is_formed(order, rng):
     X = np.asarray(rng.random((100, 50_000)), order=order)  # 40 MB

@@ -83,6 +83,7 @@ def test_features_are_matched_by_name_and_stay_so_without_the_data(fitted, new, 
     assert list(found) == ["codes", "errors"]
 
 
+@pytest.mark.slow
 def test_other_features_are_named(fitted, new, tmp_path):
     folder = fitted("method=hier")
     told = "2 are missing (w7, w8), 4 are unknown (a, b, c, ...). Expected the features of the fit, in any order."
@@ -125,6 +126,7 @@ def test_a_method_that_cannot_encode_is_refused(fitted, new, tmp_path, monkeypat
         apply(folder, new()[0], 0, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_tfidf_weights_are_refused_on_either_side(command, fitted, new, tmp_path):
     (tmp_path / "counts.csv").write_text("a,b,c\n1,2,0\n0,1,1\n3,0,1\n")
     weighted = ["dataset=file", "dataset.path=counts.csv", "dataset.weighting=tfidf"]
@@ -178,6 +180,7 @@ def test_a_tensor_meets_tensors(given, tmp_path, rng):
     np.testing.assert_array_equal(numbers(found["codes"], "0."), load(folder).transform(X))
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_whole_folders_and_refuses_in_one_line(command, tmp_path, rng):
     folder = command("method=hier", "layers=4-2", "max_iter=2").out.splitlines()[-1]
     np.save(tmp_path / "new.npy", rng.random((3, 87)))

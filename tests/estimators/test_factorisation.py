@@ -474,6 +474,7 @@ def test_names_of_features_are_kept_and_compared(kind, X):
 LEAVING_OUT = [(NeuralNMF, {}), (HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "params"), LEAVING_OUT)
 def test_missing_entries_are_left_out_and_filled_in(kind, params, X):
     known = np.random.default_rng(1).random(X.shape) < 0.8
@@ -527,6 +528,7 @@ def test_penalties_shrink_what_they_are_on(kind, X):
         fitted(kind, X, l1_S=-1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "params"), [(HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})])
 def test_kullback_leibler_fits_data_and_labels(kind, params, X, y):
     model = fitted(kind, X, y, cost="kl", label_loss="kl", **params)
@@ -680,6 +682,7 @@ def test_codes_are_data_frames_on_request(kind, X):
         model.set_output(transform="polars")
 
 
+@pytest.mark.slow
 def test_data_frames_need_no_scikit_learn():
     code = (
         "import sys, numpy as np; from nnmf_runner import NeuralNMF; "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
+import subprocess
 
 import pandas as pd
 import pytest
@@ -393,6 +395,29 @@ def test_wide_tables_turn_sideways_and_then_have_parts_with_all_methods(record_o
         assert len(set(shown)) == len(shown) == (variants if variants > 1 else 0)
         for line in re.findall(r"^semisupervised.*$", content, flags=re.MULTILINE):
             assert printed_width(line) <= (table.WIDTH if each == "table" else table.HEIGHT)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+@pytest.mark.parametrize("variants", [1, 3, 12])
+def test_tables_compile_with_the_packages_that_they_name_and_fit_the_page(record_of, records_of, tmp_path, variants):
+    name = r"a<b >c ~^\ &%$ #_{} ±"
+    records = [
+        record_of("neural", layers, s, error=0.5 + s / 7, projected_gradient=0.1, **{"method.solver": f"{name}{i}"})
+        for i in range(variants)
+        for layers in [(9,), (9, 4), (9, 4, 2)]
+        for s in range(2)
+    ]
+    rows, summary = made(records_of(*records))
+    text = table.to_latex(summary, rows, table.summarise(table.layer_rows(rows), table.LAYER_CELL))
+    packages = text.splitlines()[0].removeprefix("% ")
+    whole = rf"\documentclass{{article}}{packages}\begin{{document}}{text}\end{{document}}"
+    (tmp_path / "table.tex").write_text(whole, encoding="utf-8")
+    given = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "table.tex"]
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-1000:]
+    assert "Overfull" not in done.stdout
+    assert "Missing character" not in done.stdout
 
 
 def test_parts_that_a_page_does_not_hold_are_continued_on_another(record_of, records_of):

@@ -164,6 +164,7 @@ def test_folder_name_depends_on_values_not_on_their_order():
     assert name.isalnum()
 
 
+@pytest.mark.slow
 def test_runs_of_an_experiment_are_spread_evenly_and_found_wherever_they_stand(tmp_path, record_of):
     configs = [record_of(seed=seed)["config"] for seed in range(5000)]
     folders = [run_folder(tmp_path, config) for config in configs]

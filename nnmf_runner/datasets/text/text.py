@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.datasets.files.labels import read_words
-from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
+from nnmf_runner.datasets.files.reading import decoded, existing, files_below, levels_of, read_unpacked
 from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter, check_encoding, rows_of, text_lines
 from nnmf_runner.datasets.text.words import Documents, Words
 
@@ -150,14 +149,3 @@ class Text(Words):
             if {*self._columns} <= {*header}:
                 return mark
         return usual
-
-
-def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Class names at every level, finest first, from the parts of every name; levels of one class are left out.
-
-    The finest class is the whole name.  Of a coarser level there are only as many as the shortest name has parts.
-    """
-    shortest = min(len(each) for each in parts)
-    lengths = [max(len(each) for each in parts), *range(shortest - 1, 0, -1)]
-    levels = [["/".join(each[:length]) for each in parts] for length in lengths]
-    return [level for level in levels if len(set(level)) > 1]

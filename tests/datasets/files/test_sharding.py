@@ -79,6 +79,7 @@ def write_parquet_folder(path, X):
 STREAMED = {"a.npy": np.save, "a.zarr": write_zarr, "parquet": write_parquet_folder}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["samples_by_features", "features_by_samples"])
 @pytest.mark.parametrize("name", STREAMED)
 def test_what_is_read_a_piece_at_a_time_is_what_is_read_at_once(tmp_path, values, name, orientation, monkeypatch):
@@ -143,6 +144,7 @@ def test_the_type_that_is_asked_for_is_stored(tmp_path, values):
     np.testing.assert_array_equal(again(tmp_path / "single").X, values.T.astype("f4"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "orientation"),
     [(name, "samples_by_features") for name in STREAMED]
