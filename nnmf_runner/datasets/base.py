@@ -74,6 +74,8 @@ class Dataset:
         features than entries.
     tensor_truth : TensorTruth or None
         A planted hierarchy of a tensor.
+    idf : ndarray of shape (m,) or None
+        What counts of every feature were multiplied by, where X holds tf-idf weights.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Dataset:
     pictures: Pictures | None = None
     modes: Modes | None = None
     tensor_truth: TensorTruth | None = None
+    idf: NDArray[np.float64] | None = None
 
     @functools.cached_property  # a sweep asks for it again and again
     def classes(self) -> list[int]:

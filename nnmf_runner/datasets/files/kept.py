@@ -30,6 +30,8 @@ def keep(path: Path, dataset: Dataset) -> None:
     arrays |= {"labels": np.array(dataset.labels).reshape(len(dataset.labels), X.shape[1])}
     names = json.dumps({name: getattr(dataset, name) for name in NAMES})
     arrays["names"] = np.frombuffer(names.encode(), np.uint8)
+    if dataset.idf is not None:
+        arrays["idf"] = dataset.idf
     arrays[DIGEST] = _digest(arrays)
     try:
         with whole_file(path) as scratch, scratch.open("wb") as file:
@@ -53,7 +55,8 @@ def recall(path: Path, name: str) -> Dataset | None:
         return None
     parts = (arrays["data"], arrays["indices"], arrays["indptr"])
     X = sparse.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
-    return Dataset(name, X, list(arrays["labels"]), **json.loads(arrays["names"].tobytes()))
+    names = json.loads(arrays["names"].tobytes())
+    return Dataset(name, X, list(arrays["labels"]), idf=arrays.get("idf"), **names)
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
