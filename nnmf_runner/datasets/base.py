@@ -74,8 +74,8 @@ class Dataset:
         features than entries.
     tensor_truth : TensorTruth or None
         A planted hierarchy of a tensor.
-    idf : ndarray of shape (m,) or None
-        What counts of every feature were multiplied by, where X holds tf-idf weights.
+    weights : dict or None
+        How counts were weighted, where X holds such weights: ``{"options": ..., "idf": ...}``, see `Vocabulary`.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Dataset:
     pictures: Pictures | None = None
     modes: Modes | None = None
     tensor_truth: TensorTruth | None = None
-    idf: NDArray[np.float64] | None = None
+    weights: dict[str, Any] | None = None
 
     @functools.cached_property  # a sweep asks for it again and again
     def classes(self) -> list[int]:

@@ -55,6 +55,10 @@ class Weights:
         """Options that new counts are weighted by like these, see `Vocabulary`; None where there are no weights."""
         return {option.name: getattr(self, option.name) for option in dataclasses.fields(Weights)}
 
+    def kept(self, idf: NDArray[np.float64] | None) -> dict[str, Any]:
+        """What new counts are weighted by like these, of which features have this `idf`; as in a `Dataset`."""
+        return {"options": self.recipe, "idf": None if idf is None else idf.tolist()}
+
     def as_counts(self, recipe: Mapping[str, Any], **changes: Any) -> Any:
         """The source of the same data before they are weighted, for a fit that weighs counts by a recipe of its own.
 

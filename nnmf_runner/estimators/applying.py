@@ -17,7 +17,6 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.label_costs import classify
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.core.sharded import ShardedMatrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset, Source
 from nnmf_runner.datasets.text.words import Words
@@ -89,8 +88,6 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     with notes_after_checks(), whole_folder(output) as scratch:
         applied = read_applied(folder)
         dataset = _raw(source, applied).load(stream(seed, "data"))
-        if isinstance(dataset.X, ShardedMatrix):
-            raise InputError("dataset=shards is not in memory, and a model is applied there. Expected dataset=file.")
         frames = applied_frames(applied, dataset, of_texts=isinstance(source, Words))
         for name, frame in frames.items():
             text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
@@ -203,14 +200,14 @@ def _known_words(applied: Applied, dataset: Dataset) -> Any:
     chosen = sparse.csr_array((np.ones(len(rows)), (rows, [place[words[i]] for i in rows])), (len(words), len(new)))
     counts = sparse.csr_array(chosen @ X)
     counts.sort_indices()
-    empty = np.count_nonzero(counts.sum(axis=0) == 0)
+    often = [new[i] for i in np.argsort(-X.sum(axis=1), kind="stable")]
     log.info(
-        "The new texts have %d of the %d words of the fit: %s; %s and not counted. %d of %d texts have none of them.",
+        "The new texts have %d of %d words of the fit, %d are missing; %s and not counted. %d of %d texts have none.",
         len(rows),
         len(words),
-        _told(_without(words, new), "missing"),
-        _told(_without(new, words), "unknown"),
-        empty,
+        len(words) - len(rows),
+        _told(_without(often, words), "unknown"),
+        np.count_nonzero(counts.sum(axis=0) == 0),
         X.shape[1],
     )
     return counts

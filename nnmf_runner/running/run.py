@@ -163,7 +163,7 @@ def _run_claimed(
             "engine": config.engine.described(config.threads),
             **provenance(),
         }
-        names = None if isinstance(material, Exception) else _names(config, material)
+        names = None if isinstance(material, Exception) else _names(material)
         records.write_record(folder, record, factors, history, start, names)
     if record["status"] in records.COUNTED:
         shutil.rmtree(checkpoint(folder), ignore_errors=True)
@@ -228,15 +228,14 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     return {**shape, **named, **told, **modes, "fingerprint": dataset.fingerprint()}
 
 
-def _names(config: RunConfig, material: Material) -> dict[str, Any]:
+def _names(material: Material) -> dict[str, Any]:
     """What is kept of the data to meet new data, see `records.read_names`."""
-    dataset, classes, idf = material.dataset, material.dataset.class_names, material.dataset.idf
-    options = None if config.resamples else getattr(config.dataset, "recipe", None)  # a part has no weights of its own
+    dataset, classes = material.dataset, material.dataset.class_names
     return {
         "features": dataset.feature_names,
         "classes": {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {},
         "samples": dataset.sample_names,
-        "weights": options and {"options": options, "idf": None if idf is None else idf.tolist()},
+        "weights": dataset.weights,
     }
 
 

@@ -19,8 +19,7 @@ def kept(**options):
     """What a run on the texts keeps, from JSON, and their words."""
     source = Given(**options)
     dataset = source.weighted(lambda: Documents(TEXTS, []))
-    idf = None if dataset.idf is None else dataset.idf.tolist()
-    return json.loads(json.dumps({"options": source.recipe, "idf": idf})), dataset.feature_names
+    return json.loads(json.dumps(dataset.weights)), dataset.feature_names
 
 
 @pytest.mark.parametrize(

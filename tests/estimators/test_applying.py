@@ -141,7 +141,7 @@ TEXTS = {
     "ice": ["goal puck goal rink", "rink puck team", "team goal skate"],
     "space": ["orbit moon launch", "launch orbit rocket", "moon orbit team"],
 }
-NEW = ["Orbit orbit team zebra", "the puck", "zebra", ""]
+NEW = ["Orbit orbit team ant", "the puck", "zebra zebra", ""]
 
 
 @pytest.fixture
@@ -198,8 +198,8 @@ def test_words_that_are_missing_and_unknown_are_counted_in_one_line(command, of_
     result = command(of_text(), "dataset=text", "dataset.path=new", program="nnmf-apply")
     assert result.status == 0
     said = (
-        "The new texts have 3 of the 9 words of the fit: 6 are missing (goal, launch, moon, ...); 1 is unknown (zebra) "
-        "and not counted. 2 of 4 texts have none of them."
+        "The new texts have 3 of 9 words of the fit, 6 are missing; 2 are unknown (zebra, ant) and not counted. "
+        "2 of 4 texts have none."
     )
     assert said in result.err
 
@@ -212,6 +212,15 @@ def test_texts_may_stand_in_a_table_with_classes_of_their_own(command, of_text, 
     assert found["codes"]["sample"].tolist() == ["orbit moon", "puck"]
     assert found["codes"]["class"].tolist() == ["a", "b"]
     assert found["labels"]["class"].tolist() == ["space", "ice"]
+
+
+def test_a_run_on_shards_of_texts_takes_texts(command, of_text, tmp_path):
+    folder = of_text()
+    command("dataset=text", "dataset.path=posts", "shards", "columns=4", program="nnmf-shards")
+    options = ["dataset=shards", "dataset.path=shards", "layers=2", "label_fraction=1", "max_iter=50"]
+    model = load(tmp_path / command(*options).out.splitlines()[-1])
+    np.testing.assert_allclose(model.transform(NEW), load(folder).transform(NEW), rtol=1e-9, atol=1e-12)
+    assert model.predict(NEW).tolist() == load(folder).predict(NEW).tolist()
 
 
 def test_counts_of_words_in_a_table_are_weighed_too(command, of_text, tmp_path):

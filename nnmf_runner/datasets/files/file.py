@@ -234,9 +234,10 @@ class File(Weights):
             known = read_known(entries.values, self.known, n, base)
         if self.stop_words is not None:
             X, features = self._without_stop_words(X, features)
-        idf = None
+        weights = None
         if self.weighting is not None:
             X, idf = tfidf(X, self, f"dataset.path={self.path}: X")
+            weights = self.kept(idf)
         return Dataset(
             self.name,
             X,
@@ -247,7 +248,7 @@ class File(Weights):
             known=known,
             pictures=shown,
             modes=modes,
-            idf=idf,
+            weights=weights,
         )
 
     def _sized(self, grid: Grid) -> Grid:

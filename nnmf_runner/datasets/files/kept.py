@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST = 20  # files in a folder, the newest ones
 DIGEST = "digest"
-NAMES = ("feature_names", "class_names", "sample_names")
+PLAIN = ("feature_names", "class_names", "sample_names", "weights")
 
 
 def keep(path: Path, dataset: Dataset) -> None:
@@ -28,10 +28,8 @@ def keep(path: Path, dataset: Dataset) -> None:
     X = dataset.X
     arrays: dict[str, Any] = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
     arrays |= {"labels": np.array(dataset.labels).reshape(len(dataset.labels), X.shape[1])}
-    names = json.dumps({name: getattr(dataset, name) for name in NAMES})
+    names = json.dumps({name: getattr(dataset, name) for name in PLAIN})
     arrays["names"] = np.frombuffer(names.encode(), np.uint8)
-    if dataset.idf is not None:
-        arrays["idf"] = dataset.idf
     arrays[DIGEST] = _digest(arrays)
     try:
         with whole_file(path) as scratch, scratch.open("wb") as file:
@@ -55,8 +53,7 @@ def recall(path: Path, name: str) -> Dataset | None:
         return None
     parts = (arrays["data"], arrays["indices"], arrays["indptr"])
     X = sparse.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
-    names = json.loads(arrays["names"].tobytes())
-    return Dataset(name, X, list(arrays["labels"]), idf=arrays.get("idf"), **names)
+    return Dataset(name, X, list(arrays["labels"]), **json.loads(arrays["names"].tobytes()))
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

@@ -210,7 +210,7 @@ class Words(Weights, ABC):
             feature_names=vectorizer.get_feature_names_out().tolist(),
             class_names=[names for _, names in classes],
             sample_names=[first_words(called[i]) for i in chosen],
-            idf=getattr(vectorizer, "idf_", None),
+            weights=self.kept(getattr(vectorizer, "idf_", None)),
         )
 
     def vectorized(self, documents: Documents, **weighting: Any) -> tuple[Any, Any]:
