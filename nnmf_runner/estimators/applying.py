@@ -76,6 +76,9 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     every level with the scores of all classes.  A sample without any code has scores of zero and the class that most
     labelled samples of the fit had.
 
+    Where the fit was to weights of counts, as of words in texts, the new data are texts or counts, and get weights by
+    what the run keeps of its own.  Words that the fit does not know are not counted; the log says how many they are.
+
     Raises
     ------
     InputError

@@ -230,11 +230,14 @@ def _described(dataset: Dataset) -> dict[str, Any]:
 
 def _names(material: Material) -> dict[str, Any]:
     """What is kept of the data to meet new data, see `records.read_names`."""
-    dataset, classes = material.dataset, material.dataset.class_names
+    dataset, classes, samples = material.dataset, material.dataset.class_names, material.dataset.sample_names
+    if samples and len(samples) > (most := records.MOST_SAMPLES):
+        log.info("Names of %s samples are not kept with a run; up to %s are.", f"{len(samples):,}", f"{most:,}")
+        samples = None
     return {
         "features": dataset.feature_names,
         "classes": {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {},
-        "samples": dataset.sample_names,
+        "samples": samples,
         "weights": dataset.weights,
     }
 

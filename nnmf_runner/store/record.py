@@ -114,14 +114,6 @@ def write_record(
 def _write_names(path: Path, folder: Path, names: dict[str, Any]) -> None:
     """Write what there is of names; what is too long is left out, and the log says so."""
     found = {name: names[name] for name in names if names[name] != _NO_NAMES[name]}
-    if (count := len(found.get("samples", ()))) > MOST_SAMPLES:
-        del found["samples"]
-        log.info(
-            "%s: names of %s samples are not kept with the run, those of %s would be.",
-            folder,
-            f"{count:,}",
-            f"{MOST_SAMPLES:,}",
-        )
     if len(text := json.dumps(found)) > MOST_CHARACTERS:
         log.warning("%s: names of more than %d characters are not kept with the run.", folder, MOST_CHARACTERS)
     elif found:

@@ -101,6 +101,16 @@ def test_a_run_that_kept_no_names_has_those_of_its_data(fitted, new, tmp_path):
     np.testing.assert_array_equal(numbers(found["codes"], "1."), load(folder).transform(frame[WORDS].to_numpy()))
 
 
+def test_names_of_very_many_samples_are_not_kept_and_the_log_says_so(given, tmp_path, rng, monkeypatch, caplog):
+    data = Dataset("given", rng.random((3, 4)), feature_names=[*"abc"], sample_names=[*"pqrs"])
+    for most, kept in ((4, [*"pqrs"]), (3, None)):
+        monkeypatch.setattr(record, "MOST_SAMPLES", most)
+        with caplog.at_level("INFO"):
+            folder = run_one(given(data, "layers=2", "max_iter=5", "force=true", f"output={tmp_path}"), 0).folder
+        assert record.read_names(folder, 3) | {"samples": kept} == record.read_names(folder, 3)
+        assert ("Names of 4 samples are not kept with a run; up to 3 are." in caplog.text) == (kept is None)
+
+
 def test_names_beyond_a_bound_are_not_kept(fitted, monkeypatch):
     monkeypatch.setattr(record, "MOST_CHARACTERS", 50)
     assert not (fitted("method=hier") / NAMES).exists()

@@ -44,7 +44,7 @@ def test_round_trip(tmp_path, record_of):
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "run"]  # nothing left beside it
 
 
-def test_names_of_what_there_is_are_kept_within_bounds(tmp_path, record_of, monkeypatch, caplog):
+def test_names_of_what_there_is_are_kept(tmp_path, record_of):
     nothing = {"features": None, "classes": {}, "samples": None, "weights": None}
     write_record(tmp_path / "bare", record_of(), names=nothing)
     assert visible(tmp_path / "bare") == [RECORD]
@@ -56,11 +56,6 @@ def test_names_of_what_there_is_are_kept_within_bounds(tmp_path, record_of, monk
     write_record(tmp_path / "other", record_of(), names={"features": ["a", "b"]})
     with pytest.raises(ValueError, match="2 names of 3 features"):
         read_names(tmp_path / "other", 3)
-    monkeypatch.setattr("nnmf_runner.store.record.MOST_SAMPLES", 2)
-    with caplog.at_level("INFO"):
-        write_record(tmp_path / "run", record_of(), names=names)
-    assert "names of 3 samples are not kept with the run, those of 2 would be" in caplog.text
-    assert read_names(tmp_path / "run", 2) == names | {"samples": None}
 
 
 def test_history_without_rows_keeps_its_columns(tmp_path, record_of):
