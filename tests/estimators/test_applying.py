@@ -136,6 +136,15 @@ def test_damaged_names_are_refused(fitted, new, tmp_path, text):
         apply(folder, new()[0], 0, tmp_path / "out")
 
 
+def test_damaged_weights_of_words_are_refused(fitted, new, tmp_path):
+    folder = fitted("method=hier")
+    (folder / NAMES).write_text('{"weights": {"options": {"idf": true}, "idf": null}}')
+    with pytest.raises(InputError, match=r"path=.* not usable as a model: what it keeps of the weights of words is"):
+        load(folder)
+    with pytest.raises(InputError, match=r"run=.* not usable as a model: what it keeps of the weights of words is"):
+        apply(folder, new()[0], 0, tmp_path / "out")
+
+
 def test_a_method_that_cannot_encode_is_refused(fitted, new, tmp_path, monkeypatch):
     folder = fitted("method=hier")
 
@@ -266,6 +275,9 @@ def test_counts_in_files_get_the_frequencies_of_the_fit(command, tmp_path):
     assert said in result.err
     with pytest.raises(InputError, match="no vocabulary to count their words by"):
         load(folder).transform(["a b"])
+    (tmp_path / "texts.csv").write_text("text\na b\n")
+    result = command(folder, "dataset=text", "dataset.path=texts.csv", program="nnmf-apply")
+    assert (result.status, "is not of text" in result.err) == (2, True)
 
 
 def test_new_data_that_do_not_go_with_the_words_of_a_fit_are_refused_in_one_line(command, of_text, fitted, tmp_path):
