@@ -73,4 +73,5 @@ def _may_split(split: Mapping[str, Any] | None, words: Sequence[str] | None) -> 
         return True
     stop_words = split.get("stop_words")
     of_words = isinstance(stop_words, list) and all(isinstance(word, str) for word in stop_words)
-    return bool(words) and isinstance(split.get("lowercase"), bool) and (stop_words in (None, ENGLISH) or of_words)
+    is_good = isinstance(split.get("lowercase"), bool) and (stop_words in (None, ENGLISH) or of_words)
+    return is_good and words is not None and len({*words}) == len(words) > 0

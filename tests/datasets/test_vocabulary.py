@@ -66,3 +66,5 @@ def test_what_is_damaged_or_names_a_path_is_refused(damage):
         Vocabulary.of(good | damage, words)
     with pytest.raises(InputError, match="weights of words is damaged"):
         Vocabulary.of(good, None)
+    with pytest.raises(InputError, match="weights of words is damaged"):
+        Vocabulary.of(good, [*words[:-1], words[0]])
