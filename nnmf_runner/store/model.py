@@ -28,6 +28,7 @@ from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folde
 from nnmf_runner.store.provenance import versions
 from nnmf_runner.store.record import (
     HISTORY,
+    NAMES,
     RECORD,
     START,
     are_names,
@@ -263,6 +264,8 @@ def _run(folder: Path) -> SavedModel:
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
     parameters = {name: _parameter(name, value) for name, value in parameters.items()}
     kept, maps = read_names(folder, method.n_features(fit)), list(fit.maps.values())
+    if kept["samples"] is not None and len(kept["samples"]) != (n := fit.S[0].shape[1]):
+        raise ValueError(f"{NAMES} is damaged: it has {len(kept['samples'])} names of {n} samples")
     classes = [_named_classes(kept["classes"].get(str(layer)), B) for layer, B in fit.maps.items()]
     of_run = classes if len(classes) > 1 else next(iter(classes), None)
     names = None if kept["features"] is None else np.array(kept["features"], dtype=object)

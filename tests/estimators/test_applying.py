@@ -124,6 +124,7 @@ def test_names_beyond_a_bound_are_not_kept(fitted, monkeypatch):
         '{"classes": {"0": [1]}}',
         '{"features": ["a"], "classes": {}}',
         '{"samples": "ab"}',
+        '{"samples": ["a"]}',
         '{"words": []}',
         '{"weights": {"options": {}, "idf": [1]}}',
         '{"weights": {"options": {}, "idf": [1, 1, 1, 1, 1, 1, 1, 1, NaN]}}',
