@@ -228,11 +228,18 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     return {**shape, **named, **told, **modes, "fingerprint": dataset.fingerprint()}
 
 
-def _names(material: Material) -> dict[str, Any] | None:
-    """Names of the data that new data are matched by, see `records.read_names`."""
-    features, classes = material.dataset.feature_names, material.dataset.class_names
-    by_layer = {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {}
-    return {"features": features, "classes": by_layer} if features or by_layer else None
+def _names(material: Material) -> dict[str, Any]:
+    """What is kept of the data to meet new data, see `records.read_names`."""
+    dataset, classes, samples = material.dataset, material.dataset.class_names, material.dataset.sample_names
+    if samples and len(samples) > (most := records.MOST_SAMPLES):
+        log.info("Names of %s samples are not kept with a run; up to %s are.", f"{len(samples):,}", f"{most:,}")
+        samples = None
+    return {
+        "features": dataset.feature_names,
+        "classes": {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {},
+        "samples": samples,
+        "weights": dataset.weights,
+    }
 
 
 def _modes(modes: Modes) -> dict[str, Any]:

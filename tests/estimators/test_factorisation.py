@@ -58,6 +58,25 @@ def test_parameters_are_kept_as_given_and_settable(kind):
         model.set_params(max_itr=3)
 
 
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["a text"], "X holds texts, and this model has no vocabulary to count their words by"),
+        (np.array(["a", "b"]), "X holds texts, and"),
+        (pd.Series(["a", "b"]), "X holds texts, and"),
+        ("a text", "X is one text, expected a list of texts"),
+        (["a", None], r"X\[1\] is of type NoneType among texts, expected a text"),
+        ([], "X"),
+    ],
+)
+def test_texts_are_for_models_of_text(X, y, texts, said):
+    model = fitted(HierarchicalNMF, X, y)
+    for meets in (model.transform, model.predict, model.score):
+        with pytest.raises(InputError, match=said) as caught:
+            meets(texts)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_scikit_learn_can_clone_them(kind, X):
     base = pytest.importorskip("sklearn.base")
