@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -182,7 +183,10 @@ def _report_sweep(status: Status) -> int:
             print(table)
     code = _print_status(status)
     if status.done:
-        print(*(f"nnmf-collect {folder} writes all tables and figures." for folder in status.folders), sep="\n")
+        print(
+            *(f"nnmf-collect {shlex.quote(str(folder))} writes all tables and figures." for folder in status.folders),
+            sep="\n",
+        )
     return code
 
 

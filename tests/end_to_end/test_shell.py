@@ -64,8 +64,10 @@ def test_all_programs_find_home_and_nothing_is_called_by_its_sign(command, home)
         assert (result.status, result.files) == (0, [])
         assert said in result.out + result.err
     swept = command("-m", "seed=0,1", "output=~/out, here [1]", *SHORT)
-    assert swept.out == f"2 done, 0 failed: {home}/out, here [1]/runs\n"
-    assert command("~/out, here [1]/runs", program="nnmf-status").out == swept.out
+    counts, what_next = swept.out.splitlines()[-2:]
+    assert counts == f"2 done, 0 failed: {home}/out, here [1]/runs"
+    assert shlex.split(what_next)[:2] == ["nnmf-collect", f"{home}/out, here [1]/runs"]  # to be pasted
+    assert command("~/out, here [1]/runs", program="nnmf-status").out == f"{counts}\n"
     assert command("~/out, here [1]", "--no-figures", program="nnmf-collect").status == 0
     assert swept.files == []
 
