@@ -193,14 +193,14 @@ def test_a_job_makes_trials_then_the_consensus_of_the_whole_configuration(config
 
 @pytest.mark.slow
 def test_processes_make_it_when_they_have_made_the_trials(command):
-    assert command("-m", *WANTED, "workers=2").out == "4 done, 0 failed: outputs/runs\n"
+    assert "\n4 done, 0 failed: outputs/runs\n" in command("-m", *WANTED, "workers=2").out
 
 
 @pytest.mark.slow
 def test_a_sweep_makes_one_for_every_configuration(command, tmp_path):
     line = ["-m", *WANTED, "layers=4-2,3-2"]
     result = command(*line)
-    assert (result.status, result.out) == (0, "8 done, 0 failed: outputs/runs\n")
+    assert (result.status, result.out.splitlines()[-2]) == (0, "8 done, 0 failed: outputs/runs")
     before = kinds(tmp_path)
     assert before.keys() == {(layers, k) for layers in ("4-2", "3-2") for k in ("seed 0", "seed 1", "seed 2", 3)}
     again = command(*line)

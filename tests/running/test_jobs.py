@@ -99,7 +99,7 @@ def test_jobs_find_home_and_text_as_it_was_typed(command, through_hydra, monkeyp
     np.savez(home / "arrays (1).npz", **{"größe": np.eye(4), "a,b=c": np.ones((4, 4)), "it's": np.eye(4) + 1})
     line = ["dataset=file", "dataset.path=~/arrays (1).npz", "dataset.x=größe,'a,b=c',it's", "layers=2", "max_iter=2"]
     result = command("-m", *line, "output=~/a b,c", "runs_per_job=2")
-    assert result.out == f"3 done, 0 failed: {home}/a b,c/runs\n"
+    assert f"\n3 done, 0 failed: {home}/a b,c/runs\n" in result.out
     assert result.files == []
     names = {read_record(path)["config"]["dataset"]["x"] for path in find_records(home)}
     assert names == {"größe", "a,b=c", "it's"}
