@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.published import conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
+from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sweeper
 from nnmf_runner.core.checks import LARGEST, InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
 
@@ -62,7 +63,9 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
             raise InputError(_unreadable(override.input_line))
         if value is None and group in GROUPS:
             raise InputError(no_option(group))
-        if not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
+        if group == "hydra/callbacks" and isinstance(value, list):
+            check_callbacks(value)
+        elif not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
             raise InputError(f"{override.input_line} is not valid. Expected a name, such as {group}=NAME.")
         if isinstance(value, str):
             _check_name(group, value)
@@ -70,10 +73,18 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
 
 def _check_name(group: str, name: str) -> None:
     """Raise an `InputError` unless a group has an option of this name: Hydra would look for files anywhere."""
-    if group == "hydra/launcher":
-        check_launcher(name)
+    if group in _OF_HYDRA:
+        _OF_HYDRA[group](name)
     elif group in (*GROUPS, "experiment"):
         check_choice(name, {*GROUPS.get(group, ()), *conf_files(group)}, group)
+
+
+_OF_HYDRA: dict[str, Callable[[str], object]] = {
+    "hydra/launcher": check_launcher,
+    "hydra/sweeper": check_sweeper,
+    "hydra/sweeper/sampler": check_sampler,
+    "hydra/callbacks": check_callbacks,
+}
 
 
 def refuse_numbers_as_flags(overrides: Iterable[Override]) -> None:
@@ -148,7 +159,8 @@ def _unknown_key(key: str, part: type) -> str:
     """
     group, _, name = key.partition(".")
     if group == "hydra":
-        return f"{key} is not an option of the chosen launcher. Choose another by hydra/launcher=NAME."
+        what = key.split(".")[1]
+        return f"{key} is not an option of the chosen {what}. Choose another by hydra/{what}=NAME."
     if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in fields_of(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
     below = f"{group}." if name else ""
