@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,14 @@ class Study:
         # Whose trials say nothing of another search, nor of what another version of the code computes.
         space = sorted(each for each in sweep.space if each.partition("=")[0] not in fields_of(Execution))
         told = [space, self.config.computed, self.config.trials, described(self.config), self.options["sampler"]]
-        told += [sorted(map(code, METHODS)), str(self.storage), self.options["study_name"]]
-        self.name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         better = {"lower": "minimize", "higher": "maximize"}[metric_of(self.config).better]
+        direction = self.options["direction"] or better
+        told += [direction, sorted(map(code, METHODS)), self.storage, self.options["study_name"]]
+        self.name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         self.about = {
             "storage": self.storage,
             "study_name": self.options["study_name"] or self.name,
-            "direction": self.options["direction"] or better,
+            "direction": direction,
         }
         self.fixed = [each for each in sweep.space if each not in sweep.over]
         self.status = Status(folders=[self.config.folder])  # of trials that have failed
@@ -149,8 +151,8 @@ class Study:
         for cell, result in zip(cells, results, strict=True):
             if isinstance(result, NoObjectiveError):
                 raise result
-            came = result if isinstance(result, Exception) else f"{described(cell.config)} {result:.6g}"
-            log.info("%s: %s", self.sweep.searched(cell.overrides), came)
+            if not isinstance(result, Exception):  # which the sweeper tells
+                log.info("%s: %s %.6g", self.sweep.searched(cell.overrides), described(cell.config), result)
         return results
 
     def _run_cells(self, batch: Sequence[list[str]], jobs: Jobs) -> Status:
@@ -171,9 +173,10 @@ class Study:
         optuna.logging.set_verbosity(logging.WARNING)
         with folder_for(Path(self.storage.removeprefix("sqlite:///"))):
             study = optuna.create_study(**self.about, load_if_exists=True)
-        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                study.enqueue_trial(trial.params)
         return study
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +48,10 @@ class Tracked:
     @property
     def key(self) -> str:
         """Tells this run, as it ended now, from all others: one that is run again is told of again."""
-        return f"{self.folder.name} {self.record.get('finished')}"
+        text = json.dumps(
+            self.record, sort_keys=True
+        )  # which says how long it took, to more digits than are equal twice
+        return f"{self.folder.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 class Kept(Protocol):

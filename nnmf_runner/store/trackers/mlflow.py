@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -52,6 +53,7 @@ class MLflow(Tracker):
         """Find MLflow's experiment of this name, or make it."""
         for name, value in _BEHAVIOUR.items():
             os.environ.setdefault(name, value)
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # which tells of every attempt
         from mlflow import MlflowClient
 
         uri = self._uri(experiment.parent)
