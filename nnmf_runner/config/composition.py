@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnmf_runner.config.arguments import read_arguments
 from nnmf_runner.config.cells import Cell, compose_cells, resolve
+from nnmf_runner.config.closed import CHOSEN
 from nnmf_runner.config.engine import JobCallbacks, ask_hydra, compose, parse, plain_errors, register_schema
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
@@ -97,7 +98,7 @@ def _complete(asked: Sequence[str]) -> str:
     if words and words[-1].startswith("-"):  # Hydra's flags are none of this program
         return ""
     if words:
-        choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", "hydra/launcher")]
+        choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", *CHOSEN)]
         refuse_unnamed(parse(choices))
         os.environ["COMP_LINE"] = " ".join([program, *choices, words[-1]])
     return ask_hydra(["-sc", *asked])

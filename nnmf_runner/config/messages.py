@@ -17,6 +17,8 @@ from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sw
 from nnmf_runner.core.checks import LARGEST, InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
 
+# Groups of options that Python has not.
+_OWN = ("dataset", "engine", "tracking")
 # What is said for messages of Hydra and OmegaConf that do not name the option, or not what to do.
 _INSTEAD = {
     r"Ambiguous value for argument '(.*)'": r"\1 is several values, and this is a single run. "
@@ -179,8 +181,8 @@ def _unknown_key(key: str, part: type) -> str:
 
 def as_options(message: str) -> str:
     """Rewrite a message with Python names, such as ``solver=mu``, with option names: ``method.solver=mu``."""
-    # Those below the top level; data sets and engines have none in Python, and supervision has them by other names.
-    named = [(group, part) for group, part in parts() if group not in ("", "dataset", "engine", "supervision")]
+    # Those below the top level that Python has, supervision by other names.
+    named = [(group, part) for group, part in parts() if group not in ("", *_OWN, "supervision")]
     options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}
     options |= {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
     said = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)
