@@ -131,6 +131,13 @@ def test_starting_the_command_line_loads_no_numbers(tmp_path):
 
 
 @pytest.mark.slow
+def test_completion_shows_the_public_names_and_nothing_else():
+    names = dir(nnmf_runner)
+    assert {"NeuralNMF", "HierarchicalNMF", "load", "nnls", "__version__"} <= {*names}
+    assert all(hasattr(nnmf_runner, name) for name in names)
+    assert not {"Any", "_HOMES"} & {*names}
+
+
 def test_a_run_loads_neither_pandas_nor_matplotlib(tmp_path):
     code = "import sys; from nnmf_runner.cli import run; sys.argv = ['nnmf-run', 'max_iter=2']; assert run() == 0"
     names = loaded(code, tmp_path)

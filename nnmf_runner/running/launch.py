@@ -92,7 +92,7 @@ def run_sweep(
         log.info("%s", note)
     jobs.add(cells, work)
     try:
-        with Progress(work) as progress:
+        with work.held(), Progress(work) as progress:
             _run_all(sweep, launcher, workers, progress, jobs)
     finally:
         work.remove_stop_files()

@@ -123,7 +123,8 @@ class Study:
             self._search(missing, len(study.trials))
         if not (complete := _complete(study)):
             return Found(self.status, None)
-        status = self._run_cells(list(map(self._overrides, complete)), Jobs())
+        standing = [[*self._overrides(trial), "force=false"] for trial in complete]
+        status = self._run_cells(standing, Jobs())
         for name in ("failed", "missing", "running"):
             getattr(status, name).extend(getattr(self.status, name))
         [best] = compose_cells([self._overrides(study.best_trial)])

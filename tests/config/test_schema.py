@@ -91,8 +91,6 @@ def test_the_seed_changes_the_folder(configure):
         ("", "supervision.learn_map=true"),
         ("", "layers=[9,4,2]"),
         ("", f"tol={StoppingRule.tol:.12f}"),
-        ("method=hier", "optimizer=gd"),
-        ("method=deep", "optimizer=adam optimizer.step=0.5"),
         ("label_fraction=1", "label_fraction=1.0"),
         ("method=hier method.solver=mu", "method=hier_mu"),
         ("dataset.levels=[3,2,1] dataset.noise=0", "dataset.levels=[3.0,2.0,1.0] dataset.noise=0.0"),

@@ -102,6 +102,16 @@ def test_the_same_command_again_runs_nothing_and_with_more_trials_the_missing_on
     assert len(study.trials) == 5 == len({trial.params["dataset.noise"] for trial in study.trials})
 
 
+def test_forced_trials_are_run_once_more_and_are_the_same_ones(command):
+    asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=2"]
+    command(*asked)
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
+    assert "2 done, 0 failed" in command(*asked, "force=true", "hydra/callbacks=log_job_return").out
+    after = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
+    assert before.keys() == after.keys()
+    assert not before.items() & after.items()
+
+
 def test_a_record_that_is_gone_is_made_again(command):
     asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=3"]
     first = command(*asked).out
