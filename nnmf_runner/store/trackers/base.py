@@ -64,6 +64,12 @@ class Kept(Protocol):
         """Take a run in; what an attempt left that was killed goes."""
 
 
+def check_place(place: str | None, option: str) -> None:
+    """Raise an `InputError` if the place of a tracker is an empty text, which would be the working directory."""
+    if place is not None and not place.strip():
+        raise InputError(f"{option}={place} is empty. Expected a folder, or null for one in output.")
+
+
 @dataclass
 class Tracker:
     """Nowhere else: the records tell everything."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import COUNTED, HISTORY, RECORD
-from nnmf_runner.store.trackers.base import RECORD_COPY, Kept, Tracked, Tracker
+from nnmf_runner.store.trackers.base import RECORD_COPY, Kept, Tracked, Tracker, check_place
 
 _KEY = "nnmf.run"
 # What MLflow takes at once, and of a parameter.
@@ -49,11 +49,15 @@ class MLflow(Tracker):
     uri: str | None = None
     figures: bool = True
 
+    def __post_init__(self) -> None:
+        check_place(self.uri, "tracking.uri")
+
     def open(self, experiment: Path) -> Kept:
         """Find MLflow's experiment of this name, or make it."""
         for name, value in _BEHAVIOUR.items():
             os.environ.setdefault(name, value)
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # which tells of every attempt
+        for name in ("urllib3", "mlflow"):  # which tell of every attempt, and of every folder that is not theirs
+            logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
         uri = self._uri(experiment.parent)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from nnmf_runner.store.files import read_json, user_path, whole_folder
 from nnmf_runner.store.record import RECORD
-from nnmf_runner.store.trackers.base import RECORD_COPY, Kept, Tracked, Tracker
+from nnmf_runner.store.trackers.base import RECORD_COPY, Kept, Tracked, Tracker, check_place
 
 
 @dataclass
@@ -31,6 +31,9 @@ class TensorBoard(Tracker):
     package: ClassVar[str | None] = "tensorboardX"
     folder: str | None = None
     figures: bool = True
+
+    def __post_init__(self) -> None:
+        check_place(self.folder, "tracking.folder")
 
     def open(self, experiment: Path) -> Kept:
         """The folder of this experiment, which need not be there yet."""

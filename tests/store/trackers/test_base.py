@@ -31,3 +31,10 @@ def test_a_tracker_that_there_is_not_is_refused(command):
 
 def test_without_a_tracker_nobody_is_told(tmp_path):
     assert TRACKERS["none"]().open(tmp_path) is None
+
+
+@pytest.mark.parametrize("option", ["tracking=mlflow tracking.uri=''", "tracking=tensorboard tracking.folder=' '"])
+def test_a_place_without_a_name_is_refused(command, option):
+    result = command(*option.split(" ", 1))
+    assert (result.status, result.files) == (2, [])
+    assert " is empty. Expected a folder, or null for one in output.\n" in result.err
