@@ -7,11 +7,13 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nnmf_runner.config.composition import Sweep
+    from nnmf_runner.running.listeners import Listener
     from nnmf_runner.running.trials import Outcomes
     from nnmf_runner.store.status import Status
 
@@ -94,7 +96,7 @@ def _guarded(command: Callable[[], int], program: str) -> int:
 
 
 def _run() -> int:
-    from nnmf_runner.config.composition import Sweep, read
+    from nnmf_runner.config.composition import Sweep, read, read_callbacks
 
     logging.captureWarnings(True)
     asked = read(sys.argv[1:])
@@ -103,13 +105,42 @@ def _run() -> int:
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     if isinstance(asked, Sweep):
-        from nnmf_runner.running.launch import run_sweep
+        return _run_sweep(asked)
 
-        return _report_sweep(run_sweep(asked))
-
+    from nnmf_runner.report.tracking import Tracking
+    from nnmf_runner.running.objective import described, objective
     from nnmf_runner.running.trials import run_and_wait
+    from nnmf_runner.store.trackers import Tracker
 
-    return _report(run_and_wait(asked))
+    with read_callbacks(sys.argv[1:]) or nullcontext() as callbacks:
+        tracking = None if type(asked.tracking) is Tracker else Tracking()
+        outcomes = run_and_wait(asked, [each for each in (callbacks, tracking) if each is not None])
+    status = _report(outcomes)
+    if asked.objective is not None and status == OK:
+        print(f"objective: {described(asked)} {objective(asked):.6g}")
+    return status
+
+
+def _run_sweep(asked: Sweep) -> int:
+    from nnmf_runner.running.search import run_asked
+
+    with _listening(asked) as listeners:
+        found = run_asked(asked, listeners)
+    status = _report_sweep(found.status)
+    if (line := found.best_line(asked)) is not None:
+        print(line)
+    return status
+
+
+@contextmanager
+def _listening(asked: Sweep) -> Iterator[list[Listener]]:
+    """What is told of the jobs of a sweep while the block lasts."""
+    from nnmf_runner.config.engine import JobCallbacks
+    from nnmf_runner.report.tracking import Tracking
+
+    with ExitStack() as until_the_end:
+        callbacks = [until_the_end.enter_context(JobCallbacks(asked.fixed, multirun=True))] if asked.callbacks else []
+        yield [*callbacks, *([Tracking()] if asked.tracking else [])]
 
 
 def _rank() -> int:
@@ -121,7 +152,8 @@ def _rank() -> int:
 
     from nnmf_runner.running.ranks import run_ranking
 
-    ranking = run_ranking(asked)
+    with _listening(asked.sweep) as listeners:
+        ranking = run_ranking(asked, listeners)
     if ranking.profile is None:
         return _print_status(ranking.status)
     from nnmf_runner.report.ranks import rank_table, write_ranking

@@ -1,7 +1,8 @@
 """What may be set of Hydra's own options, which can name any class to be called and any file to be written: little.
 
 A configuration runs no code.  It comes from the files of this package alone, and of Hydra's section these and the
-command line may choose a launcher, set plain options of it, and say whether there is a sweep and over what.
+command line may choose a launcher, a sweeper and callbacks of a table, set plain options of them, and say whether there
+is a sweep and over what.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnmf_runner.config.launchers import BASIC, check_launcher_option
 from nnmf_runner.config.published import conf_dir
+from nnmf_runner.config.sweepers import BASIC_SWEEPER, TPE, check_callback_option, check_sweeper_option
 from nnmf_runner.core.checks import InputError, check_choice, check_flag
 
-# What is part of a name below `hydra.launcher` and of no other option.
-_LAUNCHER = "launcher."
+# What may be chosen by name, and what has it where nobody has.
+LAUNCHER, SWEEPER, SAMPLER, CALLBACKS = (
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra/sweeper/sampler",
+    "hydra/callbacks",
+)
+CHOSEN = {LAUNCHER: BASIC, SWEEPER: BASIC_SWEEPER, SAMPLER: TPE, CALLBACKS: None}
+# What is part of a name below `hydra.launcher` and of no other option, and so on.
+_LAUNCHER, _SWEEPER, _CALLBACKS = "launcher.", "sweeper.", "callbacks."
 # What Hydra notes of a composition, and what a sweep is over: the overrides made of it are checked like all others.
 _NOTED = ("runtime.", "job.name", "job.override_dirname", "sweeper.params.")
 
@@ -28,16 +38,17 @@ def refuse_closed(overrides: Iterable[Override]) -> None:
     """Raise an `InputError` at an override that sets what is closed, or that puts a part in another one's place."""
     overrides = list(overrides)
     named = {override.key_or_group: override.value() for override in overrides}
-    chosen = named.get("hydra/launcher", None if "experiment" in named else BASIC)  # which may choose one, too
+    defaults = dict.fromkeys(CHOSEN) if "experiment" in named else CHOSEN  # which may choose some, too
+    chosen = {**defaults, **named}
     for override in overrides:
         key, value = override.key_or_group, override.value()
-        if override.package is not None or ("/" in key and key != "hydra/launcher"):
+        if override.package is not None or ("/" in key and key not in CHOSEN):
             raise InputError(f"{override.input_line} cannot be set. Expected name=value, as nnmf-run --help lists.")
         if not override.is_hydra_override():
             continue
         if isinstance(value, Sweep):
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
-        if key != "hydra/launcher":
+        if key not in CHOSEN:
             _check(key.removeprefix("hydra."), value, chosen, removed=override.is_delete())
 
 
@@ -46,20 +57,23 @@ def refuse_changes(section: DictConfig, own: DictConfig, overrides: Sequence[str
 
     Hydra composes jobs from the overrides that it notes there, which have to be those that were given.
     """
-    chosen = section.runtime.choices["hydra/launcher"]
+    chosen = {group: section.runtime.choices.get(group) for group in CHOSEN}
     composed, expected = (dict(_leaves(OmegaConf.to_container(each))) for each in (section, own))
     noted = composed.pop("overrides.hydra"), composed.pop("overrides.task")
     if sorted(itertools.chain(*noted)) != sorted(overrides):
         _check("overrides", noted, chosen)
     del expected["overrides.hydra"], expected["overrides.task"]
+    expected.pop("callbacks")  # none, of which nothing is left where there are some
+    if composed.get("callbacks") == {}:
+        del composed["callbacks"]
     for key in sorted(composed.keys() | expected.keys()):
         value = composed.get(key)
         if value != expected.get(key, ...) and not key.startswith(_NOTED):
             _check(key, value, chosen)
 
 
-def _check(key: str, value: Any, launcher: Any, *, removed: bool = False) -> None:
-    """Raise an `InputError` unless an option of Hydra may be set to a value."""
+def _check(key: str, value: Any, chosen: Mapping[str, Any], *, removed: bool = False) -> None:
+    """Raise an `InputError` unless an option of Hydra may be set to a value, with what is chosen by name."""
     if removed:
         raise InputError(f"~hydra.{key} is not valid. Expected a value, as in hydra.{key}=VALUE.")
     if key == "mode":
@@ -69,7 +83,11 @@ def _check(key: str, value: Any, launcher: Any, *, removed: bool = False) -> Non
         if value is not None:
             check_flag(value, "hydra.verbose")
     elif key.startswith(_LAUNCHER):
-        check_launcher_option(key.removeprefix(_LAUNCHER), value, launcher)
+        check_launcher_option(key.removeprefix(_LAUNCHER), value, chosen[LAUNCHER])
+    elif key.startswith(_SWEEPER):
+        check_sweeper_option(key.removeprefix(_SWEEPER), value, chosen[SWEEPER], chosen[SAMPLER])
+    elif key.startswith(_CALLBACKS):
+        check_callback_option(key.removeprefix(_CALLBACKS), value)
     elif key == "searchpath":
         raise InputError(
             f"hydra.searchpath cannot be set: configurations come from {conf_dir()} alone. "
@@ -78,7 +96,7 @@ def _check(key: str, value: Any, launcher: Any, *, removed: bool = False) -> Non
     else:
         raise InputError(
             f"hydra.{key} cannot be set: it could name code to run or a file to write. "
-            "Expected hydra/launcher, hydra.launcher.OPTION, hydra.mode or hydra.verbose."
+            f"Expected {', '.join(CHOSEN)}, hydra.launcher.OPTION, hydra.sweeper.OPTION, hydra.mode or hydra.verbose."
         )
 
 

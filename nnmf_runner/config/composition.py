@@ -5,26 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nnmf_runner.config.arguments import read_arguments
 from nnmf_runner.config.cells import Cell, compose_cells, resolve
-from nnmf_runner.config.engine import ask_hydra, compose, parse, plain_errors, register_schema
+from nnmf_runner.config.closed import CHOSEN
+from nnmf_runner.config.engine import JobCallbacks, ask_hydra, compose, parse, plain_errors, register_schema
 from nnmf_runner.config.help import help_text, written
 from nnmf_runner.config.launchers import BASIC
 from nnmf_runner.config.messages import refuse_unnamed
-from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.schema import GROUPS, Execution, RunConfig, fields_of
+from nnmf_runner.config.sweepers import BASIC_SWEEPER
 from nnmf_runner.config.values import quoted, readable
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import Saved, is_path
+from nnmf_runner.store.trackers import Tracker
 
 # What a shell may ask for: to complete a word, or what makes it ask.
 COMPLETIONS = [f"{task}={shell}" for task in ("query", "install", "uninstall") for shell in ("bash", "zsh", "fish")]
@@ -42,7 +45,19 @@ class Sweep:
     launcher: str  # the option of `hydra/launcher`
     threads: int  # of every fit
     size: int  # number of cells
-    cells: Iterator[Cell]
+    cells: Iterator[Cell]  # of a search those that change one option at a time, from the first value of each
+    callbacks: bool = False  # whether Hydra's callbacks are to be told of the jobs
+    tracking: bool = False  # whether a tracker is
+    objective: bool = False  # whether one has been set, so that the best is to be named
+    # Of a search: the option of `hydra/sweeper`, its own options, and the overrides that jobs are made of.
+    sweeper: str = BASIC_SWEEPER
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    space: Sequence[str] = ()
+
+    def searched(self, overrides: Sequence[str]) -> str:
+        """What tells a configuration from the others: those of its overrides that are swept over."""
+        keys = {each.partition("=")[0] for each in self.over}
+        return " ".join(each for each in overrides if each.partition("=")[0] in keys)
 
 
 def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
@@ -83,7 +98,7 @@ def _complete(asked: Sequence[str]) -> str:
     if words and words[-1].startswith("-"):  # Hydra's flags are none of this program
         return ""
     if words:
-        choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", "hydra/launcher")]
+        choices = [word for word in words[:-1] if word.partition("=")[0] in (*GROUPS, "experiment", *CHOSEN)]
         refuse_unnamed(parse(choices))
         os.environ["COMP_LINE"] = " ".join([program, *choices, words[-1]])
     return ask_hydra(["-sc", *asked])
@@ -156,40 +171,99 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     fixed = _fixed(overrides)
     composed = compose(fixed, with_hydra=True)
     hydra = composed.hydra
-    launcher = hydra.runtime.choices["hydra/launcher"]
+    launcher, sweeper = (str(hydra.runtime.choices[f"hydra/{part}"]) for part in ("launcher", "sweeper"))
     if not (multirun or hydra.mode == RunMode.MULTIRUN):
-        if launcher != BASIC:
-            raise InputError(f"hydra/launcher={launcher} is for sweeps, and this is a single run. Add -m to sweep.")
+        for part, name, usual in (("launcher", launcher, BASIC), ("sweeper", sweeper, BASIC_SWEEPER)):
+            if name != usual:
+                raise InputError(f"hydra/{part}={name} is for sweeps, and this is a single run. Add -m to sweep.")
         return None
+    searches = sweeper != BASIC_SWEEPER
     params = [readable(f"{key}={value}") for key, value in (hydra.sweeper.params or {}).items()]
     overrides = parse([*params, *given])
     for override in filter(Override.is_sweep_override, overrides):
         if override.key_or_group == "experiment":  # which has a sweep of its own
             raise InputError(f"{override.input_line} cannot be swept over. Expected one value for the whole sweep.")
-        if not override.is_discrete_sweep() or isinstance(override.value(), Glob):
+        if searches and override.key_or_group in fields_of(Execution):
+            raise InputError(f"{override.input_line} cannot be searched over. Expected one value for the whole search.")
+        if not (override.is_discrete_sweep() or (searches and override.is_interval_sweep())) or isinstance(
+            override.value(), Glob
+        ):
             raise InputError(f"{override.input_line} is not a list of values. Expected some, such as seed=0,1,2.")
         _refuse_many(_count(override), override.input_line)
-        if not list(override.sweep_string_iterator()):
+        if not _values(override):
             raise InputError(f"{override.input_line} has no values. Expected at least one to sweep over.")
-    values = {  # of every key, of which the last override counts
-        each.get_key_element(): [*each.sweep_string_iterator()]
-        if each.is_sweep_override()
-        else [each.get_value_element_as_str()]
-        for each in overrides
-        if not each.is_hydra_override()
-    }
+    kept = {each.get_key_element(): each for each in overrides if not each.is_hydra_override()}  # the last counts
+    values = {key: _values(each) for key, each in kept.items()}
+    if searches:
+        return _search(fixed, sweeper, composed, kept, values)
     size = math.prod(map(len, values.values()))
     _refuse_many(size, ", ".join(key for key, some in values.items() if len(some) > 1))
     over = [f"{key}={','.join(some)}" for key, some in values.items() if len(some) > 1]
     jobs = itertools.product(*([f"{key}={value}" for value in some] for key, some in values.items()))
-    return Sweep(fixed, over, launcher, composed.threads, size, compose_cells(map(list, jobs)))
+    cells = compose_cells(map(list, jobs))
+    return Sweep(fixed, over, launcher, composed.threads, size, cells, *_listened(composed))
+
+
+def _search(
+    fixed: list[str],
+    sweeper: str,
+    composed: DictConfig,
+    overrides: Mapping[str, Override],
+    values: Mapping[str, Sequence[str]],
+) -> Sweep:
+    """A sweep whose configurations a sweeper chooses: of all of them only some are composed before any of them runs."""
+    over = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+    if not over:
+        raise InputError(
+            f"hydra/sweeper={sweeper} has nothing to search over. Expected values such as layers=9-4,9-3 or "
+            "'regularisation.l1=interval(0,1)'."
+        )
+    first = {key: some[0] for key, some in values.items()}
+    changed = [first, *(first | {key: value} for key in over for value in values[key][1:])]
+    return Sweep(
+        fixed,
+        [str(each.input_line) for each in over.values()],
+        str(composed.hydra.runtime.choices["hydra/launcher"]),
+        composed.threads,
+        len(changed),
+        compose_cells([f"{key}={value}" for key, value in each.items()] for each in changed),
+        *_listened(composed),
+        sweeper,
+        OmegaConf.to_container(composed.hydra.sweeper, enum_to_str=True),  # type: ignore[arg-type]
+        [str(each.input_line) for each in overrides.values()],
+    )
+
+
+def _listened(composed: DictConfig) -> tuple[bool, bool, bool]:
+    """Whether there are callbacks, whether there is a tracker, and whether an objective is set."""
+    tracked = OmegaConf.get_type(composed, "tracking") is not Tracker
+    return bool(composed.hydra.callbacks), tracked, composed.objective is not None
+
+
+def _values(override: Override) -> list[str]:
+    """The values of an override as they are written; of an interval its ends."""
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [str(value.start), str(value.end)]
+    return (
+        [*override.sweep_string_iterator()] if override.is_sweep_override() else [override.get_value_element_as_str()]
+    )
+
+
+def read_callbacks(arguments: Sequence[str]) -> JobCallbacks | None:
+    """Hydra's callbacks for the single run that a command line asks for, which `read` has accepted; None if none."""
+    overrides = expanded(read_arguments(arguments).overrides)
+    if not any(each.key_or_group.startswith(("experiment", "hydra")) for each in parse(overrides)):
+        return None
+    listen = compose(overrides, with_hydra=True).hydra.callbacks
+    return JobCallbacks(overrides, multirun=False) if listen else None
 
 
 def _count(override: Override) -> float:
     """How many values a sweep has, without making them; nan for a range that does not move."""
     values = override.value()
     if not isinstance(values, RangeSweep):
-        return len(list(override.sweep_string_iterator()))
+        return len(_values(override))
     start, stop, step = (float(each or 0) for each in (values.start, values.stop, values.step))
     return (stop - start) / step if step else math.nan
 

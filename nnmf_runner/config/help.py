@@ -20,6 +20,7 @@ from nnmf_runner.config.launchers import BASIC, LAUNCHERS
 from nnmf_runner.config.messages import VALUES, as_options
 from nnmf_runner.config.published import conf_dir, conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.sweepers import BASIC_SWEEPER, CALLBACKS, SWEEPERS
 from nnmf_runner.methods import METHODS
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
@@ -87,10 +88,14 @@ def default_parts() -> dict[str, str]:
 
 def _overview() -> str:
     parser = run_parser()
-    launchers = f"hydra/launcher: What runs the jobs of a sweep: {', '.join(LAUNCHERS)}. By default it is {BASIC}."
+    of_hydra = [
+        f"hydra/launcher: What runs the jobs of a sweep: {', '.join(LAUNCHERS)}. By default it is {BASIC}.",
+        f"hydra/sweeper: What chooses them: {', '.join(SWEEPERS)}. By default it is {BASIC_SWEEPER}.",
+        f"hydra/callbacks: What is told of them: {', '.join(CALLBACKS)}. By default there is none.",
+    ]
     commands = [_row(command, meaning, 64) for command, meaning in EXAMPLES.items()]
     parser.description = "\n".join([textwrap.fill(ABOUT, WIDTH), "", "examples:", *commands])
-    parser.epilog = "\n\n".join([*_top_options(), *map(_group, GROUPS), _experiments(), launchers])
+    parser.epilog = "\n\n".join([*_top_options(), *map(_group, GROUPS), _experiments(), "\n".join(of_hydra)])
     return parser.format_help()
 
 

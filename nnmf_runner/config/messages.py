@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -13,9 +13,12 @@ from omegaconf import DictConfig
 from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.published import conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
+from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sweeper
 from nnmf_runner.core.checks import LARGEST, InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
 
+# Groups of options that Python has not.
+_OWN = ("dataset", "engine", "tracking")
 # What is said for messages of Hydra and OmegaConf that do not name the option, or not what to do.
 _INSTEAD = {
     r"Ambiguous value for argument '(.*)'": r"\1 is several values, and this is a single run. "
@@ -62,7 +65,9 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
             raise InputError(_unreadable(override.input_line))
         if value is None and group in GROUPS:
             raise InputError(no_option(group))
-        if not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
+        if group == "hydra/callbacks" and isinstance(value, list):
+            check_callbacks(value)
+        elif not isinstance(value, str | Sweep) and not (override.is_delete() and group == "experiment"):
             raise InputError(f"{override.input_line} is not valid. Expected a name, such as {group}=NAME.")
         if isinstance(value, str):
             _check_name(group, value)
@@ -70,10 +75,18 @@ def refuse_unnamed(overrides: Iterable[Override]) -> None:
 
 def _check_name(group: str, name: str) -> None:
     """Raise an `InputError` unless a group has an option of this name: Hydra would look for files anywhere."""
-    if group == "hydra/launcher":
-        check_launcher(name)
+    if group in _OF_HYDRA:
+        _OF_HYDRA[group](name)
     elif group in (*GROUPS, "experiment"):
         check_choice(name, {*GROUPS.get(group, ()), *conf_files(group)}, group)
+
+
+_OF_HYDRA: dict[str, Callable[[str], object]] = {
+    "hydra/launcher": check_launcher,
+    "hydra/sweeper": check_sweeper,
+    "hydra/sweeper/sampler": check_sampler,
+    "hydra/callbacks": check_callbacks,
+}
 
 
 def refuse_numbers_as_flags(overrides: Iterable[Override]) -> None:
@@ -148,7 +161,8 @@ def _unknown_key(key: str, part: type) -> str:
     """
     group, _, name = key.partition(".")
     if group == "hydra":
-        return f"{key} is not an option of the chosen launcher. Choose another by hydra/launcher=NAME."
+        what = key.split(".")[1]
+        return f"{key} is not an option of the chosen {what}. Choose another by hydra/{what}=NAME."
     if owners := [f"{group}={option}" for option, part in GROUPS.get(group, {}).items() if name in fields_of(part)]:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
     below = f"{group}." if name else ""
@@ -174,8 +188,8 @@ def _owners(option: str, own: Iterable[str]) -> str:
 
 def as_options(message: str) -> str:
     """Rewrite a message with Python names, such as ``solver=mu``, with option names: ``method.solver=mu``."""
-    # Those below the top level; data sets and engines have none in Python, and supervision has them by other names.
-    named = [(group, part) for group, part in parts() if group not in ("", "dataset", "engine", "supervision")]
+    # Those below the top level that Python has, supervision by other names.
+    named = [(group, part) for group, part in parts() if group not in ("", *_OWN, "supervision")]
     options = {name: f"{group}.{name}" for group, part in named for name in fields_of(part)}
     options |= {parameter: f"supervision.{name}" for name, parameter in PARAMETERS.items()}
     said = re.sub(r"(?<![^\s(])(\w+)(?=(?:\[\d+\])?=)", lambda found: options.get(found[1], found[1]), message)

@@ -10,6 +10,7 @@ from nnmf_runner.config.arguments import Parser
 from nnmf_runner.config.cells import Cell
 from nnmf_runner.config.composition import Sweep, expanded, read_sweep
 from nnmf_runner.config.engine import register_schema
+from nnmf_runner.config.sweepers import BASIC_SWEEPER
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.resample import FOLDS, PAIRS
 
@@ -101,11 +102,15 @@ def _sweep(given: list[str], ranks: list[int]) -> RankSweep:
         assert found is not None
         sweeps.append(found)
     first, second = sweeps
+    if first.sweeper != BASIC_SWEEPER:
+        raise InputError(f"hydra/sweeper={first.sweeper} chooses fits itself, and nnmf-rank compares them all.")
     _refuse_sweeps(first.over)
     cells = [cell for sweep in sweeps for cell in sweep.cells]
     fixed = [each for each in first.fixed if each in second.fixed]
     over = list(dict.fromkeys(first.over + second.over))
-    return RankSweep(Sweep(fixed, over, first.launcher, first.threads, len(cells), iter(cells)), cells, ranks)
+    listened = first.callbacks, first.tracking
+    sweep = Sweep(fixed, over, first.launcher, first.threads, len(cells), iter(cells), *listened)
+    return RankSweep(sweep, cells, ranks)
 
 
 def _refuse_sweeps(over: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from nnmf_runner.methods import METHODS, Supervision, check_layers
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.record import REGIMES, SCHEMA_VERSION
 from nnmf_runner.store.start import INITIALISATIONS
+from nnmf_runner.store.trackers import TRACKERS
 
 # Every group of options and the registry that its parts come from.
 GROUPS: dict[str, dict[str, type]] = {
@@ -38,6 +39,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "init": INITIALISATIONS,
     "resample": RESAMPLES,
     "engine": ENGINES,
+    "tracking": TRACKERS,
 }
 # More trials than anybody waits for, which are all listed before the first of them runs.
 MOST_TRIALS = 10**6
@@ -343,6 +345,13 @@ class Execution:
         Override lists of further configurations that a job runs; written by a sweep, not by hand.
     published : str, optional
         Published values that tables print beside these: a file of `conf/experiment/published`.
+    objective : str, optional
+        Metric, by its name in records, that sweepers optimise, that callbacks are told and by which the best of a sweep
+        is named: the mean over the trials.  By default `relative_error`, where one is needed.
+    objective_layer : int, optional
+        Layer, counted from 0, of which the objective is; by default the value that stands for the whole run.
+    tracking
+        Where runs are told of as well, beside their records.
     """
 
     engine: Any = MISSING
@@ -358,6 +367,9 @@ class Execution:
     runs_per_job: int | None = None
     cells: list[Any] = field(default_factory=list)
     published: str | None = None
+    objective: str | None = None
+    objective_layer: int | None = None
+    tracking: Any = MISSING
 
     def __post_init__(self) -> None:
         _check_integers(self, 1, "threads", "workers", "runs_per_job")
@@ -367,6 +379,7 @@ class Execution:
         self.output = _check_folder(self.output, self.name)
         if self.published is not None:
             check_choice(self.published, published_names(), "published")
+        _check_integers(self, 0, "objective_layer")
 
     @property
     def processes(self) -> int:
@@ -388,6 +401,12 @@ class RunConfig(Execution, Computed):
         Execution.__post_init__(self)
         check_flag(self.consensus, "consensus")
         self.engine.check(self)
+        self.tracking.check()
+        if self.objective_layer is not None and self.objective_layer >= len(self.layers):
+            raise InputError(
+                f"objective_layer={self.objective_layer} is none of the {len(self.layers)} layers of a run. "
+                f"Expected an integer in [0, {len(self.layers) - 1}]."
+            )
         if self.consensus:
             if self.trials < 2:
                 raise InputError(f"consensus=true needs several trials, but trials={self.trials}. Expected at least 2.")

@@ -10,9 +10,9 @@ import logging
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -24,6 +24,8 @@ from nnmf_runner.config.schema import MOST_TRIALS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.jobs import launch_jobs, make_jobs
+from nnmf_runner.running.listeners import Jobs
+from nnmf_runner.running.objective import metric_of
 from nnmf_runner.running.pool import run_tasks
 from nnmf_runner.running.queues import QUEUES, SlurmQueue
 from nnmf_runner.running.run import quiet
@@ -40,7 +42,13 @@ LOOK, ASK, LINE, FAREWELL = 1.0, 10.0, 60.0, 30.0
 MANY = 500
 
 
-def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] = check_sweep) -> Status:
+def run_sweep(
+    sweep: Sweep,
+    check: Callable[[Iterable[RunConfig]], str | None] = check_sweep,
+    jobs: Jobs | None = None,
+    *,
+    opening: bool = True,
+) -> Status:
     """Run what a sweep wants and is not done yet.
 
     Parameters
@@ -48,6 +56,10 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
     sweep : Sweep
     check : callable
         Raises an `InputError` if anything is in the way of the configurations; what it returns is logged.
+    jobs : Jobs, optional
+        What is told of every configuration.
+    opening : bool
+        Whether one line says what there is to do.
 
     Raises
     ------
@@ -56,28 +68,35 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
     OSError
         If records cannot be written.
     """
-    launcher = choose_launcher(sweep.launcher)
+    launcher, jobs = choose_launcher(sweep.launcher), jobs or Jobs()
     cells = read_cells(sweep)
     workers = cells[0].config.workers
-    for name, number in (("threads", sweep.threads), ("workers", workers)):
-        if any(getattr(cell.config, name) != number for cell in cells):
+    first = cells[0].config
+    shared: dict[str, Any] = {"threads": sweep.threads, "workers": workers, "tracking": first.tracking}
+    shared |= {"objective": first.objective, "objective_layer": first.objective_layer}
+    for name, value in shared.items():
+        if any(getattr(cell.config, name) != value for cell in cells):
             raise InputError(f"{name} differs within the sweep. Expected one value for all runs: split the sweep.")
-    if not launcher.local and (shared := next((c.config.engine for c in cells if c.config.engine.shares_data), None)):
+    if not launcher.local and (engine := next((c.config.engine for c in cells if c.config.engine.shares_data), None)):
         raise InputError(
-            f"engine={shared.name} shares out the data of every fit, and hydra/launcher={sweep.launcher} the fits of "
+            f"engine={engine.name} shares out the data of every fit, and hydra/launcher={sweep.launcher} the fits of "
             "a sweep. Expected one of them."
         )
+    metric_of(first)
     note = check(cell.config for cell in _shown(cells, len(cells), "checked"))
     workers = cells[0].config.processes
     work = Work(cells)
-    log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
+    if opening:
+        log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))
     if note:
         log.info("%s", note)
+    jobs.add(cells, work)
     try:
         with work.held(), Progress(work) as progress:
-            _run_all(sweep, launcher, workers, progress)
+            _run_all(sweep, launcher, workers, progress, jobs)
     finally:
         work.remove_stop_files()
+        jobs.close()
     status = work.status()
     if status.complete:
         work.remove_logs()
@@ -112,14 +131,14 @@ def _shown(cells: Iterable[Cell], size: int, done: str) -> Iterator[Cell]:
             yield cell
 
 
-def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress) -> None:
+def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress, jobs: Jobs) -> None:
     """Run what is pending; again what killed processes have left, as long as something comes of it."""
     work, before = progress.work, None
     while not work.gives_up and (pending := work.pending()) != before:
         if launcher.local:
-            _run_here(pending, workers, progress)
+            _run_here(pending, workers, progress, jobs)
         elif pending:
-            Launch(sweep, launcher, progress).run(pending)
+            Launch(sweep, launcher, progress, jobs).run(pending)
         while work.others_at_work():  # another launcher, on the same folder
             time.sleep(LOOK)
             progress.look()
@@ -128,12 +147,13 @@ def _run_all(sweep: Sweep, launcher: Launcher, workers: int, progress: Progress)
             break  # a scheduler has its reasons for killing a job
 
 
-def _run_here(pending: Sequence[Run], workers: int, progress: Progress) -> None:
+def _run_here(pending: Sequence[Run], workers: int, progress: Progress, jobs: Jobs) -> None:
     """Let processes of this machine run what is pending."""
     # Runs on the same data follow each other, so that every process loads them once.
     runs = sorted(pending, key=lambda run: (repr(run.cell.config.dataset), run.seed or 0))
     with quiet(), stopped_by(threading.Event()), _followed(progress):
-        deque(run_tasks([(run.cell.config, run.seed) for run in runs], workers), maxlen=0)
+        for task, _ in run_tasks([(run.cell.config, run.seed) for run in runs], workers, begun=jobs.begun):
+            jobs.ended(*task)
     progress.work.look()
 
 
@@ -162,8 +182,8 @@ def _followed(progress: Progress) -> Iterator[None]:
 class Launch:
     """One call of a Hydra launcher, and what it returned or raised."""
 
-    def __init__(self, sweep: Sweep, launcher: Launcher, progress: Progress) -> None:
-        self.sweep, self.progress, self.work = sweep, progress, progress.work
+    def __init__(self, sweep: Sweep, launcher: Launcher, progress: Progress, jobs: Jobs) -> None:
+        self.sweep, self.progress, self.work, self.jobs = sweep, progress, progress.work, jobs
         self.queue: SlurmQueue | None = QUEUES[launcher.scheduler](self.work.name) if launcher.scheduler else None
         self.ended = threading.Event()
         self.error: Exception | None = None  # of the launcher
@@ -182,6 +202,7 @@ class Launch:
             self.ended.wait(FAREWELL)
             raise
         self.work.look()
+        self.jobs.look()
         self._raise_errors(nothing_ran=len(self.work.pending()) == len(pending))
 
     def _launch(self, jobs: Sequence[list[str]]) -> None:
@@ -204,6 +225,7 @@ class Launch:
         while not self.ended.wait(period) or self._leaves_jobs():
             started = time.monotonic()
             period = self.progress.look()
+            self.jobs.look()
             if self.work.gives_up and not stopped:
                 stopped = True
                 self._stop("PENDING")

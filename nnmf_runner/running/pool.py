@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -28,7 +28,17 @@ Task = tuple[RunConfig, int | None]
 Ended = tuple[Task, Outcome | None]
 
 
-def run_tasks(tasks: Sequence[Task], workers: int, *, alone: bool = False) -> Iterator[Ended]:
+def _ignore(config: RunConfig, seed: int | None) -> None:
+    """Take no note of a task that begins."""
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    workers: int,
+    *,
+    alone: bool = False,
+    begun: Callable[[RunConfig, int | None], None] = _ignore,
+) -> Iterator[Ended]:
     """Run tasks, and yield each with what came of it (see `run_one`) as soon as it has ended.
 
     A process that is killed takes the task with it that it was at; another process takes its place.
@@ -42,6 +52,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, *, alone: bool = False) -> It
     alone : bool
         Whether the tasks are all that is asked for, and none of a sweep: then data that do not fit are an error, and a
         run in this process has a progress bar.
+    begun : callable
+        Called in this process with every task that is handed out.
 
     Raises
     ------
@@ -51,11 +63,12 @@ def run_tasks(tasks: Sequence[Task], workers: int, *, alone: bool = False) -> It
         If the user has told this process to stop.
     """
     workers = min(workers, len(tasks))
-    return _Crew(tasks, workers, alone).run() if workers > 1 else _in_turn(tasks, alone)
+    return _Crew(tasks, workers, alone, begun).run() if workers > 1 else _in_turn(tasks, alone, begun)
 
 
-def _in_turn(tasks: Sequence[Task], alone: bool) -> Iterator[Ended]:
+def _in_turn(tasks: Sequence[Task], alone: bool, begun: Callable[[RunConfig, int | None], None]) -> Iterator[Ended]:
     for config, seed in tasks:
+        begun(config, seed)
         outcome = run_one(config, seed, bar=alone, refuse=alone)
         yield (config, seed), outcome
         if is_stopped():
@@ -67,8 +80,10 @@ def _in_turn(tasks: Sequence[Task], alone: bool) -> Iterator[Ended]:
 class _Crew:
     """Processes that are handed tasks over connections, the next one when they have sent what came of the last."""
 
-    def __init__(self, tasks: Sequence[Task], size: int, refuse: bool) -> None:
-        self.waiting, self.size, self.refuse = deque(tasks), size, refuse
+    def __init__(
+        self, tasks: Sequence[Task], size: int, refuse: bool, begun: Callable[[RunConfig, int | None], None] = _ignore
+    ) -> None:
+        self.waiting, self.size, self.refuse, self.begun = deque(tasks), size, refuse, begun
         self.processes: dict[Connection, BaseProcess] = {}
         self.tasks: dict[Connection, Task] = {}  # in flight
         self.error: Exception | None = None
@@ -108,6 +123,7 @@ class _Crew:
         """Send the next task to a process, or None where there are no more."""
         if self.waiting:
             self.tasks[connection] = self.waiting.popleft()
+            self.begun(*self.tasks[connection])
         with suppress(OSError):  # it has been killed, which `_collect` finds out
             connection.send(self.tasks.get(connection))
 

@@ -16,6 +16,7 @@ from nnmf_runner.datasets.resample import Halves, Whole, check_highest
 from nnmf_runner.datasets.visible import Entries
 from nnmf_runner.metrics.rank_profile import Pair, RankProfile, make_profile, ranks_text, spectrum_ratios
 from nnmf_runner.running.launch import run_sweep
+from nnmf_runner.running.listeners import Jobs, Listener
 from nnmf_runner.store.record import read_factors, read_run, run_folder
 from nnmf_runner.store.status import Status
 from nnmf_runner.task import check_sweep, notes_after_checks, prepare
@@ -31,8 +32,8 @@ class Ranking:
     profile: RankProfile | None
 
 
-def run_ranking(asked: RankSweep) -> Ranking:
-    """Run what is not done yet of the fits of a `RankSweep`, and compare them if all are done.
+def run_ranking(asked: RankSweep, listeners: Sequence[Listener] = ()) -> Ranking:
+    """Run what is not done yet of the fits of a `RankSweep`, and compare them if all are done; listeners are told.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def run_ranking(asked: RankSweep) -> Ranking:
         said = f"ranks {ranks_text(proposed)}" if len(proposed) else "no rank"
         return f"The spectrum proposes {said}; the fits follow."
 
-    status = run_sweep(asked.sweep, check)
+    status = run_sweep(asked.sweep, check, Jobs(listeners))
     configs = [cell.config for cell in asked.cells]
     profile = _profile(prepare(whole, whole.seed).entries, configs) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)

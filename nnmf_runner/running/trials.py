@@ -6,12 +6,15 @@ import dataclasses
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 from tqdm import tqdm
 
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import stopped_by
+from nnmf_runner.running.listeners import Listener, tell_of_one
+from nnmf_runner.running.objective import metric_of
 from nnmf_runner.running.pool import run_tasks
 from nnmf_runner.running.run import Outcome, quiet, summary
 from nnmf_runner.store.claims import clear_left, is_held
@@ -45,8 +48,16 @@ def run_trials(config: RunConfig) -> Outcomes:
     return outcomes
 
 
-def run_and_wait(config: RunConfig) -> Outcomes:
-    """Run every trial as `run_trials` does, wait for those that another process is at, then run their consensus."""
+def run_and_wait(config: RunConfig, listeners: Sequence[Listener] = ()) -> Outcomes:
+    """Run every trial as `run_trials` does, wait for those that another process is at, then run their consensus.
+
+    It is the one job that listeners are told of.
+    """
+    metric_of(config)
+    return tell_of_one(config, listeners, lambda: _run_and_wait(config))
+
+
+def _run_and_wait(config: RunConfig) -> Outcomes:
     outcomes = run_trials(config)
     for seed in config.seeds:
         alone = dataclasses.replace(config, seed=seed, trials=1, consensus=False, force=False)

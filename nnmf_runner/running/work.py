@@ -44,7 +44,7 @@ class Work:
         for ledger in self.ledgers.values():
             ledger.look()
         # Runs at which others were at work when this sweep began.
-        self.begun_elsewhere = set(self._claimed())
+        self.begun_elsewhere = set(self.claimed())
         heads = {key: self._head(*key) for key in self.runs}
         counted = [key for key, head in heads.items() if head.get("status") in COUNTED]
         self.outdated = [heads[key] for key in counted if not same_code(heads[key])]
@@ -111,13 +111,14 @@ class Work:
 
     def others_at_work(self) -> bool:
         """Whether a living process holds a run that this sweep wants, maybe only until it lets go of what is done."""
-        return any(key in self.runs and self.ledgers[key[0]].is_held(key[1]) for key in self._claimed())
+        return any(key in self.runs and self.ledgers[key[0]].is_held(key[1]) for key in self.claimed())
 
     def running(self) -> int:
         """Runs in flight, in this sweep's jobs or elsewhere."""
-        return len(self._claimed())
+        return len(self.claimed())
 
-    def _claimed(self) -> list[tuple[Path, str]]:
+    def claimed(self) -> list[tuple[Path, str]]:
+        """The runs that some process holds, by the experiment's folder and the name."""
         return [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
 
     def opening(self, option: str) -> str:

@@ -243,8 +243,8 @@ def test_showing_the_configuration_runs_and_writes_nothing(command):
 def test_a_shown_configuration_begins_with_what_is_chosen_and_what_is_swept_over(command):
     result = command("method=hier_mu", "--cfg", "job", "experiment=table1")
     chosen, swept, *_ = result.out.splitlines()
-    parts = "dataset=toy method=hier_mu cost=reconstruction optimizer=auto init=nndsvd resample=none engine=local"
-    assert chosen == f"# experiment=table1 {parts}"
+    parts = "dataset=toy method=hier_mu cost=reconstruction optimizer=auto init=nndsvd resample=none"
+    assert chosen == f"# experiment=table1 {parts} engine=local tracking=none"
     assert swept == "# sweep over layers=[9],[9,4],[9,4,2] label_fraction=0,0.4,1"
     assert yaml.safe_load(result.out)["method"] == {"name": "hier", "solver": "mu"}
     assert "# sweep over seed=0,1\n" in command("method=hier", "-m", "seed=0,1", "--cfg", "job").out

@@ -17,6 +17,7 @@ from nnmf_runner.datasets.resample import Whole
 from nnmf_runner.methods import METHODS, Supervision
 from nnmf_runner.running.run import fit_and_score
 from nnmf_runner.store.start import INITIALISATIONS
+from nnmf_runner.store.trackers import Tracker
 from nnmf_runner.task import prepare
 
 # What the types of these options do not say.
@@ -49,6 +50,7 @@ def configurations(below, part, name, value):
             "method": method(),
             "resample": Whole(),
             "engine": OneProcess(),
+            "tracking": Tracker(),
             "cost": COSTS[method.costs[0]](),
             "optimizer": OPTIMIZERS["auto"](),
             "init": INITIALISATIONS["nndsvd"](),

@@ -166,7 +166,7 @@ def test_data_are_loaded_once_for_all_runs_on_them(command, monkeypatch):
 
 def test_a_run_that_fails_before_it_has_begun_is_not_tried_for_ever(command, monkeypatch):
     tried = []
-    monkeypatch.setattr(launch, "run_tasks", lambda tasks, workers: tried.append(len(tasks)) or iter(()))
+    monkeypatch.setattr(launch, "run_tasks", lambda tasks, workers, begun: tried.append(len(tasks)) or iter(()))
     result = command("-m", "seed=0,1", *SHORT)
     assert (result.status, tried) == (1, [2])
     assert "0 done, 0 failed, 2 missing" in result.out

@@ -77,14 +77,31 @@ def draw_all(
                 log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
             tables = [summary[groups_of(summary) == name], comparisons[comparisons["experiment"] == name]]
             for run in runs:
-                view = attempt(functools.partial(load_view, run), f"{run.folder} has no heatmaps")
-                for end, draw in RUN_FIGURES.items():
-                    figure = attempt(functools.partial(draw, run, view), f"{run.folder} has no figure of {end}")
+                for end, figure in figures_of(run):
                     yield from save(figure, folder / f"{name}_{file_part(run.label)}_{end}")
             compared = methods_of(tables[1]) if len(tables[1]) else []
             looks = looks_of([*(run.label for run in runs), *tables[0]["method"], *compared])
             for end, draw_whole in EXPERIMENT_FIGURES.items():
                 yield from save(draw_whole(runs, *tables, looks), folder / f"{name}_{end}")
+
+
+def figures_of(run: Shown) -> Iterator[tuple[str, Figure | None]]:
+    """Draw what there is to draw of one run, each figure after the end of its name, in the style that is set."""
+    view = attempt(functools.partial(load_view, run), f"{run.folder} has no heatmaps")
+    for end, draw in RUN_FIGURES.items():
+        yield end, attempt(functools.partial(draw, run, view), f"{run.folder} has no figure of {end}")
+
+
+def draw_run(run: Shown, folder: Path) -> list[Path]:
+    """Draw one run by itself, its convergence among it, into a folder; return the paths of the pictures."""
+    paths = []
+    with mpl.rc_context(STYLE):
+        whole = attempt(functools.partial(convergence, [run], looks_of([run.label])), f"{run.folder} has no history")
+        for end, figure in [*figures_of(run), ("convergence", whole)]:
+            if figure is not None:
+                paths.append(folder / f"{end}.png")
+                figure.savefig(paths[-1])
+    return paths
 
 
 def _comparable(summary: pd.DataFrame) -> bool:
