@@ -8,7 +8,7 @@ columns at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from nnmf_runner.core.costs import Cost, Derivative, plus
+from nnmf_runner.core.forks import Forks
 from nnmf_runner.core.label_costs import Labels
 from nnmf_runner.core.layer import DeferredGradient, Layer, Shrinkage, solve_layers
 from nnmf_runner.core.linalg import (
@@ -33,7 +34,7 @@ from nnmf_runner.core.linalg import (
 )
 from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.systems import PassiveSystems
-from nnmf_runner.core.threads import each, mapped
+from nnmf_runner.core.threads import each, mapped, n_threads
 
 # Times that a sparse matrix by rows is read for the data of all blocks of columns, each time for a share of them.
 READS = 8
@@ -103,6 +104,32 @@ class Terms:
     learn_l1: bool = False
 
 
+@dataclass(frozen=True)
+class _Common:
+    """What the parts of an evaluation share beside large arrays; see `Network.evaluate` and `_Total`.
+
+    Attributes
+    ----------
+    upper : list of ndarray
+        The factors above the first.
+    gram : ndarray of shape (k_0, k_0), or None with missing entries
+        ``A_0^T A_0``.
+    shrinkage : sequence of Shrinkage
+    maps : dict of int to ndarray
+        Label maps that are variables.
+    unit : float
+        Unit of the cost per column.
+    n_derivatives : int
+    """
+
+    upper: list[Matrix]
+    gram: Matrix | None
+    shrinkage: Sequence[Shrinkage]
+    maps: dict[int, Matrix]
+    unit: float
+    n_derivatives: int
+
+
 class Network:
     """The relative cost of Neural NMF as a function of the factors alone.
 
@@ -148,6 +175,7 @@ class Network:
         self.labels = dict(sorted((lower_labels or {}).items())) | ({} if labels is None else {-1: labels})
         self._unit_columns = self.terms.unit_columns or cost.unit_columns
         self._last_codes: dict[int, Matrix] = {}
+        self._forks: Forks[Part, _Total] | None = None
         # ``A_0^T X``, where it does not change.
         is_held = 0 in self.fixed and not isinstance(X, Distributed)
         self._products = cross_product(self.fixed[0], X) if is_held else None
@@ -250,16 +278,10 @@ class Network:
             X = self.X if whole else self.X[:, block.columns]
         unit = (self.own if whole else self.cost.unit(X.T)) / block.size  # unit of the cost per column
         products, gram = self._formed(A, X, block.columns)  # reads the data the first time
-        n_derivatives = len(A) + len(l1) + len(maps)
-
-        def solve(part: Part) -> list[Layer]:
-            return self._forward(part, A, X, products, gram, shrinkage)
-
-        def derive(part: Part, layers: list[Layer], maps: Mapping[int, Matrix]) -> _Total:
-            return self._of_part(_Total(n_derivatives), unit, part, layers, maps, products)
-
-        total = _Total(n_derivatives)
-        for of_part in self._of_parts(block.parts, solve, derive, maps):
+        common = _Common(A[1:], gram, shrinkage, maps, unit, len(A) + len(l1) + len(maps))
+        total = _Total(common.n_derivatives)
+        (products, _), of_parts = self._of_parts(block, (products, A[0]), common, X)
+        for of_part in of_parts:
             total.merge(of_part)
         if total.small is not None:
             total.add(0, product(X, products.T), 1.0 / self.norm)  # reads the data for the second time
@@ -278,37 +300,41 @@ class Network:
         return Evaluation(total.value, gradients)
 
     def _of_parts(
-        self,
-        every: Sequence[Part],
-        solve: Callable[[Part], list[Layer]],
-        derive: Callable[[Part, list[Layer], Mapping[int, Matrix]], _Total],
-        maps: dict[int, Matrix],
-    ) -> Iterator[_Total]:
+        self, block: Block, arrays: Sequence[Matrix], common: _Common, X: Any
+    ) -> tuple[Sequence[Matrix], Iterator[_Total]]:
         """Costs and gradients of every part in turn, between the two passes over the data.
 
-        Layers are solved as they are asked for, so that one part for each thread at a time is in memory.
+        Layers are solved as they are asked for, so that one part for each thread at a time is in memory.  The arrays
+        are the products with the data, and the first factor.  The results put what the data are multiplied by next into
+        those that are returned.
         """
-        eliminated = [layer for layer in self.labels if layer not in maps]
-        if not eliminated:
-            return mapped(lambda part: derive(part, solve(part), maps), every)
-        solved = list(zip(every, mapped(solve, every), strict=True))  # the best label map needs the codes of all parts
-        known = maps | {layer: self._best_map(layer, solved) for layer in eliminated}
-        return mapped(lambda part: derive(*part, known), solved)
+        eliminated = [layer for layer in self.labels if layer not in common.maps]
+        if eliminated:  # the best label map needs the codes of all parts
+            solved = list(mapped(lambda part: self._solve(part, arrays, common, X), block.parts))
+            both = list(zip(block.parts, solved, strict=True))
+            known = common.maps | {layer: self._best_map(layer, both) for layer in eliminated}
+            return arrays, mapped(lambda one: self._of_part(*one, arrays, replace(common, maps=known)), both)
+        if n_threads() > 1 and len(block.parts) > 1 and block is self.everything:
+            self._forks = self._forks or Forks(self._derived, block.parts, arrays)
+            arrays = self._forks.shared(arrays)
+            return arrays, self._forks.results(self._derived, arrays, common)
+        return arrays, mapped(lambda part: self._derived(part, arrays, common, X), block.parts)
 
-    def _of_part(
-        self,
-        total: _Total,
-        unit: float,
-        part: Part,
-        layers: list[Layer],
-        maps: Mapping[int, Matrix],
-        products: Matrix,
-    ) -> _Total:
-        """Add cost and gradient of a part; in its columns of `products`, put what the data are multiplied by next."""
-        term = self.cost.evaluate(layers, unit * layers[0].S.shape[1])
+    def _derived(self, part: Part, arrays: Sequence[Matrix], common: _Common, X: Any = None) -> _Total:
+        layers = self._solve(part, arrays, common, self.X if X is None else X)
+        return self._of_part(part, layers, arrays, common)
+
+    def _solve(self, part: Part, arrays: Sequence[Matrix], common: _Common, X: Any) -> list[Layer]:
+        products, first = arrays
+        return self._forward(part, [first, *common.upper], X, products, common.gram, common.shrinkage)
+
+    def _of_part(self, part: Part, layers: list[Layer], arrays: Sequence[Matrix], common: _Common) -> _Total:
+        """Cost and gradient of a part; in its columns of the products, put what the data are multiplied by next."""
+        total, products = _Total(common.n_derivatives), arrays[0]
+        term = self.cost.evaluate(layers, common.unit * layers[0].S.shape[1])
         total.value += term.value / self.norm
         for supervised in self.labels:
-            self._add_labels(total, term, supervised, layers[supervised].S, part, maps[supervised])
+            self._add_labels(total, term, supervised, layers[supervised].S, part, common.maps[supervised])
         back = backward(layers, term, read_first=self.mask is not None, fixed=self.fixed, to_codes=self.terms.learn_l1)
         if back.deferred is not None:
             products[:, part.within], total.small = back.deferred.outer, back.deferred.small
@@ -349,7 +375,7 @@ class Network:
         return products, gram_matrix(A[0]) if self.mask is None else None
 
     def codes(self, A: Sequence[Matrix], shrinkage: Sequence[Shrinkage] = ()) -> list[Matrix]:
-        """Codes of every layer for all columns, shapes (k_l, n)."""
+        """Codes of every layer for all columns, shapes (k_l, n), to the last bit whatever has been evaluated where."""
         products, gram = self._formed(A, self.X, slice(None))
         codes = [np.empty((factor.shape[1], self.X.shape[1]), self.X.dtype) for factor in A]
 
@@ -358,7 +384,7 @@ class Network:
                 S[:, part.within] = layer.S
                 layer.systems.release()
 
-        each(solve, self.everything.parts)
+        each(solve, [replace(part, warm=None) for part in self.everything.parts])
         return codes
 
     def _add_labels(self, total: _Total, term: Derivative, layer: int, S: Matrix, part: Part, B: Matrix) -> None:

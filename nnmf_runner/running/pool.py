@@ -18,6 +18,7 @@ from typing import cast
 from tqdm import tqdm
 
 from nnmf_runner.config.schema import RunConfig
+from nnmf_runner.core.threads import NAME
 from nnmf_runner.running.interrupt import interruptible, is_stopped, stop_all, stopped_by, undisturbed
 from nnmf_runner.running.run import Outcome, run_one
 from nnmf_runner.running.run import log as runs_log
@@ -172,7 +173,7 @@ def _serve(connection: Connection, refuse: bool, level: int) -> None:
         finally:
             os._exit(1)  # the parent has been killed, maybe as it wrote, or does not wait
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=listen, name=f"{NAME}-listen", daemon=True).start()
     with stopped_by(stop):
         while task := tasks.get():
             outcome = error = None

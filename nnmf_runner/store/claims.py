@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnmf_runner.core.threads import NAME
 from nnmf_runner.store.files import folder_for, named, remove_scratch
 from nnmf_runner.store.processes import is_running
 
@@ -51,7 +52,7 @@ def claimed(run: Path) -> Iterator[bool]:
             if not _take(path, holder):
                 yield False
                 return
-            threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
+            threading.Thread(target=_beat, args=(path, ended), name=f"{NAME}-beat", daemon=True).start()
             yield True
         finally:
             ended.set()

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -19,6 +20,7 @@ from nnmf_runner.core.regularisation import Penalty
 from nnmf_runner.core.threads import threaded
 from nnmf_runner.datasets.generated.toy import Toy
 
+FORKS = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear forks")
 M, N, CLASSES = 9, 12, 3
 RANKS = (5, 4, 3)
 WEIGHT = 0.7
@@ -596,18 +598,37 @@ def test_data_are_read_once_where_the_first_factor_is_fixed():
     assert Counted.read == 3
 
 
+@pytest.mark.parametrize("forks", [False, pytest.param(True, marks=FORKS)])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.csc_array])
 @pytest.mark.parametrize("labels", ["none", "squared", "cross_entropy"])
-def test_an_evaluation_does_not_depend_on_the_number_of_threads(monkeypatch, labels, make):
+def test_an_evaluation_does_not_depend_on_the_number_of_threads(monkeypatch, labels, make, forks, rng):
     monkeypatch.setattr("nnmf_runner.core.linalg.WORTHWHILE", 1)
     monkeypatch.setattr("nnmf_runner.core.linalg.ENTRIES", 20)
+    monkeypatch.setattr("nnmf_runner.core.forks.may_fork", lambda: forks)
     case, found = Case("multilevel", labels, 3), []
+    moved = [variable * (1.0 + rng.random(variable.shape)) for variable in case.variables]
     for n in (1, 2, 3):
         network = case.network(make(case.X))
         work_in_parts(network)
         with threaded(n):
-            first, again = (network.evaluate(case.variables) for _ in range(2))
+            evaluations = [network.evaluate(variables) for variables in (case.variables, moved, moved)]
             codes = network.codes(case.variables[:3])
-        found.append([first.value, *first.gradients, again.value, *again.gradients, *codes])
+        found.append([array for each in evaluations for array in (each.value, *each.gradients)] + codes)
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@FORKS
+@pytest.mark.parametrize(("cost", "labels", "depth"), FULL_CASES)
+def test_forks_evaluate_all_options_to_the_same_bits(monkeypatch, cost, labels, depth):
+    monkeypatch.setattr("nnmf_runner.core.forks.may_fork", lambda: True)
+    for case in list(routes(cost, labels, depth))[:: 5 - depth]:
+        found = []
+        for n in (1, 2):
+            network = case.network()
+            work_in_parts(network)
+            with threaded(n):
+                found.append(network.evaluate(case.variables))
+        assert found[0].value == found[1].value
+        for one, two in zip(found[0].gradients, found[1].gradients, strict=True):
+            np.testing.assert_array_equal(one, two)

@@ -26,6 +26,36 @@ def test_two_threads_are_at_work_at_once():
         assert sorted(mapped(lambda i: met.wait(), range(2))) == [0, 1]
 
 
+def test_the_thread_that_asks_is_one_of_those_at_work():
+    met = threading.Barrier(2, timeout=20)
+
+    def meet(i):
+        met.wait()
+        return threading.get_ident()
+
+    with threaded(2):
+        found = {*mapped(meet, range(2))}
+    assert len(found) == 2
+    assert threading.get_ident() in found
+
+
+def test_an_interrupt_of_the_thread_that_asks_is_raised_when_no_part_is_under_way():
+    running = []
+
+    def work(i):
+        running.append(i)
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        running.clear()
+
+    with threaded(2):
+        with pytest.raises(KeyboardInterrupt):
+            each(work, range(50))
+        time.sleep(0.02)
+        assert len(running) <= 1
+
+
 def test_threads_are_those_of_the_block_and_one_within_a_part():
     seen = [n_threads()]
     with threaded(2):

@@ -199,3 +199,15 @@ def test_a_claim_that_does_not_fit_on_the_disk_is_named_and_not_left_behind(run,
         pytest.fail("was claimed")
     assert caught.value.filename == str(claim_path(run))
     assert not run.parent.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear forks")
+def test_a_process_that_holds_a_run_may_be_forked(tmp_path):
+    code = (
+        "import pathlib, threading; from nnmf_runner.core.forks import may_fork; "
+        "from nnmf_runner.store.claims import claimed\n"
+        f"with claimed(pathlib.Path({str(tmp_path / 'run')!r})): print(threading.active_count(), may_fork())"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["2", "True"]

@@ -5,15 +5,12 @@ busy for ever, which no handler of exceptions sees.  The process has limits of t
 arrays through a socket, which are copied once and leave nothing behind, and ends if the process that waits for it does.
 
 It is a fork where that is safe, since to start Python and import the libraries takes longer than to read a small file.
-A lock that another thread holds stays locked in a fork.  So there is none beside other threads of Python than that of
-tqdm, whose locks no reader takes.  Those of BLAS hold nothing between two calls, and its libraries prepare for forks;
-libraries that are only read with start theirs in the fork.  Systems other than Linux have some that do not bear forks.
+Libraries that are only read with start their threads in the fork.
 """
 
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import json
 import os
@@ -30,10 +27,10 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm import TMonitor
 
 import nnmf_runner
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.forks import DESCRIPTORS, forked, may_fork
 from nnmf_runner.datasets.files.bounds import MEMORY, in_units, most_unpacked, size_of
 from nnmf_runner.datasets.files.cells import NUMERIC
 from nnmf_runner.datasets.files.contents import ContentError, Contents, Grid, Layout, Refused, Table
@@ -48,8 +45,6 @@ START = f"import sys; from {__name__} import serve_named; serve_named(*sys.argv[
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
 # The types of arrays that are handed over.
 KINDS = NUMERIC + "cSU"
-# No descriptor of the parent is at or above it: all below are closed, one by one on some systems.
-DESCRIPTORS = 2**16
 # Of prctl(2): the signal to send when the parent ends.
 PR_SET_PDEATHSIG = 1
 
@@ -68,7 +63,7 @@ def guarded(reader: Reader) -> Reader:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.settimeout(PATIENCE * seconds)
-            process = (_forked if _is_alone() else _started)(reader, path, theirs.fileno())
+            process = (_forked if may_fork() else _started)(reader, path, theirs.fileno())
             theirs.close()
             try:
                 outcome, arrays = _received(ours)
@@ -97,32 +92,14 @@ def _bytes(path: Path) -> int:
     return LIBRARIES + min(2 * most_unpacked(path), MEMORY)
 
 
-def _is_alone() -> bool:
-    """Whether this process can be forked."""
-    others = {*threading.enumerate()} - {threading.current_thread()}
-    return sys.platform == "linux" and all(isinstance(thread, TMonitor) for thread in others)
-
-
 def _forked(reader: Reader, path: Path, theirs: int) -> int:
     """A fork of this process that reads a file, see `serve`, with a descriptor as its standard input."""
-    with warnings.catch_warnings(action="ignore"):  # of threads, which are those of libraries
-        process = os.fork()
-    if process:
-        return process
-    try:
-        os.setpgid(0, 0)  # Ctrl-C is for the parent to handle
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        gc.freeze()  # what is left over in the parent is for the parent to finish
-        os.dup2(theirs, 0)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+
+    def work() -> None:
         os.environ.update(THREADS)
         serve(reader, path)
-    finally:
-        os._exit(1)
+
+    return forked(work, theirs)
 
 
 def _started(reader: Reader, path: Path, theirs: int) -> int:

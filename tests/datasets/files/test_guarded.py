@@ -34,7 +34,7 @@ def way(request, monkeypatch):
     """How the process begins."""
     if request.param == "forked" and sys.platform != "linux":
         pytest.skip("other systems do not bear forks")
-    monkeypatch.setattr(module, "_is_alone", lambda: request.param == "forked")
+    monkeypatch.setattr(module, "may_fork", lambda: request.param == "forked")
     return request.param
 
 
@@ -43,7 +43,7 @@ def forked(monkeypatch):
     """The process is a fork."""
     if sys.platform != "linux":
         pytest.skip("other systems do not bear forks")
-    monkeypatch.setattr(module, "_is_alone", lambda: True)
+    monkeypatch.setattr(module, "may_fork", lambda: True)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_modules_in_the_working_directory_are_not_imported(path, way, tmp_path, 
 def test_reading_ends_with_the_process_that_waits_for_it(path, way, tmp_path, reader, sent):
     code = (
         "from pathlib import Path; from nnmf_runner.datasets.files import guarded as module; "
-        f"from tests.fixtures import bad_readers; module._is_alone = lambda: {way == 'forked'}; "
+        f"from tests.fixtures import bad_readers; module.may_fork = lambda: {way == 'forked'}; "
         f"module.PR_SET_PDEATHSIG = {sent}; "  # which 0 is not: only a closed descriptor tells
         f"module.guarded(bad_readers.{reader})(Path({str(path)!r}))"
     )
@@ -159,8 +159,8 @@ def test_reading_ends_with_the_process_that_waits_for_it(path, way, tmp_path, re
 def test_a_process_is_forked_only_where_no_other_thread_may_hold_a_lock():
     code = (
         "import threading, tqdm; from nnmf_runner.datasets.files import guarded as module; "
-        "bar = tqdm.tqdm(total=2); print(threading.active_count(), module._is_alone()); "
-        "threading.Thread(target=threading.Event().wait, daemon=True).start(); print(module._is_alone())"
+        "bar = tqdm.tqdm(total=2); print(threading.active_count(), module.may_fork()); "
+        "threading.Thread(target=threading.Event().wait, daemon=True).start(); print(module.may_fork())"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
