@@ -16,6 +16,8 @@ from scipy import optimize
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import (
+    ROUNDING,
+    SAME,
     Distributed,
     Matrix,
     column_lengths,
@@ -26,8 +28,6 @@ from nnmf_runner.core.linalg import (
 )
 from nnmf_runner.core.updates import HALS, lift_zeros
 
-# Entries of a singular vector below this share of its largest are zeros with rounding.
-ROUNDING = {"float64": 1e-10, "float32": 1e-5}
 # Passes of a start, which is no fit: more of them would never end.
 MOST_SWEEPS = 10_000
 
@@ -157,22 +157,22 @@ class Greedy(Initialisation):
 def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
-    For every singular pair, the sign is chosen whose nonnegative parts have the larger product.  The random numbers
-    are for the columns beyond the rank of the data.
+    For every singular pair, the sign is chosen whose nonnegative parts have the larger product; of equal ones, that of
+    which the first entry is positive.  The random numbers are for the columns beyond the rank of the data.
 
     References
     ----------
     C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
     """
-    found = min(rank, *X.shape)
-    U, sigma, lengths = _leading(X, found)
-    A = rng.random((X.shape[0], rank))  # columns beyond the rank of the data, where ranks grow, stay random
-    for j in range(found):
+    U, sigma, lengths = _leading(X, min(rank, *X.shape))
+    A, rounding = rng.random((X.shape[0], rank)), ROUNDING[X.dtype.name]
+    for j in range(np.count_nonzero(sigma > rounding * sigma[0])):  # columns beyond the rank of the data stay random
         candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
         norms = [float(np.linalg.norm(u) * length) for u, length in zip(candidates, lengths[:, j], strict=True)]
-        best = int(np.argmax(norms))
+        first = U[np.argmax(np.abs(U[:, j]) > SAME), j]
+        best = int(first < 0 if np.isclose(*norms, rtol=SAME, atol=0.0) else np.argmax(norms))
         u = candidates[best]
-        u[u < ROUNDING[X.dtype.name] * u.max()] = 0.0  # zeros up to the rounding of the decomposition
+        u[u < rounding * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
 
