@@ -169,8 +169,8 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     for j in range(np.count_nonzero(sigma > rounding * sigma[0])):  # columns beyond the rank of the data stay random
         candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
         norms = [float(np.linalg.norm(u) * length) for u, length in zip(candidates, lengths[:, j], strict=True)]
-        first = U[np.argmax(np.abs(U[:, j]) > SAME), j]
-        best = int(first < 0 if np.isclose(*norms, rtol=SAME, atol=0.0) else np.argmax(norms))
+        are_equal = min(norms) >= (1.0 - SAME) * max(norms)
+        best = int(U[np.argmax(np.abs(U[:, j]) > SAME), j] < 0 if are_equal else np.argmax(norms))
         u = candidates[best]
         u[u < rounding * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
