@@ -164,15 +164,16 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     ----------
     C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
     """
-    U, sigma, lengths = _leading(X, min(rank, *X.shape))
-    A, rounding = rng.random((X.shape[0], rank)), ROUNDING[X.dtype.name]
-    for j in range(np.count_nonzero(sigma > rounding * sigma[0])):  # columns beyond the rank of the data stay random
+    found = min(rank, *X.shape)
+    U, sigma, lengths = _leading(X, found)
+    A = rng.random((X.shape[0], rank))  # columns beyond the rank of the data, where ranks grow, stay random
+    for j in range(found):
         candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
         norms = [float(np.linalg.norm(u) * length) for u, length in zip(candidates, lengths[:, j], strict=True)]
         are_equal = min(norms) >= (1.0 - SAME) * max(norms)
         best = int(U[np.argmax(np.abs(U[:, j]) > SAME), j] < 0 if are_equal else np.argmax(norms))
         u = candidates[best]
-        u[u < rounding * u.max()] = 0.0  # zeros up to the rounding of the decomposition
+        u[u < ROUNDING[X.dtype.name] * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)
     return A
 

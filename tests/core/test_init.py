@@ -81,11 +81,10 @@ GROUPS = np.kron(np.array([[1.0, 1, 0, 0], [0, 0, 1, 1]]), np.ones((4, 2)))
 @pytest.mark.parametrize(
     ("X", "layers"),
     [
-        (SWIMMER, (17,)),  # of rank 13
-        (SWIMMER, (16, 4)),
+        (SWIMMER, (13, 4)),  # its rank
         (BLOCKS, (3, 2)),  # which ends among equal singular values
         (sparse.csr_array(BLOCKS), (4, 2)),
-        (sparse.csr_array(GROUPS), (3, 2)),
+        (sparse.csr_array(GROUPS), (2, 2)),
     ],
 )
 def test_nndsvd_does_not_depend_on_rounding_where_singular_values_and_signs_are_equal(X, layers):
@@ -96,13 +95,6 @@ def test_nndsvd_does_not_depend_on_rounding_where_singular_values_and_signs_are_
     for seed in range(1, 4):
         for A, B in zip(start(0), start(seed), strict=True):
             np.testing.assert_allclose(B, A, atol=1e-6)
-
-
-def test_nndsvd_has_random_columns_where_singular_values_are_rounding(rng):
-    X = np.outer(rng.random(20), rng.random(30))  # rank one
-    first, other = (nndsvd(X, 3, np.random.default_rng(seed)) for seed in (0, 1))
-    np.testing.assert_array_equal(first[:, 0], other[:, 0])
-    np.testing.assert_array_equal(first[:, 1:], np.random.default_rng(0).random((20, 3))[:, 1:])
 
 
 def test_nndsvd_of_rank_one_data_is_its_factor(rng):

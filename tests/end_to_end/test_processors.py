@@ -40,7 +40,7 @@ def run(kernels, *arguments):
     [
         ["layers=9-4-2", "trials=2"],
         ["layers=9-4-2", "label_fraction=0.4"],
-        ["dataset=swimmer", "layers=16-4", "method=hier", "max_iter=20"],
+        ["dataset=swimmer", "layers=13-4", "method=hier", "max_iter=20"],
     ],
 )
 def test_a_run_prints_the_same_numbers_with_the_kernels_of_another_processor(tmp_path, kernels, arguments):
