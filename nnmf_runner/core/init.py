@@ -16,6 +16,8 @@ from scipy import optimize
 from nnmf_runner.core.checks import check_choice, check_number
 from nnmf_runner.core.layer import solve_codes
 from nnmf_runner.core.linalg import (
+    ROUNDING,
+    SAME,
     Distributed,
     Matrix,
     column_lengths,
@@ -26,8 +28,6 @@ from nnmf_runner.core.linalg import (
 )
 from nnmf_runner.core.updates import HALS, lift_zeros
 
-# Entries of a singular vector below this share of its largest are zeros with rounding.
-ROUNDING = {"float64": 1e-10, "float32": 1e-5}
 # Passes of a start, which is no fit: more of them would never end.
 MOST_SWEEPS = 10_000
 
@@ -157,8 +157,8 @@ class Greedy(Initialisation):
 def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
-    For every singular pair, the sign is chosen whose nonnegative parts have the larger product.  The random numbers
-    are for the columns beyond the rank of the data.
+    For every singular pair, the sign is chosen whose nonnegative parts have the larger product; of equal ones, that of
+    which the first entry is positive.  The random numbers are for the columns beyond the rank of the data.
 
     References
     ----------
@@ -170,7 +170,8 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     for j in range(found):
         candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
         norms = [float(np.linalg.norm(u) * length) for u, length in zip(candidates, lengths[:, j], strict=True)]
-        best = int(np.argmax(norms))
+        are_equal = min(norms) >= (1.0 - SAME) * max(norms)
+        best = int(U[np.argmax(np.abs(U[:, j]) > SAME), j] < 0 if are_equal else np.argmax(norms))
         u = candidates[best]
         u[u < ROUNDING[X.dtype.name] * u.max()] = 0.0  # zeros up to the rounding of the decomposition
         A[:, j] = np.sqrt(sigma[j] * norms[best]) * u / max(float(np.linalg.norm(u)), np.finfo(float).tiny)

@@ -27,6 +27,10 @@ ENTRIES = 2**20
 BUFFER = 2**16
 # Multiplications of a sparse product that are worth the start of a thread.
 WORTHWHILE = 2**19
+# Numbers that are apart by less than this share of the largest may be so by rounding alone, in each precision.
+ROUNDING = {"float64": 1e-10, "float32": 1e-5}
+# What singular vectors of equal singular values are known to: much more than the rounding that chose them.
+SAME = 1e-6
 # Dense data up to this smaller side are decomposed whole, which gives the tail of the spectrum without cancellation.
 WHOLE_SVD = 2000
 
@@ -259,14 +263,39 @@ def truncated_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     """Leading singular triples ``U`` (m, rank), ``sigma`` (rank,), descending, and ``V^T`` (rank, n).
 
     Small problems and those of nearly full rank are decomposed whole, others by Lanczos iteration from `lanczos_start`.
+    For those of equal singular values, see `turn_equal`.
     """
     smaller = min(X.shape)
     if 2 * rank < smaller and (sparse.issparse(X) or smaller > 500):
         U, sigma, Vt = svds(_operator(X), k=rank, v0=lanczos_start(smaller))
-        return U[:, ::-1], sigma[::-1], Vt[::-1]
-    if sparse.issparse(X):
-        return _nearly_full_svd(X, rank)
-    return _whole_svd(X, rank)
+        U, sigma, Vt = U[:, ::-1], sigma[::-1], Vt[::-1]
+    elif sparse.issparse(X):
+        U, sigma, Vt = _nearly_full_svd(X)
+    else:
+        U, sigma, Vt = _whole_svd(X, rank)
+    turn_equal(U, sigma, Vt, ROUNDING[X.dtype.name])
+    return U[:, :rank], sigma[:rank], Vt[:rank]
+
+
+def turn_equal(U: Matrix, sigma: Matrix, Vt: Matrix | None = None, rounding: float = ROUNDING["float64"]) -> None:
+    """Turn the vectors of equal singular values, in place, to a basis of their space that rounding does not choose.
+
+    Each in turn is what the space has of one unit vector: the one it has most of, orthogonal to those before, and of
+    equal ones the first.  Singular values that are zero have no such space.
+    """
+    ends = np.flatnonzero(sigma[:-1] - sigma[1:] > rounding * sigma[0]) + 1
+    for start, end in pairwise([0, *ends.tolist(), len(sigma)]):
+        if end - start < 2 or sigma[start] <= rounding * sigma[0]:
+            continue
+        rest, turn = U[:, start:end].copy(), np.empty((end - start, end - start))
+        for direction in turn:
+            lengths = np.linalg.norm(rest, axis=1)
+            most = int(np.argmax(lengths >= (1.0 - SAME) * lengths.max()))
+            direction[:] = rest[most] / lengths[most]
+            rest -= np.outer(rest @ direction, direction)
+        U[:, start:end] = U[:, start:end] @ turn.T
+        if Vt is not None:
+            Vt[start:end] = turn @ Vt[start:end]
 
 
 def lanczos_start(n: int) -> Matrix:
@@ -275,10 +304,9 @@ def lanczos_start(n: int) -> Matrix:
 
 
 def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Leading singular triples of dense data, see `truncated_svd`."""
+    """Singular triples of dense data, of large ones the leading `rank`, see `truncated_svd`."""
     if X.size <= ENTRIES:
-        U, sigma, Vt = np.linalg.svd(doubles(X), full_matrices=False)
-        return U[:, :rank], sigma[:rank], Vt[:rank]
+        return np.linalg.svd(doubles(X), full_matrices=False)
     if X.shape[0] > X.shape[1]:
         V, sigma, Ut = _whole_svd(X.T, rank)
         return Ut.T, sigma, V.T
@@ -306,19 +334,19 @@ def _operator(X: Any) -> LinearOperator:
     return LinearOperator(X.shape, matmat=X.__matmul__, rmatmat=X.T.__matmul__, dtype=X.dtype, **products)
 
 
-def _nearly_full_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Leading singular triples of a sparse matrix whose smaller side is short, see `truncated_svd`.
+def _nearly_full_svd(X: Any) -> tuple[Matrix, Matrix, Matrix]:
+    """All singular triples of a sparse matrix whose smaller side is short, see `truncated_svd`.
 
     The eigenvectors of the Gram matrix of that side turn X into nearly orthogonal columns, and what is left to
     decompose is their triangular factor: small singular values keep the accuracy that a Gram matrix would lose.
     """
     if X.shape[0] < X.shape[1]:
-        V, sigma, Ut = _nearly_full_svd(X.T, rank)
+        V, sigma, Ut = _nearly_full_svd(X.T)
         return Ut.T, sigma, V.T
     vectors = np.linalg.eigh((X.T @ X).toarray())[1]  # (n, n)
     Q, R = np.linalg.qr(X @ vectors)  # (m, n), (n, n)
     U, sigma, Vt = np.linalg.svd(R)
-    return Q @ U[:, :rank], sigma[:rank], (Vt @ vectors.T)[:rank]
+    return Q @ U, sigma, Vt @ vectors.T
 
 
 def singular_values(X: Any, rank: int) -> Matrix:

@@ -37,6 +37,7 @@ from nnmf_runner.core.linalg import (
     squared_norm,
     squared_residual,
     triangle,
+    turn_equal,
 )
 from nnmf_runner.core.network import Block, Evaluation, Network, Part, Terms
 from nnmf_runner.core.systems import PassiveSystems
@@ -243,8 +244,9 @@ class ShardedMatrix(Distributed):
             start = np.resize(lanczos_start(smaller), self.shape[0])
             basis = np.linalg.qr(eigsh(gram, k=rank, v0=start)[1])[0]
         U, sigma, _ = np.linalg.svd(self._triangle(basis).T, full_matrices=False)
-        U = U[:, :rank] if basis is None else basis @ U
-        return U, sigma[:rank]
+        U = U if basis is None else basis @ U
+        turn_equal(U, sigma)
+        return U[:, :rank], sigma[:rank]
 
     def _gram_times(self, v: Matrix) -> Matrix:
         return self.total(_gram_times, self.below, v.ravel())[0]

@@ -20,6 +20,8 @@ from nnmf_runner.core.linalg import Matrix, column_parts
 Words = NDArray[np.intp]
 # Weights that are no more than this share of the largest of their factor count as zero.
 NEGLIGIBLE = 1e-12
+# Scores that agree to these decimals of the largest are equal: rounding must not order words or samples.
+DECIMALS = 10
 
 
 def top_features(topics: Matrix, n: int) -> Words:
@@ -185,9 +187,10 @@ def topic_shares(modes: Sequence[Matrix]) -> Matrix:
 
 
 def _best(scores: Iterable[NDArray[np.floating]], n: int) -> Words:
-    """Places of the n largest positive scores of every topic, shape (k, n), filled up with -1."""
+    """Places of the n largest positive scores of every topic, of equal ones the first, (k, n), filled up with -1."""
     best = []
     for score in scores:  # one after the other, for a vocabulary can be large
+        score = np.round(score / or_one(score.max(initial=0.0)), DECIMALS)
         order = np.argsort(-score, kind="stable")[:n]
         order[score[order] <= 0] = -1
         best.append(np.pad(order, (0, n - len(order)), constant_values=-1))

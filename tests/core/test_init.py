@@ -5,6 +5,7 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.init import NNDSVD, Greedy, nndsvd, seeded
 from nnmf_runner.core.layer import solve_codes, solve_layers
+from nnmf_runner.datasets.generated.swimmer import Swimmer
 from nnmf_runner.store.start import INITIALISATIONS, Saved
 
 FRESH = [name for name in INITIALISATIONS if name != "saved"]
@@ -70,6 +71,30 @@ def test_nndsvd_equals_scikit_learns(toy, rng):
     ours = nndsvd(toy.X, 9, rng)
     # scikit-learn sets entries below 1e-6 to zero, and its decomposition is randomised.
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+SWIMMER = Swimmer().load(np.random.default_rng(0)).X
+BLOCKS = np.kron(np.eye(4), np.ones((3, 5)))
+GROUPS = np.kron(np.array([[1.0, 1, 0, 0], [0, 0, 1, 1]]), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("X", "layers"),
+    [
+        (SWIMMER, (13, 4)),  # its rank
+        (BLOCKS, (3, 2)),  # which ends among equal singular values
+        (sparse.csr_array(BLOCKS), (4, 2)),
+        (sparse.csr_array(GROUPS), (2, 2)),
+    ],
+)
+def test_nndsvd_does_not_depend_on_rounding_where_singular_values_and_signs_are_equal(X, layers):
+    def start(seed):
+        rounding = 1e-15 * np.random.default_rng(seed).uniform(-1.0, 1.0, X.shape)
+        return NNDSVD().start(X * (1.0 + rounding), layers, np.random.default_rng(0))
+
+    for seed in range(1, 4):
+        for A, B in zip(start(0), start(seed), strict=True):
+            np.testing.assert_allclose(B, A, atol=1e-6)
 
 
 def test_nndsvd_of_rank_one_data_is_its_factor(rng):

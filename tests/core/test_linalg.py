@@ -221,3 +221,16 @@ def test_singular_values_of_single_precision_are_those_of_double(form, shape, ra
     np.testing.assert_allclose(U.T @ X @ Vt.T, np.diag(exact[:rank]), atol=1e-4 * exact[0])
     [share] = tail_shares(single, [rank])
     assert share == pytest.approx((exact[rank:] ** 2).sum() / (exact**2).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rank", [3, 12])
+def test_vectors_of_equal_singular_values_are_turned_to_those_of_the_data(form, rank, rng):
+    blocks = np.kron(np.diag([1.0, 2.0, 2.0, 2.0]), np.ones((6, 7))) + 1e-3
+    for _ in range(3):
+        X = blocks * (1.0 + 1e-15 * rng.uniform(-1.0, 1.0, blocks.shape))
+        U, sigma, Vt = truncated_svd(form(X), rank)
+        np.testing.assert_allclose((U.T @ X @ Vt.T), np.diag(sigma), atol=1e-10)
+        np.testing.assert_allclose(U.T @ U, np.eye(rank), atol=1e-10)
+        expected = np.repeat([[0.0, 2.0, -1.0, -1.0]], 6, axis=1)[0]  # the first block less the other two
+        np.testing.assert_allclose(U[:, 1], expected / np.linalg.norm(expected), atol=1e-8)

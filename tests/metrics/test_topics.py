@@ -142,6 +142,16 @@ def test_tree_weights_share_every_parent_out_whatever_the_scale(topics, rng):
     np.testing.assert_allclose(feature_shares(topics) @ weights, feature_shares(topics @ A), rtol=1e-12)
 
 
+@pytest.mark.parametrize("best", [top_features, distinctive_features, lambda topics, n: strongest_samples(topics.T, n)])
+def test_rounding_does_not_order_equal_features_and_samples(best, topics, rng):
+    topics[[3, 7, 21]] = topics[12]
+    topics[12] *= 1.5
+    found = best(topics, 30)
+    for _ in range(5):
+        rounded = topics * (1.0 + 1e-15 * rng.uniform(-1.0, 1.0, topics.shape))
+        np.testing.assert_array_equal(best(rounded, 30), found)
+
+
 def test_topics_share_the_approximation_out_whatever_the_scale(topics, rng):
     S, scale = rng.random((4, 20)), rng.uniform(0.1, 10.0, 4)
     shares = topic_shares([topics, S.T])
