@@ -61,7 +61,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Dotted names and values: every part by its name, and what differs from the defaults."""
-    for each in dataclasses.fields(RunConfig):
+    for each in sorted(dataclasses.fields(RunConfig), key=lambda option: option.name != "dataset"):
         if each.name not in settings:
             continue
         value, default = settings[each.name], _default(each)
@@ -72,7 +72,7 @@ def _options(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _changed(options, _defaults(part) if part else {}, each.name)
         elif dataclasses.is_dataclass(default):
             yield from _changed(value, _defaults(type(default)), each.name)
-        elif value != default or each.name == "layers":
+        elif value != default or each.name in ("layers", "seed"):
             yield each.name, value
 
 

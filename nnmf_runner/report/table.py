@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,8 @@ from nnmf_runner.report.variants import Options, method_of, method_order, option
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
+
+C = TypeVar("C")
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
@@ -210,29 +212,30 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     with a row for every layer, which follow.
     """
     parts = []
-    for title, metric, table in _tables(summary, layers):
-        _, header, body = _layout(table, metric, _markdown_cell)
+    for title, metric, table in tables_of(summary, layers):
+        _, header, body = layout(table, metric, _markdown_cell)
         parts.append(f"### {title}\n\n{markdown_table(header, body)}")
-    return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
+    return "\n\n".join([*parts, *([legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
 
 
-def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
-    legend = "Mean ± standard deviation over the trials; best in bold"
+def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """What the cells of the tables say."""
+    text = "Mean ± standard deviation over the trials; best in bold"
     if summary["reported"].notna().any():
-        legend += "; in brackets what the publication reports"
+        text += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):
-            legend += f" on {', '.join(data)}"
+            text += f" on {', '.join(data)}"
     if (summary["metric"] == ALONE).any():
-        legend += "; alone, a CP model of that rank by itself"
-    return legend + "."
+        text += "; alone, a CP model of that rank by itself"
+    return text + "."
 
 
 def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
     """The tables of `to_markdown` for LaTeX, sideways where they are too wide, and in parts where they still are."""
     parts = [r"% \usepackage{booktabs,rotating}", ""]
-    for title, metric, table in _tables(summary, layers):
-        leading, header, body = _layout(table, metric, _latex_cell)
-        about = _escape(f"{title}. {_trials(table)}. {_legend(summary, rows)}").replace("±", r"$\pm$")
+    for title, metric, table in tables_of(summary, layers):
+        leading, header, body = layout(table, metric, _latex_cell)
+        about = _escape(f"{title}. {_trials(table)}. {legend(summary, rows)}").replace("±", r"$\pm$")
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -291,7 +294,7 @@ def _trials(table: pd.DataFrame) -> str:
     return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
 
 
-def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
+def tables_of(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
     """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
     parts = [(summary, ""), *([] if layers is None else [(layers, " by layer")])]
     return [part for long, suffix in parts for part in _cut(_with_alone(long), suffix)]
@@ -316,10 +319,10 @@ def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, Metric, pd.DataF
     ]
 
 
-def _layout(
-    table: pd.DataFrame, metric: Metric, cell: Callable[[Any, int], str]
-) -> tuple[list[str], list[str], list[list[str]]]:
-    """Leading columns, header and body of one table."""
+def layout(
+    table: pd.DataFrame, metric: Metric, cell: Callable[[Any, int], C]
+) -> tuple[list[str], list[str], list[list[str | C]]]:
+    """Leading columns, header and body of one table; `cell` makes one of an entry and a number of digits."""
     methods = sorted(set(table["method"]), key=method_order)
     leading = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
     leading = leading if table["dataset"].nunique() > 1 else leading[1:]

@@ -81,7 +81,7 @@ def tree_text(topics: Topics, consensus: Consensus | None = None, strongest: Str
     Of a consensus also how stable the topic is, and how many trials vote for where it stands.  Below its words are the
     samples that it is strongest in, but for those of a tensor that stand among the words of their mode.
     """
-    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, strongest, level, j, ""))
+    return "\n".join(line for level, j in roots(topics) for line in _lines(topics, consensus, strongest, level, j, ""))
 
 
 def legend_of(consensus: Consensus | None, strongest: Strongest | None = None) -> str:
@@ -123,7 +123,7 @@ def tree_rows(topics: Topics) -> list[dict[int, float]]:
         rows[level][j] = (own[0] + own[-1]) / 2 if own else float(next(taken))
         return rows[level][j]
 
-    for level, j in _roots(topics):
+    for level, j in roots(topics):
         visit(level, j)
     return rows
 
@@ -140,7 +140,7 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share >= SMALLEST or not share else f"<{SMALLEST:.0%}"
 
 
-def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
+def roots(topics: Topics) -> Iterator[tuple[int, int]]:
     """Level and index of the topics that stand below no other, the last layer first."""
     for level in reversed(range(len(topics))):
         yield from ((level, j) for j, topic in enumerate(topics[level]) if topic["parent"] is None)
