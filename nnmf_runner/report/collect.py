@@ -43,7 +43,8 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     from nnmf_runner.report import codes, panels, regimes, regimes_table, table  # pandas is needed from here on only
 
     observations: list[panels.Observation] = []
-    rows = table.rows_of(panels.observed(read_records(folder), observations))
+    unread: list[str] = []
+    rows = table.rows_of(panels.observed(read_records(folder, unread), observations))
     summary = table.summarise(rows)
     layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     comparisons = regimes.compare(observations)
@@ -56,7 +57,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     }
     shown: dict[str, list[Shown]] = {}
     for (group, label), run in representatives(rows).items():
-        found = _readable([folder / run / RECORD], [])
+        found = _readable([folder / run / RECORD], [], [])
         shown.setdefault(group, []).extend(Shown(label, *each) for each in found)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
@@ -68,16 +69,25 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         for each in runs[:MOST_VARIANTS]:
             if (of_samples := codes.codes_table(each)) is not None:
                 write_whole(folder / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
-    if figures:
+    from nnmf_runner.report.page import build  # which needs what this module has
+
+    drawn: list[Path] | None = [] if figures else None
+    material = build.Material(folder, rows, summary, layers, comparisons, shown, unread, drawn)
+    if drawn is not None:
         from nnmf_runner.report.figures.draw import draw_all
 
-        for path in draw_all(shown, summary, comparisons, folder / "figures"):
+        for path in draw_all(shown, summary, comparisons, folder / "figures", material.see):
             log.info("%s", path)
+            drawn.append(path)
+    if (page := build.page_text(material)) is not None:
+        write_whole(folder / build.PAGE, page)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
-def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def read_records(folder: Path, unread: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Read one record after the other, with its folder as seen from `folder`; the log names those that are damaged.
+
+    What is the matter with these is added to `unread`, if it is given.
 
     Raises
     ------
@@ -90,7 +100,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
     paths, readable = find_records(folder), 0
     outdated: list[str] = []
-    for path, record in _readable(paths, outdated):
+    for path, record in _readable(paths, outdated, [] if unread is None else unread):
         readable += 1
         yield path.relative_to(folder), record
     left_out = f"{outdated[0]}; it is left out, with {len(outdated) - 1} others" if outdated else ""
@@ -99,10 +109,12 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
     if outdated:
         log.warning("%s.", left_out)
+        if unread is not None:
+            unread += outdated
 
 
-def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield folders and records of the files that can be read; add outdated ones to a list, and log other errors."""
+def _readable(paths: Iterable[Path], outdated: list[str], damaged: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folders and records of the files that can be read; add the others to two lists, and log damaged ones."""
     for path in paths:
         try:
             yield path.parent, read_record(path)
@@ -112,6 +124,7 @@ def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path
             outdated.append(f"{path} {error}")
         except ValueError as error:
             log.warning("%s %s; it is left out.", path, error)
+            damaged.append(f"{path} {error}")
 
 
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

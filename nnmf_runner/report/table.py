@@ -337,7 +337,7 @@ def layout(
     return leading, header, body
 
 
-def _cell(entry: Any, digits: int, bold: str, plus_minus: str) -> str:
+def cell_text(entry: Any, digits: int, bold: str = "{}", plus_minus: str = "±") -> str:
     """Mean, in bold where it is best, deviation and published value; `bold` is a template."""
     mean = f"{entry.mean:.{digits}f}"
     parts = [bold.format(mean) if entry.best else mean]
@@ -353,8 +353,8 @@ def _published_digits(value: float, digits: int) -> str:
     return next(text for n in range(3, max(3, digits) + 1) if float(text := f"{value:.{n}f}") == value or n >= digits)
 
 
-_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±")
-_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+_markdown_cell = functools.partial(cell_text, bold="**{}**")
+_latex_cell = functools.partial(cell_text, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
 
 
 def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
