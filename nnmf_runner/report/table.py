@@ -235,7 +235,7 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     parts = [r"% \usepackage{booktabs,rotating}", ""]
     for title, metric, table in tables_of(summary, layers):
         leading, header, body = layout(table, metric, _latex_cell)
-        about = _escape(f"{title}. {_trials(table)}. {legend(summary, rows)}").replace("±", r"$\pm$")
+        about = _escape(f"{title}. {trials_of(table)}. {legend(summary, rows)}").replace("±", r"$\pm$")
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -288,7 +288,7 @@ def _stacked(name: str) -> str:
     return parts[0] if len(parts) == 1 else r"\shortstack[r]{" + r"\\".join(parts) + "}"
 
 
-def _trials(table: pd.DataFrame) -> str:
+def trials_of(table: pd.DataFrame) -> str:
     """How many trials the means of a table are of."""
     fewest, most = table["n"].min(), table["n"].max()
     return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"

@@ -65,8 +65,13 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     words = {line.name: line.words for line in lines}
     told = [words.get(name, name) for name in marks]
     legend_below(figure, [*marks.values()], told, title=BEGUN if any(line.begun for line in lines) else None)
-    add_title(figure, f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0]]))}")
+    add_title(figure, about(runs))
     return figure
+
+
+def about(runs: Sequence[Shown]) -> str:
+    """The title: what the runs have in common."""
+    return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0]]))}"
 
 
 def lines_of(runs: Sequence[Shown]) -> list[Line]:

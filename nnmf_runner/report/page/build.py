@@ -24,8 +24,16 @@ from nnmf_runner.report.data import attempt, data_title, trial_of
 from nnmf_runner.report.figures import comparison, convergence
 from nnmf_runner.report.figures.draw import comparable, looks_of_group
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import in_common
-from nnmf_runner.report.page.charts import Chart, Sign, comparison_charts, convergence_charts, heatmaps, signs_of
+from nnmf_runner.report.figures.style import Look
+from nnmf_runner.report.page.charts import (
+    Chart,
+    Sign,
+    comparison_charts,
+    convergence_charts,
+    heatmaps,
+    parts_of,
+    signs_of,
+)
 from nnmf_runner.report.page.tables import (
     STATUS_WORDS,
     Cell,
@@ -60,6 +68,7 @@ PACKAGES = ("jinja2", "plotly")
 # Of a whole page: experiments and runs with parts of their own, cells of tables of results and of heatmaps, and
 # characters of pictures.
 MOST_GROUPS, MOST_RUNS, MOST_CELLS, MOST_PIXELS, MOST_CHARACTERS = 40, 40, 25_000, 400_000, 1_200_000
+LAYERS = "The layers of a hierarchical fit, which follow each other, go from pale to dark."
 # Of an experiment with more variants, topics are not compared.  Failures whose traceback is told.
 MOST_COMPARED, MOST_TRACEBACKS = 4, 10
 # The widest picture, in pixels, and its quality in per cent.
@@ -83,6 +92,15 @@ class Picture:
     source: str
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class ChartSet:
+    """Charts by the names that the page draws them by, with a title and what is to be known of them."""
+
+    title: str
+    charts: dict[str, Chart]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,7 @@ class Group:
     tables: list[Table]
     notes: list[str]
     signs: list[Sign]
-    charts: dict[str, dict[str, Chart]]
+    charts: list[ChartSet]
     pictures: list[Picture]
     runs: list[Run]
     options: Table | None
@@ -172,7 +190,7 @@ class Material:
     figures : list of Path, optional
         The figures that were drawn; None where none were to be.
     heatmaps : dict
-        Of runs by their folders, as many as there is room for.
+        Of runs by their folders, as many as there is room for; `cut` has those of which some are left out.
     """
 
     folder: Path
@@ -184,12 +202,17 @@ class Material:
     unread: Sequence[str] = ()
     figures: list[Path] | None = None
     heatmaps: dict[Path, list[Chart]] = field(default_factory=dict)
+    cut: set[Path] = field(default_factory=set)
     room: Budget = field(default_factory=lambda: Budget(MOST_PIXELS))
 
     def see(self, run: Shown, view: View) -> None:
         """Keep what heatmaps show of a run while its data are at hand, where there is room."""
-        charts = heatmaps(view)
-        self.heatmaps[run.folder] = charts if self.room.takes(sum(chart.cells for chart in charts)) else []
+        rows = parts_of(view)
+        charts = heatmaps(rows)
+        charts = charts if self.room.takes(sum(chart.cells for chart in charts)) else []
+        self.heatmaps[run.folder] = charts
+        if len(charts) < sum(map(len, rows)):
+            self.cut.add(run.folder)
 
 
 def missing_packages() -> list[str]:
@@ -252,15 +275,6 @@ class Assembly:
         everything = material.shown[name]
         runs, drawn = everything[: self.runs_of_group], everything[:MOST_VARIANTS]
         looks = looks_of_group(drawn, summary, pairs)
-        compared = comparison_charts(summary, looks, drawn) if comparable(summary) else []
-        converged = convergence_charts(drawn, looks)
-        charts = {}
-        if compared:
-            charts[comparison.about(summary, costs_of(drawn)[0])] = self.put(compared)
-        if converged:
-            charts[", ".join(["Convergence", *filter(None, [in_common(drawn)[0], costs_of(drawn)[0]])])] = self.put(
-                converged
-            )
         left_out = []
         if len(everything) > len(runs):
             left_out.append(
@@ -271,8 +285,8 @@ class Assembly:
             " on ".join(next(iter(sorted(self.keys[name])))),
             [self.cut(each) for each in metric_tables(summary, layers)],
             [table.legend(summary, rows), *table.footnotes(rows)],
-            signs_of(looks, drawn),
-            charts,
+            signs_of(looks, drawn, summary),
+            [*filter(None, (self.compared(summary, looks, drawn), self.converged(looks, drawn)))],
             self.pictures([f"{name}_map"]),
             [
                 *filter(
@@ -288,6 +302,23 @@ class Assembly:
             left_out,
         )
 
+    def compared(self, summary: pd.DataFrame, looks: Mapping[str, Look], runs: Sequence[Shown]) -> ChartSet | None:
+        """The charts of the methods side by side; None where there are not several of one dataset."""
+        if not comparable(summary):
+            return None
+        title = comparison.about(summary, costs_of(runs)[0])
+        return ChartSet(title, self.put(comparison_charts(summary, looks, runs)), [])
+
+    def converged(self, looks: Mapping[str, Look], runs: Sequence[Shown]) -> ChartSet | None:
+        """The charts of convergence; None where no run has a history."""
+        lines = convergence.lines_of(runs)
+        if not lines:
+            return None
+        notes = [LAYERS] if any(line.alpha < 1.0 for line in lines) else []
+        notes += [convergence.BEGUN] if any(line.begun for line in lines) else []
+        charts = convergence_charts(lines, [run.record["config"]["tol"] for run in runs], looks)
+        return ChartSet(convergence.about(runs), self.put(charts), notes)
+
     def cut(self, found: Table) -> Table:
         """A table with as many of its rows as there is room for."""
         fits = self.cells.takes(found.cells)
@@ -298,9 +329,6 @@ class Assembly:
         record = run.record
         charts = self.material.heatmaps.get(run.folder, [])
         stem = f"{group}_{file_part(run.label)}"
-        left_out = []
-        if self.material.figures is not None and not charts:
-            left_out.append("Heatmaps: too large, or there is no more room in the page; see the folder of figures.")
         consensus = record.get("consensus")
         return Run(
             in_words(run.label, record["config"].get("cost", {}).get("name")),
@@ -313,8 +341,18 @@ class Assembly:
             consensus_text(consensus).splitlines() if consensus else [],
             self.put(charts),
             self.pictures([f"{stem}_{end}" for end in PICTURES]),
-            left_out,
+            self.lacks(run, stem),
         )
+
+    def lacks(self, run: Shown, stem: str) -> list[str]:
+        """What is not shown of a run, and where it is."""
+        if self.material.figures is None:
+            return []
+        if run.folder not in self.material.heatmaps:
+            return ["heatmaps, since the data are too large for pictures, or cannot be had any more."]
+        drawn = {path.stem for path in self.material.figures} & {f"{stem}_heatmaps", f"{stem}_factors"}
+        where = "".join(f", which are in figures/{name}.png" for name in drawn)
+        return [f"heatmaps that are too large for the page{where}."] if run.folder in self.material.cut else []
 
     def pictures(self, stems: Sequence[str]) -> list[Picture]:
         """The figures of these names that were drawn, where there is room."""
@@ -427,7 +465,6 @@ def rendered(page: Page) -> str:
         script=Markup((here / "page.js").read_text(encoding="utf-8")),
         charts=packed(charts) if page.charts else "",
         plotly=packed(get_plotlyjs()) if page.charts else "",
-        begun=convergence.BEGUN,
         legend_of_matches=LEGEND_OF_MATCHES,
     )
 

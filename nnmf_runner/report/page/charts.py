@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.figures import comparison, convergence
 from nnmf_runner.report.figures.by_layer import scales_of
 from nnmf_runner.report.figures.by_mode import mode_name, modes_of
+from nnmf_runner.report.figures.draw import comparable
 from nnmf_runner.report.figures.heatmaps import without_outliers
 from nnmf_runner.report.figures.material import View, topic_order
 from nnmf_runner.report.figures.style import GREY, MISSING, Look, colours_of
@@ -60,7 +61,8 @@ DIGITS = 4
 class Chart:
     """A chart of plotly.js: its title, what it shows in words, and its traces and layout.
 
-    Of a heatmap `rows` and `columns` are what its cells are called.
+    Of a heatmap `rows` and `columns` are what its cells are called; the first of those that have one colour scale
+    begins a row of charts.
     """
 
     title: str
@@ -69,6 +71,7 @@ class Chart:
     layout: dict[str, Any]
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    begins: bool = False
 
     @property
     def cells(self) -> int:
@@ -83,19 +86,26 @@ class Chart:
 
 @dataclass(frozen=True)
 class Sign:
-    """What marks a variant in charts, in words and as the path of its marker, which is about the origin."""
+    """What a mark in charts stands for, in words, its colour and its path, which is about the origin."""
 
     words: str
     colour: str
     path: str
+    filled: bool = True
 
 
-def signs_of(looks: Mapping[str, Look], runs: Sequence[Shown]) -> list[Sign]:
-    """The legend of an experiment: every variant with its cost where they differ in it."""
+def signs_of(looks: Mapping[str, Look], runs: Sequence[Shown], summary: pd.DataFrame) -> list[Sign]:
+    """The legend of an experiment: variants, with their costs where these differ, and what else there is to see."""
     costs = costs_of(runs)[1]
-    return [
+    further = []
+    if comparable(summary):
+        further.append(Sign(comparison.FLOOR, GREY, "M-1,0 1,0"))
+        if summary["reported"].notna().any():
+            further.append(Sign(comparison.PUBLISHED, GREY, marker_path("o"), filled=False))
+    marks = [
         Sign(in_words(label, costs.get(label)), look.colour, marker_path(look.marker)) for label, look in looks.items()
     ]
+    return marks + further
 
 
 def marker_path(marker: str) -> str:
@@ -173,11 +183,10 @@ def _told(entry: Any) -> str:
     return f"ranks {entry.layers}: {entry.mean:.{DIGITS}g}{deviation}, n = {entry.n}"
 
 
-def convergence_charts(runs: Sequence[Shown], looks: Mapping[str, Look]) -> list[Chart]:
+def convergence_charts(
+    lines: Sequence[convergence.Line], tolerances: Iterable[float], looks: Mapping[str, Look]
+) -> list[Chart]:
     """What the figure of convergence shows: two charts by iteration, with some points of every line."""
-    lines = convergence.lines_of(runs)
-    if not lines:
-        return []
     charts = []
     about = "; ".join(f"{line.words}: {line.iteration[-1]:.0f} iterations" for line in lines)
     layout = {
@@ -188,7 +197,7 @@ def convergence_charts(runs: Sequence[Shown], looks: Mapping[str, Look]) -> list
         traces = [_line(line, getattr(line, name), looks[line.label]) for line in lines]
         charts.append(Chart(title, f"{title} by iteration. {about}.", traces, layout))
     ends = [1, max(int(line.iteration[-1]) for line in lines)]
-    for tol in sorted({run.record["config"]["tol"] for run in runs}):
+    for tol in sorted(set(tolerances)):
         style = {"color": GREY, "width": 1, "dash": "dot"}
         told = f"{convergence.TOLERANCE}: %{{y}}"
         charts[-1].traces.append(_scatter("lines", convergence.TOLERANCE, ends, [tol, tol], told, line=style))
@@ -213,31 +222,6 @@ def _spread(count: int) -> np.ndarray[Any, Any]:
     return np.unique(some.astype(int)) - 1
 
 
-def heatmaps(view: View) -> list[Chart]:
-    """What heatmaps show of a run: data, approximations, factors and codes; of a tensor the topics in every mode.
-
-    Samples, topics and colours are as in the figure.  Matrices of more than `MOST_CELLS` are left out.
-    """
-    orders = [topic_order(np.take(S, view.order, axis=1)) for S in view.codes]
-    topics = [[f"topic {level}.{j}" for j in order] for level, order in enumerate(orders)]
-    if view.mode_topics:
-        return _mode_heatmaps(view, orders, topics)
-    features = view.dataset.feature_names or [f"feature {i}" for i in range(view.dataset.X.shape[0])]
-    samples = [_sample(view.dataset, i) for i in view.order.tolist()]
-    below = [features, *topics]
-    pictures = {"data": view.dataset.X} | {f"after layer {i}": each for i, each in enumerate(view.approximations)}
-    shown = {name: X[:, view.order] for name, X in pictures.items() if _is_small(X)}
-    rows = [
-        [Part(name, "features", "samples", X, features, samples) for name, X in shown.items()],
-        [
-            Part(f"A{i}", "topics below" if i else "features", "topics", A, _named(below[i], A), topics[i])
-            for i, A in enumerate(view.A)
-        ],
-        [Part(f"S{i}", "topics", "samples", S, topics[i], samples) for i, S in enumerate(view.S)],
-    ]
-    return [chart for row in rows for chart in _alike([part for part in row if _is_small(part.matrix)])]
-
-
 @dataclass(frozen=True)
 class Part:
     """A matrix to be drawn: its name, what its rows and columns are, and what each of them is called."""
@@ -249,23 +233,48 @@ class Part:
     rows: list[str]
     columns: list[str]
 
-
-def _mode_heatmaps(view: View, orders: Sequence[Any], topics: Sequence[list[str]]) -> list[Chart]:
-    """The topics of a tensor in every mode, each layer with a colour scale of its own."""
-    charts = []
-    for level, modes in enumerate(view.mode_topics):
-        parts = []
-        for mode, F in enumerate(modes):
-            name = mode_name(view, mode).replace(r"\$", "$")
-            entries = modes_of(view).entries[mode] or [f"{name} {i}" for i in range(len(F))]
-            scaled = (F / scales_of(F))[:, orders[level]]
-            parts.append(Part(f"layer {level}, {name}", name, "topics", scaled, entries, topics[level]))
-        charts += _alike([part for part in parts if _is_small(part.matrix)])
-    return charts
+    @property
+    def is_small(self) -> bool:
+        """Whether it has no more than `MOST_CELLS`."""
+        return math.prod(self.matrix.shape) <= MOST_CELLS
 
 
-def _is_small(matrix: Any) -> bool:
-    return math.prod(matrix.shape) <= MOST_CELLS
+def heatmaps(rows: Iterable[Iterable[Part]]) -> list[Chart]:
+    """Heatmaps of the matrices from `parts_of` that are small, those of a row with one colour scale."""
+    return [chart for row in rows for chart in _alike([part for part in row if part.is_small])]
+
+
+def parts_of(view: View) -> list[list[Part]]:
+    """What heatmaps show of a run, in rows: data and approximations, factors, codes; of a tensor topics in its modes.
+
+    Samples and topics stand as in the figures.
+    """
+    orders = [topic_order(np.take(S, view.order, axis=1)) for S in view.codes]
+    topics = [[f"topic {level}.{j}" for j in order] for level, order in enumerate(orders)]
+    if view.mode_topics:
+        return [_modes(view, level, orders[level], topics[level]) for level in range(len(view.mode_topics))]
+    features = view.dataset.feature_names or [f"feature {i}" for i in range(view.dataset.X.shape[0])]
+    samples = [_sample(view.dataset, i) for i in view.order.tolist()]
+    below = [features, *topics]
+    pictures = {"data": view.dataset.X} | {f"after layer {i}": each for i, each in enumerate(view.approximations)}
+    return [
+        [Part(name, "features", "samples", X[:, view.order], features, samples) for name, X in pictures.items()],
+        [
+            Part(f"A{i}", "topics below" if i else "features", "topics", A, _named(below[i], A), topics[i])
+            for i, A in enumerate(view.A)
+        ],
+        [Part(f"S{i}", "topics", "samples", S, topics[i], samples) for i, S in enumerate(view.S)],
+    ]
+
+
+def _modes(view: View, level: int, order: Any, topics: list[str]) -> list[Part]:
+    """The topics of a layer of a tensor in every mode, each scaled to a largest weight of one."""
+    parts = []
+    for mode, F in enumerate(view.mode_topics[level]):
+        name = mode_name(view, mode).replace(r"\$", "$")
+        entries = modes_of(view).entries[mode] or [f"{name} {i}" for i in range(len(F))]
+        parts.append(Part(f"layer {level}, {name}", name, "topics", (F / scales_of(F))[:, order], entries, topics))
+    return parts
 
 
 def _named(names: list[str], A: Matrix) -> list[str]:
@@ -289,7 +298,8 @@ def _alike(parts: Sequence[Part]) -> list[Chart]:
     scale = without_outliers(colours_of(*matrices), matrices)[0]
     stops = np.linspace(0.0, 1.0, STOPS)
     colours = [[float(stop), to_hex(colormaps[scale["cmap"]](stop))] for stop in stops]
-    return [_heatmap(part, matrix, scale, colours) for part, matrix in zip(parts, matrices, strict=True)]
+    charts = [_heatmap(part, matrix, scale, colours) for part, matrix in zip(parts, matrices, strict=True)]
+    return [replace(charts[0], begins=True), *charts[1:]]
 
 
 def _heatmap(part: Part, matrix: Matrix, scale: Mapping[str, Any], colours: Sequence[Any]) -> Chart:

@@ -98,12 +98,14 @@ const drawAll = async () => {
     const { data, layout, rows, columns } = charts[place.id];
     if (rows.length) {
       const told = (value) => (value === null ? "missing" : value);
-      data[0].text = data[0].z.map((row, i) => row.map((value, j) => `${rows[i]}<br>${columns[j]}<br>${told(value)}`));
+      data[0].text ??= data[0].z.map((row, i) => row.map((value, j) => `${rows[i]}<br>${columns[j]}<br>${told(value)}`));
       data[0].hoverinfo = "text";
     }
+    const outline = { color: colour("--faint"), width: 0.75 };
+    const traces = data.map((trace) => (trace.marker ? { ...trace, marker: { line: outline, ...trace.marker } } : trace));
     const config = { responsive: true, displayModeBar: false, doubleClick: "reset" };
     place.dataset.drawn = "";
-    return Plotly.react(place, data, layoutOf(layout), config);
+    return Plotly.react(place, traces, layoutOf(layout), config);
   };
   const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (entry.isIntersecting) {

@@ -11,8 +11,8 @@ import pandas as pd
 
 from nnmf_runner.metrics.registry import METRICS, tabled
 from nnmf_runner.report.compare import differing_options
-from nnmf_runner.report.table import cell_text, layout, tables_of
-from nnmf_runner.report.variants import flat
+from nnmf_runner.report.table import cell_text, layout, tables_of, trials_of
+from nnmf_runner.report.variants import flat, method_of
 from nnmf_runner.store.record import COUNTED, DIVERGED, DONE, FAILED, INTERRUPTED, MAX_ITER, TIMED_OUT
 
 # What a reader is told of how a run ended.
@@ -95,9 +95,14 @@ def metric_tables(summary: pd.DataFrame, layers: pd.DataFrame) -> list[Table]:
     found = []
     for title, metric, part in tables_of(summary, layers):
         leading, header, body = layout(part, metric, metric_cell)
-        rows = [[cell if isinstance(cell, Cell) else _read(cell) for cell in row] for row in body]
-        note = f"{'Lower' if metric.better == 'lower' else 'Higher'} is better."
-        found.append(Table(title, header, rows, len(leading), note))
+        first = len(leading)
+        rows = [
+            [*text_cells(row[:first]), *(each if isinstance(each, Cell) else _floor(each) for each in row[first:])]
+            for row in body
+        ]
+        named = f" ({part['experiment'].iloc[0]}, {method_of(part['dataset'].iloc[0])})"  # which stands above the table
+        note = f"{trials_of(part)}; {metric.better} is better."
+        found.append(Table(title.removesuffix(named), header, rows, first, note))
     return found
 
 
@@ -106,12 +111,9 @@ def metric_cell(entry: Any, digits: int) -> Cell:
     return Cell(cell_text(entry, digits), float(entry.mean), bool(entry.best))
 
 
-def _read(text: str) -> Cell:
-    """A leading cell or a floor, which is text: as a number where it is one."""
-    try:
-        return Cell(text, float(text))
-    except ValueError:
-        return Cell(text or NONE)
+def _floor(text: str) -> Cell:
+    """A floor, or the place of a method that has no value."""
+    return Cell(text, float(text)) if text.strip("-") else Cell(NONE)
 
 
 def runs_table(rows: pd.DataFrame) -> Table:

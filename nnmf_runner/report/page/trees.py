@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnmf_runner.report.topics import (
+    SAMPLES,
+    WORDS_OF_MODE,
     Consensus,
     Strongest,
     Topics,
@@ -14,6 +16,7 @@ from nnmf_runner.report.topics import (
     in_modes,
     percent,
     roots,
+    told,
     tree_children,
     votes_for,
 )
@@ -50,13 +53,12 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     @property
-    def summary(self) -> list[str]:
-        """The first words, of all modes."""
-        return [word.text for mode in self.modes for word in mode.words[:SUMMARY]][: 2 * SUMMARY]
-
-
-# Words of a topic that is folded.
-SUMMARY = 5
+    def summary(self) -> str:
+        """What is told of the topic while it is folded: its first words, of every mode, or else its samples."""
+        modes = [
+            mode.heading + " ".join(told([word.text for word in mode.words[:WORDS_OF_MODE]])) for mode in self.modes
+        ]
+        return " | ".join(modes) or f"in {', '.join(name for name, _ in self.samples[:SAMPLES])}"
 
 
 def tree_of(record: Mapping[str, Any]) -> list[Node]:
@@ -67,8 +69,11 @@ def tree_of(record: Mapping[str, Any]) -> list[Node]:
     topics, consensus, strongest = (record.get(name) for name in ("topics", "consensus", "strongest"))
     if topics:
         return [_node(topics, consensus, strongest, level, j, "") for level, j in roots(topics)]
-    layers = reversed([*enumerate(strongest or [])])
-    return [Node(f"{level}.{j}", samples=_samples({}, own)) for level, layer in layers for j, own in enumerate(layer)]
+    return [
+        Node(f"{level}.{j}", "", _stability(consensus, level, j, None), samples=_samples({}, own))
+        for level, layer in reversed([*enumerate(strongest or [])])
+        for j, own in enumerate(layer)
+    ]
 
 
 def _node(
@@ -81,7 +86,7 @@ def _node(
     return Node(
         f"{level}.{j}",
         share,
-        _stability(consensus, level, j, topic["parent"]) if consensus else "",
+        _stability(consensus, level, j, topic["parent"]),
         [Mode(part.heading, _words(part.words, part.weights), _apart(part)) for part in in_modes(topic)],
         also_made_of(topics, level, j),
         _samples(topic, strongest[level][j]) if strongest else [],
@@ -95,16 +100,21 @@ def _apart(part: Any) -> list[str]:
 
 def _words(words: list[str], weights: list[float]) -> list[Word]:
     most = max(weights, default=0.0) or 1.0
-    return [Word(word, percent(weight), max(0.0, weight / most)) for word, weight in zip(words, weights, strict=False)]
+    return [
+        Word(word, f"{weight:.1%}" if abs(weight) >= 0.001 else "<0.1%", max(0.0, weight / most))
+        for word, weight in zip(words, weights, strict=False)
+    ]
 
 
-def _stability(consensus: Consensus, level: int, j: int, parent: int | None) -> str:
-    """How stable a topic is, and how many trials have it below the same topic, in words."""
-    told = f"stability {consensus['stability'][level][j]:.2f}"
+def _stability(consensus: Consensus | None, level: int, j: int, parent: int | None) -> str:
+    """How stable a topic of a consensus is, and how many trials have it below the same topic, in words."""
+    if consensus is None:
+        return ""
+    stable = f"stability {consensus['stability'][level][j]:.2f}"
     if parent is None:
-        return told
+        return stable
     trials = len(consensus["members"])
-    return f"{told}, below this topic in {round(trials * votes_for(consensus, level, j, parent))} of {trials} trials"
+    return f"{stable}, below this topic in {round(trials * votes_for(consensus, level, j, parent))} of {trials} trials"
 
 
 def _samples(topic: Mapping[str, Any], strongest: Mapping[str, Any]) -> list[tuple[str, str]]:
