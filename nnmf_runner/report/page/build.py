@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nnmf_runner.config.commands import PATH, Command, command_of
@@ -363,7 +364,7 @@ class Assembly:
 
 def _of(frame: pd.DataFrame, keys: Collection[tuple[str, str]]) -> pd.DataFrame:
     """The rows of some experiments and data."""
-    return frame[[key in keys for key in _keys(frame)]]
+    return frame[np.array([key in keys for key in _keys(frame)], dtype=bool)]
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
