@@ -74,12 +74,16 @@ def about(runs: Sequence[Shown]) -> str:
     return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0]]))}"
 
 
-def lines_of(runs: Sequence[Shown]) -> list[Line]:
-    """The fits of some runs, without those that others start from; the log names a run whose history is no more."""
+def lines_of(runs: Sequence[Shown], *, quietly: bool = False) -> list[Line]:
+    """The fits of some runs, without those that others start from, nor of runs that have no history any more.
+
+    The log names these, unless that is to be done `quietly`.
+    """
     lines = []
     apart, costs = in_common(runs)[1], costs_of(runs)[1]
     for run in sorted(runs, key=lambda run: method_order(run.label)):
-        history = attempt(functools.partial(_history, run), f"{run.folder} is not in the figure of convergence")
+        lacks = None if quietly else f"{run.folder} is not in the figure of convergence"
+        history = attempt(functools.partial(_history, run), lacks)
         if history is None:
             continue
         stages = np.unique(history["layer"])

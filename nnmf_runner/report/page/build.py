@@ -312,11 +312,13 @@ class Assembly:
 
     def converged(self, looks: Mapping[str, Look], runs: Sequence[Shown]) -> ChartSet | None:
         """The charts of convergence; None where no run has a history."""
-        lines = convergence.lines_of(runs)
+        lines = convergence.lines_of(runs, quietly=True)
         if not lines:
             return None
         notes = [LAYERS] if any(line.alpha < 1.0 for line in lines) else []
         notes += [convergence.BEGUN] if any(line.begun for line in lines) else []
+        without = [run.label for run in runs if run.label not in {line.label for line in lines}]
+        notes += [f"Without a history that can be read: {', '.join(without)}."] if without else []
         charts = convergence_charts(lines, [run.record["config"]["tol"] for run in runs], looks)
         return ChartSet(convergence.about(runs), self.put(charts), notes)
 
@@ -398,20 +400,21 @@ def _tracebacks(material: Material) -> list[Fact]:
     """Where the first runs that failed did so, by their folders."""
     failed = material.rows[~material.rows["status"].isin(COUNTED)]["folder"].head(MOST_TRACEBACKS)
     paths = {folder: material.folder / folder / RECORD for folder in failed}
-    found = {folder: attempt(functools.partial(read_record, path), str(path)) for folder, path in paths.items()}
+    found = {folder: attempt(functools.partial(read_record, path), None) for folder, path in paths.items()}
     return [Fact(folder, record["traceback"]) for folder, record in found.items() if record and "traceback" in record]
 
 
 def _matches(runs: Sequence[Shown]) -> list[Table]:
-    """The topics of runs beside those of the first, where they are few and have factors."""
-    if not 2 <= len(runs) <= MOST_COMPARED:
+    """The topics of runs beside those of the first, where they are few, and have factors and the same data."""
+    data = [run.record.get("dataset", {}).get("fingerprint") for run in runs]
+    if not 2 <= len(runs) <= MOST_COMPARED or len(set(data)) > 1:
         return []
-    read = [attempt(functools.partial(read_compared, run.folder), f"{run.folder} is not compared") for run in runs]
+    read = [attempt(functools.partial(read_compared, run.folder), None) for run in runs]
     found = [(each, run.label) for each, run in zip(read, runs, strict=True) if each]
     tables: list[Table] = []
     for other, name in found[1:]:
         first, label = found[0]
-        layers = attempt(functools.partial(match_runs, first, other), f"{other.folder} is not compared") or []
+        layers = attempt(functools.partial(match_runs, first, other), None) or []
         tables += [_match_table(first, other, (label, name), level, match) for level, match in enumerate(layers)]
     return tables
 
