@@ -1,4 +1,4 @@
-"""From a folder of records to its tables and figures."""
+"""From a folder of records to its tables, its figures and its page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ log = logging.getLogger(__name__)
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
-    """Write tables and figures of the records below `folder`.
+    """Write tables, figures and a page of the records below `folder`.
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
     the features or the samples of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have and
     are not too many, of the runs that are drawn; and ``map.csv`` and ``map.md``, where options of the data
-    were varied.  Every record is read once and reduced to its row of the table; the few runs that figures show are read
-    again, and no run is repeated.
+    were varied.  ``report.html`` shows what they hold, where the packages are installed that it is made with.  Every
+    record is read once and reduced to its row of the table; the few runs that figures show are read again, and no run
+    is repeated.
 
     Returns
     -------

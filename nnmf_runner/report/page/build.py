@@ -36,6 +36,7 @@ from nnmf_runner.report.page.charts import (
     signs_of,
 )
 from nnmf_runner.report.page.tables import (
+    MOST_FAILURES,
     STATUS_WORDS,
     Cell,
     Table,
@@ -43,6 +44,7 @@ from nnmf_runner.report.page.tables import (
     environment_table,
     failures_table,
     layers_table,
+    listed,
     metric_tables,
     options_table,
     runs_table,
@@ -66,9 +68,10 @@ log = logging.getLogger(__name__)
 PAGE = "report.html"
 # What the page is made with.
 PACKAGES = ("jinja2", "plotly")
-# Of a whole page: experiments and runs with parts of their own, cells of tables of results and of heatmaps, and
-# characters of pictures.
-MOST_GROUPS, MOST_RUNS, MOST_CELLS, MOST_PIXELS, MOST_CHARACTERS = 40, 40, 25_000, 400_000, 1_200_000
+# Of a whole page: experiments and runs with parts of their own, topics in trees, cells of tables of results and of
+# heatmaps, and characters of pictures.
+MOST_GROUPS, MOST_RUNS, MOST_TOPICS = 40, 40, 800
+MOST_CELLS, MOST_PIXELS, MOST_CHARACTERS = 25_000, 400_000, 1_200_000
 LAYERS = "The layers of a hierarchical fit, which follow each other, go from pale to dark."
 # Of an experiment with more variants, topics are not compared.  Failures whose traceback is told.
 MOST_COMPARED, MOST_TRACEBACKS = 4, 10
@@ -227,7 +230,7 @@ class Assembly:
     def __init__(self, material: Material):
         self.material = material
         self.charts: dict[str, Chart] = {}
-        self.cells, self.characters = Budget(MOST_CELLS), Budget(MOST_CHARACTERS)
+        self.cells, self.characters, self.topics = map(Budget, (MOST_CELLS, MOST_CHARACTERS, MOST_TOPICS))
         self.keys: dict[str, set[tuple[str, str]]] = {}
         for name, key in zip(groups_of(material.summary), _keys(material.summary), strict=True):
             self.keys.setdefault(name, set()).add(key)
@@ -241,7 +244,7 @@ class Assembly:
         return Page(
             material.folder.resolve().name,
             _facts(material.rows),
-            [*material.unread],
+            _some(material.unread),
             failures_table(material.rows),
             _tracebacks(material),
             [self.group(name) for name in self.names],
@@ -332,7 +335,10 @@ class Assembly:
         record = run.record
         charts = self.material.heatmaps.get(run.folder, [])
         stem = f"{group}_{file_part(run.label)}"
-        consensus = record.get("consensus")
+        consensus, left_out = record.get("consensus"), self.lacks(run, stem)
+        has_room = self.topics.takes(sum(record["config"]["layers"]))
+        if not has_room:
+            left_out.append("topics, which topics.md has where they have names.")
         return Run(
             in_words(run.label, record["config"].get("cost", {}).get("name")),
             str(run.folder),
@@ -340,11 +346,11 @@ class Assembly:
             command_of(record),
             layers_table(record),
             [configuration_table(record), environment_table([record])],
-            tree_of(record),
+            tree_of(record) if has_room else [],
             consensus_text(consensus).splitlines() if consensus else [],
             self.put(charts),
             self.pictures([f"{stem}_{end}" for end in PICTURES]),
-            self.lacks(run, stem),
+            left_out,
         )
 
     def lacks(self, run: Shown, stem: str) -> list[str]:
@@ -380,10 +386,16 @@ def _facts(rows: pd.DataFrame) -> list[Fact]:
     methods = dict.fromkeys(in_words(method_of(label)) for label in sorted(rows["method"].unique(), key=method_order))
     return [
         Fact("runs", f"{len(rows):,}: {', '.join(f'{n:,} {STATUS_WORDS[status]}' for status, n in ends.items())}"),
-        Fact("experiments", ", ".join(dict.fromkeys(rows["experiment"]))),
-        Fact("data", ", ".join(dict.fromkeys(rows["dataset"].map(method_of)))),
+        Fact("experiments", listed([*dict.fromkeys(rows["experiment"])])),
+        Fact("data", listed([*dict.fromkeys(rows["dataset"].map(method_of))])),
         Fact("methods", ", ".join(methods)),
     ]
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    """The first lines of many."""
+    more = len(lines) - MOST_FAILURES
+    return [*lines[:MOST_FAILURES], *([f"and {more:,} more, which the log names."] if more > 0 else [])]
 
 
 def _about(record: Mapping[str, Any]) -> list[str]:

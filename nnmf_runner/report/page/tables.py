@@ -29,6 +29,8 @@ NONE = "-"
 RUN = ("experiment", "dataset", "regime", "layers", "method", "seed")
 # Rows of the table of runs, and of that of failures, at most.
 MOST_ROWS, MOST_FAILURES = 1000, 100
+# Values that are listed in a line.
+MOST_LISTED = 8
 
 
 class Cell(NamedTuple):
@@ -72,6 +74,12 @@ class Table:
         if count <= len(self.rows):
             return self
         return replace(self, note=f"{self.note} The first {len(self.rows):,} of {count:,} {where}.".strip())
+
+
+def listed(values: Sequence[str]) -> str:
+    """Texts one after the other, the first ones of many."""
+    more = len(values) - MOST_LISTED
+    return ", ".join(values) if more <= 0 else f"{', '.join(values[:MOST_LISTED])} and {more:,} more"
 
 
 def number_cell(value: Any, digits: int) -> Cell:
@@ -189,7 +197,7 @@ def environment_table(records: Sequence[Mapping[str, Any]]) -> Table:
     each = [_environment(record) for record in records]
     names = dict.fromkeys(name for found in each for name in found)
     values = {name: dict.fromkeys(found[name] for found in each if found.get(name)) for name in names}
-    rows = [text_cells([name, ", ".join(found)]) for name, found in values.items() if found]
+    rows = [text_cells([name, listed([*found])]) for name, found in values.items() if found]
     return Table("Environment", ["what", "value"], rows)
 
 

@@ -217,9 +217,21 @@ def test_what_there_is_no_room_for_is_told(folder, record_of, monkeypatch):
     assert "Runs of 1 of 2 variants have parts of their own" in read(folder).text
     monkeypatch.setattr(build, "MOST_CELLS", 0)
     assert "The first 0 of 1 rows; table.csv and layers.csv have all." in read(folder).text
+    monkeypatch.setattr(build, "MOST_TOPICS", 0)
+    assert "Left out: topics, which topics.md has" in read(folder).text
     write_record(folder / "further", record_of(experiment="further"))
     monkeypatch.setattr(build, "MOST_GROUPS", 1)
     assert "1 further groups of runs" in read(folder).text
+
+
+def test_of_many_damaged_records_the_first_are_told(folder, monkeypatch):
+    for name in ("hier0", "hier1", "hier2"):
+        (folder / name / RECORD).write_text("{")
+    monkeypatch.setattr(build, "MOST_FAILURES", 1)
+    text = read(folder).text
+    assert "hier0/record.json" in text
+    assert "hier1/record.json" not in text
+    assert "and 2 more, which the log names." in text
 
 
 def test_heatmaps_without_room_are_told_with_the_figure_that_has_them(tmp_path, run_of, monkeypatch):

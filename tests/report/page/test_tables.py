@@ -119,6 +119,12 @@ def test_the_environment_tells_all_values(record_of):
     assert found == {"python": "3.12", "numpy": "2.3, 2.4", "commit": "abc"}
 
 
+def test_of_many_values_the_first_are_listed(monkeypatch):
+    monkeypatch.setattr(tables, "MOST_LISTED", 2)
+    assert tables.listed(["a", "b"]) == "a, b"
+    assert tables.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
+
+
 def test_layers_have_the_metrics_that_any_of_them_has(record_of):
     table = layers_table(record_of(error=0.25))
     assert table.header == ["layer", "rank", "relative error", "Eckart-Young floor", "accuracy", "unlabelled"]
