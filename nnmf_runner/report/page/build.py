@@ -280,10 +280,11 @@ class Assembly:
         runs, drawn = everything[: self.runs_of_group], everything[:MOST_VARIANTS]
         looks = looks_of_group(drawn, summary, pairs)
         left_out = []
+        if len(runs) > MOST_COMPARED:
+            left_out.append("the topics of the runs beside each other, which nnmf-compare RUN RUN shows.")
         if len(everything) > len(runs):
-            left_out.append(
-                f"Runs of {len(runs)} of {len(everything)} variants have parts of their own; topics.md has more."
-            )
+            more = len(everything) - len(runs)
+            left_out.append(f"runs of {more} of {len(everything)} variants, of which topics.md has the topics.")
         return Group(
             file_part(name),
             " on ".join(next(iter(sorted(self.keys[name])))),
