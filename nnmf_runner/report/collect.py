@@ -70,18 +70,19 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         for each in runs[:MOST_VARIANTS]:
             if (of_samples := codes.codes_table(each)) is not None:
                 write_whole(folder / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
-    from nnmf_runner.report.page import build  # which needs what this module has
+    from nnmf_runner.report.page import render  # which needs what this module has
+    from nnmf_runner.report.page.build import Material
 
     drawn: list[Path] | None = [] if figures else None
-    material = build.Material(folder, rows, summary, layers, comparisons, shown, unread, drawn)
+    material = Material(folder, rows, summary, layers, comparisons, shown, unread, drawn)
     if drawn is not None:
         from nnmf_runner.report.figures.draw import draw_all
 
         for path in draw_all(shown, summary, comparisons, folder / "figures", material.see):
             log.info("%s", path)
             drawn.append(path)
-    if (page := build.page_text(material)) is not None:
-        write_whole(folder / build.PAGE, page)
+    if (page := render.page_text(material)) is not None:
+        write_whole(folder / render.PAGE, page)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from nnmf_runner.report.collect import collect
-from nnmf_runner.report.page.build import PAGE, missing_packages
+from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.store.record import RECORD, write_record
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.figures import draw
-from nnmf_runner.report.page.build import PAGE, missing_packages
+from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.report.table import rows_of
 from nnmf_runner.store.record import RECORD, experiment_folder, find_records, run_folder, write_record
 

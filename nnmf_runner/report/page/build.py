@@ -1,14 +1,10 @@
-"""The page as one file: its parts, which templates make HTML of, with all that a browser needs within."""
+"""The page in its parts, of which templates make HTML: what there is to show of runs, and has room."""
 
 from __future__ import annotations
 
 import base64
 import functools
-import gzip
-import importlib.util
 import io
-import json
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnmf_runner.config.commands import PATH, Command, command_of
+from nnmf_runner.config.commands import Command, command_of
 from nnmf_runner.report import table
-from nnmf_runner.report.compare import LEGEND as LEGEND_OF_MATCHES
 from nnmf_runner.report.compare import Compared, LayerMatch, match_runs, read_compared, topic_rows
 from nnmf_runner.report.data import attempt, data_title, trial_of
 from nnmf_runner.report.figures import comparison, convergence
@@ -63,11 +58,6 @@ from nnmf_runner.report.variants import (
 )
 from nnmf_runner.store.record import COUNTED, RECORD, read_record
 
-log = logging.getLogger(__name__)
-
-PAGE = "report.html"
-# What the page is made with.
-PACKAGES = ("jinja2", "plotly")
 # Of a whole page: experiments and runs with parts of their own, topics in trees, cells of tables of results and of
 # heatmaps, and characters of pictures.
 MOST_GROUPS, MOST_RUNS, MOST_TOPICS = 40, 40, 800
@@ -128,7 +118,6 @@ class Run:
 class Group:
     """The runs that figures go together by, see `groups_of`: results, charts, runs and how their topics differ."""
 
-    name: str
     title: str
     tables: list[Table]
     notes: list[str]
@@ -219,11 +208,6 @@ class Material:
             self.cut.add(run.folder)
 
 
-def missing_packages() -> list[str]:
-    """The packages that the page needs and that are not installed."""
-    return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-
-
 class Assembly:
     """A page while it is put together: what there is room for, and the charts so far."""
 
@@ -286,7 +270,6 @@ class Assembly:
             more = len(everything) - len(runs)
             left_out.append(f"runs of {more} of {len(everything)} variants, of which topics.md has the topics.")
         return Group(
-            file_part(name),
             " on ".join(next(iter(sorted(self.keys[name])))),
             [self.cut(each) for each in metric_tables(summary, layers)],
             [table.legend(summary, rows), *table.footnotes(rows)],
@@ -451,41 +434,3 @@ def _picture(path: Path, title: str) -> Picture:
     data = io.BytesIO()
     shown.save(data, "WEBP", quality=QUALITY, method=6)
     return Picture(title, f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}", *shown.size)
-
-
-def page_text(material: Material) -> str | None:
-    """The page as HTML; None, with a line in the log, where the packages are missing that it is made with."""
-    if lacking := missing_packages():
-        log.warning(
-            "%s needs packages that are missing (%s), and is not written: pip install 'nnmf-runner[report]'",
-            *(PAGE, ", ".join(lacking)),
-        )
-        return None
-    return rendered(Assembly(material).page())
-
-
-def rendered(page: Page) -> str:
-    """A page as HTML, with the program that draws its charts, if there are any."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    here = Path(__file__).parent
-    templates = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    charts = json.dumps({name: chart.as_dict() for name, chart in page.charts.items()}, allow_nan=False)
-    return templates.get_template("page.html").render(
-        page=page,
-        path=PATH,
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        script=Markup((here / "page.js").read_text(encoding="utf-8")),
-        charts=packed(charts) if page.charts else "",
-        plotly=packed(get_plotlyjs()) if page.charts else "",
-        legend_of_matches=LEGEND_OF_MATCHES,
-    )
-
-
-def packed(text: str) -> str:
-    """A text compressed, in letters; the same for the same text."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

@@ -6,20 +6,19 @@ import base64
 import gzip
 import itertools
 import json
-import logging
 import re
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect
 from nnmf_runner.report.page import build
+from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.store.record import RECORD, write_record
 
-pytestmark = pytest.mark.skipif(bool(build.missing_packages()), reason="what the page is made with is not installed")
+pytestmark = pytest.mark.skipif(bool(missing_packages()), reason="what the page is made with is not installed")
 
 NASTY = "<img src=x onerror=alert(1)> & \"quotes\" '{{ 7 * 7 }}'"
 # Elements that have no end.
@@ -59,7 +58,7 @@ class Reader(HTMLParser):
 def read(folder):
     """The page that collecting writes into a folder."""
     collect(folder, figures=False)
-    return parsed((folder / build.PAGE).read_text(encoding="utf-8"))
+    return parsed((folder / PAGE).read_text(encoding="utf-8"))
 
 
 def parsed(text):
@@ -90,7 +89,7 @@ def test_the_page_needs_nothing_but_itself(folder, run_of):
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, folder / "real")
     collect(folder)
-    text = (folder / build.PAGE).read_text(encoding="utf-8")
+    text = (folder / PAGE).read_text(encoding="utf-8")
     page = parsed(text)
     sources = [attributes.get(name) for _, attributes in page.elements for name in ("src", "href", "srcset", "data")]
     assert all(source.startswith(("data:", "#")) for source in sources if source)
@@ -138,7 +137,7 @@ def test_the_charts_are_packed_as_json_with_the_program_that_draws_them(tmp_path
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    text = (tmp_path / build.PAGE).read_text(encoding="utf-8")
+    text = (tmp_path / PAGE).read_text(encoding="utf-8")
     packed = dict(re.findall(r'id="packed-(\w+)">([^<]*)</script>', text))
     charts = json.loads(gzip.decompress(base64.b64decode(packed["charts"])))
     assert charts.keys() == {each["id"] for each in parsed(text).all("div") if each.get("class") == "chart"}
@@ -149,14 +148,14 @@ def test_the_charts_are_packed_as_json_with_the_program_that_draws_them(tmp_path
 def test_a_page_without_charts_has_not_the_program_that_draws_them(tmp_path, record_of):
     write_record(tmp_path / "run", record_of())
     read(tmp_path)
-    assert (tmp_path / build.PAGE).stat().st_size < 100_000
+    assert (tmp_path / PAGE).stat().st_size < 100_000
 
 
 def test_collecting_again_writes_the_same_page(folder):
     read(folder)
-    before = (folder / build.PAGE).read_bytes()
+    before = (folder / PAGE).read_bytes()
     read(folder)
-    assert (folder / build.PAGE).read_bytes() == before
+    assert (folder / PAGE).read_bytes() == before
 
 
 def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of):
@@ -164,21 +163,9 @@ def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of):
     outcome = run_of("dataset=digits", "method=hier", "layers=4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    images = parsed((tmp_path / build.PAGE).read_text(encoding="utf-8")).all("img")
+    images = parsed((tmp_path / PAGE).read_text(encoding="utf-8")).all("img")
     assert [each["alt"] for each in images] == [build.PICTURES["images"], build.PICTURES["samples"]]
     assert all(each["src"].startswith("data:image/webp;base64,") for each in images)
-
-
-def test_without_its_packages_one_line_says_what_to_install_and_the_rest_is_written(folder, monkeypatch, caplog):
-    monkeypatch.setattr(build, "PACKAGES", ("jinja2", "a_package_that_nobody_has"))
-    with caplog.at_level(logging.WARNING):
-        collect(folder, figures=False)
-    assert [record.getMessage() for record in caplog.records] == [
-        "report.html needs packages that are missing (a_package_that_nobody_has), and is not written: "
-        "pip install 'nnmf-runner[report]'"
-    ]
-    assert (folder / "table.md").exists()
-    assert not (folder / build.PAGE).exists()
 
 
 def test_a_folder_without_runs_has_no_page(tmp_path):
@@ -239,7 +226,7 @@ def test_heatmaps_without_room_are_told_with_the_figure_that_has_them(tmp_path, 
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    page = parsed((tmp_path / build.PAGE).read_text(encoding="utf-8"))
+    page = parsed((tmp_path / PAGE).read_text(encoding="utf-8"))
     assert (
         "Left out: heatmaps that are too large for the page, which are in figures/runs_hier_heatmaps.png." in page.text
     )
@@ -266,15 +253,3 @@ def test_a_page_of_several_experiments_has_a_part_for_each(tmp_path, record_of):
     assert [each["href"] for each in page.all("a")] == ["#main", "#group-1", "#group-2", "#runs", "#environment"]
     assert "one on toy" in page.text
     assert "other on toy" in page.text
-
-
-def test_templates_are_files_of_the_package():
-    here = Path(build.__file__).parent
-    assert {path.name for path in here.iterdir() if path.suffix in (".html", ".css", ".js")} == {
-        "page.html", "page.css", "page.js",
-    }  # fmt: skip
-
-
-def test_packing_is_undone_by_any_gzip_and_always_the_same():
-    assert gzip.decompress(base64.b64decode(build.packed("naïve"))).decode() == "naïve"
-    assert build.packed("text") == build.packed("text")
