@@ -224,7 +224,7 @@ class Assembly:
     def page(self) -> Page:
         """The whole page."""
         material = self.material
-        records = [run.record for name in self.names for run in material.shown[name]]
+        records = [run.record for name in self.names for run in material.shown[name][: self.runs_of_group]]
         return Page(
             material.folder.resolve().name,
             _facts(material.rows),
@@ -269,22 +269,15 @@ class Assembly:
         if len(everything) > len(runs):
             more = len(everything) - len(runs)
             left_out.append(f"runs of {more} of {len(everything)} variants, of which topics.md has the topics.")
+        parts = [attempt(functools.partial(self.run, name, run), f"{run.folder} is not in the page") for run in runs]
         return Group(
             " on ".join(next(iter(sorted(self.keys[name])))),
             [self.cut(each) for each in metric_tables(summary, layers)],
             [table.legend(summary, rows), *table.footnotes(rows)],
             signs_of(looks, drawn, summary),
             [*filter(None, (self.compared(summary, looks, drawn), self.converged(looks, drawn)))],
-            self.pictures([f"{name}_map"]),
-            [
-                *filter(
-                    None,
-                    (
-                        attempt(functools.partial(self.run, name, run), f"{run.folder} is not in the page")
-                        for run in runs
-                    ),
-                )
-            ],
+            self.pictures([f"{name}_map"], left_out),
+            [part for part in parts if part],
             options_table({run.label: run.record for run in runs}),
             _matches(runs),
             left_out,
@@ -333,7 +326,7 @@ class Assembly:
             tree_of(record) if has_room else [],
             consensus_text(consensus).splitlines() if consensus else [],
             self.put(charts),
-            self.pictures([f"{stem}_{end}" for end in PICTURES]),
+            self.pictures([f"{stem}_{end}" for end in PICTURES], left_out),
             left_out,
         )
 
@@ -347,11 +340,13 @@ class Assembly:
         where = "".join(f", which are in figures/{name}.png" for name in drawn)
         return [f"heatmaps that are too large for the page{where}."] if run.folder in self.material.cut else []
 
-    def pictures(self, stems: Sequence[str]) -> list[Picture]:
-        """The figures of these names that were drawn, where there is room."""
+    def pictures(self, stems: Sequence[str], left_out: list[str]) -> list[Picture]:
+        """The figures of these names that were drawn; those that there is no room for are told to be left out."""
         drawn = {path.stem: path for path in self.material.figures or [] if path.suffix == ".png"}
-        found = [_picture(drawn[stem], PICTURES[stem.rpartition("_")[2]]) for stem in stems if stem in drawn]
-        return [picture for picture in found if self.characters.takes(len(picture.source))]
+        found = {stem: _picture(drawn[stem], PICTURES[stem.rpartition("_")[2]]) for stem in stems if stem in drawn}
+        fits = {stem: self.characters.takes(len(picture.source)) for stem, picture in found.items()}
+        left_out += [f"figures/{stem}.png." for stem in found if not fits[stem]]
+        return [picture for stem, picture in found.items() if fits[stem]]
 
 
 def _of(frame: pd.DataFrame, keys: Collection[tuple[str, str]]) -> pd.DataFrame:

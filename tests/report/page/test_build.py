@@ -158,7 +158,7 @@ def test_collecting_again_writes_the_same_page(folder):
     assert (folder / PAGE).read_bytes() == before
 
 
-def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of):
+def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of, monkeypatch):
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     outcome = run_of("dataset=digits", "method=hier", "layers=4")
     shutil.copytree(outcome.folder, tmp_path / "run")
@@ -166,6 +166,11 @@ def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of):
     images = parsed((tmp_path / PAGE).read_text(encoding="utf-8")).all("img")
     assert [each["alt"] for each in images] == [build.PICTURES["images"], build.PICTURES["samples"]]
     assert all(each["src"].startswith("data:image/webp;base64,") for each in images)
+    monkeypatch.setattr(build, "MOST_CHARACTERS", 0)
+    collect(tmp_path)
+    page = parsed((tmp_path / PAGE).read_text(encoding="utf-8"))
+    assert page.all("img") == []
+    assert "Left out: figures/runs_hier_samples.png." in page.text
 
 
 def test_a_folder_without_runs_has_no_page(tmp_path):
