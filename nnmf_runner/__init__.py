@@ -34,3 +34,8 @@ def __getattr__(name: str) -> Any:
         if name in estimators:
             return estimators[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, which completion in a shell or an editor asks for."""
+    return [*__getattr__("__all__"), "__all__", "__version__"]

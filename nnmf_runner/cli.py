@@ -82,7 +82,8 @@ def _guarded(command: Callable[[], int], program: str) -> int:
         # What is written names its file; what is printed cannot.
         message = f"{error.filename or 'standard output'} cannot be used: {error.strerror or error}."
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        kept = " Runs that are over stay recorded; the same command goes on with the others." * (program == "nnmf-run")
+        print(f"interrupted.{kept}", file=sys.stderr)
         return INTERRUPTED
     from nnmf_runner.config.messages import one_line
 
@@ -103,7 +104,7 @@ def _run() -> int:
     if isinstance(asked, Sweep):
         from nnmf_runner.running.launch import run_sweep
 
-        return _print_status(run_sweep(asked))
+        return _report_sweep(run_sweep(asked))
 
     from nnmf_runner.running.trials import run_and_wait
 
@@ -172,6 +173,19 @@ def _report(outcomes: Outcomes) -> int:
     return FAILED if faults else OK
 
 
+def _report_sweep(status: Status) -> int:
+    """Print what came of a sweep, and what to do with it."""
+    from nnmf_runner.report.collect import error_table
+
+    for folder in status.folders if status.done else []:
+        if table := error_table(folder):
+            print(table)
+    code = _print_status(status)
+    if status.done:
+        print(*(f"nnmf-collect {folder} writes all tables and figures." for folder in status.folders), sep="\n")
+    return code
+
+
 def _print_status(status: Status) -> int:
     print(status.headline())
     for line in status.lines():
@@ -192,23 +206,30 @@ def _status() -> int:
     add("folder", help="folder of an experiment, such as outputs/table1")
     add("--runs", action="store_true", help="list all runs that are there, with their sizes and ages")
     add("--prune", action="store_true", help="list the runs that are failed, stale or superseded")
-    add("--yes", action="store_true", help="let --prune remove them")
+    add("--forget", action="store_true", help="list the sweeps with missing runs that no process is at")
+    add("--yes", action="store_true", help="let --prune remove the runs, and --forget what the sweeps have not run")
     arguments = parser.parse_args()
-    if arguments.yes and not arguments.prune:
-        parser.error("--yes goes with --prune alone")
+    if arguments.yes and not (arguments.prune or arguments.forget):
+        parser.error("--yes goes with --prune or --forget alone")
     folder = user_path(arguments.folder, "folder")
-    if not (arguments.runs or arguments.prune):
+    if not (arguments.runs or arguments.prune or arguments.forget):
         return _print_status(folder_status(folder))
 
-    from nnmf_runner.report.runs import pruned_text, runs_text
-    from nnmf_runner.store.prune import drop, find_runs
+    from nnmf_runner.report.runs import forgotten_text, pruned_text, runs_text
+    from nnmf_runner.store.prune import abandoned, drop, find_runs, forget
 
-    runs = find_runs(folder)
-    chosen = [run for run in runs if run.kind] if arguments.prune else runs
-    if chosen:
-        print(runs_text(chosen))
+    if arguments.runs or arguments.prune:
+        runs = find_runs(folder)
+        chosen = [run for run in runs if run.kind] if arguments.prune else runs
+        if chosen:
+            print(runs_text(chosen))
     if arguments.prune:
         print(pruned_text(chosen, drop(folder, chosen) if arguments.yes else None))
+    if arguments.forget:
+        sweeps = abandoned(folder)
+        if arguments.yes:
+            forget(sweeps)
+        print(forgotten_text(sweeps, gone=arguments.yes))
     return OK
 
 

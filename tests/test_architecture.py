@@ -93,6 +93,7 @@ def test_the_core_needs_numpy_and_scipy_alone(path):
     assert tops - set(sys.stdlib_module_names) <= {"numpy", "scipy", "nnmf_runner"}
 
 
+@pytest.mark.slow
 def test_hydra_is_known_to_the_configuration_alone_and_what_it_keeps_private_to_one_file():
     users = {room_of(p) for p in MODULES if {n.split(".")[0] for n in imports(p)} & {"hydra", "omegaconf"}}
     assert users == {"config"}
@@ -131,6 +132,13 @@ def test_starting_the_command_line_loads_no_numbers(tmp_path):
 
 
 @pytest.mark.slow
+def test_completion_shows_the_public_names_and_nothing_else():
+    names = dir(nnmf_runner)
+    assert {"NeuralNMF", "HierarchicalNMF", "load", "nnls", "__version__"} <= {*names}
+    assert all(hasattr(nnmf_runner, name) for name in names)
+    assert not {"Any", "_HOMES"} & {*names}
+
+
 def test_a_run_loads_neither_pandas_nor_matplotlib(tmp_path):
     code = "import sys; from nnmf_runner.cli import run; sys.argv = ['nnmf-run', 'max_iter=2']; assert run() == 0"
     names = loaded(code, tmp_path)
@@ -172,6 +180,7 @@ def test_parts_are_options_without_a_file_and_files_are_presets_of_them():
         assert all(part.name == name for name, part in registry.items())
 
 
+@pytest.mark.slow
 def test_a_part_of_ones_own_needs_its_registry_alone(monkeypatch):
     @dataclass
     class Mine(Hierarchical):
@@ -219,6 +228,7 @@ def test_defaults_of_the_schema_and_the_estimators_agree(configure, name):
     assert parameters == {name: found[name.removeprefix("label_")] for name in parameters}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text()], ids=name_of)
 def test_examples_of_docstrings_run(path):
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -64,6 +64,9 @@ def test_a_sweep_runs_every_combination(command, tmp_path):
     result = command("-m", "method=hier,deep,neural", "layers=[9],[9,4]", "label_fraction=0,1", "max_iter=2")
     assert is_silent_but_for_the_log(result)
     assert "12 done, 0 failed" in result.out
+    assert result.out.splitlines()[-1].startswith("nnmf-collect outputs/runs writes")
+    errors = [row for row in result.out.splitlines() if row.startswith(("| unsupervised", "| supervised"))]
+    assert len(errors) == 4  # of two depths with and without labels, for all methods
     cells = {(r["config"]["method"]["name"], len(r["layers"]), r["regime"]) for r in records_below(tmp_path)}
     assert len(cells) == 12
 
@@ -86,9 +89,10 @@ def test_trials_are_averaged_in_one_table(command, tmp_path):
     assert sorted(record["config"]["seed"] for record in records) == [0, 1, 2]
     mean = np.mean([record["metrics"]["relative_error"] for record in records])
     assert float(result.out.splitlines()[1].split()[2]) == pytest.approx(mean, abs=5e-5)
-    assert "mean of 3 trials" in result.out
+    assert "standard deviation of 3 trials" in result.out
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_configuration_of_an_experiment(command, tmp_path):
     result = command("experiment=table1", "method=neural", "layers=9", "trials=1", "max_iter=3")
     assert is_silent_but_for_the_log(result)
@@ -259,12 +263,22 @@ def terminal(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_is_said_of_trials_stands_on_lines_of_its_own_above_their_bar(terminal):
+    line = terminal(["trials=3", "workers=2", "layers=[4]", "max_iter=5"])
+    line.read_until(r"(?s)(unsupervised seed \d: .*){3}\n")
+    assert line.finish() == 0
+    assert "trial/s" in line.text
+    said = re.findall(r"(?:^|[\r\n])(neural 4 unsupervised seed \d: [^\r]*)\r\n", line.text)
+    assert len(said) == line.text.count("unsupervised seed") == 3
+
+
+@pytest.mark.slow
 def test_ctrl_c_while_many_configurations_are_composed_ends_in_one_line(terminal, tmp_path):
     line = terminal(["experiment=regimes", "trials=1", "seed=range(15)"])
     assert re.search(r"configurations composed: +[1-9]", line.read_until(r"configurations composed: +[1-9]"))
     os.killpg(line.process.pid, signal.SIGINT)
     assert line.finish() == 130
-    assert re.search(r"\r *\rinterrupted\r\n$", line.text)  # in place of the bar
+    assert re.search(r"\r *\rinterrupted\. [^\r]*\r\n$", line.text)  # in place of the bar
     assert list(tmp_path.iterdir()) == []
 
 
@@ -289,6 +303,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_silently(script, tmp_path)
     assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(terminal, tmp_path):
     running = terminal(ENDLESS)
     shown = running.read_until(r"it/s.*cost 0\.\d+")
@@ -337,6 +352,7 @@ def test_control_c_while_workers_start_ends_without_a_traceback(terminal, tmp_pa
     assert is_whole(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_below_standard_output_is_named(tmp_path):
     command = [BIN / "nnmf-run", "--help"]
     with open("/dev/full", "w") as full:

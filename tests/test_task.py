@@ -147,6 +147,7 @@ def test_accuracies_of_partly_labelled_data_are_those_of_the_labelled_samples(gi
         assert row["accuracy_fit"] == (None if fraction else expected[0])
 
 
+@pytest.mark.slow
 def test_every_sample_with_a_label_of_any_level_is_given_where_all_are(given, partly):
     for levels in ([0], [1, 2], [0, 1, 2]):
         dataset = Dataset("partly", partly.X, [partly.labels[level] for level in levels])

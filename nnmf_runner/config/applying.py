@@ -31,7 +31,8 @@ def read_application(arguments: Sequence[str]) -> Application:
     parser = Parser(
         "nnmf-apply",
         "Apply a fitted model to new data: write codes.csv, errors.csv and, of a model with labels, labels.csv.\n\n"
-        "example: nnmf-apply outputs/runs/3f/3f2c... dataset=file dataset.path=new.npz output=applied",
+        "example: nnmf-apply outputs/runs/3f/3f2c... dataset=file dataset.path=new.npz output=applied\n"
+        "         nnmf-apply outputs/runs/3f/3f2c... dataset=text dataset.path=letters",
     )
     parser.usage = "nnmf-apply RUN dataset=NAME [dataset.name=value ...] [output=FOLDER]"
     add = parser.add_argument

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nnmf_runner.core.checks import InputError, check_number
 from nnmf_runner.datasets.resample import Whole
+
+# Protocol, host and port of a scheduler; some protocols have a path as well.
+ADDRESS = re.compile(r"[a-z]+://([^\s:/\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/\S*)?")
 
 
 @dataclass
@@ -50,7 +54,7 @@ class DaskWorkers:
     def __post_init__(self) -> None:
         if self.workers is not None:
             check_number(self.workers, "engine.workers", low=1, high=10_000, integer=True)
-        if self.address is not None and "://" not in self.address:
+        if self.address is not None and not ADDRESS.fullmatch(self.address):
             raise InputError(
                 f"engine.address={self.address} is not valid. Expected the address of a Dask scheduler, such as "
                 "tcp://host:8786."

@@ -161,8 +161,15 @@ def _unknown_key(key: str, part: type) -> str:
     near = sorted(each for each in every if each.endswith(f".{key}")) or [
         names[each] for each in difflib.get_close_matches(name or key, names, n=1)
     ]
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = f" Did you mean {near[0]!r}{_owners(near[0], own)}?" if near else ""
     return f"{key} is not an option{chosen}. {expected}{hint}"
+
+
+def _owners(option: str, own: Iterable[str]) -> str:
+    """The parts that have an option which is none of those of the chosen part."""
+    group, _, name = option.partition(".")
+    having = [f"{group}={part}" for part, kind in GROUPS.get(group, {}).items() if name in fields_of(kind)]
+    return "" if option in own or not having else f" of {' or '.join(having)}"
 
 
 def as_options(message: str) -> str:

@@ -293,6 +293,9 @@ def _check_folder(output: str, name: str) -> str:
         )
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"name={name} is not valid. Expected letters, digits, '-', '_' and '.': a folder name.")
+    above = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"output={output} is not valid: {above} is a file. Expected a folder.")
     return str(path)
 
 

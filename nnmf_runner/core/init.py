@@ -158,14 +158,14 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     """Nonnegative parts of the leading singular vectors, shape (m, rank), each column scaled by its share.
 
     For every singular pair, the sign is chosen whose nonnegative parts have the larger product.  The random numbers
-    are for the start of the iterative decomposition of large data.
+    are for the columns beyond the rank of the data.
 
     References
     ----------
     C. Boutsidis and E. Gallopoulos, Pattern Recognition 41(4), 2008, algorithm 1.
     """
     found = min(rank, *X.shape)
-    U, sigma, lengths = _leading(X, found, rng)
+    U, sigma, lengths = _leading(X, found)
     A = rng.random((X.shape[0], rank))  # columns beyond the rank of the data, where ranks grow, stay random
     for j in range(found):
         candidates = [np.maximum(sign * U[:, j], 0.0) for sign in (1.0, -1.0)]
@@ -177,11 +177,11 @@ def nndsvd(X: Any, rank: int, rng: np.random.Generator) -> Matrix:
     return A
 
 
-def _leading(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+def _leading(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     """See `Distributed.leading`."""
     if isinstance(X, Distributed):
-        return X.leading(rank, rng)
-    U, sigma, Vt = truncated_svd(X, rank, rng)
+        return X.leading(rank)
+    U, sigma, Vt = truncated_svd(X, rank)
     signed = [[np.linalg.norm(np.maximum(sign * v, 0.0)) for v in Vt] for sign in (1.0, -1.0)]
     return U, sigma, np.array(signed)
 

@@ -50,7 +50,7 @@ class Distributed:
         """The codes of the data for the factor A, see `nnmf_runner.core.layer.solve_codes`."""
         raise NotImplementedError
 
-    def leading(self, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+    def leading(self, rank: int) -> tuple[Matrix, Matrix, Matrix]:
         """``U`` and ``sigma`` of `truncated_svd`, and the lengths of the parts of ``V`` of either sign, (2, rank)."""
         raise NotImplementedError
 
@@ -255,18 +255,23 @@ def beside_norm(X: Any, A: Matrix, S: Matrix) -> float:
     return inner(gram_matrix(A), gram_matrix(S.T)) - 2.0 * inner(cross_product(A, X), S)
 
 
-def truncated_svd(X: Any, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+def truncated_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     """Leading singular triples ``U`` (m, rank), ``sigma`` (rank,), descending, and ``V^T`` (rank, n).
 
-    Small problems and those of nearly full rank are decomposed whole, others by Lanczos iteration from a random start.
+    Small problems and those of nearly full rank are decomposed whole, others by Lanczos iteration from `lanczos_start`.
     """
     smaller = min(X.shape)
     if 2 * rank < smaller and (sparse.issparse(X) or smaller > 500):
-        U, sigma, Vt = svds(_operator(X), k=rank, v0=rng.standard_normal(smaller))
+        U, sigma, Vt = svds(_operator(X), k=rank, v0=lanczos_start(smaller))
         return U[:, ::-1], sigma[::-1], Vt[::-1]
     if sparse.issparse(X):
         return _nearly_full_svd(X, rank)
     return _whole_svd(X, rank)
+
+
+def lanczos_start(n: int) -> Matrix:
+    """A vector that no data are likely to be orthogonal to, the same for all seeds: only they may change a result."""
+    return np.random.default_rng(0).standard_normal(n)
 
 
 def _whole_svd(X: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
@@ -318,7 +323,7 @@ def _nearly_full_svd(X: Any, rank: int) -> tuple[Matrix, Matrix, Matrix]:
 
 def singular_values(X: Any, rank: int) -> Matrix:
     """The leading `rank` singular values of X in descending order."""
-    return truncated_svd(X, rank, np.random.default_rng(0))[1]
+    return truncated_svd(X, rank)[1]
 
 
 def tail_shares(X: Any, ranks: Sequence[int]) -> list[float]:

@@ -25,7 +25,7 @@ class Stop(StrEnum):
     PRECISION = "precision"  # the projected gradient is no more than the rounding of single precision
     LINE_SEARCH = "line_search"  # no lower cost along the optimizer's directions: a kink, or rounding
     MAX_ITER = "max_iter"
-    DIVERGED = "diverged"  # a step made the cost infinite or NaN; the factors before it are kept
+    DIVERGED = "diverged"  # a cost that is infinite or NaN, or a factor without bound; the factors before are kept
     INTERRUPTED = "interrupted"
 
 
@@ -61,6 +61,12 @@ class History:
     def columns(self) -> dict[str, list[int] | list[float]]:
         """The history as named columns of equal length."""
         return dict(vars(self))
+
+    @property
+    def at_end(self) -> float | None:
+        """The largest projected gradient at which a layer ended; None if there is none, or none that is finite."""
+        ends = [*dict(zip(self.layer, self.projected_gradient, strict=True)).values()]
+        return max(ends) if ends and np.isfinite(ends).all() else None
 
     def __len__(self) -> int:
         return len(self.iteration)

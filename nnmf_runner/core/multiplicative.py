@@ -26,11 +26,16 @@ from nnmf_runner.core.linalg import (
     right_factors,
     tall_product,
 )
-from nnmf_runner.core.monitor import Monitor, stationarity
+from nnmf_runner.core.monitor import Monitor, Stop, stationarity
 from nnmf_runner.core.regularisation import NO_PENALTY, Penalty
 from nnmf_runner.core.updates import HALS, Codes, Multiplicative, multiply, shortened, tiny
 
 ArrayFunction = Callable[[Matrix], Matrix]
+
+
+# A factor whose Frobenius norm has grown so many fold grows for ever: the cost has no minimum.  Saturating
+# activations have such costs, since weights without bound make a step of them.
+GROWTH = 1e8
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ def fit_network(
     """
     penalties = list(on_A) or [NO_PENALTY] * len(A)
     free = [i for i in range(len(A)) if i not in fixed]
+    bounds = [GROWTH * np.linalg.norm(F) for F in (*A, S)]
     while True:
         new, gradients = list(A), []
         cost = float(network.costs(A, S).sum()) + sum(map(Penalty.value, penalties, A))
@@ -172,8 +178,11 @@ def fit_network(
         measure = stationarity([*(A[i] for i in free), *step.factors], [*gradients, *step.gradients])
         if monitor.watch(cost + step.cost, measure):
             return A, S
-        S = shortened(S, step.S, partial(_costs_of_codes, network, new, codes))
-        A = new
+        new_S = shortened(S, step.S, partial(_costs_of_codes, network, new, codes))
+        if any(np.linalg.norm(F) > bound for F, bound in zip((*new, new_S), bounds, strict=True)):
+            monitor.stop = Stop.DIVERGED
+            return A, S
+        A, S = new, new_S
 
 
 def _cost_with(network: NonnegativeNetwork, A: list[Matrix], S: Matrix, i: int, penalty: Penalty, F: Matrix) -> float:

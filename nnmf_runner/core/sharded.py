@@ -33,6 +33,7 @@ from nnmf_runner.core.linalg import (
     beside_norm,
     cross_product,
     doubles,
+    lanczos_start,
     squared_norm,
     squared_residual,
     triangle,
@@ -228,18 +229,18 @@ class ShardedMatrix(Distributed):
         found = float(self.total(_squared_residual, A, Path(S.filename))[0])
         return max(0.0, self.squared_norm() + found) if self.is_sparse else found
 
-    def leading(self, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix]:
+    def leading(self, rank: int) -> tuple[Matrix, Matrix, Matrix]:
         """See `Distributed.leading`."""
-        U, sigma = self._left(rank, rng)
+        U, sigma = self._left(rank)
         positive, negative = self.total(_squared_parts, self.below, U / np.where(sigma > 0, sigma, 1.0))
         return U, sigma, np.sqrt([positive, negative])
 
-    def _left(self, rank: int, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+    def _left(self, rank: int) -> tuple[Matrix, Matrix]:
         """Leading left singular vectors and singular values: Lanczos iteration for the space, then its triangle."""
         smaller, basis = min(self.shape), None
         if 2 * rank < smaller and (self.is_sparse or smaller > 500):
             gram = LinearOperator((self.shape[0],) * 2, matvec=self._gram_times, dtype=float)
-            start = np.resize(rng.standard_normal(smaller), self.shape[0])
+            start = np.resize(lanczos_start(smaller), self.shape[0])
             basis = np.linalg.qr(eigsh(gram, k=rank, v0=start)[1])[0]
         U, sigma, _ = np.linalg.svd(self._triangle(basis).T, full_matrices=False)
         U = U[:, :rank] if basis is None else basis @ U
@@ -258,7 +259,7 @@ class ShardedMatrix(Distributed):
         if not self.is_sparse and min(self.shape) <= WHOLE_SVD:
             squares = np.linalg.svd(self._triangle(None), compute_uv=False) ** 2
             return [float(squares[rank:].sum()) / norm for rank in ranks]
-        captured = np.cumsum(self._left(max(ranks), np.random.default_rng(0))[1] ** 2)
+        captured = np.cumsum(self._left(max(ranks))[1] ** 2)
         return [max(0.0, norm - float(captured[rank - 1])) / norm for rank in ranks]
 
 

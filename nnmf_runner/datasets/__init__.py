@@ -3,6 +3,7 @@
 from nnmf_runner.datasets.base import Dataset, Source, Truth
 from nnmf_runner.datasets.files.digits import Digits
 from nnmf_runner.datasets.files.file import File
+from nnmf_runner.datasets.files.images import Images
 from nnmf_runner.datasets.files.leukemia import Leukemia
 from nnmf_runner.datasets.files.mnist import Mnist
 from nnmf_runner.datasets.files.shards import Sharded
@@ -18,7 +19,7 @@ from nnmf_runner.datasets.text.wordnet import Wordnet
 DATASETS: dict[str, type] = {
     source.name: source
     for source in (
-        *(Toy, Planted, File, Sharded, Text, Newsgroups, Wordnet, Swimmer, Digits, Mnist),
+        *(Toy, Planted, File, Sharded, Text, Newsgroups, Wordnet, Swimmer, Images, Digits, Mnist),
         *(Leukemia, Blocks, PlantedCP),
     )
 }

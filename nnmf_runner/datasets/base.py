@@ -74,6 +74,8 @@ class Dataset:
         features than entries.
     tensor_truth : TensorTruth or None
         A planted hierarchy of a tensor.
+    weights : dict or None
+        How counts were weighted, where X holds such weights: ``{"options": ..., "idf": ...}``, see `Vocabulary`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Dataset:
     pictures: Pictures | None = None
     modes: Modes | None = None
     tensor_truth: TensorTruth | None = None
+    weights: dict[str, Any] | None = None
 
     @functools.cached_property  # a sweep asks for it again and again
     def classes(self) -> list[int]:

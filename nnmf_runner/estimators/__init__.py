@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from nnmf_runner.core.checks import InputError, check_choice
-from nnmf_runner.estimators.factorisation import ConvergenceWarning, NotFittedError, fields_of
+from nnmf_runner.estimators.factorisation import ConvergenceWarning, NotFittedError, fields_of, vocabulary_of
 from nnmf_runner.estimators.making import estimator_of
 from nnmf_runner.methods import METHODS
 from nnmf_runner.store.files import user_path
@@ -26,9 +26,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : path
-        What an estimator's ``save`` wrote, or the folder of a run: its method becomes the estimator, and its classes
-        are the class indices of the data set.  Several supervised layers are as many levels of labels, from the
-        lowest layer up.
+        What an estimator's ``save`` wrote, or the folder of a run: its method becomes the estimator.  Its classes and
+        features have the names of the data; where these have none, classes are indices.  Several supervised layers are
+        as many levels of labels, from the lowest layer up.  The model of a run on text takes texts.
 
     Returns
     -------
@@ -61,6 +61,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             raise InputError(f"method={model.method.name} is not that of {kind.__name__}")
         if model.estimator is None:  # a run has more of them
             parameters = {name: value for name, value in parameters.items() if name in fields_of(kind)}
+        vocabulary_of(model)  # refuses a damaged one
         estimator = kind().set_params(**parameters)
         estimator._store(model)
         return estimator

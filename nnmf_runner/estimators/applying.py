@@ -17,18 +17,20 @@ from scipy import sparse
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.label_costs import classify
 from nnmf_runner.core.linalg import Matrix
-from nnmf_runner.core.sharded import ShardedMatrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset, Source
 from nnmf_runner.datasets.text.words import Words
+from nnmf_runner.datasets.vocabulary import Vocabulary
+from nnmf_runner.datasets.weighting import Weights
 from nnmf_runner.estimators import load
+from nnmf_runner.estimators.factorisation import vocabulary_of
 from nnmf_runner.metrics.scoring import in_words
 from nnmf_runner.report.codes import codes_frame
 from nnmf_runner.report.data import attempt, load_data
 from nnmf_runner.report.topics import Topics
 from nnmf_runner.store.files import whole_folder
 from nnmf_runner.store.model import MODEL
-from nnmf_runner.store.record import RECORD, read_names, read_record
+from nnmf_runner.store.record import RECORD, read_record
 from nnmf_runner.task import notes_after_checks
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 ENTRIES = 2**22
 # Features that an error names.
 NAMED = 3
+# What to do about new data that are no counts.
+WEIGHED = "The run weighs them itself; load(RUN).transform takes data that are weighted already."
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Applied:
         Of every level of labels.
     topics : list of list of dict or None
         As in a record.
+    vocabulary : Vocabulary or None
+        How counts were weighted, where the data are such weights.
     """
 
     folder: Path
@@ -59,6 +65,7 @@ class Applied:
     feature_names: list[str] | None
     class_names: list[list[str]]
     topics: Topics | None
+    vocabulary: Vocabulary | None
 
 
 def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
@@ -69,6 +76,9 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     every level with the scores of all classes.  A sample without any code has scores of zero and the class that most
     labelled samples of the fit had.
 
+    Where the fit was to weights of counts, as of words in texts, the new data are texts or counts, and get weights by
+    what the run keeps of its own.  Words that the fit does not know are not counted; the log says how many they are.
+
     Raises
     ------
     InputError
@@ -78,13 +88,10 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     """
     if output.exists():
         raise InputError(f"output={output} exists. Expected a new folder.")
-    _refuse_weights(type(source), getattr(source, "weighting", None), "the new data are")
     with notes_after_checks(), whole_folder(output) as scratch:
         applied = read_applied(folder)
-        dataset = source.load(stream(seed, "data"))
-        if isinstance(dataset.X, ShardedMatrix):
-            raise InputError("dataset=shards is not in memory, and a model is applied there. Expected dataset=file.")
-        frames = applied_frames(applied, dataset)
+        dataset = _raw(source, applied).load(stream(seed, "data"))
+        frames = applied_frames(applied, dataset, of_texts=isinstance(source, Words))
         for name, frame in frames.items():
             text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
             (scratch / f"{name}.csv").write_text(text, encoding="utf-8")
@@ -92,16 +99,6 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
         lacks = "the fit has" if applied.feature_names is None else "the new data have"
         log.info("Features are matched by number: %s no names.", lacks)
     return [output / f"{name}.csv" for name in frames]
-
-
-def _refuse_weights(kind: Any, weighting: str | None, whose: str) -> None:
-    """Refuse weights that depend on the collection that a document stands in."""
-    if (kind and issubclass(kind, Words)) or weighting is not None:
-        raise InputError(
-            f"{whose} weighted by tf-idf, whose weights of words come from all documents of the fit and are not kept "
-            "with it. Expected numbers that do not depend on the other samples; load(RUN).transform takes weights "
-            "that are made in Python."
-        )
 
 
 def read_applied(folder: Path) -> Applied:
@@ -112,55 +109,59 @@ def read_applied(folder: Path) -> Applied:
         raise InputError(f"run{str(error).removeprefix('path')}") from None
     except NotImplementedError:
         raise InputError(f"run={folder} is of a method that cannot encode new data. Expected another one.") from None
-    return _of_model(folder, estimator) if (folder / MODEL).exists() else _of_run(folder, estimator)
-
-
-def _of_model(folder: Path, estimator: Any) -> Applied:
-    """A saved model, which knows its names itself."""
     model = estimator._fitted
+    names = None if model.feature_names is None else model.feature_names.tolist()
     classes = model.classes if isinstance(model.classes, list) else [] if model.classes is None else [model.classes]
     called = [[*map(str, of_level)] for of_level in classes]
-    if model.feature_names is None:
-        return Applied(folder, estimator, None, called, None)
-    names = model.feature_names.tolist()
-    topics = [in_words(model.method.topics(model.fit, level), names) for level in range(len(model.fit.A))]
-    return Applied(folder, estimator, names, called, topics)
-
-
-def _of_run(folder: Path, estimator: Any) -> Applied:
-    """A run with the names that it keeps, or those of its data."""
-    model, record = estimator._fitted, read_record(folder / RECORD)
-    options = record["config"]["dataset"]
-    _refuse_weights(DATASETS.get(options["name"]), options.get("weighting"), f"the data of run={folder} are")
-    try:
-        kept = read_names(folder, estimator.n_features_in_)
-    except ValueError as error:
-        raise InputError(f"run={folder} is not usable as a model: {error}.") from None
-    names, classes = (kept["features"], kept["classes"]) if kept else (_reloaded(record, folder), {})
-    maps = zip(model.label_layers, model.label_maps, strict=True)
-    called = [_class_names(classes.get(str(layer)), B) for layer, B in maps]
-    return Applied(folder, estimator, names, called, record.get("topics"))
+    if (folder / MODEL).exists():
+        layers = [] if names is None else range(len(model.fit.A))
+        topics = [in_words(model.method.topics(model.fit, level), names or []) for level in layers] or None
+    else:
+        record = read_record(folder / RECORD)
+        if model.weights is None and _is_weighted(record):
+            raise InputError(
+                f"run={folder} is of weighted counts of words and does not keep how they were weighted, as runs of "
+                "earlier versions and those of very many names do not. Expected a run of this version: give its "
+                "command again."
+            )
+        names, topics = names or _reloaded(record, folder), record.get("topics")
+    return Applied(folder, estimator, names, called, topics, vocabulary_of(model))
 
 
 def _reloaded(record: dict[str, Any], folder: Path) -> list[str] | None:
-    """Names of the features from the data of a run that was written before names were kept."""
+    """Names of the features from the data of a run that keeps none, as those of earlier versions."""
     if not record.get("topics"):  # which have names wherever the features have
         return None
     data = attempt(lambda: load_data(record), f"{folder} is applied without names of its features")
     return data.feature_names if data else None
 
 
-def _class_names(names: list[str] | None, B: Matrix | None) -> list[str]:
-    """Names of the classes that a label map predicts, or their indices."""
-    count = 0 if B is None else len(B)
-    return names if names is not None and len(names) == count else [*map(str, range(count))]
+def _is_weighted(record: dict[str, Any]) -> bool:
+    """Whether the data of a run are weights that depend on the collection that a sample stands in."""
+    options = record["config"]["dataset"]
+    is_text = issubclass(DATASETS.get(options["name"], object), Words) and "modes" not in record["dataset"]
+    return is_text or options.get("weighting") is not None
 
 
-def applied_frames(applied: Applied, dataset: Dataset) -> dict[str, pd.DataFrame]:
+def _raw(source: Source, applied: Applied) -> Source:
+    """The source of new data; where the fit is to weights of counts, that of the counts."""
+    vocabulary, run = applied.vocabulary, f"run={applied.folder}"
+    if isinstance(source, Words) and (vocabulary is None or vocabulary.split is None or source.recipe is None):
+        raise InputError(f"dataset={source.name} is of words, and {run} is not of text. Expected other data.")
+    if not isinstance(source, Weights):
+        return source
+    if vocabulary is not None:
+        return source.as_counts(vocabulary.recipe)
+    if source.recipe is not None:
+        raise InputError(f"dataset.weighting weighs counts, and {run} is of data that are not weighted. Leave it out.")
+    return source
+
+
+def applied_frames(applied: Applied, dataset: Dataset, *, of_texts: bool) -> dict[str, pd.DataFrame]:
     """The tables of `apply` by their names."""
-    estimator, names = applied.estimator, applied.feature_names
-    order = _order(names, dataset, applied.folder, estimator.n_features_in_)
-    X = dataset.X if order is None else dataset.X[order]
+    estimator, X = applied.estimator, _known_words(applied, dataset) if of_texts else _in_order(applied, dataset)
+    if applied.vocabulary is not None:
+        X = applied.vocabulary.weigh(X, "the new data: X", WEIGHED)
     columns, known, codes = estimator._encoded(_samples(X, dataset, estimator), None)
     first = {"sample": dataset.sample_names or range(X.shape[1])}
     errors = {
@@ -183,25 +184,57 @@ def _samples(X: Any, dataset: Dataset, estimator: Any) -> Any:
     return np.moveaxis(np.reshape(X, dataset.modes.shape), -1, 0)
 
 
-def _order(names: list[str] | None, dataset: Dataset, folder: Path, count: int) -> list[int] | None:
-    """The rows of new data in the order that the features of a fit have; None if they are matched by number.
+def _known_words(applied: Applied, dataset: Dataset) -> Any:
+    """Counts of the words of the fit in new texts, shape (m, n); the log says how many are missing, and are unknown.
+
+    Raises
+    ------
+    InputError
+        If the texts have no word in common with those of the fit.
+    """
+    words, new, X = applied.feature_names or [], dataset.feature_names or [], sparse.csr_array(dataset.X)
+    place = {word: i for i, word in enumerate(new)}
+    rows = [i for i, word in enumerate(words) if word in place]
+    if not rows:
+        raise InputError(
+            f"the new texts have no word in common with run={applied.folder}, which knows {len(words)}: "
+            f"{_told(new, 'unknown')}. Expected texts of its kind and language."
+        )
+    chosen = sparse.csr_array((np.ones(len(rows)), (rows, [place[words[i]] for i in rows])), (len(words), len(new)))
+    counts = sparse.csr_array(chosen @ X)
+    counts.sort_indices()
+    often = [new[i] for i in np.argsort(-X.sum(axis=1), kind="stable")]
+    log.info(
+        "The new texts have %d of %d words of the fit, %d are missing; %s and not counted. %d of %d texts have none.",
+        len(rows),
+        len(words),
+        len(words) - len(rows),
+        _told(_without(often, words), "unknown"),
+        np.count_nonzero(counts.sum(axis=0) == 0),
+        X.shape[1],
+    )
+    return counts
+
+
+def _in_order(applied: Applied, dataset: Dataset) -> Any:
+    """New data with rows in the order that the features of a fit have, where both have names.
 
     Raises
     ------
     InputError
         If features are missing or unknown, or have a name twice.
     """
-    new = dataset.feature_names
+    names, new, folder = applied.feature_names, dataset.feature_names, applied.folder
     if new == names and new is not None:
-        return None
+        return dataset.X
     if new is None or names is None:
-        if (m := dataset.X.shape[0]) != count:
+        if (m := dataset.X.shape[0]) != (count := applied.estimator.n_features_in_):
             missing, unknown = max(count - m, 0), max(m - count, 0)
             raise InputError(
                 f"the new data have {m} features and run={folder} has {count}: {missing} are missing, {unknown} are "
                 "unknown (matched by number, since not both have names). Expected the features of the fit."
             )
-        return None
+        return dataset.X
     missing, unknown = _without(names, new), _without(new, names)
     if missing or unknown:
         raise InputError(
@@ -211,7 +244,7 @@ def _order(names: list[str] | None, dataset: Dataset, folder: Path, count: int) 
     place = {name: i for i, name in enumerate(new)}
     if len(place) < max(len(new), len(names)):
         raise InputError("some features have the same name, and stand in another order than in the fit.")
-    return [place[name] for name in names]
+    return dataset.X[[place[name] for name in names]]
 
 
 def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from nnmf_runner.core.linalg import Matrix, in_order
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets.seed_words import seed_features
+from nnmf_runner.datasets.vocabulary import Vocabulary
 from nnmf_runner.methods import Fit, Method, Supervision, in_parameters
 from nnmf_runner.methods.fit import fit_from_arrays, named_arrays
 from nnmf_runner.methods.supervision import PARAMETERS
@@ -260,6 +261,8 @@ class Factorisation:
         Parameters
         ----------
         X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
+            Of a run on text that `nnmf_runner.load` has read, texts as well: a list or series of strings, whose words
+            are weighted as those of the run were.  Words that the run does not know are not counted.
         mask : array_like of bool, shape (n_samples, n_features), optional
             True where an entry of dense X is known.
 
@@ -404,6 +407,7 @@ class Factorisation:
     def _encoded(self, X: ArrayLike, mask: ArrayLike | None) -> tuple[Any, NDArray[np.bool_] | None, list[Matrix]]:
         """New data as columns, their mask, and their codes in every layer."""
         self._check_fitted()
+        X = self._in_numbers(X)
         method, names = self._fitted.method, _feature_names(X)
         columns, known, sizes = self._read(X, mask, method, self._fit.A[0].dtype.name, zeros=True)
         self._check_features(columns.shape[0], sizes)
@@ -419,6 +423,18 @@ class Factorisation:
             for S in codes:
                 S[:, ~known.any(axis=0)] = 0.0
         return columns, known, codes
+
+    def _in_numbers(self, X: Any) -> Any:
+        """Texts as the weights that the fit would have of their words; other data as they are."""
+        if (texts := _texts(X)) is None:
+            return X
+        vocabulary = vocabulary_of(self._fitted)
+        if vocabulary is None or vocabulary.split is None:
+            raise InputError(
+                "X holds texts, and this model has no vocabulary to count their words by. Expected numbers, or the "
+                "model of a run on text that this version of nnmf-runner has made."
+            )
+        return vocabulary.weigh(vocabulary.counts(texts), "X").T
 
     def _read(
         self, X: Any, mask: Any, method: Method, dtype: str, *, zeros: bool = False
@@ -593,6 +609,25 @@ def _feature_names(X: Any) -> NDArray[Any] | None:
     """Names of the columns of a data frame, if all are strings."""
     names = np.array(getattr(X, "columns", ()), dtype=object)
     return names if len(names) and all(isinstance(name, str) for name in names) else None
+
+
+def vocabulary_of(model: SavedModel) -> Vocabulary | None:
+    """How the counts were weighted that a model was fitted to; None if it was fitted to other data."""
+    names = model.feature_names
+    return None if model.weights is None else Vocabulary.of(model.weights, None if names is None else names.tolist())
+
+
+def _texts(X: Any) -> list[str] | None:
+    """The texts of a list, an array or a series of them; None for other data."""
+    if isinstance(X, str):
+        raise InputError("X is one text, expected a list of texts.")
+    given = list(X) if isinstance(X, (list, tuple)) or getattr(X, "ndim", None) == 1 else []
+    if not given or not isinstance(given[0], str):
+        return None
+    for i, text in enumerate(given):
+        if not isinstance(text, str):
+            raise InputError(f"X[{i}] is of type {type(text).__name__} among texts, expected a text.")
+    return given
 
 
 def _chosen(name: str, value: Any) -> Any:

@@ -163,6 +163,8 @@ class Method:
         for name, value, legal in chosen:
             if value not in legal:
                 raise InputError(f"method={self.name} has no {name}={value}. Expected {' or '.join(legal)}.")
+        if not self.uses_optimizer:
+            self._check_unused(supervision, optimizer)
         regularisation = regularisation or Regularisation()
         cost.check(n_layers)
         if self.tensors and optimizer is not None and optimizer.takes_blocks:
@@ -199,6 +201,17 @@ class Method:
     def holds(self, layer: int) -> bool:
         """Whether the factor of a layer can stay as it is at the start."""
         return False
+
+    def _check_unused(self, supervision: Supervision, optimizer: Optimizer | None) -> None:
+        """Refuse what only fits by an optimizer could honour."""
+        given = f"method={self.name} is fitted by updates of its own, for which"
+        if optimizer is not None and optimizer != Automatic():
+            raise InputError(
+                f"{given} optimizer={optimizer.name} or options of it mean nothing. Expected optimizer=auto without "
+                "options, or method=neural."
+            )
+        if supervision.learn_map:
+            raise InputError(f"{given} learn_map=True means nothing. Expected learn_map=False, or method=neural.")
 
     def _check_levels(self, levels: Any, n_layers: int) -> None:
         if isinstance(levels, list) and len(levels) != n_layers:

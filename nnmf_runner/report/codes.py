@@ -46,7 +46,12 @@ def codes_table(run: Shown) -> str | None:
     return attempt(table, f"{run.folder} has no table of codes")
 
 
-def codes_frame(dataset: Dataset | None, codes: Sequence[NDArray[np.floating]], topics: Topics | None) -> pd.DataFrame:
+def codes_frame(
+    dataset: Dataset | None,
+    codes: Sequence[NDArray[np.floating]],
+    topics: Topics | None,
+    sample_names: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """One row for every sample: its name, its class at every level, empty where it has no label, and all codes.
 
     Parameters
@@ -57,8 +62,10 @@ def codes_frame(dataset: Dataset | None, codes: Sequence[NDArray[np.floating]], 
     topics : list of list of dict, optional
         From the record.  Topic j of layer l is called ``l.j``, here as in trees of topics, with its first words, of a
         tensor those of every mode.
+    sample_names : list of str, optional
+        Where there is no dataset.
     """
-    names = dataset.sample_names if dataset else None
+    names = dataset.sample_names if dataset else sample_names
     columns: dict[str, Any] = {"sample": names or range(codes[0].shape[1])}
     columns |= dict(_classes(dataset)) if dataset else {}
     for level, S in enumerate(codes):

@@ -13,6 +13,9 @@ from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_
 from nnmf_runner.store.files import whole_file
 from nnmf_runner.store.record import COUNTED, RECORD, OutdatedRecord, find_records, read_record
 
+# Runs whose errors are printed when they are over.
+FEW = 200
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -84,6 +87,17 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     if (page := render.page_text(material)) is not None:
         write_whole(folder / render.PAGE, page)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
+
+
+def error_table(folder: Path) -> str | None:
+    """The errors of all runs below a folder as Markdown; None of more than `FEW` runs, whose records take a while."""
+    from nnmf_runner.report import table
+
+    if len(find_records(folder)) > FEW:
+        return None
+    rows = table.rows_of(read_records(folder))
+    summary = table.summarise(rows)
+    return table.to_markdown(summary[summary["metric"] == "relative_error"], rows)
 
 
 def read_records(folder: Path, unread: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:

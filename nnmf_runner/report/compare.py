@@ -190,7 +190,9 @@ def _data(run: Compared) -> Any:
 
 def _names(run: Compared) -> list[Hashable] | None:
     """Names of the features, equal ones told apart by their number; None if they are not known."""
-    data = attempt(lambda: load_data(run.record), f"{run.folder} is compared without names of features")
+    data = None
+    if run.model.feature_names is None:  # of a tensor, or a run that keeps none
+        data = attempt(lambda: load_data(run.record), f"{run.folder} is compared without names of features")
     names = features_of(Exported(run.folder, run.model, data, None))
     return None if isinstance(names, range) else list(_distinct(names))
 

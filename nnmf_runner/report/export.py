@@ -21,17 +21,18 @@ from nnmf_runner.report.collect import write_whole
 from nnmf_runner.report.data import attempt, load_data
 from nnmf_runner.report.topics import Topics
 from nnmf_runner.store.model import MODEL, SavedModel, read_model
-from nnmf_runner.store.record import RECORD, read_record
+from nnmf_runner.store.record import RECORD, read_names, read_record
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A fitted model with what is known of its data; of a saved model no more than the names of its features."""
+    """A fitted model with what is known of its data; without these, no more than the names that the model keeps."""
 
     folder: Path
     model: SavedModel
     dataset: Dataset | None
     topics: Topics | None
+    sample_names: list[str] | None = None
 
     def headings(self, level: int) -> list[str]:
         """What the topics of a layer are called."""
@@ -73,8 +74,10 @@ def read_exported(folder: Path) -> Exported:
     """Read a run or a saved model; an `InputError` says why the folder is neither."""
     model, record = read_fitted(folder)
     if record is not None:
-        lacks = f"{folder} is exported without names of features and samples"
-        return Exported(folder, model, attempt(lambda: load_data(record), lacks), record.get("topics"))
+        lacks = f"{folder} is exported with no more of its data than the names that it keeps"
+        data = attempt(lambda: load_data(record), lacks)
+        kept = None if data else read_names(folder, model.method.n_features(model.fit))["samples"]
+        return Exported(folder, model, data, record.get("topics"), kept)
     names, method = model.feature_names, model.method
     layers = range(len(model.fit.A))
     topics = None if names is None else [in_words(method.topics(model.fit, level), names.tolist()) for level in layers]
@@ -130,7 +133,7 @@ def _entry(modes: Modes, mode: int, i: int) -> str:
 
 def _codes(exported: Exported) -> pd.DataFrame:
     """The codes of every sample."""
-    return codes_frame(exported.dataset, exported.model.fit.S, exported.topics)
+    return codes_frame(exported.dataset, exported.model.fit.S, exported.topics, exported.sample_names)
 
 
 def _tree(exported: Exported) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from nnmf_runner.report.summary import aligned
 from nnmf_runner.store.prune import Found
@@ -32,6 +33,15 @@ def pruned_text(chosen: Sequence[Found], gone: Sequence[Found] | None) -> str:
         return f"Can go: {told}. --prune --yes removes what can go."
     left = len(chosen) - len(gone)
     return f"Removed: {told}." + (f" Held by a process, or run again meanwhile: {left}." if left else "")
+
+
+def forgotten_text(plans: Mapping[Path, int], *, gone: bool) -> str:
+    """How many sweeps that were abandoned can be forgotten, or have been."""
+    if not plans:
+        return "No sweep with missing runs is without a process."
+    runs = sum(plans.values())
+    told = f"{len(plans)} sweep{'s' * (len(plans) != 1)} with {runs} missing run{'s' * (runs != 1)}"
+    return f"Forgotten: {told}." if gone else f"Can be forgotten: {told}. --forget --yes does so."
 
 
 def size_text(size: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from nnmf_runner.metrics.registry import METRICS
@@ -11,7 +13,8 @@ from nnmf_runner.metrics.registry import METRICS
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
     """Errors and accuracies of every layer in aligned columns: means over runs of one configuration that have them."""
-    runs = [record["layers"] for record in records if record["layers"]]
+    records = [record for record in records if record["layers"]]
+    runs = [record["layers"] for record in records]
     if not runs:
         return "no layers to show"
     shown = {"layer": "layer", "rank": "rank"} | {
@@ -21,9 +24,23 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
         or (metric.terminal == "if any" and any(layer.get(metric.name) is not None for layer in runs[0]))
     }
     rows = [list(shown.values())]
-    rows += [[mean_text([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
-    note = f"\nmean of {len(runs)} trials" if len(runs) > 1 else ""
-    return aligned(rows) + note
+    rows += [[spread_text([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
+    return aligned(rows) + _about(records)
+
+
+def _about(records: Sequence[dict[str, Any]]) -> str:
+    """What the numbers of several trials are."""
+    if len(records) == 1:
+        return ""
+    if len({numbers_of(record) for record in records}) == 1:
+        return f"\nThe {len(records)} trials have the same numbers: seeds change nothing here, and they count as one."
+    return f"\nmean ± standard deviation of {len(records)} trials"
+
+
+def numbers_of(record: dict[str, Any]) -> str:
+    """A digest of all numbers that came of a run, but for time and memory."""
+    numbers = json.dumps([record["layers"], record.get("n_iter"), record.get("consensus")], sort_keys=True)
+    return hashlib.sha256(numbers.encode()).hexdigest()[:16]
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
@@ -43,3 +60,11 @@ def mean_text(values: Sequence[float | None]) -> str:
         return "-"
     mean = fmean(present)
     return str(int(mean)) if all(isinstance(value, int) for value in present) else f"{mean:.4f}"
+
+
+def spread_text(values: Sequence[float | None]) -> str:
+    """The mean of the values that there are, and their standard deviation where they differ."""
+    present = [value for value in values if value is not None]
+    if len(set(present)) < 2:
+        return mean_text(values[:1] if present else [])
+    return f"{mean_text([float(value) for value in present])} ± {stdev(present):.4f}"

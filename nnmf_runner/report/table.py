@@ -6,18 +6,21 @@ import functools
 import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from nnmf_runner.config.published import published
 from nnmf_runner.core.checks import check_choice
-from nnmf_runner.core.monitor import Stop
+from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.data import data_title
+from nnmf_runner.report.summary import numbers_of
 from nnmf_runner.report.variants import Options, method_of, method_order, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
@@ -27,7 +30,22 @@ C = TypeVar("C")
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
-VALUES = ["metric", "mean", "std", "n", "best", "reported", "floor"]
+VALUES = ["metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
+# Of Welch's test of two means: above this level nothing tells them apart.
+LEVEL = 0.05
+# A run is unsettled whose projected gradient is above this many times its tolerance at the end.
+FAR = 10.0
+UNSETTLED = "†"
+_IN_LATEX = {
+    "±": r"$\pm$",
+    UNSETTLED: r"$^\dagger$",
+    "<": "$<$",
+    ">": "$>$",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{char: rf"\{char}" for char in "&%$#_{}"},
+}
 # The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
 ALONE = "alone_error"
 # Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.
@@ -41,8 +59,9 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
 
     Runs of one cell whose configurations differ in more than the seed get names of their own, as `variants` has it:
     options of the data go to the name of the dataset, the share of labels to the regime, and all others to the method.
-    Of a run that is recorded more than once the latest record counts.  Records are read once and none is kept, so that
-    they may be more than fit in memory.
+    Of a run that is recorded more than once the latest record counts.  `repeats` marks runs with all the numbers of one
+    of the same cell and another seed, which are no trials of their own.  Records are read once and none is kept, so
+    that they may be more than fit in memory.
     """
     latest: dict[tuple[str, str], tuple[str, dict[str, Any], Options]] = {}
     columns: dict[str, None] = {}  # in the order in which rows have them
@@ -73,7 +92,9 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     frame["method"] = variants(zip(experiments, frame["method"], strict=True), options, cells)
     regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(method_of(label)), label))
     frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
-    return frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+    frame = frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
+    frame["repeats"] = frame["status"].isin(COUNTED) & frame.duplicated([*CELL, "numbers"])
+    return frame
 
 
 def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +111,8 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "stop": record.get("stop"),
         "message": record.get("message"),
         "n_iter": record.get("n_iter"),
+        "numbers": numbers_of(record),
+        "unsettled": (record.get("projected_gradient") or 0.0) > FAR * (config.get("tol") or StoppingRule.tol),
         **{metric.name: metric.of_run(record) for metric in tabled()},
         "floor": record["layers"][-1]["floor"] if record["layers"] else None,
         **_by_layer(record["layers"]),
@@ -138,7 +161,7 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for i in range(counts.max()):
         columns = {_of_layer(name, i): name for name in _layer_columns() if _of_layer(name, i) in rows}
-        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", *columns]]
+        part = rows.loc[counts > max(i, 1), [*CELL, "seed", "status", "repeats", "unsettled", *columns]]
         parts.append(part.rename(columns=columns).astype(dict.fromkeys(columns.values(), float)).assign(layer=i))
     return pd.concat(parts, ignore_index=True).sort_values(
         [*LAYER_CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True
@@ -158,17 +181,20 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean, standard deviation and number of trials of every metric in every cell, in long format.
 
     The rows are from `rows_of`, or from `layer_rows` with `LAYER_CELL`; the table has the columns of `cell` and
-    `VALUES`.  `std` is that of a sample, missing for one trial; `best` marks the best mean of its row of the table as
-    far as the digits shown tell.
+    `VALUES`.  `std` is that of a sample, missing for one trial; `seeds` are those of the trials, of which `unsettled`
+    ended far from a minimum; `best` marks the best
+    mean of its row of the table, and those that nothing tells from it.
     """
-    counted = rows[rows["status"].isin(COUNTED)]
+    counted = rows[rows["status"].isin(COUNTED) & ~rows["repeats"]]
     parts = []
     for metric in (metric for metric in tabled() if metric.name in rows):
         reported = f"reported_{metric.name}"
         used = [name for name in (metric.name, "floor", reported) if name in counted]  # the others take memory
-        values = counted[[*cell, *used]].dropna(subset=[metric.name]).astype({metric.name: float})
+        values = counted[[*cell, "seed", "unsettled", *used]].dropna(subset=[metric.name]).astype({metric.name: float})
         groups = values.groupby(list(cell), sort=False, observed=True)
         part = groups[metric.name].agg(["mean", "std", "count"]).rename(columns={"count": "n"})
+        part["seeds"] = groups["seed"].agg(ranges)
+        part["unsettled"] = groups["unsettled"].sum()
         part["reported"] = groups[reported].first() if reported in values else np.nan
         part["floor"] = groups["floor"].mean() if metric.has_floor else np.nan
         parts.append(part.reset_index().assign(metric=metric.name))
@@ -180,17 +206,47 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
 
 
 def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
-    """Whether each mean is the best among the methods of its row, at the digits shown."""
+    """Whether a mean is the best among the methods of its row, or not told from it; never where there is one alone.
+
+    Not told apart are means that are equal at the digits shown, or of whose trials Welch's test says so.
+    """
     metrics = [METRICS[name] for name in summary["metric"]]
-    shown = [round(mean, metric.digits) for mean, metric in zip(summary["mean"], metrics, strict=True)]
-    signed = pd.Series(shown) * [1.0 if metric.better == "lower" else -1.0 for metric in metrics]
-    group = [summary[name] for name in (*row, "metric")]
-    return signed == signed.groupby(group, observed=True).transform("min")
+    means = pd.DataFrame({"mean": summary["mean"], "std": summary["std"].fillna(0.0), "n": summary["n"]})
+    means["shown"] = [round(mean, metric.digits) for mean, metric in zip(means["mean"], metrics, strict=True)]
+    signed = means["mean"] * [1.0 if metric.better == "lower" else -1.0 for metric in metrics]
+    groups = signed.groupby([summary[name] for name in (*row, "metric")], observed=True)
+    best = means.loc[groups.transform("idxmin")].set_index(means.index)
+    with np.errstate(all="ignore"):  # of single trials, and of those without any spread, there is no test: p is NaN
+        columns = [each[name].to_numpy(float) for each in (means, best) for name in ("mean", "std", "n")]
+        p = stats.ttest_ind_from_stats(*columns, equal_var=False).pvalue
+    tested = (means["n"] > 1) & (best["n"] > 1)
+    return (groups.transform("size") > 1) & ((means["shown"] == best["shown"]) | (tested & (p > LEVEL)))
+
+
+def ranges(seeds: Iterable[int]) -> str:
+    """Distinct integers in short.
+
+    Examples
+    --------
+    >>> ranges([7, 0, 2, 1])
+    '0-2, 7'
+    """
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def footnotes(rows: pd.DataFrame) -> list[str]:
     """What a reader has to know about the runs behind a table."""
     notes = []
+    if rows["repeats"].any():
+        repeated = rows[rows["repeats"]].groupby("method", observed=True).size()
+        counts = "; ".join(f"{count} of {method}" for method, count in repeated.items())
+        notes.append(f"Runs that repeat all numbers of another seed, and are left out: {counts}.")
     excluded = rows.loc[~rows["status"].isin(COUNTED), "status"].value_counts()
     if len(excluded):
         counts = ", ".join(f"{count} {status}" for status, count in excluded.items())
@@ -214,13 +270,23 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     parts = []
     for title, metric, table in tables_of(summary, layers):
         _, header, body = layout(table, metric, _markdown_cell)
-        parts.append(f"### {title}\n\n{markdown_table(header, body)}")
+        parts.append(
+            f"### {title}\n\n{markdown_table(header, body)}" + (f"\n\n{n}." if (n := trials_of(table)) else "")
+        )
     return "\n\n".join([*parts, *([legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
 
 
 def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     """What the cells of the tables say."""
-    text = "Mean ± standard deviation over the trials; best in bold"
+    text = "Mean ± standard deviation over n trials" if (summary["n"] > 1).any() else "Single trials"
+    if summary["best"].any():
+        text += "; in bold the best of a row"
+        if (summary["n"] > 1).any():
+            text += f" and those that Welch's test does not tell from it (p > {LEVEL})"
+    if summary["unsettled"].any():
+        text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
+    if _others(summary).any():
+        text += "; the seeds where they are others than those of most methods of the row"
     if summary["reported"].notna().any():
         text += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):
@@ -235,7 +301,7 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     parts = [r"% \usepackage{booktabs,rotating}", ""]
     for title, metric, table in tables_of(summary, layers):
         leading, header, body = layout(table, metric, _latex_cell)
-        about = _escape(f"{title}. {trials_of(table)}. {legend(summary, rows)}").replace("±", r"$\pm$")
+        about = _escape(". ".join(filter(None, [title, trials_of(table), legend(summary, rows)])))
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -279,7 +345,9 @@ def _fitting(kept: int, lines: Sequence[Sequence[str]], room: float) -> list[lis
 
 def _plain(cell: str) -> str:
     """A cell for LaTeX as it is printed."""
-    return re.sub(r"\\textbf\{(.*?)\}", r"\1", cell).replace(r"$\pm$", "±")
+    return (
+        re.sub(r"\\textbf\{(.*?)\}", r"\1", cell).replace(_IN_LATEX["±"], "±").replace(_IN_LATEX[UNSETTLED], UNSETTLED)
+    )
 
 
 def _stacked(name: str) -> str:
@@ -288,10 +356,19 @@ def _stacked(name: str) -> str:
     return parts[0] if len(parts) == 1 else r"\shortstack[r]{" + r"\\".join(parts) + "}"
 
 
+def _others(table: pd.DataFrame) -> pd.Series:
+    """Whether a mean is over other seeds than those of most methods of its row."""
+    row = [name for name in LAYER_CELL if name in table and name != "method"]
+    most_first = table.sort_values("n", ascending=False, kind="stable")  # the longer list where as many have either
+    groups = most_first.groupby([*row, "metric"], observed=True)["seeds"]
+    usual = groups.transform(lambda seeds: Counter(seeds).most_common(1)[0][0])
+    return table["seeds"] != usual.reindex(table.index)
+
+
 def trials_of(table: pd.DataFrame) -> str:
-    """How many trials the means of a table are of."""
-    fewest, most = table["n"].min(), table["n"].max()
-    return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+    """How many trials the means of a table are of, where those of all rows are; else a column tells it of each."""
+    usual = table.loc[~_others(table), "n"].unique()
+    return f"n = {usual[0]}" if len(usual) == 1 else ""
 
 
 def tables_of(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
@@ -327,22 +404,29 @@ def layout(
     leading = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
     leading = leading if table["dataset"].nunique() > 1 else leading[1:]
     bounds = ["floor", *(["alone"] if table["alone"].notna().any() else [])] if metric.has_floor else []
-    header = [*leading, *bounds, *methods]
+    counts = [] if trials_of(table) else ["n"]
+    header = [*leading, *counts, *bounds, *methods]
     body = []
+    table = table.assign(others=_others(table))
     for key, row in table.groupby(leading, sort=False, observed=True):
         cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
         lowest = (row[name].min() for name in bounds)  # the floor of a tensor bounds no method for matrices
         shown = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}" for value in lowest]
-        body.append([*map(str, key), *shown, *(cells.get(method, "") for method in methods)])
+        counted = [str(row.loc[~row["others"], "n"].iloc[0])] if counts else []
+        body.append([*map(str, key), *counted, *shown, *(cells.get(method, "") for method in methods)])
     return leading, header, body
 
 
-def cell_text(entry: Any, digits: int, bold: str = "{}", plus_minus: str = "±") -> str:
-    """Mean, in bold where it is best, deviation and published value; `bold` is a template."""
+def cell_text(entry: Any, digits: int, bold: str = "{}", plus_minus: str = "±", unsettled: str = UNSETTLED) -> str:
+    """Mean, in bold where it is best, deviation, seeds of its own and published value; `bold` is a template."""
     mean = f"{entry.mean:.{digits}f}"
     parts = [bold.format(mean) if entry.best else mean]
+    if entry.unsettled:
+        parts[0] += unsettled
     if pd.notna(entry.std):
         parts.append(f"{plus_minus} {entry.std:.{digits}f}")
+    if entry.others:
+        parts.append(f"[seed{'s' if entry.n > 1 else ''} {entry.seeds}]")
     if pd.notna(entry.reported):
         parts.append(f"({_published_digits(entry.reported, digits)})")
     return " ".join(parts)
@@ -354,7 +438,9 @@ def _published_digits(value: float, digits: int) -> str:
 
 
 _markdown_cell = functools.partial(cell_text, bold="**{}**")
-_latex_cell = functools.partial(cell_text, bold=r"\textbf{{{}}}", plus_minus=r"$\pm$")
+_latex_cell = functools.partial(
+    cell_text, bold=r"\textbf{{{}}}", plus_minus=_IN_LATEX["±"], unsettled=_IN_LATEX[UNSETTLED]
+)
 
 
 def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
@@ -365,4 +451,4 @@ def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
 
 def _escape(text: str) -> str:
     """Text for LaTeX."""
-    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in text)
+    return "".join(_IN_LATEX.get(char, char) for char in text)

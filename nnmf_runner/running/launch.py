@@ -74,7 +74,7 @@ def run_sweep(sweep: Sweep, check: Callable[[Iterable[RunConfig]], str | None] =
     if note:
         log.info("%s", note)
     try:
-        with Progress(work) as progress:
+        with work.held(), Progress(work) as progress:
             _run_all(sweep, launcher, workers, progress)
     finally:
         work.remove_stop_files()

@@ -48,6 +48,8 @@ STATUS = {
     Stop.DIVERGED: records.DIVERGED,
     Stop.INTERRUPTED: records.INTERRUPTED,
 }
+# What a record says of why a fit ended, where the status does not.
+MESSAGES = {Stop.DIVERGED: "the cost is not finite, or a factor grows without bound; the numbers are of the fit before"}
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,11 @@ def fit_and_score(
     return fit, {
         "status": records.TIMED_OUT if by_time else STATUS[fit.stop],
         "stop": fit.stop.value,
-        "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else None,
+        "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else MESSAGES.get(fit.stop),
         "layers": layers,
         "metrics": run_metrics(layers, seconds=seconds),
         "n_iter": max(0, len(fit.history) - 1),
+        "projected_gradient": fit.history.at_end,
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),
         "strongest": describe_strongest(config, dataset, fit),
@@ -225,11 +228,18 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     return {**shape, **named, **told, **modes, "fingerprint": dataset.fingerprint()}
 
 
-def _names(material: Material) -> dict[str, Any] | None:
-    """Names of the data that new data are matched by, see `records.read_names`."""
-    features, classes = material.dataset.feature_names, material.dataset.class_names
-    by_layer = {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {}
-    return {"features": features, "classes": by_layer} if features or by_layer else None
+def _names(material: Material) -> dict[str, Any]:
+    """What is kept of the data to meet new data, see `records.read_names`."""
+    dataset, classes, samples = material.dataset, material.dataset.class_names, material.dataset.sample_names
+    if samples and len(samples) > (most := records.MOST_SAMPLES):
+        log.info("Names of %s samples are not kept with a run; up to %s are.", f"{len(samples):,}", f"{most:,}")
+        samples = None
+    return {
+        "features": dataset.feature_names,
+        "classes": {layer: classes[level] for layer, level in material.task.levels.items()} if classes else {},
+        "samples": samples,
+        "weights": dataset.weights,
+    }
 
 
 def _modes(modes: Modes) -> dict[str, Any]:
@@ -296,10 +306,11 @@ def quiet() -> Iterator[None]:
 def progress_bar(config: RunConfig, seed: int | None, wanted: bool) -> Iterator[Progress]:
     """A bar with iteration and cost where standard error is a terminal, and nothing elsewhere."""
     name = f"{config.method.name} {'-'.join(map(str, config.layers))} {_trial(config, seed)}"
+    ends = f"ends at tol={config.tol:g} or max_iter={config.max_iter}"
     with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
 
         def show(iteration: int, cost: float) -> None:
-            bar.set_postfix_str(f"cost {cost:.6f}", refresh=False)
+            bar.set_postfix_str(f"cost {cost:.6f}, {ends}", refresh=False)
             bar.update()
 
         yield show

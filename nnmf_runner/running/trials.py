@@ -6,13 +6,14 @@ import dataclasses
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 from tqdm import tqdm
 
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import stopped_by
 from nnmf_runner.running.pool import run_tasks
-from nnmf_runner.running.run import Outcome
+from nnmf_runner.running.run import Outcome, quiet, summary
 from nnmf_runner.store.claims import clear_left, is_held
 from nnmf_runner.store.record import run_folder
 
@@ -31,9 +32,15 @@ def run_trials(config: RunConfig) -> Outcomes:
     hidden = workers == 1 or not sys.stderr.isatty()
     clear_left(config.folder)
     outcomes: Outcomes = dict.fromkeys(seeds)
-    with stopped_by(threading.Event()), tqdm(total=len(seeds), disable=hidden, leave=False) as bar:
+    with (
+        nullcontext() if hidden else quiet(),  # what several processes say would break the bar
+        stopped_by(threading.Event()),
+        tqdm(total=len(seeds), unit="trial", disable=hidden, leave=False) as bar,
+    ):
         for (_, seed), outcome in run_tasks([(config, seed) for seed in seeds], workers, alone=True):
             outcomes[seed] = outcome
+            if outcome and not hidden:
+                bar.write(summary(config, seed, outcome.record), sys.stderr)
             bar.update()
     return outcomes
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnmf_runner.config.cells import Cell
 from nnmf_runner.running.interrupt import StopFile
-from nnmf_runner.store.claims import clear_left
+from nnmf_runner.store.claims import claimed, clear_left
 from nnmf_runner.store.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan
 from nnmf_runner.store.provenance import described_code, same_code, this_code
 from nnmf_runner.store.record import COUNTED, folder_name
@@ -36,9 +37,10 @@ class Work:
         for cell, label in zip(cells, labels_of(cell.overrides for cell in cells), strict=True):
             self._want(cell, " ".join(part for part in label.split() if not part.startswith("seed=")))
         self.ledgers = {experiment: Ledger(experiment) for experiment in self.wanted}
+        self.plans: list[Path] = []
         for experiment, wanted in self.wanted.items():
             clear_left(experiment)
-            write_plan(experiment, wanted)
+            self.plans.append(write_plan(experiment, wanted))
         for ledger in self.ledgers.values():
             ledger.look()
         # Runs at which others were at work when this sweep began.
@@ -125,6 +127,14 @@ class Work:
             was, this = described_code(self.outdated[0]), this_code(self.outdated[0])
             text += f", {len(self.outdated)} by another version of the code ({was}, this is {this}) are run again"
         return f"{text}; {len(self.runs) - len(self.over)} to run ({option})."
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Say in every experiment's folder that a process is at the sweep while the block lasts."""
+        with ExitStack() as stack:
+            for plan in self.plans:
+                stack.enter_context(claimed(plan))
+            yield
 
     def stop_files(self) -> list[StopFile]:
         """Files that stop the jobs of this sweep, one in each experiment's folder."""

@@ -26,7 +26,18 @@ from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.methods.target import known_labels
 from nnmf_runner.store.files import FACTORS, read_arrays, read_json, whole_folder
 from nnmf_runner.store.provenance import versions
-from nnmf_runner.store.record import HISTORY, RECORD, START, read_history, read_record, write_history
+from nnmf_runner.store.record import (
+    HISTORY,
+    NAMES,
+    RECORD,
+    START,
+    are_names,
+    are_weights,
+    read_history,
+    read_names,
+    read_record,
+    write_history,
+)
 from nnmf_runner.store.start import INITIALISATIONS, Saved
 
 MODEL = "model.json"
@@ -67,6 +78,8 @@ class SavedModel:
     majorities : list of int or None
         The class of every level that samples without any code are predicted to be of, as an index.
     feature_names : ndarray of str, shape (n_features,), or None
+    weights : dict or None
+        How counts of the features were weighted, see `nnmf_runner.store.record.read_names`.
     """
 
     estimator: str | None
@@ -78,6 +91,7 @@ class SavedModel:
     label_maps: Sequence[Matrix | None] = ()
     majorities: Sequence[int | None] = ()
     feature_names: NDArray[Any] | None = None
+    weights: dict[str, Any] | None = None
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -101,6 +115,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         "majorities": model.majorities,
         "n_features": model.method.n_features(fit),
         "feature_names": None if names is None else names.tolist(),
+        "weights": model.weights,
         "stop": fit.stop.value,
         "n_iter": len(fit.history) - 1,
         "versions": versions(),
@@ -189,13 +204,16 @@ def _saved(folder: Path) -> SavedModel:
         raise InputError(f"it has factors of {found} features, expected {n}")
     if names is not None and len(names) != n:
         raise InputError(f"there are {len(names)} feature names for {n} features")
+    if not are_weights(weights := description.get("weights"), n):
+        raise InputError(f"its weights do not fit {n} features")
     maps = _label_maps(fit, layers, beside)
     classes = _classes(description["classes"], fit, maps)
     parameters = {name: _parameter(name, value) for name, value in description["parameters"].items()}
     feature_names = None if names is None else np.array(names, dtype=object)
     given = description.get("majorities")
     most = _majorities(fit, layers, maps) if given is None else _checked_majorities(given, maps)
-    return SavedModel(description["estimator"], parameters, method, fit, classes, layers, maps, most, feature_names)
+    about = (classes, layers, maps, most, feature_names, weights)
+    return SavedModel(description["estimator"], parameters, method, fit, *about)
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -245,9 +263,25 @@ def _run(folder: Path) -> SavedModel:
     if layers:  # its classes are one level for each of these layers, whichever levels the data had
         parameters["label_levels"] = [layers.index(i) if i in layers else None for i in range(len(fit.A))]
     parameters = {name: _parameter(name, value) for name, value in parameters.items()}
-    classes = [np.arange(len(B)) for B in fit.maps.values()]
-    of_run, maps = classes if len(classes) > 1 else next(iter(classes), None), list(fit.maps.values())
-    return SavedModel(None, parameters, method, fit, of_run, layers, maps, _majorities(fit, layers, maps))
+    kept, maps = read_names(folder, method.n_features(fit)), list(fit.maps.values())
+    if kept["samples"] is not None and len(kept["samples"]) != (n := fit.S[0].shape[1]):
+        raise ValueError(f"{NAMES} is damaged: it has {len(kept['samples'])} names of {n} samples")
+    classes = [_named_classes(kept["classes"].get(str(layer)), B) for layer, B in fit.maps.items()]
+    of_run = classes if len(classes) > 1 else next(iter(classes), None)
+    names = None if kept["features"] is None else np.array(kept["features"], dtype=object)
+    about = (of_run, layers, maps, _majorities(fit, layers, maps), names, kept["weights"])
+    return SavedModel(None, parameters, method, fit, *about)
+
+
+def _named_classes(names: list[str] | None, B: Matrix) -> NDArray[Any]:
+    """The classes that a label map predicts: their names, as integers where all are, or else their indices."""
+    if names is None or len(names) != len(B):
+        return np.arange(len(B))
+    try:
+        numbers = np.array([int(name) for name in names])
+    except (ValueError, OverflowError):
+        return np.array(names)
+    return numbers if numbers.dtype != object and [*map(str, numbers)] == names else np.array(names)
 
 
 def _read_fit(folder: Path, stop: Any, others: Sequence[str] = ()) -> tuple[Fit, dict[str, Matrix]]:
@@ -368,10 +402,6 @@ def _are_indices(value: Any) -> bool:
     return isinstance(value, list) and all(index is None or (type(index) is int and index >= 0) for index in value)
 
 
-def _are_names(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
-
-
 # What a model holds, by its name.
 _FORM: dict[str, Callable[[Any], bool]] = {
     "estimator": lambda value: isinstance(value, str),
@@ -381,6 +411,6 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "label_layers": _are_indices,
     "majorities": lambda value: value is None or _are_indices(value),  # models saved before had none
     "n_features": lambda value: type(value) is int,
-    "feature_names": _are_names,
+    "feature_names": are_names,
     "stop": lambda value: value in [stop.value for stop in Stop],
 }

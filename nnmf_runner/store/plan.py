@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnmf_runner.store.claims import is_held
 from nnmf_runner.store.files import whole_file
 
 # Hidden in an experiment's folder: what sweeps keep beside the runs.
@@ -17,10 +19,14 @@ SWEEP_FOLDER = ".sweep"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that a sweep wants: the name of its folder, and how a reader tells it from the others."""
+    """A run that a sweep wants: the name of its folder, how a reader tells it from the others, and whether it is live.
+
+    A living process is at a live sweep, and will come to the run if it has not yet.
+    """
 
     name: str
     label: str
+    live: bool = False
 
 
 def plan_folder(experiment: Path) -> Path:
@@ -38,14 +44,20 @@ def write_plan(experiment: Path, wanted: Sequence[Wanted]) -> Path:
 
 
 def read_plans(experiment: Path) -> list[Wanted]:
-    """The runs that any sweep into this folder wants; damaged plans are ignored."""
-    labels: dict[str, str] = {}
+    """The runs that any sweep into this folder wants, live if one of these is; damaged plans are ignored."""
+    found: dict[str, Wanted] = {}
+    for run in (run for _, wanted in plans(experiment) for run in wanted):
+        if run.live or run.name not in found:
+            found[run.name] = run
+    return [*found.values()]
+
+
+def plans(experiment: Path) -> Iterator[tuple[Path, list[Wanted]]]:
+    """Every plan that can be read, and what it wants."""
     for path in sorted(plan_folder(experiment).glob("*.json")):
-        try:
-            labels |= json.loads(path.read_text())
-        except (ValueError, TypeError):
-            continue
-    return [Wanted(name, label) for name, label in labels.items()]
+        with suppress(ValueError, TypeError, AttributeError):
+            live = is_held(path)
+            yield path, [Wanted(name, label, live) for name, label in json.loads(path.read_text()).items()]
 
 
 def labels_of(jobs: Iterable[Sequence[str]]) -> list[str]:

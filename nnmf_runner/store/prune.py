@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnmf_runner.core.checks import InputError
-from nnmf_runner.store.claims import claimed, clear_left, remove_shard
+from nnmf_runner.store.claims import claimed, clear_left, is_held, remove_shard
 from nnmf_runner.store.files import FACTORS, remove_whole
-from nnmf_runner.store.plan import read_plans
+from nnmf_runner.store.plan import plans, read_plans
 from nnmf_runner.store.provenance import same_code
 from nnmf_runner.store.record import COUNTED, HISTORY, INTERRUPTED, NAMES, RECORD, START, read_run
-from nnmf_runner.store.status import EXPECTED, Ledger, look_into, read_head
+from nnmf_runner.store.status import EXPECTED, Ledger, look_into, read_head, status_of
 
 FAILED, STALE, SUPERSEDED = "failed", "stale", "superseded"
 # What a run writes: a folder that holds anything else, or is called otherwise, is none that may go.
@@ -74,6 +74,21 @@ def drop(experiment: Path, runs: Sequence[Found]) -> list[Found]:
     """
     clear_left(experiment)
     return [run for run in runs if run.kind and _drop(run)]
+
+
+def abandoned(experiment: Path) -> dict[Path, int]:
+    """Plans of sweeps at which no process is, with how many of their runs are missing; none without any."""
+    ledger = look_into(experiment)
+    missing = {path: len(status_of(ledger, wanted).missing) for path, wanted in plans(experiment) if not is_held(path)}
+    return {path: count for path, count in missing.items() if count}
+
+
+def forget(found: Iterable[Path]) -> None:
+    """Remove plans, but for those at which a process is by now; what has been run stays."""
+    for path in found:
+        with claimed(path) as is_mine:
+            if is_mine:
+                path.unlink(missing_ok=True)
 
 
 def _drop(run: Found) -> bool:

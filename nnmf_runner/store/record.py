@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,10 +51,12 @@ SCHEMA_VERSION = 4
 log = logging.getLogger(__name__)
 
 RECORD, HISTORY = "record.json", "history.csv"
-# Names of the features and classes of the data, where there are some: new data are matched by them.
+# Names of the features, classes and samples of the data, where there are some, and how counts of the features were
+# weighted: new data are matched and weighted by them.
 NAMES = "names.json"
-# Characters of names that are kept with a run.
-MOST_CHARACTERS = 2**24
+_NO_NAMES: dict[str, Any] = {"features": None, "classes": {}, "samples": None, "weights": None}
+# Samples whose names are kept with a run, and characters of all of `NAMES`.
+MOST_SAMPLES, MOST_CHARACTERS = 20_000, 2**24
 # Folder within that of a run whose start no option makes again: the factors that it began with.
 START = "start"
 
@@ -103,11 +106,18 @@ def write_record(
         if start is not None:
             (scratch / START).mkdir()
             np.savez(scratch / START / FACTORS, **{f"A{i}": A for i, A in enumerate(start)})  # type: ignore[arg-type]
-        if names and len(text := json.dumps(names)) <= MOST_CHARACTERS:
-            (scratch / NAMES).write_text(text + "\n")
-        elif names:
-            log.warning("%s: names of more than %d characters are not kept with the run.", folder, MOST_CHARACTERS)
+        if names:
+            _write_names(scratch / NAMES, folder, names)
         (scratch / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def _write_names(path: Path, folder: Path, names: dict[str, Any]) -> None:
+    """Write what there is of names; what is too long is left out, and the log says so."""
+    found = {name: names[name] for name in names if names[name] != _NO_NAMES[name]}
+    if len(text := json.dumps(found)) > MOST_CHARACTERS:
+        log.warning("%s: names of more than %d characters are not kept with the run.", folder, MOST_CHARACTERS)
+    elif found:
+        path.write_text(text + "\n")
 
 
 def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
@@ -190,27 +200,46 @@ def read_factors(folder: Path) -> dict[str, np.ndarray]:
 
 
 def read_names(folder: Path, n_features: int) -> dict[str, Any]:
-    """The names that a run keeps of its ``features``, and of ``classes`` by the layer that they are predicted from.
+    """What a run keeps of its data in `NAMES`; a ValueError says why it is damaged.
 
-    There are none where its data have none, or more than `MOST_CHARACTERS` of them.
+    ``features`` and ``samples`` are lists of names, or None; ``classes`` are such lists by the layer that they are
+    predicted from.  ``weights`` say how counts were weighted, if they were: ``options``, and ``idf`` with a number for
+    every feature, or None.  What is beyond `MOST_SAMPLES` or `MOST_CHARACTERS` is missing.
     """
     if not (folder / NAMES).exists():
-        return {}
+        return dict(_NO_NAMES)
     try:
         found = read_json(folder / NAMES)
     except ValueError as error:
         raise ValueError(f"{NAMES} {error}") from None
-    whole = isinstance(found, dict) and found.keys() == {"features", "classes"} and isinstance(found["classes"], dict)
-    features = found["features"] or [] if whole else None
-    if not whole or not all(map(_are_names, [features, *found["classes"].values()])):
+    found = _NO_NAMES | found if isinstance(found, dict) else {}
+    if found.keys() != _NO_NAMES.keys() or not isinstance(found["classes"], dict):
         raise ValueError(f"{NAMES} is damaged")
-    if features and len(features) != n_features:
+    features, samples, weights = found["features"], found["samples"], found["weights"]
+    if not all(map(are_names, [features, samples, *found["classes"].values()])) or not are_weights(weights, n_features):
+        raise ValueError(f"{NAMES} is damaged")
+    if features is not None and len(features) != n_features:
         raise ValueError(f"{NAMES} is damaged: it has {len(features)} names of {n_features} features")
     return found
 
 
-def _are_names(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(name, str) for name in found)
+def are_names(found: Any) -> bool:
+    """Whether something is a list of names, or None."""
+    return found is None or (isinstance(found, list) and all(isinstance(name, str) for name in found))
+
+
+def are_weights(found: Any, n_features: int) -> bool:
+    """Whether something has the form of weights in `NAMES`."""
+    if found is None:
+        return True
+    if not isinstance(found, dict) or found.keys() != {"options", "idf"} or not isinstance(found["options"], dict):
+        return False
+    idf = found["idf"]
+    return idf is None or (isinstance(idf, list) and len(idf) == n_features and all(map(_is_weight, idf)))
+
+
+def _is_weight(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def read_history(folder: Path) -> dict[str, np.ndarray]:

@@ -101,6 +101,7 @@ class Status:
     done: int = 0
     other_code: int = 0
     running: list[str] = field(default_factory=list)
+    queued: list[str] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     missing: list[Problem] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
@@ -108,7 +109,7 @@ class Status:
     @property
     def complete(self) -> bool:
         """Whether all that was wanted is done."""
-        return not (self.running or self.failed or self.missing)
+        return not (self.running or self.queued or self.failed or self.missing)
 
     def add(self, other: Status) -> None:
         """Take another experiment's runs in."""
@@ -119,6 +120,7 @@ class Status:
         """Counts, and the folder."""
         counts = [f"{self.done} done"]
         counts += [f"{len(self.running)} running"] if self.running else []
+        counts += [f"{len(self.queued)} queued"] if self.queued else []
         counts += [f"{len(self.failed)} failed"]
         counts += [f"{len(self.missing)} missing"] if self.missing else []
         note = f" ({self.other_code} done by another version of the code)" if self.other_code else ""
@@ -139,16 +141,19 @@ def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
     status = Status(folders=[ledger.experiment])
     for run in wanted:
         head = ledger.heads.get(run.name, {})
-        if head.get("status") in COUNTED and not ledger.stands(run.name):
-            status.missing.append(Problem(run.label, "its trials have changed"))
-        elif head.get("status") in COUNTED:  # whoever may still, or again, hold it
+        stands = head.get("status") in COUNTED and ledger.stands(run.name)
+        if stands:  # whoever may still, or again, hold it
             status.done += 1
             status.other_code += not same_code(head)
         elif ledger.is_held(run.name):
             status.running.append(run.label)
-        elif head.get("status") not in (None, INTERRUPTED):
+        elif head.get("status") not in (None, INTERRUPTED, *COUNTED):
             reason = head["message"] or head["status"]
             status.failed.append(Problem(run.label, reason, ledger.folder(run.name)))
+        elif run.live:
+            status.queued.append(run.label)
+        elif head.get("status") in COUNTED:
+            status.missing.append(Problem(run.label, "its trials have changed"))
         else:
             was_left = "its process was killed" if run.name in ledger.claims else "not run"
             status.missing.append(Problem(run.label, head.get("status") or head.get("message") or was_left))

@@ -91,6 +91,7 @@ def test_cells_are_what_hydra_composes_from_their_overrides(data):
             before.append(job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "jobs",
     [
@@ -120,6 +121,7 @@ def test_parts_with_the_same_values_are_one():
     assert [len({id(getattr(config, part)) for config in found}) for part in ("method", "dataset")] == [1, 2]
 
 
+@pytest.mark.slow
 def test_what_is_refused_of_a_single_configuration_is_refused_of_the_last_of_many():
     for value in ("cells=[[seed=1]]", "layers=[[9],4]", "tol=-1", "seed=many"):
         key = value.partition("=")[0]

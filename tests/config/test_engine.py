@@ -79,10 +79,14 @@ def test_what_hydra_refuses_is_said_in_one_line(override, message):
 
 @pytest.mark.parametrize(
     ("override", "meant"),
-    [("weight=1", "supervision.weight"), ("solver=mu", "method.solver"), ("batch=64", "optimizer.batch")],
+    [
+        ("weight=1", "'supervision.weight'"),
+        ("pool_size=2", "'method.pool_size' of method=deep"),
+        ("batch=64", "'optimizer.batch' of optimizer=adam or optimizer=sgd"),
+    ],
 )
 def test_an_option_of_a_part_is_found_by_its_own_name(override, meant):
-    with pytest.raises(InputError, match=rf"is not an option\. .*Did you mean '{meant}'\?$"):
+    with pytest.raises(InputError, match=rf"is not an option\. .*Did you mean {meant}\?$"):
         engine.compose([override])
 
 
@@ -128,6 +132,7 @@ def test_an_unknown_option_is_answered_with_those_that_there_are_the_nearest_fir
         assert names == {field.name for field in dataclasses.fields(part)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "part"), [("--info", "Defaults Tree"), ("--hydra-help", "Hydra")])
 def test_hydras_own_answers_run_nothing(command, flag, part):
     logging.getLogger("hydra").setLevel(logging.NOTSET)  # which a sweep in this process has raised

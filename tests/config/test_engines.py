@@ -31,7 +31,16 @@ def test_what_is_not_shared_out_is_refused(configure, given):
     configure(*(option for option in given.split() if "mask" not in option))
 
 
-@pytest.mark.parametrize("option", ["engine.workers=0", "engine.workers=1.5", "engine.address=somewhere"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "engine.workers=0",
+        "engine.workers=1.5",
+        "engine.address=somewhere",
+        "engine.address=tcp://host:port",
+        "engine.address=://host:8786",
+    ],
+)
 def test_options_are_checked(configure, option):
     with pytest.raises(InputError, match=option.partition("=")[0]):
         configure("engine=dask", option)

@@ -70,6 +70,7 @@ def test_a_slip_in_a_file_of_values_is_one_line_with_its_name(monkeypatch, tmp_p
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_corrected_value_is_shown_when_the_same_records_are_collected_again(command, monkeypatch, tmp_path):
     assert command("experiment=table1", "method=hier", "layers=[9]", "label_fraction=0", "trials=1").status == 0
     conf = shutil.copytree(conf_dir(), tmp_path / "conf")

@@ -91,8 +91,6 @@ def test_the_seed_changes_the_folder(configure):
         ("", "supervision.learn_map=true"),
         ("", "layers=[9,4,2]"),
         ("", f"tol={StoppingRule.tol:.12f}"),
-        ("method=hier", "optimizer=gd"),
-        ("method=deep", "optimizer=adam optimizer.step=0.5"),
         ("label_fraction=1", "label_fraction=1.0"),
         ("method=hier method.solver=mu", "method=hier_mu"),
         ("dataset.levels=[3,2,1] dataset.noise=0", "dataset.levels=[3.0,2.0,1.0] dataset.noise=0.0"),
@@ -133,6 +131,7 @@ def test_labels_without_weight_leave_a_run_unsupervised(configure):
     assert regimes == ["unsupervised", "semisupervised"]
 
 
+@pytest.mark.slow
 def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     """A field that is added enters the identity by itself; what is left out is told by another."""
     config = configure("label_fraction=0.4")
@@ -165,6 +164,7 @@ def test_any_other_folder_may_hold_records(configure, monkeypatch, output):
     assert config.folder.name == "runs"
 
 
+@pytest.mark.slow
 def test_a_seed_of_the_data_tells_trials_apart_where_anything_of_the_data_is_drawn(configure, tmp_path):
     (tmp_path / "X.csv").write_text("1,2,3\n3,4,5\n5,7,6\n")
     read = ["dataset=file", f"dataset.path={tmp_path / 'X.csv'}", "layers=2"]

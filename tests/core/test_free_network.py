@@ -46,6 +46,7 @@ def test_scale_of_the_last_topics_costs_nothing(network, rng):
     assert network.evaluate([*scaled[:3], *variables[3:]]).value != pytest.approx(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "theirs"), [(0.1, (0.2171728210713715, 0.5303409676047632)), (0.4, (0.3136, 0.5012))]
 )

@@ -181,3 +181,10 @@ def test_seeds_of_all_topics_and_of_a_single_layer(rng):
     (found,) = seeded([A], [np.array([3]), np.array([0])])
     assert found.shape == A.shape
     assert found.argmax(axis=0).tolist() == [3, 0]
+
+
+def test_a_start_by_singular_vectors_is_the_same_for_all_seeds(rng):
+    for X in (sparse.random_array((90, 120), density=0.2, rng=rng, format="csr"), rng.random((520, 510))):
+        starts = [NNDSVD().start(X, (5, 2), np.random.default_rng(seed)) for seed in (0, 1)]
+        for one, other in zip(*starts, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -69,6 +69,18 @@ def test_nan_projected_gradient_is_not_convergence():
     assert Monitor(StoppingRule()).watch(1.0, np.nan) is None
 
 
+def test_a_fit_of_several_stages_ends_where_the_worst_of_them_did():
+    history = History()
+    assert history.at_end is None
+    for layer, measures in enumerate([[0.9, 0.2], [0.5, 0.1]]):
+        monitor = Monitor(StoppingRule(), history, layer)
+        for measure in measures:
+            monitor.watch(0.25, measure)
+    assert history.at_end == 0.2  # the measure over twice the root of the cost
+    Monitor(StoppingRule(), history, 2).watch(0.25, np.nan)
+    assert history.at_end is None
+
+
 def test_stop_reads_as_its_name():
     assert f"{Stop.MAX_ITER}" == "max_iter"
 

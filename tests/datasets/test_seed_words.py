@@ -27,6 +27,7 @@ def test_all_words_are_text_and_topics_keep_their_order(written):
     assert [*found.items()] == [("sport", ["puck", "no"]), ("1984", ["1984", "true"]), ("again", ["1984", "true"])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

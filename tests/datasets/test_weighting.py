@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.datasets.files.file import File
 from nnmf_runner.datasets.text.words import Documents
 from nnmf_runner.datasets.weighting import Weights, check_weighting, tfidf
 from tests.datasets.text.test_words import Given
@@ -41,7 +42,7 @@ def by_definition(counts, idf=True, norm="l2", sublinear=False):
 )
 def test_weights_are_tf_idf_by_its_definition_in_a_matrix_of_the_same_kind(kind, options):
     X = kind(COUNTS)
-    found = tfidf(X, Weights(**options), "X")
+    found, _ = tfidf(X, Weights(**options), "X")
     assert sparse.issparse(found) == sparse.issparse(X)
     np.testing.assert_allclose(
         found.toarray() if sparse.issparse(found) else found, by_definition(COUNTS, **options), rtol=1e-14
@@ -55,7 +56,7 @@ def test_stored_zeros_and_repeated_entries_of_a_sparse_matrix_make_no_difference
     repeated = sparse.csr_array((halves, [0, *np.tile(range(4), 4)], [0, 5, 9, 13, 17]), COUNTS.shape)
     for X in (stored, repeated):
         for options in ({}, {"sublinear": True}):
-            found = tfidf(X, Weights(**options), "X")
+            found, _ = tfidf(X, Weights(**options), "X")
             np.testing.assert_allclose(found.toarray(), by_definition(COUNTS, **options), rtol=1e-14)
 
 
@@ -64,7 +65,7 @@ def test_counts_of_texts_get_the_weights_that_texts_have(tmp_path):
     plain = Given(cache=str(tmp_path), idf=False, norm=None, sublinear=False).weighted(lambda: documents)
     for options in ({}, {"norm": "l1", "sublinear": True}):
         weighted = Given(cache=str(tmp_path), **options).weighted(lambda: documents)
-        found = tfidf(plain.X, Weights(**options), "X")
+        found, _ = tfidf(plain.X, Weights(**options), "X")
         np.testing.assert_allclose(found.toarray(), weighted.X.toarray(), rtol=1e-14)
 
 
@@ -106,6 +107,30 @@ def test_options_that_cannot_be_honoured_are_refused(options, message):
 def test_options_with_a_weighting_and_defaults_without_one_are_good():
     assert Source().weighting is None
     assert Source(weighting="tfidf", sublinear=True, norm=None).sublinear
+
+
+def test_counts_get_the_idf_of_other_samples():
+    idf = np.array([1.0, 2.0, 0.5, 3.0])
+    found, same = tfidf(COUNTS, Weights(norm=None), "X", idf)
+    np.testing.assert_allclose(found, COUNTS * idf[:, None])
+    assert same is idf
+    assert tfidf(COUNTS, Weights(idf=False), "X")[1] is None
+
+
+def test_a_source_of_weights_becomes_one_of_counts_unless_it_weighs_in_another_way(tmp_path):
+    recipe = {"idf": True, "norm": "l1", "sublinear": False, "lowercase": False, "stop_words": ["a"]}
+    counts = Given(norm="l1", stop_words=["a"], cache=str(tmp_path)).as_counts(recipe)
+    assert (counts.idf, counts.norm, counts.lowercase, counts.stop_words) == (False, None, False, ["a"])
+    assert (counts.min_df, counts.keep_empty, counts.cache) == (1, True, str(tmp_path))
+    assert File(path="a", weighting="tfidf", norm="l1").as_counts(recipe) == File(path="a")
+    for source, said in [
+        (Given(norm=None), r"dataset\.norm=None is not as in the fit, where it is l1"),
+        (Given(stop_words=["b"]), r"dataset\.stop_words=\['b'\] is not"),
+        (Given(max_features=5), r"dataset\.max_features=5 chooses words"),
+        (File(path="a", weighting="tfidf", sublinear=True), r"dataset\.sublinear=True is not"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            source.as_counts(recipe)
 
 
 def test_without_the_package_the_command_is_named(monkeypatch):

@@ -63,6 +63,7 @@ def test_samples_of_zeros_get_codes_of_zero(configure, tmp_path, file, blocks, m
             assert np.abs(zero).max() <= 1e-8 * array.max()  # rounding, and what multiplicative updates leave
 
 
+@pytest.mark.slow
 def test_dense_and_sparse_files_of_the_same_data_give_the_same_fit(configure, tmp_path, blocks):
     np.savez(tmp_path / "dense.npz", X=blocks)
     sparse.save_npz(tmp_path / "sparse.npz", sparse.csr_array(blocks))
@@ -100,6 +101,7 @@ def test_a_record_has_its_place_by_what_the_file_holds(configure, tmp_path, file
     assert first != different
 
 
+@pytest.mark.slow
 def test_the_command_line_of_matlab_files_with_listed_labels(command, tmp_path_factory, blocks):
     path = tmp_path_factory.mktemp("mat") / "groups.mat"
     names = np.array([f"w{i}" for i in range(blocks.shape[1])], dtype=object)
@@ -128,6 +130,7 @@ def test_the_command_line_of_matlab_files_with_listed_labels(command, tmp_path_f
     assert "all zeros are 2 of 24 features (w2, w11) and 2 of 27 samples (0, 20)." in result.err
 
 
+@pytest.mark.slow
 def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_path, file, monkeypatch, caplog, blocks):
     monkeypatch.chdir(file.parent)
     outcome = run_one(configure(*options(file.name, f"output={tmp_path}")), 0)

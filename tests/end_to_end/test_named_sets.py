@@ -93,7 +93,7 @@ def _with_sklearn():
     ("files", "part"),
     [
         ({}, "does not exist"),
-        ({"a": ["word"]}, "a single class"),
+        ({"a": ["word"]}, "exceeds 1, the smaller side of the data"),
         ({"a": ["", ""], "b": [""]}, "no words to count"),
     ],
 )
@@ -103,11 +103,10 @@ def test_a_folder_without_usable_texts_is_refused(command, tmp_path, files, part
     is_refused(command("dataset=text", f"dataset.path={folder}", "layers=[5,2]"), part)
 
 
-def test_a_folder_without_classes_is_refused(command, tmp_path):
+def test_a_folder_without_texts_is_refused(command, tmp_path):
     (tmp_path / "given").mkdir()
-    (tmp_path / "given" / "1.txt").write_text("word")
     line = ("dataset=text", f"dataset.path={tmp_path / 'given'}", "layers=[5,2]")
-    is_refused(command(*line), "class folders")
+    is_refused(command(*line), "no files")
 
 
 def test_a_table_without_the_column_is_refused(command, tmp_path):

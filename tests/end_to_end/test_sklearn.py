@@ -10,6 +10,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
@@ -53,6 +54,15 @@ def X():
 @pytest.fixture(scope="module")
 def y(X):
     return np.where(X[:, :6].sum(axis=1) > X[:, 6:].sum(axis=1), "left", "right")
+
+
+def test_a_pipeline_of_texts_predicts_from_their_words():
+    texts = ["orbit moon launch", "moon orbit rocket", "goal puck rink", "puck rink skate"] * 3
+    pipeline = make_pipeline(TfidfVectorizer(), NeuralNMF(layers=(4, 2), random_state=0))
+    pipeline.fit(texts, ["space", "space", "ice", "ice"] * 3)
+    assert pipeline.predict(["the launch of a rocket", "goal, skate!"]).tolist() == ["space", "ice"]
+    assert pipeline.transform(["nothing known"]).tolist() == [[0.0, 0.0]]
+    assert pipeline.score(texts, ["space", "space", "ice", "ice"] * 3) == 1.0
 
 
 @pytest.mark.parametrize("kind", MATRIX_ESTIMATORS.values(), ids=list(MATRIX_ESTIMATORS))

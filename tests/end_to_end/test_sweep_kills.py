@@ -222,7 +222,7 @@ def test_control_c_ends_a_sweep_and_its_workers(launch, tmp_path, to):
     (os.killpg if to == "group" else os.kill)(running.process.pid, signal.SIGINT)
     assert running.wait(60.0) == 130
     assert "Traceback" not in running.text
-    assert running.text.splitlines()[-1] == "interrupted"
+    assert running.text.splitlines()[-1].startswith("interrupted. ")
     assert not any(is_running(pid) for pid in workers)
     assert {record["status"] for record in records(tmp_path).values()} <= {"interrupted"}
     assert is_tidy(tmp_path)
@@ -256,6 +256,6 @@ def test_a_second_control_c_ends_what_the_first_one_waits_for(launch, tmp_path, 
     running.process.send_signal(signal.SIGINT)
     assert running.wait() == 130
     assert "Traceback" not in running.text
-    assert running.text.splitlines()[-1] == "interrupted"
+    assert running.text.splitlines()[-1].startswith("interrupted. ")
     assert not any(is_running(pid) for pid in holding)
     assert records(tmp_path) == {}

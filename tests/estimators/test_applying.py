@@ -70,7 +70,7 @@ def test_the_numbers_are_those_of_the_estimator(fitted, new, tmp_path, options):
     first = model._fitted.fit.A[0] @ numbers(found["codes"], "0.").T
     if "deep" not in options:
         np.testing.assert_allclose(layer_0, np.linalg.norm(X.T - first, axis=0) / np.linalg.norm(X, axis=1))
-    assert found["labels"]["class"].tolist() == [CLASSES[c] for c in model.predict(X)]
+    assert found["labels"]["class"].tolist() == model.predict(X).tolist()
     scores = numbers(found["labels"], "score of ")
     assert [CLASSES[c] for c in scores.argmax(axis=1)] == found["labels"]["class"].tolist()
 
@@ -78,11 +78,12 @@ def test_the_numbers_are_those_of_the_estimator(fitted, new, tmp_path, options):
 def test_features_are_matched_by_name_and_stay_so_without_the_data(fitted, new, tmp_path):
     folder, (source, frame) = fitted("method=hier"), new(WORDS[::-1])
     found = tables(folder, source, tmp_path / "out")
-    assert json.loads((folder / NAMES).read_text()) == {"features": WORDS, "classes": {}}
+    assert json.loads((folder / NAMES).read_text()) == {"features": WORDS}
     np.testing.assert_array_equal(numbers(found["codes"], "1."), load(folder).transform(frame[WORDS].to_numpy()))
     assert list(found) == ["codes", "errors"]
 
 
+@pytest.mark.slow
 def test_other_features_are_named(fitted, new, tmp_path):
     folder = fitted("method=hier")
     told = "2 are missing (w7, w8), 4 are unknown (a, b, c, ...). Expected the features of the fit, in any order."
@@ -101,16 +102,48 @@ def test_a_run_that_kept_no_names_has_those_of_its_data(fitted, new, tmp_path):
     np.testing.assert_array_equal(numbers(found["codes"], "1."), load(folder).transform(frame[WORDS].to_numpy()))
 
 
+def test_names_of_very_many_samples_are_not_kept_and_the_log_says_so(given, tmp_path, rng, monkeypatch, caplog):
+    data = Dataset("given", rng.random((3, 4)), feature_names=[*"abc"], sample_names=[*"pqrs"])
+    for most, kept in ((4, [*"pqrs"]), (3, None)):
+        monkeypatch.setattr(record, "MOST_SAMPLES", most)
+        with caplog.at_level("INFO"):
+            folder = run_one(given(data, "layers=2", "max_iter=5", "force=true", f"output={tmp_path}"), 0).folder
+        assert record.read_names(folder, 3) | {"samples": kept} == record.read_names(folder, 3)
+        assert ("Names of 4 samples are not kept with a run; up to 3 are." in caplog.text) == (kept is None)
+
+
 def test_names_beyond_a_bound_are_not_kept(fitted, monkeypatch):
     monkeypatch.setattr(record, "MOST_CHARACTERS", 50)
     assert not (fitted("method=hier") / NAMES).exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"classes": {"0": [1]}}', '{"features": ["a"], "classes": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"classes": {"0": [1]}}',
+        '{"features": ["a"], "classes": {}}',
+        '{"samples": "ab"}',
+        '{"samples": ["a"]}',
+        '{"words": []}',
+        '{"weights": {"options": {}, "idf": [1]}}',
+        '{"weights": {"options": {}, "idf": [1, 1, 1, 1, 1, 1, 1, 1, NaN]}}',
+    ],
+)
 def test_damaged_names_are_refused(fitted, new, tmp_path, text):
     folder = fitted("method=hier")
     (folder / NAMES).write_text(text)
     with pytest.raises(InputError, match=r"not usable as a model: names\.json "):
+        apply(folder, new()[0], 0, tmp_path / "out")
+
+
+def test_damaged_weights_of_words_are_refused(fitted, new, tmp_path):
+    folder = fitted("method=hier")
+    (folder / NAMES).write_text('{"weights": {"options": {"idf": true}, "idf": null}}')
+    with pytest.raises(InputError, match=r"path=.* not usable as a model: what it keeps of the weights of words is"):
+        load(folder)
+    with pytest.raises(InputError, match=r"run=.* not usable as a model: what it keeps of the weights of words is"):
         apply(folder, new()[0], 0, tmp_path / "out")
 
 
@@ -125,15 +158,177 @@ def test_a_method_that_cannot_encode_is_refused(fitted, new, tmp_path, monkeypat
         apply(folder, new()[0], 0, tmp_path / "out")
 
 
-def test_tfidf_weights_are_refused_on_either_side(command, fitted, new, tmp_path):
-    (tmp_path / "counts.csv").write_text("a,b,c\n1,2,0\n0,1,1\n3,0,1\n")
-    weighted = ["dataset=file", "dataset.path=counts.csv", "dataset.weighting=tfidf"]
-    named = fitted("method=hier")
-    folder = command("method=hier", "layers=2", "max_iter=2", *weighted).out.splitlines()[-1]
-    for arguments in ([folder, *weighted[:2]], [named, *weighted]):
-        result = command(*arguments, program="nnmf-apply")
-        assert (result.status, len(result.err.splitlines())) == (2, 1)
-        assert "weighted by tf-idf, whose weights of words come from all documents of the fit" in result.err
+TEXTS = {
+    "ice": ["goal puck goal rink", "rink puck team", "team goal skate"],
+    "space": ["orbit moon launch", "launch orbit rocket", "moon orbit team"],
+}
+NEW = ["Orbit orbit team ant", "the puck", "zebra zebra", ""]
+
+
+@pytest.fixture
+def of_text(command, tmp_path):
+    """The folder of a run on texts."""
+    pytest.importorskip("sklearn")
+    for theme, texts in TEXTS.items():
+        (tmp_path / "posts" / theme).mkdir(parents=True)
+        for i, text in enumerate(texts):
+            (tmp_path / "posts" / theme / f"{i}.txt").write_text(text)
+    (tmp_path / "new").mkdir()
+    for i, text in enumerate(NEW):
+        (tmp_path / "new" / f"{i}.txt").write_text(text)
+
+    def make(*overrides):
+        options = ["dataset=text", "dataset.path=posts", "layers=2", "label_fraction=1", "max_iter=50", *overrides]
+        return tmp_path / command(*options).out.splitlines()[-1]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "of_sklearn"),
+    [
+        ([], {}),
+        (["dataset.norm=l1", "dataset.sublinear=true"], {"norm": "l1", "sublinear_tf": True}),
+        (["dataset.idf=false", "dataset.norm=null"], {"use_idf": False, "norm": None}),
+        (["dataset.min_df=2", "dataset.stop_words=[team]"], {"min_df": 2, "stop_words": ["team"]}),
+        (["dataset.lowercase=false", "dataset.stop_words=null"], {"lowercase": False, "stop_words": None}),
+    ],
+)
+def test_new_texts_have_the_weights_of_the_fit(command, of_text, tmp_path, options, of_sklearn):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    theirs = TfidfVectorizer(**{"stop_words": "english"} | of_sklearn).fit([*TEXTS["ice"], *TEXTS["space"]])
+    folder = of_text(*options)
+    command(folder, "dataset=text", "dataset.path=new", "output=out", program="nnmf-apply")
+    found = {path.stem: pd.read_csv(path, float_precision="round_trip") for path in (tmp_path / "out").iterdir()}
+    model = load(folder)
+    assert model.feature_names_in_.tolist() == theirs.get_feature_names_out().tolist()
+    assert model.classes_.tolist() == ["ice", "space"]
+    np.testing.assert_array_equal(numbers(found["codes"], "0."), model.transform(NEW))
+    np.testing.assert_allclose(model.transform(NEW), model.transform(theirs.transform(NEW)), rtol=1e-9, atol=1e-12)
+    assert found["labels"]["class"].tolist() == model.predict(pd.Series(NEW)).tolist()
+    assert found["codes"]["sample"].tolist() == [f"{i}.txt" for i in range(len(NEW))]
+    assert found["errors"].iloc[-1].tolist() == ["3.txt", 0.0]
+    model.save(tmp_path / "model")
+    command("model", "dataset=text", "dataset.path=new", "output=again", program="nnmf-apply")
+    for name in found:
+        assert (tmp_path / "again" / f"{name}.csv").read_bytes() == (tmp_path / "out" / f"{name}.csv").read_bytes()
+
+
+def test_words_that_are_missing_and_unknown_are_counted_in_one_line(command, of_text, caplog):
+    result = command(of_text(), "dataset=text", "dataset.path=new", program="nnmf-apply")
+    assert result.status == 0
+    said = (
+        "The new texts have 3 of 9 words of the fit, 6 are missing; 2 are unknown (zebra, ant) and not counted. "
+        "2 of 4 texts have none."
+    )
+    assert said in result.err
+
+
+def test_texts_may_stand_in_a_table_with_classes_of_their_own(command, of_text, tmp_path):
+    (tmp_path / "new.csv").write_text("text,theme\norbit moon,a\npuck,b\n")
+    options = ["dataset.path=new.csv", "dataset.label_columns=[theme]", "dataset.keep_empty=true"]
+    assert command(of_text(), "dataset=text", *options, "output=out", program="nnmf-apply").status == 0
+    found = {path.stem: pd.read_csv(path) for path in (tmp_path / "out").iterdir()}
+    assert found["codes"]["sample"].tolist() == ["orbit moon", "puck"]
+    assert found["codes"]["class"].tolist() == ["a", "b"]
+    assert found["labels"]["class"].tolist() == ["space", "ice"]
+
+
+def test_a_run_on_shards_of_texts_takes_texts(command, of_text, tmp_path):
+    folder = of_text()
+    command("dataset=text", "dataset.path=posts", "shards", "columns=4", program="nnmf-shards")
+    options = ["dataset=shards", "dataset.path=shards", "layers=2", "label_fraction=1", "max_iter=50"]
+    model = load(tmp_path / command(*options).out.splitlines()[-1])
+    np.testing.assert_allclose(model.transform(NEW), load(folder).transform(NEW), rtol=1e-9, atol=1e-12)
+    assert model.predict(NEW).tolist() == load(folder).predict(NEW).tolist()
+
+
+def test_counts_of_words_in_a_table_are_weighed_too(command, of_text, tmp_path):
+    folder = of_text()
+    model = load(folder)
+    words = model.feature_names_in_.tolist()
+    counts = pd.DataFrame(0, index=range(2), columns=words[::-1])
+    counts.loc[0, "orbit"] = counts.loc[1, "puck"] = 2
+    counts.to_csv(tmp_path / "counts.csv", index=False)
+    for i, weighting in enumerate([[], ["dataset.weighting=tfidf"]]):
+        options = ["dataset=file", "dataset.path=counts.csv", *weighting, f"output=out{i}"]
+        assert command(folder, *options, program="nnmf-apply").status == 0
+        codes = pd.read_csv(tmp_path / f"out{i}" / "codes.csv", float_precision="round_trip")
+        np.testing.assert_array_equal(numbers(codes, "0."), model.transform(["orbit orbit", "puck puck"]))
+
+
+def test_counts_in_files_get_the_frequencies_of_the_fit(command, tmp_path):
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    counts = np.array([[1, 2, 0], [0, 1, 1], [3, 0, 1], [0, 0, 2]])
+    pd.DataFrame(counts, columns=[*"abc"]).to_csv(tmp_path / "counts.csv", index=False)
+    pd.DataFrame(counts[:2, ::-1], columns=[*"cba"]).to_csv(tmp_path / "new.csv", index=False)
+    weighted = ["dataset=file", "dataset.path=counts.csv", "dataset.weighting=tfidf", "dataset.norm=l1"]
+    folder = command("method=hier", "layers=2", "max_iter=9", *weighted).out.splitlines()[-1]
+    command(folder, "dataset=file", "dataset.path=new.csv", "output=out", program="nnmf-apply")
+    codes = pd.read_csv(tmp_path / "out" / "codes.csv", float_precision="round_trip")
+    X = TfidfTransformer(norm="l1").fit(counts).transform(counts[:2])
+    np.testing.assert_allclose(numbers(codes, "0."), load(folder).transform(X), rtol=1e-9, atol=1e-12)
+    (tmp_path / "new.csv").write_text("a,b,c\n0.5,1,0\n")
+    result = command(folder, "dataset=file", "dataset.path=new.csv", program="nnmf-apply")
+    assert (result.status, result.out) == (2, "")
+    said = "the new data: X holds 0.5 for feature 0 of sample 0 (from 0), and tf-idf weights are made of counts"
+    assert said in result.err
+    with pytest.raises(InputError, match="no vocabulary to count their words by"):
+        load(folder).transform(["a b"])
+    (tmp_path / "texts.csv").write_text("text\na b\n")
+    result = command(folder, "dataset=text", "dataset.path=texts.csv", program="nnmf-apply")
+    assert (result.status, "is not of text" in result.err) == (2, True)
+
+
+def test_new_data_that_do_not_go_with_the_words_of_a_fit_are_refused_in_one_line(command, of_text, fitted, tmp_path):
+    folder, other = of_text(), fitted("method=hier")
+    old, cut = of_text("seed=1"), of_text("seed=2")
+    (old / NAMES).unlink()  # as of an earlier version
+    (cut / NAMES).write_text(json.dumps({"features": json.loads((cut / NAMES).read_text())["features"]}))
+    (tmp_path / "alien").mkdir()
+    (tmp_path / "alien" / "1.txt").write_text("zebra giraffe")
+    (tmp_path / "named.csv").write_text("goal,zebra\n1,2\n")
+    new = ["dataset=text", "dataset.path=new"]
+    refused = {
+        "have no word in common with": [folder, "dataset=text", "dataset.path=alien"],
+        "which knows 9: 2 are unknown (giraffe, zebra)": [folder, "dataset=text", "dataset.path=alien"],
+        "8 are missing (launch, moon, orbit, ...), 1 is unknown": [folder, "dataset=file", "dataset.path=named.csv"],
+        "does not keep how they were weighted": [old, *new],
+        "give its command again": [cut, *new],
+        "is not of text": [other, *new],
+        "weighs counts": [other, "dataset=file", "dataset.path=named.csv", "dataset.weighting=tfidf"],
+        "dataset.min_df=2 chooses words": [folder, *new, "dataset.min_df=2"],
+        "dataset.norm=l1 is not as in the fit, where it is l2": [folder, *new, "dataset.norm=l1"],
+        "dataset.stop_words=null is not as in the fit": [folder, *new, "dataset.stop_words=null"],
+    }
+    for said, arguments in refused.items():
+        result = command(*arguments, "output=out", program="nnmf-apply")
+        assert (result.status, result.out) == (2, ""), said
+        assert said in result.err
+        assert len(result.err.splitlines()) == 1, result.err
+    assert not (tmp_path / "out").exists()
+    assert load(old).transform(np.ones((1, 9))).shape == (1, 2)  # which is still a model of numbers
+    for model in (load(old), load(cut), load(other)):
+        with pytest.raises(InputError, match="X holds texts, and this model has no vocabulary"):
+            model.transform(NEW)
+
+
+def test_pictures_meet_pictures_of_their_size(command, tmp_path, rng):
+    np.save(tmp_path / "pictures.npy", rng.random((12, 3, 4)))
+    np.save(tmp_path / "new.npy", X := rng.random((5, 3, 4)))
+    options = ["dataset=file", "dataset.image_shape=[3,4]"]
+    folder = command(*options, "dataset.path=pictures.npy", "layers=2", "max_iter=9").out.splitlines()[-1]
+    assert command(folder, *options, "dataset.path=new.npy", "output=out", program="nnmf-apply").status == 0
+    codes = pd.read_csv(tmp_path / "out" / "codes.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(numbers(codes, "0."), load(folder).transform(X.reshape(5, 12)))
+    np.save(tmp_path / "new.npy", rng.random((5, 3, 5)))
+    options[1] = "dataset.image_shape=[3,5]"
+    result = command(folder, *options, "dataset.path=new.npy", program="nnmf-apply")
+    assert result.status == 2
+    assert "have 15 features and" in result.err
+    assert "3 are unknown (matched by number" in result.err
 
 
 def test_without_names_features_are_matched_by_number(fitted, tmp_path, rng):
@@ -178,6 +373,7 @@ def test_a_tensor_meets_tensors(given, tmp_path, rng):
     np.testing.assert_array_equal(numbers(found["codes"], "0."), load(folder).transform(X))
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_whole_folders_and_refuses_in_one_line(command, tmp_path, rng):
     folder = command("method=hier", "layers=4-2", "max_iter=2").out.splitlines()[-1]
     np.save(tmp_path / "new.npy", rng.random((3, 87)))
@@ -197,7 +393,7 @@ def test_the_command_line_writes_whole_folders_and_refuses_in_one_line(command, 
         "negative": [folder, "dataset=file", "dataset.path=bad.npy"],
         "dataset has to be given": [folder],
         "no option of new data": [folder, *new, "layers=3"],
-        "tf-idf": [folder, "dataset=text", "dataset.path=posts"],
+        "not of text": [folder, "dataset=text", "dataset.path=posts"],
         "RUN": [],
     }
     for said, arguments in refused.items():

@@ -17,6 +17,7 @@ def models(kind=HierarchicalNMF, seeds=range(4), **options):
     return [kind(layers=(4, 2), random_state=seed, **{"init": "random", **options}).fit(X) for seed in seeds]
 
 
+@pytest.mark.slow
 def test_it_is_a_model_of_the_same_kind_that_is_not_fitted(toy):
     own = models(solver="anls", tol=1e-3)
     model = consensus(own)
@@ -28,6 +29,7 @@ def test_it_is_a_model_of_the_same_kind_that_is_not_fitted(toy):
     assert [own.shape for own in model.consensus_.votes] == [(4, 2)]  # also after the fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [HierarchicalNMF, NeuralNMF])
 def test_the_consensus_of_a_consensus_is_itself(kind):
     model = consensus(models(kind)).fit(X)
@@ -40,6 +42,7 @@ def test_the_consensus_of_a_consensus_is_itself(kind):
         np.testing.assert_allclose(own, same, atol=10 * model.tol * np.linalg.norm(same))
 
 
+@pytest.mark.slow
 def test_it_is_saved_like_any_other(tmp_path):
     model = consensus(models()).fit(X)
     model.save(tmp_path / "model")
@@ -60,6 +63,7 @@ def _of_words():
     return HierarchicalNMF(layers=(4, 2)).fit(pd.DataFrame(X, columns=[f"word{i}" for i in range(X.shape[1])]))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_combined_is_refused():
     own = models(seeds=range(2))
     other = HierarchicalNMF(layers=(3, 2)).fit(X)
@@ -89,6 +93,7 @@ def test_tensors_are_refused(rng):
         consensus(own)
 
 
+@pytest.mark.slow
 def test_held_layers_have_nothing_below_them_that_is_not():
     own = models(seeds=range(2), init=[*models(seeds=[0])[0].factors_], fixed=[1])
     with pytest.raises(InputError, match=r"fixed=\[1\] holds a layer above one that is not held"):

@@ -58,6 +58,25 @@ def test_parameters_are_kept_as_given_and_settable(kind):
         model.set_params(max_itr=3)
 
 
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["a text"], "X holds texts, and this model has no vocabulary to count their words by"),
+        (np.array(["a", "b"]), "X holds texts, and"),
+        (pd.Series(["a", "b"]), "X holds texts, and"),
+        ("a text", "X is one text, expected a list of texts"),
+        (["a", None], r"X\[1\] is of type NoneType among texts, expected a text"),
+        ([], "X"),
+    ],
+)
+def test_texts_are_for_models_of_text(X, y, texts, said):
+    model = fitted(HierarchicalNMF, X, y)
+    for meets in (model.transform, model.predict, model.score):
+        with pytest.raises(InputError, match=said) as caught:
+            meets(texts)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_scikit_learn_can_clone_them(kind, X):
     base = pytest.importorskip("sklearn.base")
@@ -474,6 +493,7 @@ def test_names_of_features_are_kept_and_compared(kind, X):
 LEAVING_OUT = [(NeuralNMF, {}), (HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "params"), LEAVING_OUT)
 def test_missing_entries_are_left_out_and_filled_in(kind, params, X):
     known = np.random.default_rng(1).random(X.shape) < 0.8
@@ -527,6 +547,7 @@ def test_penalties_shrink_what_they_are_on(kind, X):
         fitted(kind, X, l1_S=-1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "params"), [(HierarchicalNMF, {"solver": "mu"}), (DeepNMF, {})])
 def test_kullback_leibler_fits_data_and_labels(kind, params, X, y):
     model = fitted(kind, X, y, cost="kl", label_loss="kl", **params)
@@ -680,6 +701,7 @@ def test_codes_are_data_frames_on_request(kind, X):
         model.set_output(transform="polars")
 
 
+@pytest.mark.slow
 def test_data_frames_need_no_scikit_learn():
     code = (
         "import sys, numpy as np; from nnmf_runner import NeuralNMF; "

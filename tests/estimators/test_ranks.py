@@ -62,6 +62,7 @@ def test_data_of_any_sign_have_a_profile(X):
     assert len(found.rows()) == 3
 
 
+@pytest.mark.slow
 def test_noise_has_no_levels(rng):
     """Not even one of two topics: a single one predicts as well."""
     found = rank_profile(rng.random((48, 40)), range(2, 8), COARSE)

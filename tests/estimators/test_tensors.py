@@ -94,6 +94,7 @@ class Coordinates:
         self.coords, self.data, self.shape = np.array(np.nonzero(X))[:, ::-1], X[X != 0][::-1], X.shape
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_what_it_gave_before(X, tmp_path):
     for hierarchy in ("tied", "free"):
         fitted = model(hierarchy=hierarchy).fit(X)
@@ -134,6 +135,7 @@ def test_a_damaged_model_is_refused_in_one_line(X, tmp_path, training, name, cha
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"exact_codes": False}, {"hierarchy": "free"}, {"training": "layerwise"}])
 def test_labels_are_learnt_and_predicted(rng, given):
     y = np.repeat(["a", "b"], 6)

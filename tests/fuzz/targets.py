@@ -23,7 +23,17 @@ from nnmf_runner.datasets.base import read_mask
 from nnmf_runner.datasets.files.file import File
 from nnmf_runner.datasets.files.shard_files import file_digest
 from nnmf_runner.datasets.files.shards import META, Sharded, write_meta, write_shards
-from nnmf_runner.store.record import FACTORS, HISTORY, RECORD, read_factors, read_history, read_record, write_record
+from nnmf_runner.store.record import (
+    FACTORS,
+    HISTORY,
+    NAMES,
+    RECORD,
+    read_factors,
+    read_history,
+    read_names,
+    read_record,
+    write_record,
+)
 from tests.datasets.files.test_readers import WRITERS
 from tests.fixtures.records import make_record
 from tests.fixtures.tables import lines_of
@@ -132,9 +142,12 @@ def mask(rng: np.random.Generator, folder: Path) -> None:
 def record(rng: np.random.Generator, folder: Path) -> None:
     """The files of a run are read, or refused with a reason."""
     run = folder / "run"
-    write_record(run, make_record(), {"A0": np.eye(3), "S0": np.eye(3)}, {"iteration": [0, 1], "cost": [0.5, 0.1]})
+    weights = {"options": {"idf": True}, "idf": [1.0, 1.5, 2.0]}
+    names = {"features": [*"abc"], "classes": {"0": [*"xy"]}, "weights": weights}
+    arrays, history = {"A0": np.eye(3), "S0": np.eye(3)}, {"iteration": [0, 1], "cost": [0.5, 0.1]}
+    write_record(run, make_record(), arrays, history, names=names)
     readers = {RECORD: lambda: read_record(run / RECORD), FACTORS: lambda: read_factors(run)}
-    readers[HISTORY] = lambda: read_history(run)
+    readers |= {HISTORY: lambda: read_history(run), NAMES: lambda: read_names(run, 3)}
     for name, read in readers.items():
         (run / name).write_bytes(mutated((run / name).read_bytes(), rng))
         only(read, ValueError)

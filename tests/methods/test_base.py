@@ -6,7 +6,7 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.costs import COSTS, Energy, KullbackLeibler, Reconstruction
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.monitor import History, Stop, StoppingRule
-from nnmf_runner.core.optimizers import OPTIMIZERS
+from nnmf_runner.core.optimizers import OPTIMIZERS, Adam, Automatic
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.core.updates import UPDATES
 from nnmf_runner.methods import METHODS, Deep, Fit, Hierarchical, Method, Neural, Plan, Problem, Semi, Supervision
@@ -283,3 +283,20 @@ def test_pooling_leaves_a_fixed_first_factor(small):
     fit = Deep(pooling="max").solve(Problem(X), Plan(start, StoppingRule(max_iter=3), fixed=(0,)))
     assert fit.A[0].tobytes() == start[0].tobytes()
     assert fit.A[1].shape == (12, 4)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].uses_optimizer])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"optimizer": Adam()}, "optimizer=adam or options of it mean nothing"),
+        ({"optimizer": Automatic(large=1)}, "optimizer=auto or options of it mean nothing"),
+        ({"supervision": Supervision(learn_map=True)}, "learn_map=True means nothing"),
+    ],
+)
+def test_what_only_optimizers_honour_is_refused_by_methods_without_one(name, given, message):
+    method = METHODS[name]()
+    asked = {"supervision": Supervision(), "optimizer": Automatic()}
+    method.check(COSTS[method.costs[0]](), n_layers=1, **asked)
+    with pytest.raises(InputError, match=message):
+        method.check(COSTS[method.costs[0]](), n_layers=1, **asked | given)

@@ -8,7 +8,7 @@ from nnmf_runner.core.costs import KullbackLeibler, Reconstruction
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.init import Random
 from nnmf_runner.core.linalg import squared_norm
-from nnmf_runner.core.monitor import Monitor, StoppingRule
+from nnmf_runner.core.monitor import Monitor, Stop, StoppingRule
 from nnmf_runner.core.multiplicative import NonnegativeNetwork, activation, fit_network, fit_product, pooling
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.core.updates import Codes, Multiplicative
@@ -202,6 +202,7 @@ def test_codes_under_the_divergence_are_optimal_column_by_column(scale, rng):
         assert kl_div(x, fit.A[0] @ s).sum() <= best + 1e-3 * x.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [(4,), (4, 2)])
 def test_codes_of_the_training_data_under_the_divergence_are_those_of_a_converged_fit(layers, toy):
     X, method = toy.X[:, ::3], Deep()
@@ -250,3 +251,14 @@ def test_by_default_a_plain_product_ends_sooner_and_no_higher(layers, toy):
 def test_a_network_without_a_common_scale_refuses_penalties(options):
     with pytest.raises(InputError, match="method=deep with these options cannot penalise factors"):
         Deep(**options).check(Reconstruction(), Supervision(), 2, Regularisation(l1_A=0.1, l1_S=0.1))
+
+
+def test_weights_that_grow_without_bound_end_the_fit_as_diverged(toy):
+    """With saturating activations the cost falls for ever as the weights grow."""
+    problem, method = Problem(toy.X), Deep(activation="log1p")
+    fit = method.fit(problem, plan(toy.X, (9, 4, 2), tol=0.0, max_iter=5000))
+    assert fit.stop is Stop.DIVERGED
+    assert 100 < len(fit.history) < 5000
+    assert np.diff(fit.history.cost).max() <= 1e-13  # the factors before are kept
+    assert max(np.linalg.norm(A) for A in fit.A) < 1e12
+    assert method.fit(problem, plan(toy.X, (9, 4, 2), max_iter=30)).stop is Stop.MAX_ITER

@@ -124,6 +124,7 @@ def test_codes_under_the_divergence_are_optimal_column_by_column(scale, rng):
         assert kl_div(x, fit.A[0] @ s).sum() <= best + 1e-3 * x.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [(4,), (4, 2)])
 def test_codes_of_the_training_data_under_the_divergence_are_those_of_a_converged_fit(layers, toy):
     X, method = toy.X[:, ::3], Hierarchical("mu")

@@ -234,6 +234,7 @@ def test_planted_semi_nmf_is_recovered(rng, layers):
     assert relative_error(X, fit.A, fit.S[-1]) < 1e-3
 
 
+@pytest.mark.slow
 def test_planted_nonnegative_factorisation_is_recovered_by_nonnegative_factors(rng):
     X = (rng.random((30, 3)) * (rng.random((30, 3)) > 0.5)) @ (rng.random((3, 50)) * (rng.random((3, 50)) > 0.5))
     fit = Semi(nonnegative=True).fit(Problem(X), plan(X, (3,), max_iter=2000, tol=1e-6))

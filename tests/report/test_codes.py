@@ -77,6 +77,7 @@ def test_data_without_names_of_samples_are_not_even_loaded(collected, named, mon
     assert "sample_names" not in outcome.record["dataset"]
 
 
+@pytest.mark.slow
 def test_codes_of_many_samples_are_written_on_request_alone(collected, named, monkeypatch, caplog):
     monkeypatch.setattr("nnmf_runner.report.codes.MOST_SAMPLES", len(NAMES) - 1)
     with caplog.at_level(logging.INFO):
@@ -84,6 +85,7 @@ def test_codes_of_many_samples_are_written_on_request_alone(collected, named, mo
     assert f"codes of {len(NAMES)} samples are not written; nnmf-export --codes does." in caplog.text
 
 
+@pytest.mark.slow
 def test_data_that_have_changed_are_named_and_have_no_table(collected, named, given, tmp_path, caplog):
     _, (path,) = collected(named, "method=hier")
     path.unlink()
@@ -94,6 +96,7 @@ def test_data_that_have_changed_are_named_and_have_no_table(collected, named, gi
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_only_the_first_variants_have_tables(collected, named, monkeypatch):
     monkeypatch.setattr(collecting, "MOST_VARIANTS", 1)
     collected(named, "method=hier")

@@ -108,6 +108,15 @@ def test_features_are_matched_by_name_over_those_of_either(named):
     assert layer.cosines == pytest.approx(3.0 / 5.0 / np.sqrt(2.0))
 
 
+def test_names_that_a_run_keeps_are_taken_before_its_data(fitted, monkeypatch, rng, caplog):
+    folders = [fitted(rng.random((len(names), 8)), names) for names in ([*"abcd"], [*"dcbae"])]
+    monkeypatch.setattr("nnmf_runner.report.compare.load_data", None)  # as if they were gone
+    first, other = map(read_compared, folders)
+    for layer in match_runs(first, other):
+        assert layer.cosines.shape == (len(layer.partner), len(layer.origin))
+    assert caplog.text == ""  # nobody has asked for the data
+
+
 def test_features_without_names_are_matched_one_by_one(named):
     (layer,) = match_runs(named([[1.0], [0.0]], ["a", "b"]), named([[1.0], [0.0]], None))
     assert layer.cosines == pytest.approx(1.0)

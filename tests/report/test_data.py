@@ -9,6 +9,7 @@ from nnmf_runner.report.data import load_data, trial_of
 from nnmf_runner.running.run import run_one
 
 
+@pytest.mark.slow
 def test_the_data_are_those_of_the_seed(run_of, configure):
     for seed in (0, 3):
         record = run_of(f"seed={seed}", "layers=2").record

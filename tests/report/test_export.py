@@ -14,6 +14,7 @@ from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.estimators import HierarchicalNMF, load
 from nnmf_runner.report.export import export
 from nnmf_runner.running.run import run_one
+from nnmf_runner.store.record import NAMES as KEPT
 from nnmf_runner.store.record import RECORD, read_factors
 
 WORDS = [f"w{i}" for i in range(9)]
@@ -83,15 +84,22 @@ def test_without_names_there_are_numbers(exported, dataset):
     assert found["codes"]["sample"].tolist() == [*range(8)]
 
 
-def test_data_that_have_changed_give_no_names(exported, dataset, tmp_path, caplog):
+def test_of_data_that_have_changed_there_are_the_names_that_a_run_keeps(exported, dataset, tmp_path, caplog):
     outcome, _ = exported(dataset, "method=hier")
     dataset.X[0, 0] += 1.0
     with caplog.at_level(logging.WARNING):
         found = tables(outcome.folder, tmp_path / "again")
-    assert (
-        "is exported without names of features and samples: the data are not those of the run any more." in caplog.text
+    said = (
+        "is exported with no more of its data than the names that it keeps: the data are not those of the run any more."
     )
+    assert said in caplog.text
+    assert found["codes"]["sample"].tolist() == NAMES
+    assert "class" not in found["codes"]
+    assert found["topics"]["feature"].tolist() == WORDS
+    (outcome.folder / KEPT).unlink()  # as of an earlier version
+    found = tables(outcome.folder, tmp_path / "numbers")
     assert found["codes"]["sample"].tolist() == [*range(8)]
+    assert found["topics"]["feature"].tolist() == [*range(9)]
 
 
 def test_a_saved_model_has_the_names_of_its_features_and_numbers_of_its_samples(dataset, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from nnmf_runner.report.summary import aligned, layer_table
 
 
@@ -24,8 +26,20 @@ def test_one_row_per_layer_with_a_dash_for_what_is_not_measured():
 
 def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
     text = layer_table([record(0.2, accuracy=1.0), record(0.4, accuracy=0.5), {"layers": []}])
-    assert cells(text)[1] == ["0", "9", "0.3000", "0.1000", "0.7500", "-", "-"]
-    assert "mean of 2 trials" in text
+    accuracy = statistics.stdev([0.5, 1.0])
+    assert cells(text)[1] == [
+        *["0", "9", "0.3000", "±", "0.1414", "0.1000", "0.7500", "±"],
+        f"{accuracy:.4f}",
+        "-",
+        "-",
+    ]
+    assert text.endswith("mean ± standard deviation of 2 trials")
+
+
+def test_trials_with_the_same_numbers_count_as_one():
+    text = layer_table([record(0.2), record(0.2), {"layers": []}])
+    assert "±" not in text
+    assert text.endswith("The 2 trials have the same numbers: seeds change nothing here, and they count as one.")
 
 
 def test_a_failed_run_has_no_layers():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
+import subprocess
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from nnmf_runner.config.published import Published
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report import table
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
-COLUMNS = [*CELL, "metric", "mean", "std", "n", "best", "reported", "floor"]
+COLUMNS = [*CELL, "metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
 
 
 def made(records):
@@ -85,7 +88,7 @@ def test_one_trial_has_no_deviation(three_methods):
     alone = entry(made(three_methods)[1], layers="9", metric="relative_error")
     assert alone["n"] == 1
     assert pd.isna(alone["std"])
-    assert alone["best"]
+    assert alone["seeds"] == "0"
 
 
 def test_metrics_that_no_run_has_are_left_out(three_methods):
@@ -105,6 +108,60 @@ def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records
         m: set(summary[(summary["metric"] == m) & summary["best"]]["method"]) for m in ("relative_error", "accuracy")
     }
     assert best == {"relative_error": {"deep", "neural"}, "accuracy": {"hier"}}  # equal at the digits shown
+
+
+def test_a_mean_over_a_run_that_ended_far_from_a_minimum_is_marked(record_of, records_of):
+    runs = [record_of("hier", seed=s, error=0.3 + s / 10, projected_gradient=g) for s, g in enumerate([1e-4, 2e-3])]
+    rows, summary = made(records_of(*runs, record_of("neural", projected_gradient=0.9e-3)))  # the tolerance is 1e-4
+    markdown, latex = table.to_markdown(summary, rows), table.to_latex(summary, rows)
+    assert "| **0.3500**† ± 0.0707 | 0.5000 [seed 0] |" in markdown
+    assert r"\textbf{0.3500}$^\dagger$ $\pm$ 0.0707" in latex
+    assert all("at over 10 times the tolerance" in text for text in (markdown, latex))
+    rows, summary = made(records_of(runs[0]))
+    assert "†" not in table.to_markdown(summary, rows)
+
+
+def test_what_welchs_test_does_not_tell_from_the_best_shares_it(record_of, records_of):
+    errors = {"hier": [0.30, 0.31, 0.32, 0.33], "deep": [0.31, 0.32, 0.33, 0.34], "neural": [0.38, 0.39, 0.40, 0.41]}
+    records = [record_of(m, seed=s, error=e) for m, values in errors.items() for s, e in enumerate(values)]
+    _, summary = made(records_of(*records))
+    best = summary[(summary["metric"] == "relative_error") & summary["best"]]["method"]
+    told = {m: stats.ttest_ind(errors["hier"], errors[m], equal_var=False).pvalue < 0.05 for m in errors}
+    assert set(best) == {m for m in errors if not told[m]} == {"hier", "deep"}
+
+
+def test_nothing_is_best_where_nothing_is_compared(record_of, records_of):
+    ranks = [(9,), (9, 4)]
+    _, summary = made(records_of(*(record_of("hier", k) for k in ranks), record_of("neural", (9,), error=0.6)))
+    errors = summary[summary["metric"] == "relative_error"]
+    assert errors.set_index(["layers", "method"])["best"].to_dict() == {
+        ("9", "hier"): True,
+        ("9", "neural"): False,
+        ("9-4", "hier"): False,
+    }
+
+
+def test_runs_that_repeat_the_numbers_of_another_seed_count_once(record_of, records_of):
+    same = [record_of("hier", seed=s, error=0.3, n_iter=7) for s in range(3)]
+    rows, summary = made(records_of(*same, *(record_of("neural", seed=s, error=0.2 + s / 100) for s in range(3))))
+    counts = summary[summary["metric"] == "relative_error"].set_index("method")["n"]
+    assert counts.to_dict() == {"hier": 1, "neural": 3}
+    layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
+    assert layers[layers["method"] == "hier"]["n"].eq(1).all()
+    text = table.to_markdown(summary, rows, layers)
+    assert "Runs that repeat all numbers of another seed, and are left out: 2 of hier." in text
+    assert "[seed 0]" in text
+
+
+def test_means_over_other_seeds_than_the_rest_of_their_row_tell_them(record_of, records_of):
+    seeds = {"hier": [0, 1, 2], "deep": [0, 1, 2], "neural": [0, 1, 2, 5]}
+    records = [record_of(m, seed=s, error=0.3 + s / 100) for m, some in seeds.items() for s in some]
+    rows, summary = made(records_of(*records))
+    text = table.to_markdown(summary, rows)
+    assert text.count("[seeds 0-2, 5]") == len(summary["metric"].unique())
+    assert text.count("[seed") == text.count("[seeds 0-2, 5]")
+    assert "the seeds where they are others" in text
+    assert "[seed" not in table.to_markdown(*reversed(made(records_of(*records[:6]))))
 
 
 def test_runs_without_numbers_are_counted_in_a_footnote_and_never_averaged(record_of, records_of):
@@ -239,8 +296,9 @@ def test_markdown_shows_mean_deviation_reported_floor_and_bold(three_methods):
     assert shown_cell(text, "9-4") == {
         "regime": "semisupervised",
         "layers": "9-4",
+        "n": "2",
         "floor": "0.2000",
-        "hier": "0.3300 ± 0.0283 (0.374)",
+        "hier": "**0.3300** ± 0.0283 (0.374)",  # of two trials, which may as well have the mean 0.29
         "deep": "**0.2900** ± 0.0000",
         "neural": "**0.2900** ± 0.0000",
     }
@@ -332,11 +390,34 @@ def test_wide_tables_turn_sideways_and_then_have_parts_with_all_methods(record_o
     assert len(found) == 4
     for each, content in found:
         assert r"\caption{" in content
-        assert "n = 1. Mean" in content
+        assert "n = 1. Single trials" in content
         shown = re.findall(r"s\d\d", content)
         assert len(set(shown)) == len(shown) == (variants if variants > 1 else 0)
         for line in re.findall(r"^semisupervised.*$", content, flags=re.MULTILINE):
             assert printed_width(line) <= (table.WIDTH if each == "table" else table.HEIGHT)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+@pytest.mark.parametrize("variants", [1, 3, 12])
+def test_tables_compile_with_the_packages_that_they_name_and_fit_the_page(record_of, records_of, tmp_path, variants):
+    name = r"a<b >c ~^\ &%$ #_{} ±"
+    records = [
+        record_of("neural", layers, s, error=0.5 + s / 7, projected_gradient=0.1, **{"method.solver": f"{name}{i}"})
+        for i in range(variants)
+        for layers in [(9,), (9, 4), (9, 4, 2)]
+        for s in range(2)
+    ]
+    rows, summary = made(records_of(*records))
+    text = table.to_latex(summary, rows, table.summarise(table.layer_rows(rows), table.LAYER_CELL))
+    packages = text.splitlines()[0].removeprefix("% ")
+    whole = rf"\documentclass{{article}}{packages}\begin{{document}}{text}\end{{document}}"
+    (tmp_path / "table.tex").write_text(whole, encoding="utf-8")
+    given = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "table.tex"]
+    done = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-1000:]
+    assert "Overfull" not in done.stdout
+    assert "Missing character" not in done.stdout
 
 
 def test_parts_that_a_page_does_not_hold_are_continued_on_another(record_of, records_of):
@@ -351,14 +432,18 @@ def test_parts_that_a_page_does_not_hold_are_continued_on_another(record_of, rec
 
 def test_the_caption_tells_how_many_trials_the_means_are_of(three_methods):
     rows, summary = made(three_methods)
-    assert "n = 1 to 2. Mean" in table.to_latex(summary, rows)
+    few, of_single = rows[rows["layers"] == "9-4"], rows[rows["layers"] == "9"]
+    assert "toy). n = 2. Mean" in table.to_latex(table.summarise(few), few)
+    assert "toy). n = 1. Single trials" in table.to_latex(table.summarise(of_single), of_single)
+    assert "toy). Mean" in table.to_latex(summary, rows)  # where a column tells it
+    assert [shown_cell(table.to_markdown(summary, rows), layers)["n"] for layers in ("9", "9-4")] == ["1", "2"]
 
 
 def test_table_of_one_run(record_of, records_of):
     rows, summary = made(records_of(record_of()))
     assert len(rows) == 1
-    assert "**0.5000**" in table.to_markdown(summary, rows)
-    assert r"\textbf{0.5000}" in table.to_latex(summary, rows)
+    assert "| 0.5000 |" in table.to_markdown(summary, rows)  # not in bold, which would compare it
+    assert r"\textbf" not in table.to_latex(summary, rows)
 
 
 def with_layers(record, *values):
@@ -400,8 +485,8 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
     block = text[text.index("### Accuracy on the unlabelled samples by layer (trial, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
     assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
-    assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500"]
-    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "**0.500**"]
+    assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500 [seed 0]"]
+    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "**0.500** [seed 0]"]
     tex = table.to_latex(summary, rows, layers)
     assert r"\begin{tabular}{lllrr}" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == text.count("### ")

@@ -154,6 +154,7 @@ def test_normalised_factors_are_described_alike(corpus_run, outcome):
     assert tree_text(corpus_run("normalise=true").record["topics"]) == tree_text(outcome.record["topics"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["method=semi", "method=deep method.pooling=max", "method=unfolded layers=[4]"])
 def test_other_kinds_of_factors_are_described(corpus_run, options):
     outcome = corpus_run(*options.split(), "max_iter=20")

@@ -250,7 +250,7 @@ def test_launchers_make_it_too(command, tmp_path, monkeypatch, runs_per_job, sch
 def test_the_command_line_tells_what_the_trials_agree_on(command, tmp_path):
     result = command(*WANTED)
     assert result.status == 0
-    assert "mean of 3 trials" in result.out
+    assert "standard deviation of 3 trials" in result.out
     assert "consensus of 3 trials\nlayer 0: mean stability of the topics " in result.out
     change(next(path.parent for path in find_records(tmp_path) if "consensus" not in read_record(path)["config"]))
     assert "is the consensus of other trials: run again." in command(*WANTED).err

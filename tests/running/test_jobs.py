@@ -33,6 +33,7 @@ class Jobs:
         return make_jobs(self.runs if runs is None else runs)
 
 
+@pytest.mark.slow
 def test_trials_share_a_job_and_jobs_hold_as_many_runs_as_asked():
     assert [job[-2:] for job in Jobs("method=hier,deep", "trials=4").made()] == [["seed=0", "trials=4"]] * 2
     jobs = Jobs("method=hier,deep", "trials=4", "runs_per_job=3").made()
@@ -51,6 +52,7 @@ def test_only_missing_trials_are_launched():
     assert "'seed=3','trials=3','workers=1'" in jobs[0][-1]
 
 
+@pytest.mark.slow
 def test_jobs_have_one_worker_unless_asked():
     assert "workers=1" in Jobs("workers=null", "seed=0,1").made()[0]
     assert "workers=3" in Jobs("workers=3", "seed=0,1").made()[0]

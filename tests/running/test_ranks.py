@@ -35,6 +35,7 @@ def test_fits_are_records_that_are_found_again(rank):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+@pytest.mark.slow
 def test_fits_that_failed_leave_no_choice(rank):
     found = rank("ranks=2..4", "time_limit=1e-9", "tol=0", "max_iter=100")
     assert found.profile is None
@@ -51,12 +52,14 @@ def test_a_damaged_record_is_named(rank):
         rank("ranks=2..4")
 
 
+@pytest.mark.slow
 def test_ranks_above_what_the_data_allow_are_refused_before_anything_is_written(rank, tmp_path):
     with pytest.raises(InputError, match=r"ranks go up to 9, .* Expected ranks of at most 8\."):
         rank("ranks=2..9")
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6, 4, 30), (40, 30)])
 def test_what_data_say_of_themselves_stands_before_no_error(tmp_path, caplog, shape):
     caplog.set_level(logging.INFO)
@@ -68,6 +71,7 @@ def test_what_data_say_of_themselves_stands_before_no_error(tmp_path, caplog, sh
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_what_the_spectrum_proposes_is_said_before_the_fits_and_not_of_data_that_do_not_fit(rank, caplog):
     caplog.set_level(logging.INFO)
     with pytest.raises(InputError, match="resample=halves takes a part of a matrix"):

@@ -242,6 +242,7 @@ def test_a_done_run_is_found_again_and_not_repeated(short, monkeypatch):
     assert again.record == json.loads(json.dumps(first.record))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ["force", "code", "interrupted", "damaged", "outdated"])
 def test_a_run_is_repeated_in_its_folder_where_it_is_not_done_by_this_code(short, monkeypatch, reason):
     first = short()
@@ -382,6 +383,7 @@ def test_levels_that_supervise_nothing_change_neither_the_scores_nor_the_folder(
     assert material.scored_levels(other, material_) == [row["label_level"] for row in one.record["layers"]]
 
 
+@pytest.mark.slow
 def test_known_labels_do_not_depend_on_the_levels_that_supervise(configure):
     drawn = [
         material.prepare(configure("label_fraction=0.2", f"supervision.levels={levels}"), 3).known

@@ -56,6 +56,7 @@ def test_an_interrupted_trial_is_the_last_one(config, monkeypatch, tmp_path):
     assert list(tmp_path.rglob("*")) == []  # neither a record nor a claim
 
 
+@pytest.mark.slow
 def test_trials_of_any_seed_share_processes_and_are_collected_apart(configure, tmp_path):
     seed = 2**200
     given = ["method=deep", "layers=9", "tol=0.1", f"max_iter={10**9}", "trials=2", "workers=2"]

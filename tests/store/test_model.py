@@ -14,8 +14,10 @@ from nnmf_runner.core.costs import Energy
 from nnmf_runner.core.init import NNDSVD
 from nnmf_runner.core.optimizers import LBFGS
 from nnmf_runner.core.streams import stream
+from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.generated.toy import Toy
-from nnmf_runner.store.record import read_factors
+from nnmf_runner.running.run import run_one
+from nnmf_runner.store.record import NAMES, read_factors
 from nnmf_runner.store.start import Saved
 
 pytestmark = pytest.mark.slow
@@ -470,6 +472,32 @@ def test_a_run_predicts_from_every_layer_that_labels_supervised(levels, layers, 
     for column, layer in zip(found.T, layers, strict=True):
         B = factors["B" if layer == 2 else f"B{layer}"]
         np.testing.assert_array_equal(column, np.argmax(B @ codes[layer], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["b", "a"], ["b", "a"]),
+        (["7", "10"], [7, 10]),
+        (["07", "10"], ["07", "10"]),
+        (["7", "9" * 30], ["7", "9" * 30]),
+        (None, [0, 1]),
+        (["a"], [0, 1]),
+    ],
+)
+def test_classes_of_a_run_have_the_names_of_the_data(given, tmp_path, rng, names, classes):
+    data = Dataset("given", rng.random((5, 8)), [np.arange(8) % 2], class_names=[["a", "b"]])
+    config = given(data, "layers=2", "label_fraction=1", "max_iter=5", f"output={tmp_path}")
+    folder = run_one(config, 0).folder
+    if names is None:
+        (folder / NAMES).unlink()
+    else:
+        (folder / NAMES).write_text(json.dumps({"classes": {"0": names}}))
+    model = load(folder)
+    assert model.classes_.tolist() == classes
+    assert {*model.predict(data.X.T).tolist()} <= {*classes}
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").classes_.tolist() == classes
 
 
 def test_a_run_without_labels_has_no_classes_and_one_without_factors_is_no_model(command, tmp_path):

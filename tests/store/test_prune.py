@@ -17,8 +17,9 @@ from nnmf_runner.running.run import run_one
 from nnmf_runner.store import files
 from nnmf_runner.store.claims import claim_path
 from nnmf_runner.store.files import FACTORS
+from nnmf_runner.store.plan import Wanted, plan_folder, write_plan
 from nnmf_runner.store.provenance import code
-from nnmf_runner.store.prune import drop, find_runs
+from nnmf_runner.store.prune import abandoned, drop, find_runs, forget
 from nnmf_runner.store.record import (
     RECORD,
     SCHEMA_VERSION,
@@ -28,6 +29,7 @@ from nnmf_runner.store.record import (
     run_folder,
     write_record,
 )
+from nnmf_runner.store.status import folder_status
 
 
 @pytest.fixture
@@ -157,6 +159,44 @@ def test_a_folder_without_runs_is_refused(tmp_path):
     for folder, told in ((tmp_path, "holds no runs"), (tmp_path / "no", "does not exist")):
         with pytest.raises(InputError, match=told):
             find_runs(folder)
+
+
+def test_sweeps_with_missing_runs_are_forgotten_unless_a_process_is_at_them(experiment, add_run):
+    done, missing, waiting = add_run(0).name, "a" * 16, "b" * 16
+    left = write_plan(experiment, [Wanted(done, "seed=0"), Wanted(missing, "seed=1")])
+    whole, live = write_plan(experiment, [Wanted(done, "seed=0")]), write_plan(experiment, [Wanted(waiting, "seed=2")])
+    hold(live, os.getpid())
+    status = folder_status(experiment)
+    assert (status.queued, [problem.label for problem in status.missing]) == (["seed=2"], ["seed=1"])
+    assert "1 queued" in status.headline()
+    assert not status.complete
+    assert abandoned(experiment) == {left: 1}
+    forget([left, live])
+    assert set(plan_folder(experiment).glob("*.json")) == {whole, live}
+    assert folder_status(experiment).missing == []
+
+
+def test_a_run_that_a_live_sweep_and_another_want_is_queued(experiment, add_run):
+    add_run(0)
+    wanted = [Wanted("a" * 16, "seed=1"), Wanted("b" * 16, "seed=2")]
+    for some in (wanted, wanted[:1]):
+        plan = write_plan(experiment, some)
+    hold(plan, os.getpid())
+    status = folder_status(experiment)
+    assert (status.queued, [problem.label for problem in status.missing]) == (["seed=1"], ["seed=2"])
+    hold(plan, 2**22 + 1)  # beyond the largest pid
+    assert folder_status(experiment).queued == []
+
+
+def test_forgetting_is_dry_unless_it_is_told(experiment, add_run, command):
+    add_run(0)
+    plan = write_plan(experiment, [Wanted("a" * 16, "seed=1")])
+    assert "Can be forgotten: 1 sweep with 1 missing run." in command(experiment, "--forget", program="nnmf-status").out
+    assert plan.exists()
+    told = command(experiment, "--forget", "--yes", program="nnmf-status").out
+    assert told == "Forgotten: 1 sweep with 1 missing run.\n"
+    assert command(experiment, program="nnmf-status").status == 0
+    assert "No sweep" in command(experiment, "--forget", program="nnmf-status").out
 
 
 def test_the_command_is_dry_unless_it_is_told(experiment, add_run, command):

@@ -19,6 +19,7 @@ from nnmf_runner.store.record import (
     folder_name,
     read_factors,
     read_history,
+    read_names,
     read_record,
     run_folder,
     write_record,
@@ -41,6 +42,20 @@ def test_round_trip(tmp_path, record_of):
     columns = read_history(tmp_path / "deep" / "run")
     assert {name: list(column) for name, column in columns.items()} == history
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "run"]  # nothing left beside it
+
+
+def test_names_of_what_there_is_are_kept(tmp_path, record_of):
+    nothing = {"features": None, "classes": {}, "samples": None, "weights": None}
+    write_record(tmp_path / "bare", record_of(), names=nothing)
+    assert visible(tmp_path / "bare") == [RECORD]
+    assert read_names(tmp_path / "bare", 2) == nothing
+    weights = {"options": {"idf": True}, "idf": [1 / 3, 2.0]}
+    names = {"features": ["a", "b"], "classes": {"0": ["x", "y"]}, "samples": ["s", "t", "u"], "weights": weights}
+    write_record(tmp_path / "run", record_of(), names=names)
+    assert read_names(tmp_path / "run", 2) == names
+    write_record(tmp_path / "other", record_of(), names={"features": ["a", "b"]})
+    with pytest.raises(ValueError, match="2 names of 3 features"):
+        read_names(tmp_path / "other", 3)
 
 
 def test_history_without_rows_keeps_its_columns(tmp_path, record_of):
@@ -164,6 +179,7 @@ def test_folder_name_depends_on_values_not_on_their_order():
     assert name.isalnum()
 
 
+@pytest.mark.slow
 def test_runs_of_an_experiment_are_spread_evenly_and_found_wherever_they_stand(tmp_path, record_of):
     configs = [record_of(seed=seed)["config"] for seed in range(5000)]
     folders = [run_folder(tmp_path, config) for config in configs]

@@ -25,8 +25,8 @@ def most_unpacked(path: Path) -> int:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
-    return sum(each.stat().st_size for each in path.iterdir()) if path.is_dir() else path.stat().st_size
+    """Bytes of a file, or of the files below a folder."""
+    return sum(each.stat().st_size for each in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 def in_units(size: float) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -234,8 +234,10 @@ class File(Weights):
             known = read_known(entries.values, self.known, n, base)
         if self.stop_words is not None:
             X, features = self._without_stop_words(X, features)
+        weights = None
         if self.weighting is not None:
-            X = tfidf(X, self, f"dataset.path={self.path}: X")
+            X, idf = tfidf(X, self, f"dataset.path={self.path}: X")
+            weights = self.kept(idf)
         return Dataset(
             self.name,
             X,
@@ -246,6 +248,7 @@ class File(Weights):
             known=known,
             pictures=shown,
             modes=modes,
+            weights=weights,
         )
 
     def _sized(self, grid: Grid) -> Grid:
@@ -396,6 +399,15 @@ class File(Weights):
         single = {name: written(options[name]) for name in ("names", "sample_names", "known") if options[name]}
         several = {name: [*map(written, options[name])] for name in ("labels", "entries")}
         return options | single | several
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """See `Weights.recipe`."""
+        return None if self.weighting is None else super().recipe
+
+    def as_counts(self, recipe: Mapping[str, Any], **changes: Any) -> File:
+        """See `Weights.as_counts`."""
+        return super().as_counts(recipe, weighting=None, **asdict(Weights()), **changes)
 
     def _file(self) -> Path:
         path = existing_file(self.path, f"a file of one of: {', '.join(READERS)}")

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST = 20  # files in a folder, the newest ones
 DIGEST = "digest"
-NAMES = ("feature_names", "class_names", "sample_names")
+PLAIN = ("feature_names", "class_names", "sample_names", "weights")
 
 
 def keep(path: Path, dataset: Dataset) -> None:
@@ -28,7 +28,7 @@ def keep(path: Path, dataset: Dataset) -> None:
     X = dataset.X
     arrays: dict[str, Any] = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
     arrays |= {"labels": np.array(dataset.labels).reshape(len(dataset.labels), X.shape[1])}
-    names = json.dumps({name: getattr(dataset, name) for name in NAMES})
+    names = json.dumps({name: getattr(dataset, name) for name in PLAIN})
     arrays["names"] = np.frombuffer(names.encode(), np.uint8)
     arrays[DIGEST] = _digest(arrays)
     try:

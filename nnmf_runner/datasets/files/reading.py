@@ -87,6 +87,17 @@ def files_below(root: Path) -> list[Path]:
     return sorted(found)
 
 
+def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Class names at every level, finest first, from the parts of every name; levels of one class are left out.
+
+    The finest class is the whole name.  Of a coarser level there are only as many as the shortest name has parts.
+    """
+    shortest = min(len(each) for each in parts)
+    lengths = [max(len(each) for each in parts), *range(shortest - 1, 0, -1)]
+    levels = [["/".join(each[:length]) for each in parts] for length in lengths]
+    return [level for level in levels if len(set(level)) > 1]
+
+
 def read_bytes(path: Path, option: str) -> bytes:
     """The content of a file; InputError with the option that named it if it cannot be read."""
     try:

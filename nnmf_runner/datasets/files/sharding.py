@@ -74,6 +74,7 @@ def shard(
             sample_names=dataset.sample_names,
             known=dataset.known,
             pictures=dataset.pictures,
+            weights=dataset.weights,
             dtype=dtype,
         )
     except ContentError as error:  # of what is read as it is cut

@@ -47,6 +47,7 @@ from nnmf_runner.datasets.files.shard_files import (
 from nnmf_runner.datasets.modes import LARGEST_SIDE
 from nnmf_runner.datasets.pictures import FEATURES, ORDERS, SAMPLES, Pictures
 from nnmf_runner.store.files import read_json, whole_folder
+from nnmf_runner.store.record import are_weights
 
 META = "shards.json"
 # What may stand beside a shard.
@@ -76,6 +77,8 @@ class Shards:
     class_names : list of list of str
         See `Dataset`.
     pictures : Pictures or None
+    weights : dict or None
+        See `Dataset`.
     files : dict
         Size and hash of every file by its name.
     digest : str
@@ -91,6 +94,7 @@ class Shards:
     names: list[str] | None
     class_names: list[list[str]]
     pictures: Pictures | None
+    weights: dict[str, Any] | None
     files: dict[str, tuple[int, str]]
     digest: str
 
@@ -183,6 +187,7 @@ class Shards:
             sample_names=None if samples is None else samples.tolist(),
             known=known,
             pictures=self.pictures,
+            weights=self.weights,
         )
 
     def whole(self) -> Any:
@@ -304,6 +309,7 @@ def write_shards(
     sample_names: Sequence[str] | None = None,
     known: NDArray[np.bool_] | None = None,
     pictures: Pictures | None = None,
+    weights: dict[str, Any] | None = None,
     dtype: str | None = None,
 ) -> Shards:
     """Write data shard by shard, of which no more than one is in the memory, and of a mapped one a block.
@@ -317,7 +323,7 @@ def write_shards(
     cut : iterable of matrix, shape (m, columns)
         All shards in order, arrays or sparse matrices, or anything of a `shape` and `dtype` from which ``[:, a:b]``
         takes an array.
-    labels, names, class_names, sample_names, known, pictures
+    labels, names, class_names, sample_names, known, pictures, weights
         As `Dataset` has them, of all samples.
     dtype : {"float64", "float32"}, optional
         By default entries of single precision stay so, and all others become doubles.
@@ -335,6 +341,7 @@ def write_shards(
         meta = _write_parts(scratch, (m, n), cut, beside, dtype)
         meta |= {"names": None if names is None else [*names], "class_names": [[*each] for each in class_names]}
         meta["pictures"] = None if pictures is None else asdict(pictures)
+        meta |= {} if weights is None else {"weights": weights}  # so that others have the hash that they had
         digest = write_meta(scratch, meta)
         if here is not None and here.digest != digest:
             raise _other(folder)
@@ -446,6 +453,7 @@ def _read_meta(folder: Path, state: tuple[int, int] | None) -> Shards:
             names=meta["names"] and [*map(printable, meta["names"])],
             class_names=[[*map(printable, names)] for names in meta["class_names"]],
             pictures=None if meta["pictures"] is None else Pictures(**meta["pictures"]),
+            weights=meta.get("weights"),
             files={name: (size, digest) for name, (size, digest) in meta["files"].items()},
             digest=meta["digest"],
         )
@@ -465,6 +473,7 @@ def _check_meta(found: Shards) -> None:
         len(ends) > 1 and (ends[0], ends[-1]) == (0, n) and all(a < b for a, b in pairwise(ends)),
         found.format in MATRIX and found.dtype in TYPES and 0 < found.norm2 < math.inf,
         found.names is None or len(found.names) == m,
+        are_weights(found.weights, m),
         all("/" not in name for name in found.files),
     ]
     if (shown := found.pictures) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -15,9 +15,11 @@ from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets.base import Dataset
 from nnmf_runner.datasets.files.contents import ContentError
 from nnmf_runner.datasets.files.labels import read_words
-from nnmf_runner.datasets.files.reading import decoded, existing, files_below, read_unpacked
+from nnmf_runner.datasets.files.reading import decoded, existing, files_below, levels_of, read_unpacked
 from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter, check_encoding, rows_of, text_lines
 from nnmf_runner.datasets.text.words import Documents, Words
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -25,8 +27,8 @@ class Text(Words):
     """Texts from files in folders of their classes, or from a table with a header.
 
     The folders that a file is in are its classes: the innermost is the finest level.  A level on which all texts
-    are of one class is left out.  Files and folders whose names start with a dot are passed over.  Any file may be
-    compressed, which the suffix ``.gz`` says.
+    are of one class is left out, and texts that are in no folder have none.  Files and folders whose names start with
+    a dot are passed over.  Any file may be compressed, which the suffix ``.gz`` says.
 
     Parameters
     ----------
@@ -83,23 +85,25 @@ class Text(Words):
         return files_below(path) if path.is_dir() else [path], path
 
     def _path(self) -> Path:
-        return existing(self.path, "a folder with one folder of texts per class, or a table such as a CSV file")
+        return existing(
+            self.path, "a folder of texts, or of one folder of texts per class, or a table such as a CSV file"
+        )
 
     def _folder(self, root: Path) -> Documents:
         option, files = self._option, files_below(root)
-        parts = [path.relative_to(root).parent.parts for path in files]
-        if not any(parts):
-            raise InputError(f"{option} holds no class folders with files. Expected one folder of texts per class.")
-        if not all(parts):
+        if not files:
+            raise InputError(f"{option} holds no files. Expected texts, or one folder of texts per class.")
+        names = [path.relative_to(root).parts for path in files]
+        parts = [name[:-1] for name in names]
+        if any(parts) and not all(parts):
             stray = files[[bool(each) for each in parts].index(False)].name
             raise InputError(f"{option} holds files outside of class folders, such as {stray}. Expected none.")
         if self.separator:
-            parts = [tuple(word for each in names for word in each.split(self.separator)) for names in parts]
+            parts = [tuple(word for each in folders for word in each.split(self.separator)) for folders in parts]
         classes = levels_of(parts)
         if not classes:
-            raise InputError(f"{option} holds a single class. Expected at least two class folders.")
-        called = [f"{path.parent.name}/{path.name}" for path in files]
-        return Documents([self._text(path) for path in files], classes, called)
+            log.info("%s: its texts are in one folder and have no labels.", option)
+        return Documents([self._text(path) for path in files], classes, ["/".join(name[-2:]) for name in names])
 
     def _text(self, path: Path) -> str:
         return decoded(read_unpacked(path, self._option), path, self._option, self.encoding, choosable=True)
@@ -150,14 +154,3 @@ class Text(Words):
             if {*self._columns} <= {*header}:
                 return mark
         return usual
-
-
-def levels_of(parts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Class names at every level, finest first, from the parts of every name; levels of one class are left out.
-
-    The finest class is the whole name.  Of a coarser level there are only as many as the shortest name has parts.
-    """
-    shortest = min(len(each) for each in parts)
-    lengths = [max(len(each) for each in parts), *range(shortest - 1, 0, -1)]
-    levels = [["/".join(each[:length]) for each in parts] for length in lengths]
-    return [level for level in levels if len(set(level)) > 1]

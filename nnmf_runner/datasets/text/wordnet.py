@@ -90,9 +90,15 @@ class Wordnet(Words):
         """
         return self._tensor(self._documents()) if self.tensor else self.weighted(self._documents)
 
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """See `Weights.recipe`."""
+        return None if self.tensor else super().recipe
+
     def _tensor(self, documents: Documents) -> Dataset:
         """How many glosses of a lexicographer file have two words, by the file and the words."""
-        occurs, words = self.vectorized(documents, use_idf=False, norm=None, binary=True)
+        occurs, vectorizer = self.vectorized(documents, use_idf=False, norm=None, binary=True)
+        words = vectorizer.get_feature_names_out().tolist()
         of_synsets, numbers = class_indices(documents.classes[0])
         counts = _common(occurs, of_synsets, len(numbers))
         if self.sublinear:

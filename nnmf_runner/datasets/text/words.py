@@ -9,7 +9,7 @@ import json
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -124,6 +124,24 @@ class Words(Weights, ABC):
         return options | {name: absolute(options[name]) for name in ("path", "cache") if options[name]}
 
     @property
+    def recipe(self) -> dict[str, Any] | None:
+        """See `Weights.recipe`."""
+        plain = self.stop_words is None or self.stop_words == ENGLISH
+        stop_words = self.stop_words if plain else read_stop_words(self.stop_words, self.name)
+        return {**(super().recipe or {}), "lowercase": self.lowercase, "stop_words": stop_words}
+
+    def as_counts(self, recipe: Mapping[str, Any], **changes: Any) -> Words:
+        """See `Weights.as_counts`; all words are counted that a recipe of text does not stop."""
+        every = {"min_df": 1, "max_df": 1.0, "max_features": None}
+        for name in every:
+            if (value := getattr(self, name)) != self.__dataclass_fields__[name].default:
+                raise InputError(
+                    f"dataset.{name}={value} chooses words, and those of the fit are counted. Leave it out."
+                )
+        own = {name: recipe[name] for name in ("lowercase", "stop_words")}
+        return super().as_counts(recipe, keep_empty=True, **every, **own, **changes)
+
+    @property
     def _option(self) -> str:
         return f"dataset.path={self.path}"
 
@@ -172,7 +190,7 @@ class Words(Weights, ABC):
         return key.hexdigest()[:16]
 
     def _weighed(self, documents: Documents, per_class: int | None) -> Dataset:
-        weights, words = self.vectorized(documents, **self.of_sklearn)
+        weights, vectorizer = self.vectorized(documents, **self.of_sklearn)
         chosen = self._not_empty(weights)
         if per_class is not None:
             names = np.array(documents.classes[0])[chosen]
@@ -189,15 +207,17 @@ class Words(Weights, ABC):
             self.name,
             X,
             [labels for labels, _ in classes],
-            feature_names=words,
+            feature_names=vectorizer.get_feature_names_out().tolist(),
             class_names=[names for _, names in classes],
             sample_names=[first_words(called[i]) for i in chosen],
+            weights=self.kept(getattr(vectorizer, "idf_", None)),
         )
 
-    def vectorized(self, documents: Documents, **weighting: Any) -> tuple[Any, list[str]]:
-        """Weights of the words that count, sparse and of shape (documents, words), and these words.
+    def vectorized(self, documents: Documents, **weighting: Any) -> tuple[Any, Any]:
+        """Weights of the words that count, sparse and of shape (documents, words), and what has made them.
 
-        The weighting is that of scikit-learn's ``TfidfVectorizer``; errors are those of `weighted`.
+        The weighting is that of scikit-learn's ``TfidfVectorizer``, which comes back fitted; errors are those of
+        `weighted`.
         """
         stop_words = read_stop_words(self.stop_words, self.name)
         options = {option: getattr(self, option) for option in ("min_df", "max_df", "max_features", "lowercase")}
@@ -211,7 +231,7 @@ class Words(Weights, ABC):
         except ValueError as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise InputError(f"dataset={self.name} leaves no words to count: {reason}.") from None
-        return weights, vectorizer.get_feature_names_out().tolist()
+        return weights, vectorizer
 
     def _not_empty(self, weights: Any) -> NDArray[np.intp]:
         """Indices of the documents that may become samples; how many hold nothing is in the log."""

@@ -109,7 +109,7 @@ def metric_tables(summary: pd.DataFrame, layers: pd.DataFrame) -> list[Table]:
             for row in body
         ]
         named = f" ({part['experiment'].iloc[0]}, {method_of(part['dataset'].iloc[0])})"  # which stands above the table
-        note = f"{trials_of(part)}; {metric.better} is better."
+        note = "; ".join(filter(None, [trials_of(part), f"{metric.better} is better."]))
         found.append(Table(title.removesuffix(named), header, rows, first, note))
     return found
 

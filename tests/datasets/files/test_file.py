@@ -217,7 +217,7 @@ def test_counts_may_be_weighed_and_words_left_out(tmp_path, rng):
     with pytest.raises(InputError, match=r"dataset.stop_words needs the features' names"):
         load(tmp_path / "a.npz", stop_words=["bee"])
     np.savez(tmp_path / "b.npz", X=counts + 0.5)
-    with pytest.raises(InputError, match=r"b.npz: X holds .* dataset.weighting=tfidf expects counts"):
+    with pytest.raises(InputError, match=r"b.npz: X holds .* weights are made of counts"):
         load(tmp_path / "b.npz", weighting="tfidf")
     with pytest.raises(InputError, match=r"dataset.norm=l1 changes nothing without a weighting"):
         File(norm="l1")

@@ -98,6 +98,7 @@ def test_what_does_not_end_is_an_error(path, way, monkeypatch, reader, patience)
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_contents_come_back_as_they_are(path, way):
     expected, found = bad_readers.everything(path), guarded(bad_readers.everything)(path)
     assert (list(found.arrays), found.index_base) == (list(expected.arrays), 1)
@@ -118,6 +119,7 @@ def test_contents_come_back_as_they_are(path, way):
             np.testing.assert_array_equal(array, other)
 
 
+@pytest.mark.slow
 def test_a_table_comes_back_with_its_layout(path, way):
     found = guarded(bad_readers.table)(path, Layout(exclude=["a"]))
     assert isinstance(found, Table)
@@ -125,6 +127,7 @@ def test_a_table_comes_back_with_its_layout(path, way):
     assert found.arrays["b"].tolist() == ["x", "y", "z"]
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_directory_are_not_imported(path, way, tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
@@ -151,6 +154,7 @@ def test_reading_ends_with_the_process_that_waits_for_it(path, way, tmp_path, re
     until(lambda: not alive(child))
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_a_process_is_forked_only_where_no_other_thread_may_hold_a_lock():
     code = (
@@ -163,6 +167,7 @@ def test_a_process_is_forked_only_where_no_other_thread_may_hold_a_lock():
     assert found.stdout.split() == ["2", "True", "False"]
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_the_process_has_little_of_its_parent(path, way, monkeypatch, capfd):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -176,6 +181,7 @@ def test_the_process_has_little_of_its_parent(path, way, monkeypatch, capfd):
     assert "".join(capfd.readouterr()) == ""
 
 
+@pytest.mark.slow
 def test_memory_of_the_parent_does_not_count(path, forked):
     unreserved = 0x4000  # MAP_NORESERVE, which mmap has a name for from Python 3.13
     with mmap.mmap(-1, 2**36, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | unreserved):

@@ -48,10 +48,12 @@ def weighed(monkeypatch):
 def test_what_is_kept_is_what_was_derived(load, files, weighed):
     first, second = load(), load()
     assert len(weighed) == len(files()) == 1
+    assert len(second.weights["idf"]) == len(second.feature_names)
     assert second.fingerprint() == first.fingerprint()
     assert second.feature_names == first.feature_names
     assert second.class_names == first.class_names == [["0", "1"]]
     assert "näive" in second.feature_names
+    assert second.weights == first.weights
     assert (second.X.dtype, second.X.format, second.name) == (first.X.dtype, first.X.format, first.name)
 
 

@@ -37,7 +37,7 @@ def assert_same(found, expected, *, but_for_layout=False):
     else:
         np.testing.assert_array_equal(found.X, expected.X)
     assert found.fingerprint() == expected.fingerprint() or but_for_layout
-    for name in ("feature_names", "class_names", "sample_names", "pictures"):
+    for name in ("feature_names", "class_names", "sample_names", "pictures", "weights"):
         assert getattr(found, name) == getattr(expected, name), name
     for name in ("labels", "known"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -79,6 +79,7 @@ def write_parquet_folder(path, X):
 STREAMED = {"a.npy": np.save, "a.zarr": write_zarr, "parquet": write_parquet_folder}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["samples_by_features", "features_by_samples"])
 @pytest.mark.parametrize("name", STREAMED)
 def test_what_is_read_a_piece_at_a_time_is_what_is_read_at_once(tmp_path, values, name, orientation, monkeypatch):
@@ -121,6 +122,7 @@ def test_texts_and_drawn_data_are_sources_like_others(tmp_path, caplog):
     toy, text = DATASETS["toy"](), DATASETS["text"](path=str(tmp_path / "posts"), min_df=1, max_df=1.0, stop_words=None)
     shard(text, tmp_path / "text", sizes={"shards": 3})
     assert_same(again(tmp_path / "text"), loaded(text), but_for_layout=True)
+    assert again(tmp_path / "text").weights["options"] == text.recipe
     with caplog.at_level("INFO"):
         shard(toy, tmp_path / "toy", seed=3)
     assert caplog.messages == ["dataset=toy: the planted factors are not kept in shards."]
@@ -143,6 +145,7 @@ def test_the_type_that_is_asked_for_is_stored(tmp_path, values):
     np.testing.assert_array_equal(again(tmp_path / "single").X, values.T.astype("f4"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "orientation"),
     [(name, "samples_by_features") for name in STREAMED]

@@ -262,6 +262,10 @@ DAMAGED = {
     "ends of no integers": (lambda path: forged(path, "", columns=[0, 4.0, 12]), META_SAID),
     "names of other features": (lambda path: forged(path, "", names=["a"]), META_SAID),
     "names of no text": (lambda path: forged(path, "", names=[1, 2, 3, 4, 5]), META_SAID),
+    "weights of other features": (
+        lambda path: forged(path, "", weights={"options": {}, "idf": [1.0]}),
+        META_SAID,
+    ),
     "another place": (lambda path: forged(path, "", files={"../a.npy": [1, ""]}), META_SAID),
     "a norm of nothing": (lambda path: forged(path, "", norm2=math.nan), META_SAID),
     "pictures of others": (lambda path: forged(path, "", pictures={"height": 2, "width": 2}), META_SAID),

@@ -317,7 +317,8 @@ def test_a_data_folder_that_is_none_is_refused(fetching, tmp_path):
     assert fetching == []
 
 
-def test_the_identity_is_what_messages_hold_and_not_where(archive):
+def test_the_identity_is_what_messages_hold_and_not_where(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no archive has been put into the data folder
     same = Newsgroups(path=str(archive)).identity()
     assert Newsgroups(path=str(archive / "20news-bydate-train"), cache="elsewhere").identity() == same
     (archive / "20news-bydate-train" / "sci.med" / "101").write_text("other")

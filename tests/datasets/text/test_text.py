@@ -53,6 +53,14 @@ def test_nested_folders_are_levels_and_one_of_a_single_class_is_left_out(tmp_pat
     assert "no" not in dataset.feature_names
 
 
+@pytest.mark.parametrize(("names", "called"), [(["1", "2"], ["1", "2"]), (["a/1", "a/2"], ["a/1", "a/2"])])
+def test_texts_in_one_folder_have_no_labels(tmp_path, caplog, names, called):
+    with caplog.at_level("INFO"):
+        dataset = load(path=write(tmp_path / "one", dict.fromkeys(names, "word")))
+    assert (dataset.labels, dataset.class_names, dataset.sample_names) == ([], [], called)
+    assert "its texts are in one folder and have no labels" in caplog.text
+
+
 def test_texts_of_folders_are_called_by_their_files_and_those_of_tables_by_their_first_words(tmp_path):
     files = {"all/a/x/1": "one apple", "all/a/y/2": "two pear", "all/b/x/3": "three plum"}
     assert load(path=write(tmp_path / "folder", files)).sample_names == ["x/1", "y/2", "x/3"]
@@ -161,10 +169,8 @@ def test_the_identity_is_what_files_hold_and_not_where(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "holds no class folders"),
-        ({"1": "word", "2": "word"}, "holds no class folders"),
+        ({}, "holds no files"),
         ({"a/1": "word", "2": "word"}, "outside of class folders, such as 2"),
-        ({"a/1": "word", "a/2": "word"}, "a single class"),
         ({"a/1": "", "b/1": ""}, "leaves no words to count: empty vocabulary"),
         ({"a/1": "word", "b/1": ""}, "documents of a single class"),
     ],

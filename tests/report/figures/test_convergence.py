@@ -31,6 +31,7 @@ def test_markers_are_few_and_never_side_by_side_at_the_end_of_a_long_history(run
         assert (np.diff(np.log(marked)) > 0.3).all()
 
 
+@pytest.mark.slow
 def test_the_fits_that_a_joint_one_starts_from_are_left_out(run_of):
     joint = drawn_of(run_of("method=ncpd", "dataset=blocks", "layers=3-2", "max_iter=3")).axes[0].lines
     assert [(line.get_label(), line.get_alpha()) for line in joint] == [("ncpd", 1.0)]

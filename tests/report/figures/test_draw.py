@@ -69,6 +69,7 @@ def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
     assert list(draw.draw_all({}, summarise(rows), NO_MAP, tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of, tmp_path, caplog):
     outcome = run_of("method=hier", "layers=9-4")
     folder = tmp_path / "run"

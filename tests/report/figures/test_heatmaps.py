@@ -21,6 +21,7 @@ def drawn_of(outcome, label="neural"):
     return heatmaps(load_view(Shown(label, outcome.folder, outcome.record)))
 
 
+@pytest.mark.slow
 def test_one_colour_scale_a_row_and_marked_boundaries(run_of):
     outcome = run_of("label_fraction=0.4", "layers=9-4-2")
     drawn = drawn_of(outcome)
@@ -61,6 +62,7 @@ def test_boundaries_of_many_or_small_classes_do_not_cover_the_picture(sizes, lin
             np.testing.assert_array_equal(ax.get_xticks(), np.cumsum(sizes)[:-1] - 0.5)
 
 
+@pytest.mark.slow
 def test_missing_entries_are_grey_and_leave_the_scale_to_the_others(run_of):
     outcome = run_of("method=semi", "label_fraction=0.4", "layers=9-4-2")
     view = load_view(Shown("semi", outcome.folder, outcome.record))
@@ -141,6 +143,7 @@ def test_where_all_samples_that_are_marked_have_a_label_there_is_no_legend(partl
     assert partly("9", *without).legends == []
 
 
+@pytest.mark.slow
 def test_few_entries_far_larger_than_the_others_leave_these_visible_and_the_scale_says_so():
     view = make_view(None, 30, 40)
     X = view.dataset.X.copy()

@@ -43,6 +43,7 @@ def test_arranging_scales_every_topic_to_one_and_orders_by_samples(rng):
         assert (np.diff(S.argmax(axis=1)) > 0).all()
 
 
+@pytest.mark.slow
 def test_of_large_data_only_pictures_are_shown(run_of, monkeypatch):
     monkeypatch.setattr(material, "LARGEST_PICTURE", 1000)
     outcome = run_of("layers=2", "max_iter=1")

@@ -25,6 +25,7 @@ def largest(tensor):
     return [tensor.max(axis=tuple({*axes} - {*pair})) for pair in itertools.combinations(axes, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_array])
 @pytest.mark.parametrize("shape", [(6, 5, 4), (3, 5, 2, 4)])
 def test_the_largest_entries_of_the_data_and_of_every_approximation(shape, kind, monkeypatch):

@@ -34,6 +34,7 @@ def test_chosen_ranks_are_marked_in_every_panel():
     assert [numbers(ax) for ax in figure.axes] == [["4", "7"], ["4", "7"], ["7"]]
 
 
+@pytest.mark.slow
 def test_nothing_is_marked_as_chosen_where_the_criteria_disagree():
     figure = rank_figure(profile(halves=(4,)), "my $ data")
     figure.draw_without_rendering()

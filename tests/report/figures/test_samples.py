@@ -42,6 +42,7 @@ def test_sparse_data_give_the_same_pictures():
             np.testing.assert_array_equal(own[1], other[1])
 
 
+@pytest.mark.slow
 def test_a_topic_that_no_sample_has_stands_alone():
     view = make_view(Pictures(2, 3), 6, 7)
     view.codes[0][1], view.topics[0][:, 0] = 0.0, 0.0
@@ -50,6 +51,7 @@ def test_a_topic_that_no_sample_has_stands_alone():
     figure.savefig("/dev/null", format="png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sides", [(1, 100), (100, 1), (5, 20)])
 def test_long_and_narrow_pictures_can_be_seen(sides):
     figure = samples(make_view(Pictures(*sides), 100, 4))

@@ -17,6 +17,7 @@ def panels(figure):
     return [[ax for ax in part.axes if ax.lines] for part in figure.subfigs[:-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "at", "order", "label"),
     [

@@ -43,6 +43,7 @@ def in_modes(record):
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda record: record, in_modes])
 @pytest.mark.parametrize("ranks", [(20, 6), (10, 6), (9, 4, 2), (3,), (1,)])
 def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, change):
