@@ -114,7 +114,7 @@ $(VENV)/.text: pyproject.toml | $(BIN)/pip
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr,dask,optuna,mlflow,tensorboard]'
+	$(BIN)/pip install --quiet --editable '.[dev,text,images,bio,parquet,zarr,dask,report,optuna,mlflow,tensorboard]'
 	@touch $@ $(VENV)/.core $(VENV)/.text
 
 $(VENV)/.slurm: $(VENV)/.dev

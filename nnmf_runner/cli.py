@@ -30,7 +30,7 @@ def run() -> int:
 
 
 def collect() -> int:
-    """Make tables and figures from the records below a folder."""
+    """Make tables, figures and a page from the records below a folder."""
     return _guarded(_collect, "nnmf-collect")
 
 
@@ -273,10 +273,11 @@ def _collect() -> int:
     from nnmf_runner.config.arguments import Parser
 
     parser = Parser(
-        "nnmf-collect", "Write tables (CSV, Markdown, LaTeX) and figures (PNG, PDF) of all runs below a folder into it."
+        "nnmf-collect",
+        "Write tables (CSV, Markdown, LaTeX), figures (PNG, PDF) and a page (HTML) of all runs below a folder into it.",
     )
     parser.add_argument("folder", help="folder that holds runs, such as outputs/table1")
-    parser.add_argument("--no-figures", action="store_true", help="write the tables alone")
+    parser.add_argument("--no-figures", action="store_true", help="write no figures, and a page without them")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 

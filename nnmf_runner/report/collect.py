@@ -1,4 +1,4 @@
-"""From a folder of records to its tables and figures."""
+"""From a folder of records to its tables, its figures and its page."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ log = logging.getLogger(__name__)
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
-    """Write tables and figures of the records below `folder`.
+    """Write tables, figures and a page of the records below `folder`.
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
     the features or the samples of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have and
     are not too many, of the runs that are drawn; and ``map.csv`` and ``map.md``, where options of the data
-    were varied.  Every record is read once and reduced to its row of the table; the few runs that figures show are read
-    again, and no run is repeated.
+    were varied.  ``report.html`` shows what they hold, where the packages are installed that it is made with.  Every
+    record is read once and reduced to its row of the table; the few runs that figures show are read again, and no run
+    is repeated.
 
     Returns
     -------
@@ -46,7 +47,8 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     from nnmf_runner.report import codes, panels, regimes, regimes_table, table  # pandas is needed from here on only
 
     observations: list[panels.Observation] = []
-    rows = table.rows_of(panels.observed(read_records(folder), observations))
+    unread: list[str] = []
+    rows = table.rows_of(panels.observed(read_records(folder, unread), observations))
     summary = table.summarise(rows)
     layers = table.summarise(table.layer_rows(rows), table.LAYER_CELL)
     comparisons = regimes.compare(observations)
@@ -59,7 +61,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     }
     shown: dict[str, list[Shown]] = {}
     for (group, label), run in representatives(rows).items():
-        found = _readable([folder / run / RECORD], [])
+        found = _readable([folder / run / RECORD], [], [])
         shown.setdefault(group, []).extend(Shown(label, *each) for each in found)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
@@ -71,11 +73,19 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         for each in runs[:MOST_VARIANTS]:
             if (of_samples := codes.codes_table(each)) is not None:
                 write_whole(folder / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
-    if figures:
+    from nnmf_runner.report.page import render  # which needs what this module has
+    from nnmf_runner.report.page.build import Material
+
+    drawn: list[Path] | None = [] if figures else None
+    material = Material(folder, rows, summary, layers, comparisons, shown, unread, drawn)
+    if drawn is not None:
         from nnmf_runner.report.figures.draw import draw_all
 
-        for path in draw_all(shown, summary, comparisons, folder / "figures"):
+        for path in draw_all(shown, summary, comparisons, folder / "figures", material.see):
             log.info("%s", path)
+            drawn.append(path)
+    if (page := render.page_text(material)) is not None:
+        write_whole(folder / render.PAGE, page)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
@@ -90,8 +100,10 @@ def error_table(folder: Path) -> str | None:
     return table.to_markdown(summary[summary["metric"] == "relative_error"], rows)
 
 
-def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def read_records(folder: Path, unread: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Read one record after the other, with its folder as seen from `folder`; the log names those that are damaged.
+
+    What is the matter with these is added to `unread`, if it is given.
 
     Raises
     ------
@@ -104,7 +116,7 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise InputError(f"folder={folder} does not exist. Expected a folder with records, such as outputs/table1.")
     paths, readable = find_records(folder), 0
     outdated: list[str] = []
-    for path, record in _readable(paths, outdated):
+    for path, record in _readable(paths, outdated, [] if unread is None else unread):
         readable += 1
         yield path.relative_to(folder), record
     left_out = f"{outdated[0]}; it is left out, with {len(outdated) - 1} others" if outdated else ""
@@ -113,10 +125,12 @@ def read_records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise InputError(f"folder={folder} holds no record. Expected record.json files below it, found {found}.")
     if outdated:
         log.warning("%s.", left_out)
+        if unread is not None:
+            unread += outdated
 
 
-def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield folders and records of the files that can be read; add outdated ones to a list, and log other errors."""
+def _readable(paths: Iterable[Path], outdated: list[str], damaged: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folders and records of the files that can be read; add the others to two lists, and log damaged ones."""
     for path in paths:
         try:
             yield path.parent, read_record(path)
@@ -126,6 +140,7 @@ def _readable(paths: Iterable[Path], outdated: list[str]) -> Iterator[tuple[Path
             outdated.append(f"{path} {error}")
         except ValueError as error:
             log.warning("%s %s; it is left out.", path, error)
+            damaged.append(f"{path} {error}")
 
 
 def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -81,6 +81,12 @@ class LayerMatch:
         found[self.partner[self.partner >= 0]] = np.flatnonzero(self.partner >= 0)
         return found
 
+    def told(self) -> str:
+        """How many topics are the same, moved, lost and new."""
+        lost, new = (self.partner < 0).sum(), (self.origin < 0).sum()
+        same = len(self.partner) - lost
+        return f"{same} the same, {self.moved.sum()} of them moved, {lost} lost, {new} new"
+
 
 def compare(folders: Sequence[Path]) -> str:
     """Tables of what tells runs apart, every one compared with the first.
@@ -229,17 +235,13 @@ def _topics_text(first: Compared, other: Compared, n: int) -> str:
     """The topics of every layer of two runs side by side."""
     parts = []
     for level, match in enumerate(match_runs(first, other)):
-        lost, new = (match.partner < 0).sum(), (match.origin < 0).sum()
-        title = (
-            f"layer {level} of run 1 and run {n}: {len(match.partner) - lost} the same, {match.moved.sum()} of them "
-            f"moved, {lost} lost, {new} new"
-        )
-        rows = [["run 1", f"run {n}", "cosine", ""], *_topic_rows(first, other, level, match)]
-        parts.append(f"{title}\n{aligned(rows, left=[0, 1, 3])}")
+        rows = [["run 1", f"run {n}", "cosine", ""], *topic_rows(first, other, level, match)]
+        parts.append(f"layer {level} of run 1 and run {n}: {match.told()}\n{aligned(rows, left=[0, 1, 3])}")
     return "\n\n".join(parts)
 
 
-def _topic_rows(first: Compared, other: Compared, level: int, match: LayerMatch) -> Iterator[list[str]]:
+def topic_rows(first: Compared, other: Compared, level: int, match: LayerMatch) -> Iterator[list[str]]:
+    """The topics of a layer of two runs side by side, with their cosines and what became of them."""
     for i, j in enumerate(match.partner.tolist()):
         cosine = match.cosines[i, j] if j >= 0 else match.cosines[i].max()
         what = "lost" if j < 0 else ""

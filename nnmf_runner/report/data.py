@@ -17,13 +17,17 @@ T = TypeVar("T")
 DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def attempt(make: Callable[[], T], lacks: str) -> T | None:
-    """What `make` returns; None, with a line in the log that begins with `lacks`, where a run does not allow it."""
+def attempt(make: Callable[[], T], lacks: str | None) -> T | None:
+    """What `make` returns; None, with a line in the log that begins with `lacks`, where a run does not allow it.
+
+    Where `lacks` is None, there is no such line.
+    """
     try:
         return make()
     except DAMAGE as error:
         kind = "" if isinstance(error, ValueError) else f"its files are damaged, {type(error).__name__} "
-        log.warning("%s: %s%s.", lacks, kind, " ".join(str(error).split()).rstrip("."))
+        if lacks is not None:
+            log.warning("%s: %s%s.", lacks, kind, " ".join(str(error).split()).rstrip("."))
         return None
 
 

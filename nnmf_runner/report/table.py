@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from nnmf_runner.report.variants import Options, method_of, method_order, option
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
+
+C = TypeVar("C")
 
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
@@ -266,37 +268,40 @@ def to_markdown(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame 
     with a row for every layer, which follow.
     """
     parts = []
-    for title, metric, table in _tables(summary, layers):
-        _, header, body = _layout(table, metric, _markdown_cell)
-        parts.append(f"### {title}\n\n{markdown_table(header, body)}" + (f"\n\n{n}." if (n := _trials(table)) else ""))
-    return "\n\n".join([*parts, *([_legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
+    for title, metric, table in tables_of(summary, layers):
+        _, header, body = layout(table, metric, _markdown_cell)
+        parts.append(
+            f"### {title}\n\n{markdown_table(header, body)}" + (f"\n\n{n}." if (n := trials_of(table)) else "")
+        )
+    return "\n\n".join([*parts, *([legend(summary, rows)] if parts else []), *footnotes(rows)]) + "\n"
 
 
-def _legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
-    legend = "Mean ± standard deviation over n trials" if (summary["n"] > 1).any() else "Single trials"
+def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """What the cells of the tables say."""
+    text = "Mean ± standard deviation over n trials" if (summary["n"] > 1).any() else "Single trials"
     if summary["best"].any():
-        legend += "; in bold the best of a row"
+        text += "; in bold the best of a row"
         if (summary["n"] > 1).any():
-            legend += f" and those that Welch's test does not tell from it (p > {LEVEL})"
+            text += f" and those that Welch's test does not tell from it (p > {LEVEL})"
     if summary["unsettled"].any():
-        legend += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
+        text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():
-        legend += "; the seeds where they are others than those of most methods of the row"
+        text += "; the seeds where they are others than those of most methods of the row"
     if summary["reported"].notna().any():
-        legend += "; in brackets what the publication reports"
+        text += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):
-            legend += f" on {', '.join(data)}"
+            text += f" on {', '.join(data)}"
     if (summary["metric"] == ALONE).any():
-        legend += "; alone, a CP model of that rank by itself"
-    return legend + "."
+        text += "; alone, a CP model of that rank by itself"
+    return text + "."
 
 
 def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | None = None) -> str:
     """The tables of `to_markdown` for LaTeX, sideways where they are too wide, and in parts where they still are."""
     parts = [r"% \usepackage{booktabs,rotating}", ""]
-    for title, metric, table in _tables(summary, layers):
-        leading, header, body = _layout(table, metric, _latex_cell)
-        about = _escape(". ".join(filter(None, [title, _trials(table), _legend(summary, rows)])))
+    for title, metric, table in tables_of(summary, layers):
+        leading, header, body = layout(table, metric, _latex_cell)
+        about = _escape(". ".join(filter(None, [title, trials_of(table), legend(summary, rows)])))
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -360,13 +365,13 @@ def _others(table: pd.DataFrame) -> pd.Series:
     return table["seeds"] != usual.reindex(table.index)
 
 
-def _trials(table: pd.DataFrame) -> str:
+def trials_of(table: pd.DataFrame) -> str:
     """How many trials the means of a table are of, where those of all rows are; else a column tells it of each."""
     usual = table.loc[~_others(table), "n"].unique()
     return f"n = {usual[0]}" if len(usual) == 1 else ""
 
 
-def _tables(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
+def tables_of(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:
     """Title, metric and part of the long tables, cut by experiment, dataset and metric, metrics in their order."""
     parts = [(summary, ""), *([] if layers is None else [(layers, " by layer")])]
     return [part for long, suffix in parts for part in _cut(_with_alone(long), suffix)]
@@ -391,15 +396,15 @@ def _cut(summary: pd.DataFrame, suffix: str) -> list[tuple[str, Metric, pd.DataF
     ]
 
 
-def _layout(
-    table: pd.DataFrame, metric: Metric, cell: Callable[[Any, int], str]
-) -> tuple[list[str], list[str], list[list[str]]]:
-    """Leading columns, header and body of one table."""
+def layout(
+    table: pd.DataFrame, metric: Metric, cell: Callable[[Any, int], C]
+) -> tuple[list[str], list[str], list[list[str | C]]]:
+    """Leading columns, header and body of one table; `cell` makes one of an entry and a number of digits."""
     methods = sorted(set(table["method"]), key=method_order)
     leading = [name for name in ("dataset", "regime", "layers", "layer") if name in table]
     leading = leading if table["dataset"].nunique() > 1 else leading[1:]
     bounds = ["floor", *(["alone"] if table["alone"].notna().any() else [])] if metric.has_floor else []
-    counts = [] if _trials(table) else ["n"]
+    counts = [] if trials_of(table) else ["n"]
     header = [*leading, *counts, *bounds, *methods]
     body = []
     table = table.assign(others=_others(table))
@@ -412,7 +417,7 @@ def _layout(
     return leading, header, body
 
 
-def _cell(entry: Any, digits: int, bold: str, plus_minus: str, unsettled: str) -> str:
+def cell_text(entry: Any, digits: int, bold: str = "{}", plus_minus: str = "±", unsettled: str = UNSETTLED) -> str:
     """Mean, in bold where it is best, deviation, seeds of its own and published value; `bold` is a template."""
     mean = f"{entry.mean:.{digits}f}"
     parts = [bold.format(mean) if entry.best else mean]
@@ -432,8 +437,10 @@ def _published_digits(value: float, digits: int) -> str:
     return next(text for n in range(3, max(3, digits) + 1) if float(text := f"{value:.{n}f}") == value or n >= digits)
 
 
-_markdown_cell = functools.partial(_cell, bold="**{}**", plus_minus="±", unsettled=UNSETTLED)
-_latex_cell = functools.partial(_cell, bold=r"\textbf{{{}}}", plus_minus=_IN_LATEX["±"], unsettled=_IN_LATEX[UNSETTLED])
+_markdown_cell = functools.partial(cell_text, bold="**{}**")
+_latex_cell = functools.partial(
+    cell_text, bold=r"\textbf{{{}}}", plus_minus=_IN_LATEX["±"], unsettled=_IN_LATEX[UNSETTLED]
+)
 
 
 def markdown_table(header: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:

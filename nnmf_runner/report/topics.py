@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from statistics import fmean
 from typing import Any
@@ -45,11 +45,15 @@ LEGEND_OF_CONSENSUS = (
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of a topic, or of it in one mode of a tensor: top words, those that set it apart, and the mode."""
+    """What is told of a topic, or of it in one mode of a tensor: top words, those that set it apart, and the mode.
+
+    `weights` are the shares that the words have of the topic.
+    """
 
     words: list[str]
     distinctive: list[str]
     mode: str = ""
+    weights: list[float] = field(default_factory=list)
 
     @property
     def heading(self) -> str:
@@ -60,12 +64,12 @@ class Told:
 def in_modes(topic: dict[str, Any]) -> list[Told]:
     """What there is to tell of a topic, in every mode of a tensor; of equal modes that agree in the first of them."""
     if "modes" not in topic:
-        return [Told(topic["words"], topic["distinctive"])]
+        return [Told(topic["words"], topic["distinctive"], weights=topic["weights"])]
     parts: list[Told] = []
     for mode in topic["modes"]:
         weights = zip(mode["words"], mode["weights"], strict=False)
         words = [word for word, weight in weights if weight >= FAINT * mode["weights"][0]]
-        part = Told(words, mode["distinctive"], mode["name"])
+        part = Told(words, mode["distinctive"], mode["name"], mode["weights"][: len(words)])
         if not any(part.mode == other.mode and _alike(part.words, other.words) for other in parts):
             parts.append(part)
     return parts
@@ -81,7 +85,7 @@ def tree_text(topics: Topics, consensus: Consensus | None = None, strongest: Str
     Of a consensus also how stable the topic is, and how many trials vote for where it stands.  Below its words are the
     samples that it is strongest in, but for those of a tensor that stand among the words of their mode.
     """
-    return "\n".join(line for level, j in _roots(topics) for line in _lines(topics, consensus, strongest, level, j, ""))
+    return "\n".join(line for level, j in roots(topics) for line in _lines(topics, consensus, strongest, level, j, ""))
 
 
 def legend_of(consensus: Consensus | None, strongest: Strongest | None = None) -> str:
@@ -113,6 +117,13 @@ def tree_children(topics: Topics, level: int, j: int) -> list[tuple[int, float]]
     return [(i, share) for i, share in shares if topics[level - 1][i]["parent"] == j]
 
 
+def also_made_of(topics: Topics, level: int, j: int) -> list[str]:
+    """The topics that have a notable share of a topic and stand below another, with these shares, largest first."""
+    topic = topics[level][j]
+    others = {*zip(topic["children"], topic["child_weights"], strict=True)} - {*tree_children(topics, level, j)}
+    return [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
+
+
 def tree_rows(topics: Topics) -> list[dict[int, float]]:
     """The row of every topic by layer: one after the other, and in the middle of those that stand below it."""
     rows: list[dict[int, float]] = [{} for _ in topics]
@@ -123,7 +134,7 @@ def tree_rows(topics: Topics) -> list[dict[int, float]]:
         rows[level][j] = (own[0] + own[-1]) / 2 if own else float(next(taken))
         return rows[level][j]
 
-    for level, j in _roots(topics):
+    for level, j in roots(topics):
         visit(level, j)
     return rows
 
@@ -140,7 +151,7 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share >= SMALLEST or not share else f"<{SMALLEST:.0%}"
 
 
-def _roots(topics: Topics) -> Iterator[tuple[int, int]]:
+def roots(topics: Topics) -> Iterator[tuple[int, int]]:
     """Level and index of the topics that stand below no other, the last layer first."""
     for level in reversed(range(len(topics))):
         yield from ((level, j) for j, topic in enumerate(topics[level]) if topic["parent"] is None)
@@ -160,8 +171,7 @@ def _lines(
     most = WORDS if len(parts) == 1 else WORDS_OF_MODE
     agreed = f" {_agreement(consensus, level, j, topic['parent'])}" if consensus else ""
     text = f"{level}.{j}{share}{agreed}  {' | '.join(_text(part, most) for part in parts)}"
-    others = dict(zip(topic["children"], topic["child_weights"], strict=True)).items() - set(own)
-    also = [f"{level - 1}.{i} {percent(part)}" for i, part in sorted(others, key=lambda x: -x[1]) if part >= NOTABLE]
+    also = also_made_of(topics, level, j)
     yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
     if strongest and (samples := told_samples(topic, strongest[level][j])):
         yield "    " * depth + f"{'':{len(f'{level}.{j}')}}  in {samples}"

@@ -15,12 +15,14 @@ import pytest
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.figures import draw
+from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.report.table import rows_of
 from nnmf_runner.store.record import RECORD, experiment_folder, find_records, run_folder, write_record
 
 # 100,000 runs at this many bytes each take 400 MB.
 MOST_BYTES = 4_000
 TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
+PAGES = [] if missing_packages() else [PAGE]
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def folder(tmp_path, record_of):
 
 def test_tables_are_written_and_the_markdown_returned(folder):
     text = collect(folder, figures=False)
-    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == TABLES
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted([*TABLES, *PAGES])
     assert (folder / "table.md").read_text() == text
     table = pd.read_csv(folder / "table.csv", dtype={"layers": str})
     row = table[table["metric"] == "relative_error"].iloc[0]

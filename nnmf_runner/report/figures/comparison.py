@@ -40,12 +40,10 @@ def comparison(summary: pd.DataFrame, looks: Mapping[str, Look], runs: Sequence[
     runs : sequence of Shown
         Those that stand for variants, which tell the costs.
     """
-    errors = summary[summary["metric"] == "relative_error"]
-    rows = {ERROR: errors, EXCESS: _excess(errors), ACCURACY: _accuracy(summary)}
-    rows = {title: part for title, part in rows.items() if part["mean"].notna().any()}
-    regimes = list(dict.fromkeys(errors["regime"]))
+    rows = parts_of(summary)
+    regimes = list(dict.fromkeys(rows[ERROR]["regime"]))
     looks = {label: look for label, look in looks.items() if label in set(summary["method"])}
-    width = max(NARROWEST, 0.5 + OF_POINT * len(looks) * errors["layers"].nunique())
+    width = max(NARROWEST, 0.5 + OF_POINT * len(looks) * rows[ERROR]["layers"].nunique())
     figure = Figure(figsize=(1.2 + width * len(regimes), 0.6 + HEIGHT * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), len(regimes), squeeze=False, sharey="row")
     for (title, part), axes in zip(rows.items(), grid, strict=True):
@@ -60,16 +58,23 @@ def comparison(summary: pd.DataFrame, looks: Mapping[str, Look], runs: Sequence[
         [ax for ax in column if ax.axison][-1].set_xlabel("ranks of the layers")
     cost, costs = costs_of(runs)
     _legend(figure, grid[0][0], costs, published=summary["reported"].notna().any())
-    add_title(figure, _title(summary, cost))
+    add_title(figure, about(summary, cost).replace("$", r"\$"))
     return figure
 
 
-def _title(summary: pd.DataFrame, cost: str | None) -> str:
+def parts_of(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What is drawn in every row of the figure, by its title."""
+    errors = summary[summary["metric"] == "relative_error"]
+    rows = {ERROR: errors, EXCESS: _excess(errors), ACCURACY: _accuracy(summary)}
+    return {title: part for title, part in rows.items() if part["mean"].notna().any()}
+
+
+def about(summary: pd.DataFrame, cost: str | None) -> str:
     """Name the data, the cost if it is that of all, and how many trials the means are of."""
     fewest, most = summary["n"].min(), summary["n"].max()
     trials = f"{most} trial{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} trials"
     what = f"mean and standard deviation of {trials}" if most > 1 else "one trial each"
-    return ", ".join(filter(None, [f"{summary['dataset'].iloc[0]}: {what}", cost])).replace("$", r"\$")
+    return ", ".join(filter(None, [f"{summary['dataset'].iloc[0]}: {what}", cost]))
 
 
 def _legend(figure: Figure, ax: Axes, costs: Mapping[str, str], *, published: bool) -> None:
@@ -127,7 +132,7 @@ def _dots(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look]) -> None:
         own = part[part["method"] == method]
         place = own["layers"].map(layers.index) + min(APART, TOGETHER / len(looks)) * (i - (len(looks) - 1) / 2)
         style: dict[str, Any] = {"fmt": look.marker, "markersize": 4.0, "elinewidth": 0.8, "color": look.colour}
-        ax.errorbar(place, own["mean"], _deviations(own), label=method, **style)
+        ax.errorbar(place, own["mean"], deviations(own), label=method, **style)
         ax.plot(place, own["reported"], zorder=1.5, **_open(look.colour, look.marker))
     if part["floor"].notna().any():
         floors = part.groupby("layers", sort=False)["floor"].min().reindex(layers)  # which bounds all of them
@@ -139,7 +144,7 @@ def _dots(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look]) -> None:
         ax.set_title(metric.title.lower().removeprefix("accuracy "), fontsize=SMALL)
 
 
-def _deviations(own: pd.DataFrame) -> np.ndarray[Any, Any]:
+def deviations(own: pd.DataFrame) -> np.ndarray[Any, Any]:
     """The bars below and above the means, shape (2, variants); those of accuracies stay between zero and one."""
     mean, std = own["mean"].to_numpy(), own["std"].fillna(0.0).to_numpy()
     shares = own["metric"].str.startswith("accuracy").to_numpy()

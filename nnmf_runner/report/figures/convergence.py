@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,21 @@ from nnmf_runner.store.record import read_history
 # How many points of a line have a marker.
 MARKED = 9
 BEGUN = "Fits that others start from, of single layers, are left out."
+EXCESS, GRADIENT, TOLERANCE = "relative cost above the lowest reached", "relative projected gradient", "tolerance"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fit: the variant it is of, its name, also in words, how dark it is, and whether it starts from other fits."""
+
+    label: str
+    name: str
+    words: str
+    alpha: float
+    begun: bool
+    iteration: NDArray[np.floating]
+    excess: NDArray[np.floating]
+    gradient: NDArray[np.floating]
 
 
 def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
@@ -30,42 +46,58 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
     """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    words: dict[str, str] = {}  # of every line
-    begun = False  # whether any fit starts from others
-    (alike, apart), (cost, costs) = in_common(runs), costs_of(runs)
-    for run in sorted(runs, key=lambda run: method_order(run.label)):
-        history = attempt(functools.partial(_history, run), f"{run.folder} is not in the figure of convergence")
-        if history is None:
-            continue
-        look, stages = looks[run.label], np.unique(history["layer"])
-        begun |= bool((stages < 0).any() and (stages >= 0).any())
-        stages = stages[stages < 0] if (stages < 0).any() else stages
-        for i, layer in enumerate(stages, start=1):
-            part, earlier = _last_fit(history, layer)
-            begun |= earlier
-            label = run.label if layer < 0 else f"{run.label}, layer {layer:.0f}"
-            words[label] = ", ".join(filter(None, [in_words(label, costs.get(run.label)), apart[run.label]]))
-            iteration, value = 1 + history["iteration"][part], history["cost"][part]
-            style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "alpha": i / len(stages)}
-            style |= {"markersize": 3.5, "label": label}
-            last, excess = len(iteration) - 1, value - value.min()
-            excess[excess <= 0.0] = np.nan  # the lowest itself, which a logarithmic axis does not hold
-            left.loglog(iteration[:-1], excess[:-1], markevery=_spread(last), **style)
-            right.loglog(iteration, history["projected_gradient"][part], markevery=_spread(last + 1), **style)
+    lines = lines_of(runs)
+    for line in lines:
+        look, count = looks[line.label], len(line.iteration)
+        style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "alpha": line.alpha}
+        style |= {"markersize": 3.5, "label": line.name}
+        left.loglog(line.iteration[:-1], line.excess[:-1], markevery=_spread(count - 1), **style)
+        right.loglog(line.iteration, line.gradient, markevery=_spread(count), **style)
     for tol in sorted({run.record["config"]["tol"] for run in runs}):
-        right.axhline(tol, color="0.4", linewidth=0.8, linestyle=":", label="tolerance")
-    left.set(xlabel="iteration", title="relative cost above the lowest reached")
-    right.set(xlabel="iteration", title="relative projected gradient")
+        right.axhline(tol, color="0.4", linewidth=0.8, linestyle=":", label=TOLERANCE)
+    left.set(xlabel="iteration", title=EXCESS)
+    right.set(xlabel="iteration", title=GRADIENT)
     for axis in (left.xaxis, right.xaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     handles, labels = right.get_legend_handles_labels()
     marks: dict[str, Any] = dict(zip(labels, handles, strict=True))
-    legend_below(
-        figure, [*marks.values()], [words.get(label, label) for label in marks], title=BEGUN if begun else None
-    )
-    add_title(figure, f"Convergence: {', '.join(filter(None, [alike, cost]))}")
+    words = {line.name: line.words for line in lines}
+    told = [words.get(name, name) for name in marks]
+    legend_below(figure, [*marks.values()], told, title=BEGUN if any(line.begun for line in lines) else None)
+    add_title(figure, about(runs))
     return figure
+
+
+def about(runs: Sequence[Shown]) -> str:
+    """The title: what the runs have in common."""
+    return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0]]))}"
+
+
+def lines_of(runs: Sequence[Shown], *, quietly: bool = False) -> list[Line]:
+    """The fits of some runs, without those that others start from, nor of runs that have no history any more.
+
+    The log names these, unless that is to be done `quietly`.
+    """
+    lines = []
+    apart, costs = in_common(runs)[1], costs_of(runs)[1]
+    for run in sorted(runs, key=lambda run: method_order(run.label)):
+        lacks = None if quietly else f"{run.folder} is not in the figure of convergence"
+        history = attempt(functools.partial(_history, run), lacks)
+        if history is None:
+            continue
+        stages = np.unique(history["layer"])
+        begun = bool((stages < 0).any() and (stages >= 0).any())
+        stages = stages[stages < 0] if (stages < 0).any() else stages
+        for i, layer in enumerate(stages, start=1):
+            part, earlier = _last_fit(history, layer)
+            name = run.label if layer < 0 else f"{run.label}, layer {layer:.0f}"
+            words = ", ".join(filter(None, [in_words(name, costs.get(run.label)), apart[run.label]]))
+            excess = history["cost"][part] - history["cost"][part].min()
+            excess[excess <= 0.0] = np.nan  # the lowest itself, which a logarithmic axis does not hold
+            columns = 1 + history["iteration"][part], excess, history["projected_gradient"][part]
+            lines.append(Line(run.label, name, words, i / len(stages), begun or earlier, *columns))
+    return lines
 
 
 def _history(run: Shown) -> dict[str, NDArray[np.floating]]:

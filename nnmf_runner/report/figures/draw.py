@@ -24,7 +24,7 @@ from nnmf_runner.report.figures.projections import projections
 from nnmf_runner.report.figures.regimes_map import regime_map
 from nnmf_runner.report.figures.samples import samples
 from nnmf_runner.report.figures.spectra import spectra
-from nnmf_runner.report.figures.style import STYLE, looks_of, save
+from nnmf_runner.report.figures.style import STYLE, Look, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
 from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_of, method_of
@@ -46,9 +46,7 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
 # variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
     "convergence": lambda runs, summary, pairs, looks: convergence(runs, looks) if runs else None,
-    "comparison": lambda runs, summary, pairs, looks: (
-        comparison(summary, looks, runs) if _comparable(summary) else None
-    ),
+    "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks, runs) if comparable(summary) else None,
     "map": lambda runs, summary, pairs, looks: (
         regime_map(pairs, looks, method_of(summary["dataset"].iloc[0]) if len(summary) else None)
         if len(pairs)
@@ -58,13 +56,17 @@ EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
 
 
 def draw_all(
-    shown: Mapping[str, Sequence[Shown]], summary: pd.DataFrame, comparisons: pd.DataFrame, folder: Path
+    shown: Mapping[str, Sequence[Shown]],
+    summary: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    folder: Path,
+    see: Callable[[Shown, View], None] = lambda run, view: None,
 ) -> Iterator[Path]:
     """Draw what there is to draw of every experiment and of the runs that stand for its variants; yield each file.
 
     `shown` has those runs by what `groups_of` says; `summary` and `comparisons` are of all experiments, from
     `nnmf_runner.report.table.summarise` and `nnmf_runner.report.regimes.compare`.  The folder is made if it does not
-    exist.
+    exist.  `see` is given every run whose data and factors can be shown, with these.
     """
     with mpl.rc_context(STYLE):
         for name in dict.fromkeys([*shown, *comparisons["experiment"]]):  # whose map may be of several data
@@ -77,17 +79,23 @@ def draw_all(
                 log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
             tables = [summary[groups_of(summary) == name], comparisons[comparisons["experiment"] == name]]
             for run in runs:
-                for end, figure in figures_of(run):
+                for end, figure in figures_of(run, see):
                     yield from save(figure, folder / f"{name}_{file_part(run.label)}_{end}")
-            compared = methods_of(tables[1]) if len(tables[1]) else []
-            looks = looks_of([*(run.label for run in runs), *tables[0]["method"], *compared])
+            looks = looks_of_group(runs, *tables)
             for end, draw_whole in EXPERIMENT_FIGURES.items():
                 yield from save(draw_whole(runs, *tables, looks), folder / f"{name}_{end}")
 
 
-def figures_of(run: Shown) -> Iterator[tuple[str, Figure | None]]:
-    """Draw what there is to draw of one run, each figure after the end of its name, in the style that is set."""
+def figures_of(
+    run: Shown, see: Callable[[Shown, View], None] = lambda run, view: None
+) -> Iterator[tuple[str, Figure | None]]:
+    """Draw what there is to draw of one run, each figure after the end of its name, in the style that is set.
+
+    For `see`, see `draw_all`.
+    """
     view = attempt(functools.partial(load_view, run), f"{run.folder} has no heatmaps")
+    if view is not None:
+        see(run, view)
     for end, draw in RUN_FIGURES.items():
         yield end, attempt(functools.partial(draw, run, view), f"{run.folder} has no figure of {end}")
 
@@ -104,6 +112,12 @@ def draw_run(run: Shown, folder: Path) -> list[Path]:
     return paths
 
 
-def _comparable(summary: pd.DataFrame) -> bool:
+def looks_of_group(runs: Sequence[Shown], summary: pd.DataFrame, comparisons: pd.DataFrame) -> dict[str, Look]:
+    """The looks of all variants of a group, in every figure the same, from what `EXPERIMENT_FIGURES` are drawn of."""
+    compared = methods_of(comparisons) if len(comparisons) else []
+    return looks_of([*(run.label for run in runs), *summary["method"], *compared])
+
+
+def comparable(summary: pd.DataFrame) -> bool:
     """Whether there are several methods on one dataset."""
     return summary["method"].nunique() > 1 and summary["dataset"].nunique() == 1

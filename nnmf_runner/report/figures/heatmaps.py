@@ -90,7 +90,7 @@ def _row(
 ) -> Sequence[Axes]:
     """Draw matrices side by side with one colour scale."""
     axes, colours = figure.subplots(1, len(matrices), squeeze=False)[0], colours_of(*matrices)
-    scale, extend = _without_outliers(colours, matrices)
+    scale, extend = without_outliers(colours, matrices)
     for ax, matrix, title in zip(axes, matrices, titles, strict=True):
         image = ax.imshow(matrix, aspect="auto", **scale)
         ax.set_facecolor(MISSING)
@@ -101,7 +101,7 @@ def _row(
     return axes
 
 
-def _without_outliers(colours: dict[str, Any], matrices: Sequence[Matrix]) -> tuple[dict[str, Any], str]:
+def without_outliers(colours: dict[str, Any], matrices: Sequence[Matrix]) -> tuple[dict[str, Any], str]:
     """A colour scale for most entries where few are far larger, and to which side colours then stand for more."""
     sizes = np.concatenate([np.abs(matrix[np.isfinite(matrix) & (matrix != 0.0)]) for matrix in matrices])
     usual = float(np.quantile(sizes, USUAL)) if len(sizes) else 0.0

@@ -95,6 +95,12 @@ def labelled_first(dataset: Dataset) -> NDArray[np.intp]:
     return np.lexsort([np.arange(dataset.X.shape[1]), *(labels < 0 for labels in dataset.labels)])
 
 
+def topic_order(codes: Matrix) -> NDArray[np.intp]:
+    """The topics by where their samples stand; codes of shape (k, n)."""
+    position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
+    return np.argsort(position, kind="stable")
+
+
 def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix]]:
     """Order the topics of every layer by where their samples stand and scale them to a largest weight of one.
 
@@ -108,9 +114,8 @@ def arranged(A: Sequence[Matrix], S: Sequence[Matrix]) -> tuple[list[Matrix], li
     for factor, codes in zip(A, S, strict=True):
         if len(factor) == len(order):  # with pooling the rows of a layer are no longer the topics below
             factor = scale[order, None] * factor[order]
-        position = (codes**2) @ np.arange(codes.shape[1]) / np.maximum((codes**2).sum(axis=1), np.finfo(float).tiny)
         scale = or_one(np.abs(factor).max(axis=0))
-        order = np.argsort(position, kind="stable")
+        order = topic_order(codes)
         shown_A.append((factor / scale)[:, order])
         shown_S.append((scale[:, None] * codes)[order])
     return shown_A, shown_S
