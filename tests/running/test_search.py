@@ -171,6 +171,52 @@ def test_an_objective_that_the_runs_do_not_have_ends_the_search(command):
     assert result.err.splitlines()[-1].startswith("nnmf-run: objective=npmi is not measured in these runs.")
 
 
+def test_a_name_of_another_search_is_refused_and_left_as_it_is(command):
+    asked = [*SEARCH, "hydra.sweeper.study_name=mine", "hydra.sweeper.n_trials=1"]
+    assert command(*asked, *SPACE).status == 0
+    for other, why in (("objective=floor", "has trials of another search"), ("objective=purity", "direction")):
+        result = command(*asked, *SPACE, other)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert why in result.err
+    [study] = studies()
+    assert len(study.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("sqlite:///no.db", "sqlite:///no.db: .* not a database"),
+        ("mysql+none://me:secret@host/name", r"mysql\+none://host/name: Can't load plugin"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_one_line_and_leaves_nothing(command, address, why):
+    Path("no.db").write_text("no database at all, but a text")
+    result = command(*SEARCH, *SPACE, f"hydra.sweeper.storage={address}")
+    assert (result.status, result.files) == (2, ["no.db"])
+    assert re.fullmatch(rf"nnmf-run: hydra/sweeper=optuna cannot open its study in {why}.*\n", result.err)
+    assert "secret" not in result.err
+
+
+def test_a_package_that_cannot_be_loaded_and_data_that_are_not_there_are_one_line_and_leave_nothing(
+    command, monkeypatch
+):
+    result = command(*SEARCH, "layers=9,8", "dataset=file", "dataset.path=none.npz")
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, [])
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = command(*SEARCH, *SPACE)
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, [])
+    assert "import of optuna halted" in result.err
+
+
+def test_what_the_sweeper_cannot_do_is_no_failure_of_the_runs(command, monkeypatch):
+    def refuse(*given):
+        raise ValueError("no more\nat all")
+
+    monkeypatch.setattr("nnmf_runner.running.search.search", refuse)
+    result = command(*SEARCH, *SPACE)
+    assert (result.status, result.err) == (2, "nnmf-run: hydra/sweeper=optuna cannot go on: no more\n")
+
+
 def test_a_second_process_at_the_same_search_is_refused(command, monkeypatch):
     def run(study, jobs):
         with claimed(study.place / study.name) as ours:
