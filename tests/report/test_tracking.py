@@ -132,9 +132,14 @@ def test_a_tracker_that_cannot_be_opened_is_one_line_before_anything_runs(comman
     monkeypatch.setattr(Book, "open", lambda self, experiment: open("/nowhere/at/all"))  # noqa: SIM115
     for sweep in ([], ["-m", "seed=0,1"]):
         result = command("layers=9", *SHORT, *sweep)
-        assert result.status == 2
-        assert result.err.splitlines()[-1].startswith("nnmf-run: tracking=book cannot be used: [Errno 2]")
-        assert not records()
+        assert (result.status, result.files, result.err.count("\n")) == (2, [], 1)
+        assert result.err.startswith("nnmf-run: tracking=book cannot be used: [Errno 2]")
+
+
+def test_a_sweep_over_experiments_is_told_whole(command, pages):
+    assert command("-m", "layers=9", "name=choice(one,two)", *SHORT).status == 0
+    assert told(pages) == records()
+    assert {run.folder.parents[1].name for run in pages.told} == {"one", "two"}
 
 
 def test_a_sweep_over_trackers_is_refused(command, pages):

@@ -19,11 +19,12 @@ _KEY = "nnmf.run"
 # What MLflow takes at once, and of a parameter.
 _METRICS, _PARAMETERS, _LETTERS = 1000, 100, 6000
 # Where nobody has said otherwise, it tells its makers nothing, keeps runs in a folder, of which new versions have to
-# be asked, and does not wait minutes for a server that is not there.
+# be asked, does not wait minutes for a server that is not there, and says nothing of folders that are not its own.
 _BEHAVIOUR = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 # They have no place for figures and records of their own.
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -56,15 +57,18 @@ class MLflow(Tracker):
         """Find MLflow's experiment of this name, or make it."""
         for name, value in _BEHAVIOUR.items():
             os.environ.setdefault(name, value)
-        for name in ("urllib3", "mlflow"):  # which tell of every attempt, and of every folder that is not theirs
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # which tells of every attempt
         from mlflow import MlflowClient
 
         uri = self._uri(experiment.parent)
+        in_database = uri.partition(":")[0].partition("+")[0] in _DATABASES
+        if in_database:  # which would be tried for minutes where it cannot be opened
+            from mlflow.store.db import utils
+
+            utils.MAX_RETRY_COUNT = 2
         client = MlflowClient(uri)
         if (found := client.get_experiment_by_name(experiment.name)) is not None:
             return _Runs(client, found.experiment_id, self.figures)
-        in_database = uri.partition(":")[0].partition("+")[0] in _DATABASES
         place = (experiment.parent / "mlartifacts").resolve().as_uri() if in_database else None
         return _Runs(client, client.create_experiment(experiment.name, place), self.figures)
 
