@@ -21,7 +21,6 @@ from nnmf_runner.config.cells import Cell, compose_cells
 from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.engine import search
 from nnmf_runner.config.messages import first_line
-from nnmf_runner.config.schema import Execution, fields_of
 from nnmf_runner.config.sweepers import BASIC_SWEEPER
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
@@ -105,12 +104,11 @@ class Study:
         self.sweep, self.config, self.options = sweep, first.config, sweep.settings
         self.place = self.config.folder / SWEEP_FOLDER
         self.storage = self.options["storage"] or f"sqlite:///{self.place / 'searches.db'}"
-        # Whose trials say nothing of another search, nor of what another version of the code computes.
-        space = sorted(each for each in sweep.space if each.partition("=")[0] not in fields_of(Execution))
-        told = [space, self.config.computed, self.config.trials, described(self.config), self.options["sampler"]]
         better = {"lower": "minimize", "higher": "maximize"}[metric_of(self.config).better]
         direction = self.options["direction"] or better
-        told += [direction, sorted(map(code, METHODS)), self.storage, self.options["study_name"]]
+        # Its trials say nothing of another search, nor of what another version of the code computes.
+        told = [sorted(sweep.over), self.config.computed, self.config.trials, described(self.config), direction]
+        told += [sorted(map(code, METHODS)), *(self.options[name] for name in ("sampler", "storage", "study_name"))]
         self.name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         self.about = {
             "storage": self.storage,

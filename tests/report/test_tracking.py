@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 
 from nnmf_runner.config import launchers
 from nnmf_runner.config.launchers import LAUNCHERS
+from nnmf_runner.report import tracking
 from nnmf_runner.running import launch
 from nnmf_runner.store.record import RECORD
 from nnmf_runner.store.trackers import TRACKERS, Tracker
@@ -107,6 +108,16 @@ def test_what_is_told_of_a_run_is_what_its_record_says(command, pages, tmp_path)
     assert set(run.history) == {"fit/cost", "fit/projected_gradient", "fit/seconds"}
     (tmp_path / "drawn").mkdir()
     assert sorted(path.name for path in run.draw(tmp_path / "drawn")) == ["convergence.png", "heatmaps.png"]
+
+
+def test_a_run_that_is_to_be_repeated_is_not_told(command, pages):
+    command("layers=9", "max_iter=2")
+    [path] = Path().rglob(RECORD)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"status": "interrupted"}))
+    assert tracking._tracked(path.parent) is None
+    path.write_text(json.dumps(record))
+    assert tracking._tracked(path.parent).record == record
 
 
 def test_a_tracker_changes_neither_the_folder_nor_the_record_of_a_run(command, pages):

@@ -102,11 +102,16 @@ def test_the_same_command_again_runs_nothing_and_with_more_trials_the_missing_on
     assert len(study.trials) == 5 == len({trial.params["dataset.noise"] for trial in study.trials})
 
 
-def test_forced_trials_are_run_once_more_and_are_the_same_ones(command):
+def test_forced_trials_are_run_once_more_and_are_the_same_ones(command, monkeypatch):
     asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=2"]
     command(*asked)
     before = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
+    run_tasks, run = launch.run_tasks, []
+    monkeypatch.setattr(
+        launch, "run_tasks", lambda some, *how, **others: run.extend(some) or run_tasks(some, *how, **others)
+    )
     assert "2 done, 0 failed" in command(*asked, "force=true", "hydra/callbacks=log_job_return").out
+    assert len(run) == 2
     after = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
     assert before.keys() == after.keys()
     assert not before.items() & after.items()
@@ -122,9 +127,25 @@ def test_a_record_that_is_gone_is_made_again(command):
 
 def test_another_search_has_a_study_of_its_own(command):
     asked = [*SEARCH, "hydra.sweeper.n_trials=2"]
-    for change in (SPACE, [*SPACE, "init=random"], [*SPACE, "objective=floor"], ["layers=9,9-5"]):
-        assert command(*asked, *change).status == 0
-    assert [len(study.trials) for study in studies()] == [2, 2, 2, 2]
+    changes = [
+        ["init=random"],
+        ["seed=3"],
+        ["objective=floor"],
+        ["trials=2"],
+        ["hydra.sweeper.direction=maximize"],
+        ["layers=9,9-5"],
+    ]
+    for change in ([], *changes):
+        assert command(*asked, *SPACE, *change).status == 0
+    assert [len(study.trials) for study in studies()] == [2] * 7
+
+
+def test_another_version_of_the_code_has_a_study_of_its_own(command, monkeypatch):
+    asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=1"]
+    assert command(*asked).status == 0
+    monkeypatch.setattr("nnmf_runner.running.search.code", lambda method: "another")
+    assert command(*asked).status == 0
+    assert [len(study.trials) for study in studies()] == [1, 1]
 
 
 def test_a_study_goes_into_the_file_and_by_the_name_that_it_is_given(command):
