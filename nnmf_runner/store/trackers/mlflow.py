@@ -19,12 +19,11 @@ _KEY = "nnmf.run"
 # What MLflow takes at once, and of a parameter.
 _METRICS, _PARAMETERS, _LETTERS = 1000, 100, 6000
 # Where nobody has said otherwise, it tells its makers nothing, keeps runs in a folder, of which new versions have to
-# be asked, does not wait minutes for a server that is not there, and says nothing of folders that are not its own.
+# be asked, and does not wait minutes for a server that is not there.
 _BEHAVIOUR = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 # They have no place for figures and records of their own.
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -57,9 +56,10 @@ class MLflow(Tracker):
         """Find MLflow's experiment of this name, or make it."""
         for name, value in _BEHAVIOUR.items():
             os.environ.setdefault(name, value)
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # which tells of every attempt
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # which sets a level of its own
 
+        for name in ("urllib3", "mlflow"):  # which tell of every attempt, and of every folder that is not theirs
+            logging.getLogger(name).setLevel(logging.ERROR)
         uri = self._uri(experiment.parent)
         in_database = uri.partition(":")[0].partition("+")[0] in _DATABASES
         if in_database:  # which would be tried for minutes where it cannot be opened

@@ -20,7 +20,6 @@ def _settings(monkeypatch):
     """MLflow's settings are those of before after a test."""
     for name in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
         monkeypatch.setenv(name, {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}.get(name, "true"))
-    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 
 def client(folder="outputs/mlruns"):
@@ -91,7 +90,7 @@ def test_a_server_that_is_not_there_is_one_line_before_anything_runs(command):
 
 def test_a_database_that_cannot_be_opened_is_one_line_and_soon(command):
     pytest.importorskip("mlflow.store.db.utils", reason="mlflow-skinny opens no databases")
-    Path("no.db").write_text("no database at all, but a text")
+    Path("no.db").mkdir()
     began = time.monotonic()
     result = command(*RUN, "tracking.uri=sqlite:///no.db")
     assert (result.status, result.err.count("\n"), result.files) == (2, 1, ["no.db"])
