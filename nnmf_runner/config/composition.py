@@ -213,6 +213,8 @@ def _search(
 ) -> Sweep:
     """A sweep whose configurations a sweeper chooses: of all of them only some are composed before any of them runs."""
     over = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+    for each in over.values():
+        _refuse_unsearchable(each)
     if not over:
         raise InputError(
             f"hydra/sweeper={sweeper} has nothing to search over. Expected values such as layers=9-4,9-3 or "
@@ -232,6 +234,24 @@ def _search(
         OmegaConf.to_container(composed.hydra.sweeper, enum_to_str=True),  # type: ignore[arg-type]
         [str(each.input_line) for each in overrides.values()],
     )
+
+
+def _refuse_unsearchable(override: Override) -> None:
+    """Raise an `InputError` at values that Optuna has no distribution for, and at tags that it would not heed."""
+    value: Any = override.value()
+    interval = isinstance(value, IntervalSweep)
+    if unknown := value.tags - ({"log"} if interval else set()):
+        raise InputError(
+            f"{override.input_line} has the tag {min(unknown)}. Expected none, or 'log' of an interval: "
+            "tag(log,interval(0.001,1))."
+        )
+    if not interval and (not isinstance(value, RangeSweep) or value.shuffle):
+        return
+    low, high = value.start, value.end if interval else value.stop
+    if low > high:
+        raise InputError(f"{override.input_line} is not valid. Expected its low end first, then its high one.")
+    if value.tags and low <= 0:
+        raise InputError(f"{override.input_line} is not valid. Expected ends above 0, of which there is a logarithm.")
 
 
 def _listened(composed: DictConfig) -> tuple[bool, bool, bool]:

@@ -16,6 +16,7 @@ from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types
 from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sweeper
 from nnmf_runner.core.checks import LARGEST, InputError, check_choice
 from nnmf_runner.methods.supervision import PARAMETERS
+from nnmf_runner.store.files import without_passwords
 
 # Groups of options that Python has not.
 _OWN = ("dataset", "engine", "tracking")
@@ -135,8 +136,9 @@ def _unreadable(override: str | None) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message that is not empty."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of an error's message that is not empty, without the passwords of addresses."""
+    lines = (without_passwords(line).strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 def one_line(text: str) -> str:

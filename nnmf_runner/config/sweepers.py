@@ -13,6 +13,7 @@ from typing import Any
 
 from nnmf_runner.config.launchers import Flag, Number, Text
 from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.store.files import without_passwords
 
 BASIC_SWEEPER, TPE = "basic", "tpe"
 DIRECTIONS = ("minimize", "maximize")
@@ -54,8 +55,8 @@ class Storage:
         Text().check(value, name)
         if value is not None and not (_FILE.fullmatch(str(value)) or _SERVER.fullmatch(str(value))):
             raise InputError(
-                f"{name}={value} is not valid. Expected sqlite:///FILE.db, the address of a server such as "
-                "postgresql://host/name, or null for a file in the experiment's folder."
+                f"{name}={without_passwords(str(value))} is not valid. Expected sqlite:///FILE.db, the address of a "
+                "server such as postgresql://host/name, or null for a file in the experiment's folder."
             )
 
 

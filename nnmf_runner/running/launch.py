@@ -85,6 +85,7 @@ def run_sweep(
     metric_of(first)
     note = check(cell.config for cell in _shown(cells, len(cells), "checked"))
     workers = cells[0].config.processes
+    jobs.awaits(cells)
     work = Work(cells)
     if opening:
         log.info("%s", work.opening(f"workers={workers}" if launcher.local else f"hydra/launcher={sweep.launcher}"))

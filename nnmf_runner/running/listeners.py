@@ -70,12 +70,16 @@ class Jobs:
         self._begun: set[int] = set()
         self._numbers: dict[Key, list[int]] = {}
 
+    def awaits(self, cells: Sequence[Cell]) -> None:
+        """Let listeners say what is in the way of jobs of each experiment, before anything is written of them."""
+        for config in {cell.config.folder: cell.config for cell in cells}.values():
+            for listener in self.listeners:
+                listener.awaits(config)
+
     def add(self, cells: Sequence[Cell], work: Work) -> None:
         """Take in the configurations of a sweep, of which some may be done."""
         if not self.listeners:
             return
-        for listener in self.listeners:
-            listener.awaits(cells[0].config)
         self._work = work
         for number, cell in enumerate(cells, self.count):
             seeds = [*cell.config.seeds, *([None] if cell.config.consensus else [])]

@@ -20,7 +20,7 @@ from typing import Any
 from nnmf_runner.config.cells import Cell, compose_cells
 from nnmf_runner.config.composition import Sweep
 from nnmf_runner.config.engine import search
-from nnmf_runner.config.schema import Execution, fields_of
+from nnmf_runner.config.messages import first_line
 from nnmf_runner.config.sweepers import BASIC_SWEEPER
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
@@ -28,13 +28,17 @@ from nnmf_runner.running.launch import read_cells, run_sweep
 from nnmf_runner.running.listeners import Best, Jobs, Listener, result_of
 from nnmf_runner.running.objective import FailedRunError, NoObjectiveError, described, metric_of
 from nnmf_runner.store.claims import claimed
-from nnmf_runner.store.files import folder_for
+from nnmf_runner.store.files import folder_for, without_passwords
 from nnmf_runner.store.plan import SWEEP_FOLDER
 from nnmf_runner.store.provenance import code
 from nnmf_runner.store.record import run_folder
 from nnmf_runner.store.status import Status
+from nnmf_runner.task import check_sweep
 
 log = logging.getLogger(__name__)
+
+# What of a study says which search its trials are of.
+_SEARCH = "nnmf.search"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def run_search(sweep: Sweep, jobs: Jobs) -> Found:
     cells = read_cells(sweep)
     for cell in cells:
         metric_of(cell.config)
+    check_sweep(cell.config for cell in cells)
+    jobs.awaits(cells)
     study = Study(sweep, cells[0])
     with claimed(study.place / study.name) as ours:
         if not ours:
@@ -98,12 +104,11 @@ class Study:
         self.sweep, self.config, self.options = sweep, first.config, sweep.settings
         self.place = self.config.folder / SWEEP_FOLDER
         self.storage = self.options["storage"] or f"sqlite:///{self.place / 'searches.db'}"
-        # Whose trials say nothing of another search, nor of what another version of the code computes.
-        space = sorted(each for each in sweep.space if each.partition("=")[0] not in fields_of(Execution))
-        told = [space, self.config.computed, self.config.trials, described(self.config), self.options["sampler"]]
         better = {"lower": "minimize", "higher": "maximize"}[metric_of(self.config).better]
         direction = self.options["direction"] or better
-        told += [direction, sorted(map(code, METHODS)), self.storage, self.options["study_name"]]
+        # Its trials say nothing of another search, nor of what another version of the code computes.
+        told = [sorted(sweep.over), self.config.computed, self.config.trials, described(self.config), direction]
+        told += [sorted(map(code, METHODS)), *(self.options[name] for name in ("sampler", "storage", "study_name"))]
         self.name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         self.about = {
             "storage": self.storage,
@@ -138,9 +143,11 @@ class Study:
         settings["max_failure_rate"] = 0.0 if self.config.fail_fast else failing
         try:
             search(self.sweep.fixed, self.sweep.space, settings, self._run)
+        except InputError:
+            raise
         except (FailedRunError, ValueError) as error:  # too many have failed, or all, as Optuna says
-            if isinstance(error, InputError):
-                raise
+            if self.status.complete:
+                raise InputError(f"hydra/sweeper={self.sweep.sweeper} cannot go on: {first_line(error)}") from error
             log.warning("hydra/sweeper=%s ends: %s", self.sweep.sweeper, error)
 
     def _run(self, batch: list[list[str]]) -> Sequence[float | Exception]:
@@ -169,11 +176,25 @@ class Study:
         """The study, in which trials that were at work when their process was killed are the next."""
         os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")  # that an old release is an old release
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        import optuna
+        try:
+            import optuna
 
-        optuna.logging.set_verbosity(logging.WARNING)
-        with folder_for(Path(self.storage.removeprefix("sqlite:///"))):
-            study = optuna.create_study(**self.about, load_if_exists=True)
+            optuna.logging.set_verbosity(logging.WARNING)
+            with folder_for(Path(self.storage.removeprefix("sqlite:///"))):
+                study = optuna.create_study(**self.about, load_if_exists=True)
+        except OSError:
+            raise
+        except Exception as error:  # of Optuna, of SQLAlchemy, or of the module of a database
+            raise InputError(
+                f"hydra/sweeper={self.sweep.sweeper} cannot open its study in {without_passwords(self.storage)}: "
+                f"{first_line(error)}"
+            ) from error
+        if study.trials and study.user_attrs.get(_SEARCH) != self.name:
+            raise InputError(
+                f"hydra.sweeper.study_name={self.about['study_name']} has trials of another search, or of another "
+                "version of the code. Expected another name, or null for one of its own."
+            )
+        study.set_user_attr(_SEARCH, self.name)
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

@@ -50,6 +50,11 @@ def user_path(text: str | os.PathLike[str], name: str) -> Path:
     return path.absolute() if str(path).startswith("~") else path  # as of ./~, which a path writes without the dot
 
 
+def without_passwords(text: str) -> str:
+    """A text whose addresses do not tell who is to open them: ``http://name:password@host`` is ``http://host``."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Name what could not be written in errors that name no file: a full disk is reported so."""

@@ -69,7 +69,13 @@ def optuna():
         ("hydra/sweeper/sampler=grid", r"sampler=grid is not needed\. Expected hydra/sweeper=basic"),
         ("hydra/sweeper/sampler=gird", r"sampler=gird is not known\. Expected one of: cmaes, nsgaii, random, tpe"),
         ("hydra.sweeper.sampler.sigma0=1", r"sigma0 is not an option of hydra/sweeper=optuna that can be set"),
+        ("hydra.sweeper.storage=postgres://me:secret@host/x", r"storage=postgres://host/x is not valid"),
         ("workers=1,2", r"workers=1,2 cannot be searched over"),
+        ("tol=interval(1,0)", r"tol=interval\(1,0\) is not valid\. Expected its low end first"),
+        ("max_iter=range(9,2,-2)", r"max_iter=range\(9,2,-2\) is not valid\. Expected its low end first"),
+        ("tol=tag(log,interval(0,1))", r"is not valid\. Expected ends above 0"),
+        ("tol=tag(lin,interval(0,1))", r"has the tag lin\. Expected none, or 'log' of an interval"),
+        ("max_iter=tag(log,choice(1,2))", r"has the tag log\. Expected none, or 'log' of an interval"),
         ("max_iter=interval(1.0,9.0)", r"max_iter=1\.0 is not valid\. Expected an integer"),
     ],
 )

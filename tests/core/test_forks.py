@@ -13,7 +13,7 @@ import pytest
 
 from nnmf_runner.core import forks as module
 from nnmf_runner.core.forks import Forks
-from nnmf_runner.core.threads import each, threaded
+from nnmf_runner.core.threads import each, n_threads, threaded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear forks")
 ME = os.getpid()
@@ -67,6 +67,27 @@ def test_results_come_in_the_order_of_the_items_and_every_process_keeps_its_own(
     assert [found[3] for found in first] == [found[3] for found in last]
     assert len({found[3] for found in first}) == 3
     assert first[0][3] == ME
+
+
+def test_a_fork_has_one_thread_and_none_of_those_that_its_parent_has(calls):
+    [found] = calls(lambda item, arrays: n_threads())
+    assert found == [3 if item % 3 == 0 else 1 for item in range(10)]
+
+
+def test_threads_take_the_place_of_all_forks_where_one_cannot_be_started(monkeypatch):
+    fork, started = os.fork, []
+
+    def first_alone():
+        if started:
+            raise BlockingIOError("no more")
+        started.append(fork())
+        return started[-1]
+
+    monkeypatch.setattr(os, "fork", first_alone)
+    with threaded(3):
+        forks = Forks(lambda item, arrays: (item, os.getpid()), range(4), [])
+        assert list(forks.results(lambda item, arrays: (item, os.getpid()), [])) == [(item, ME) for item in range(4)]
+    assert not alive(*started)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 
 from nnmf_runner.config import launchers
 from nnmf_runner.config.launchers import LAUNCHERS
+from nnmf_runner.report import tracking
 from nnmf_runner.running import launch
 from nnmf_runner.store.record import RECORD
 from nnmf_runner.store.trackers import TRACKERS, Tracker
@@ -109,6 +110,16 @@ def test_what_is_told_of_a_run_is_what_its_record_says(command, pages, tmp_path)
     assert sorted(path.name for path in run.draw(tmp_path / "drawn")) == ["convergence.png", "heatmaps.png"]
 
 
+def test_a_run_that_is_to_be_repeated_is_not_told(command, pages):
+    command("layers=9", "max_iter=2")
+    [path] = Path().rglob(RECORD)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"status": "interrupted"}))
+    assert tracking._tracked(path.parent) is None
+    path.write_text(json.dumps(record))
+    assert tracking._tracked(path.parent).record == record
+
+
 def test_a_tracker_changes_neither_the_folder_nor_the_record_of_a_run(command, pages):
     command("layers=9", "max_iter=2")
     before = records()
@@ -132,9 +143,14 @@ def test_a_tracker_that_cannot_be_opened_is_one_line_before_anything_runs(comman
     monkeypatch.setattr(Book, "open", lambda self, experiment: open("/nowhere/at/all"))  # noqa: SIM115
     for sweep in ([], ["-m", "seed=0,1"]):
         result = command("layers=9", *SHORT, *sweep)
-        assert result.status == 2
-        assert result.err.splitlines()[-1].startswith("nnmf-run: tracking=book cannot be used: [Errno 2]")
-        assert not records()
+        assert (result.status, result.files, result.err.count("\n")) == (2, [], 1)
+        assert result.err.startswith("nnmf-run: tracking=book cannot be used: [Errno 2]")
+
+
+def test_a_sweep_over_experiments_is_told_whole(command, pages):
+    assert command("-m", "layers=9", "name=choice(one,two)", *SHORT).status == 0
+    assert told(pages) == records()
+    assert {run.folder.parents[1].name for run in pages.told} == {"one", "two"}
 
 
 def test_a_sweep_over_trackers_is_refused(command, pages):

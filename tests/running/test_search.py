@@ -102,11 +102,16 @@ def test_the_same_command_again_runs_nothing_and_with_more_trials_the_missing_on
     assert len(study.trials) == 5 == len({trial.params["dataset.noise"] for trial in study.trials})
 
 
-def test_forced_trials_are_run_once_more_and_are_the_same_ones(command):
+def test_forced_trials_are_run_once_more_and_are_the_same_ones(command, monkeypatch):
     asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=2"]
     command(*asked)
     before = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
+    run_tasks, run = launch.run_tasks, []
+    monkeypatch.setattr(
+        launch, "run_tasks", lambda some, *how, **others: run.extend(some) or run_tasks(some, *how, **others)
+    )
     assert "2 done, 0 failed" in command(*asked, "force=true", "hydra/callbacks=log_job_return").out
+    assert len(run) == 2
     after = {path: path.stat().st_mtime_ns for path in Path().rglob(RECORD)}
     assert before.keys() == after.keys()
     assert not before.items() & after.items()
@@ -122,9 +127,25 @@ def test_a_record_that_is_gone_is_made_again(command):
 
 def test_another_search_has_a_study_of_its_own(command):
     asked = [*SEARCH, "hydra.sweeper.n_trials=2"]
-    for change in (SPACE, [*SPACE, "init=random"], [*SPACE, "objective=floor"], ["layers=9,9-5"]):
-        assert command(*asked, *change).status == 0
-    assert [len(study.trials) for study in studies()] == [2, 2, 2, 2]
+    changes = [
+        ["init=random"],
+        ["seed=3"],
+        ["objective=floor"],
+        ["trials=2"],
+        ["hydra.sweeper.direction=maximize"],
+        ["layers=9,9-5"],
+    ]
+    for change in ([], *changes):
+        assert command(*asked, *SPACE, *change).status == 0
+    assert [len(study.trials) for study in studies()] == [2] * 7
+
+
+def test_another_version_of_the_code_has_a_study_of_its_own(command, monkeypatch):
+    asked = [*SEARCH, *SPACE, "hydra.sweeper.n_trials=1"]
+    assert command(*asked).status == 0
+    monkeypatch.setattr("nnmf_runner.running.search.code", lambda method: "another")
+    assert command(*asked).status == 0
+    assert [len(study.trials) for study in studies()] == [1, 1]
 
 
 def test_a_study_goes_into_the_file_and_by_the_name_that_it_is_given(command):
@@ -169,6 +190,52 @@ def test_an_objective_that_the_runs_do_not_have_ends_the_search(command):
     result = command(*SEARCH, *SPACE, "objective=npmi")
     assert result.status == 2
     assert result.err.splitlines()[-1].startswith("nnmf-run: objective=npmi is not measured in these runs.")
+
+
+def test_a_name_of_another_search_is_refused_and_left_as_it_is(command):
+    asked = [*SEARCH, "hydra.sweeper.study_name=mine", "hydra.sweeper.n_trials=1"]
+    assert command(*asked, *SPACE).status == 0
+    for other, why in (("objective=floor", "has trials of another search"), ("objective=purity", "direction")):
+        result = command(*asked, *SPACE, other)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert why in result.err
+    [study] = studies()
+    assert len(study.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("sqlite:///no.db", "sqlite:///no.db: .* not a database"),
+        ("mysql+none://me:secret@host/name", r"mysql\+none://host/name: Can't load plugin"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_one_line_and_leaves_nothing(command, address, why):
+    Path("no.db").write_text("no database at all, but a text")
+    result = command(*SEARCH, *SPACE, f"hydra.sweeper.storage={address}")
+    assert (result.status, result.files) == (2, ["no.db"])
+    assert re.fullmatch(rf"nnmf-run: hydra/sweeper=optuna cannot open its study in {why}.*\n", result.err)
+    assert "secret" not in result.err
+
+
+def test_a_package_that_cannot_be_loaded_and_data_that_are_not_there_are_one_line_and_leave_nothing(
+    command, monkeypatch
+):
+    result = command(*SEARCH, "layers=9,8", "dataset=file", "dataset.path=none.npz")
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, [])
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = command(*SEARCH, *SPACE)
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, [])
+    assert "import of optuna halted" in result.err
+
+
+def test_what_the_sweeper_cannot_do_is_no_failure_of_the_runs(command, monkeypatch):
+    def refuse(*given):
+        raise ValueError("no more\nat all")
+
+    monkeypatch.setattr("nnmf_runner.running.search.search", refuse)
+    result = command(*SEARCH, *SPACE)
+    assert (result.status, result.err) == (2, "nnmf-run: hydra/sweeper=optuna cannot go on: no more\n")
 
 
 def test_a_second_process_at_the_same_search_is_refused(command, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.store import files
-from nnmf_runner.store.files import digest, named, read_arrays, user_path, whole_file, whole_folder
+from nnmf_runner.store.files import digest, named, read_arrays, user_path, whole_file, whole_folder, without_passwords
 
 
 def write(writer, path, text, error=None):
@@ -220,3 +220,15 @@ with whole_folder(pathlib.Path("a")) as scratch:
     write(whole_folder, tmp_path / "b", "text")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert text_of(tmp_path / "a") == "first"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("at http://me:secret@host:1/a@b, not", "at http://host:1/a@b, not"),
+        ("mysql+x://me:s@cret@host/name", "mysql+x://host/name"),
+        ("sqlite:///a@b.db and me@host", "sqlite:///a@b.db and me@host"),
+    ],
+)
+def test_addresses_are_told_without_passwords(text, kept):
+    assert without_passwords(text) == kept

@@ -56,15 +56,19 @@ class MLflow(Tracker):
         """Find MLflow's experiment of this name, or make it."""
         for name, value in _BEHAVIOUR.items():
             os.environ.setdefault(name, value)
+        from mlflow import MlflowClient  # which sets a level of its own
+
         for name in ("urllib3", "mlflow"):  # which tell of every attempt, and of every folder that is not theirs
             logging.getLogger(name).setLevel(logging.ERROR)
-        from mlflow import MlflowClient
-
         uri = self._uri(experiment.parent)
+        in_database = uri.partition(":")[0].partition("+")[0] in _DATABASES
+        if in_database:  # which would be tried for minutes where it cannot be opened
+            from mlflow.store.db import utils
+
+            utils.MAX_RETRY_COUNT = 2
         client = MlflowClient(uri)
         if (found := client.get_experiment_by_name(experiment.name)) is not None:
             return _Runs(client, found.experiment_id, self.figures)
-        in_database = uri.partition(":")[0].partition("+")[0] in _DATABASES
         place = (experiment.parent / "mlartifacts").resolve().as_uri() if in_database else None
         return _Runs(client, client.create_experiment(experiment.name, place), self.figures)
 

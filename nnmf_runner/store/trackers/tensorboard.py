@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nnmf_runner.store.files import read_json, user_path, whole_folder
+from nnmf_runner.store.files import folder_for, read_json, user_path, whole_folder
 from nnmf_runner.store.record import RECORD
 from nnmf_runner.store.trackers.base import RECORD_COPY, Kept, Tracked, Tracker, check_place
 
@@ -36,10 +36,14 @@ class TensorBoard(Tracker):
         check_place(self.folder, "tracking.folder")
 
     def open(self, experiment: Path) -> Kept:
-        """The folder of this experiment, which need not be there yet."""
+        """The folder of this experiment, which need not be there yet; raises if nothing could be written there."""
+        import tensorboardX  # noqa: F401
+
         own = experiment.parent / "tensorboard"
         root = own if self.folder is None else user_path(self.folder, "tracking.folder")
-        return _Events(root / experiment.name, self.figures)
+        folder = root / experiment.name
+        with folder_for(folder / RECORD_COPY), tempfile.TemporaryDirectory(dir=folder):
+            return _Events(folder, self.figures)
 
 
 class _Events:

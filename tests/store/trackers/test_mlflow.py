@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,19 @@ def test_an_attempt_that_was_killed_gives_way_to_a_whole_one(command, monkeypatc
 
 
 def test_a_server_that_is_not_there_is_one_line_before_anything_runs(command):
-    result = command(*RUN, "tracking.uri=http://127.0.0.1:9")
+    result = command(*RUN, "tracking.uri=http://me:secret@127.0.0.1:9")
+    assert "secret" not in result.err
     assert result.status == 2
     assert result.err.startswith("nnmf-run: tracking=mlflow cannot be used: API request to http://127.0.0.1:9")
     assert result.err.count("\n") == 1
-    assert not [file for file in result.files if file.endswith("record.json")]
+    assert not result.files
+
+
+def test_a_database_that_cannot_be_opened_is_one_line_and_soon(command):
+    pytest.importorskip("mlflow.store.db.utils", reason="mlflow-skinny opens no databases")
+    Path("no.db").mkdir()
+    began = time.monotonic()
+    result = command(*RUN, "tracking.uri=sqlite:///no.db")
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, ["no.db"])
+    assert result.err.startswith("nnmf-run: tracking=mlflow cannot be used: ")
+    assert time.monotonic() - began < 20

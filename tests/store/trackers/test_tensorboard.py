@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,20 @@ def test_what_fails_half_way_leaves_nothing(command, monkeypatch):
     assert "tracking=tensorboard has failed and is told no more: no space. The records are whole" in result.err
     assert not Path("outputs/tensorboard").exists()
     assert len([*Path("outputs/runs").rglob("record.json")]) == 1
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_a_folder_that_cannot_be_written_is_one_line_before_anything_runs(command, sweep):
+    Path("file").touch()
+    result = command(*RUN, *sweep, "tracking.folder=file")
+    assert (result.status, result.err.count("\n"), result.files) == (2, 1, ["file"])
+    assert result.err.startswith("nnmf-run: tracking=tensorboard cannot be used: ")
+
+
+def test_a_package_that_cannot_be_loaded_is_one_line_before_anything_runs(command, monkeypatch):
+    Path("tensorboardX.py").write_text("raise ImportError('half of it is missing')")
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.delitem(sys.modules, "tensorboardX", raising=False)
+    result = command(*RUN)
+    assert (result.status, result.err) == (2, "nnmf-run: tracking=tensorboard cannot be used: half of it is missing\n")
+    assert not list(Path().rglob("record.json"))
