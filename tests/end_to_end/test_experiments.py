@@ -81,7 +81,9 @@ def test_the_errors_of_all_layers_are_those_of_every_cost_and_share_of_labels_in
 @pytest.mark.slow
 def test_method1_is_what_the_slides_read():
     configs = swept("table1_method1")
-    assert {(c.init.name, c.optimizer.name, c.cost.name) for c in configs} == {("random", "gd", "reconstruction")}
+    assert {(c.init.name, c.cost.name) for c in configs} == {("random", "reconstruction")}
+    chosen = {(c.method.name, c.optimizer.name) for c in configs}
+    assert chosen == {("hier", "auto"), ("deep", "auto"), ("neural", "gd")}  # others have updates of their own
     assert {c.method.solver for c in configs if c.method.name == "hier"} == {"mu"}
 
 
