@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from nnmf_runner.core import forks as module
 from nnmf_runner.core.forks import Forks
 from nnmf_runner.core.threads import each, n_threads, threaded
+from tests.fixtures.processes import is_running, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear forks")
 ME = os.getpid()
@@ -38,19 +37,7 @@ def calls():
 
     yield call
     started.clear()
-    assert not any(alive(process) for process in processes)
-
-
-def alive(process):
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    assert not any(is_running(process) for process in processes)
 
 
 def test_results_come_in_the_order_of_the_items_and_every_process_keeps_its_own(calls):
@@ -87,7 +74,7 @@ def test_threads_take_the_place_of_all_forks_where_one_cannot_be_started(monkeyp
     with threaded(3):
         forks = Forks(lambda item, arrays: (item, os.getpid()), range(4), [])
         assert list(forks.results(lambda item, arrays: (item, os.getpid()), [])) == [(item, ME) for item in range(4)]
-    assert not alive(*started)
+    assert not is_running(*started)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -139,7 +126,7 @@ def test_forks_end_where_results_are_not_waited_for():
         assert next(results) == 0
         [(process, _)] = forks._others
         results.close()
-        assert not alive(process)
+        assert not is_running(process)
         assert list(forks.results(lambda item, arrays: -item, [])) == [0, -1, -2, -3]
 
 
@@ -175,7 +162,7 @@ def test_forks_end_with_their_parent(tmp_path):
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert found.returncode == -signal.SIGKILL
     child = int(found.stdout.split()[0])
-    until(lambda: not alive(child))
+    until(lambda: not is_running(child))
 
 
 def test_threads_take_the_place_of_forks_that_cannot_be_started(monkeypatch):

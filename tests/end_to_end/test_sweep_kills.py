@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from nnmf_runner.store.record import find_records, read_factors, read_record
+from tests.fixtures.processes import is_running, until
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -64,16 +65,6 @@ def launch(tmp_path):
     yield start
     for one in started:
         one.kill()
-
-
-def until(condition, seconds=90.0):
-    """The first value of a condition that is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    return pytest.fail(f"{condition} did not come true")
 
 
 def holders(folder):
@@ -155,13 +146,6 @@ def test_the_processes_of_a_pool_end_with_a_parent_that_was_killed(launch, tmp_p
     first.process.kill()
     first.wait()
     until(lambda: not any(is_running(pid) for pid in workers), 30.0)
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,10 +10,7 @@ from typing import ClassVar
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from nnmf_runner.config import launchers
-from nnmf_runner.config.launchers import LAUNCHERS
 from nnmf_runner.report import tracking
-from nnmf_runner.running import launch
 from nnmf_runner.store.record import RECORD
 from nnmf_runner.store.trackers import TRACKERS, Tracker
 
@@ -54,16 +51,6 @@ def pages(monkeypatch):
     monkeypatch.setitem(TRACKERS, "book", Book)
     yield Book.kept
     ConfigStore.instance().repo["tracking"].pop("book.yaml", None)
-
-
-@pytest.fixture(params=["workers=1", "workers=2", "a launcher of Hydra's"])
-def place(request, monkeypatch):
-    """Options that say where the jobs of a sweep run."""
-    if request.param.startswith("workers"):
-        return [request.param]
-    monkeypatch.setitem(LAUNCHERS, "basic", launchers.Launcher(LAUNCHERS["basic"].target))
-    monkeypatch.setattr(launch, "LOOK", 0.01)
-    return []
 
 
 def records():

@@ -10,9 +10,7 @@ import pytest
 from hydra._internal import callbacks as hydras
 from hydra.experimental.callback import Callback
 
-from nnmf_runner.config import composition, launchers
-from nnmf_runner.config.launchers import LAUNCHERS
-from nnmf_runner.running import launch
+from nnmf_runner.config import composition
 from nnmf_runner.running.launch import run_sweep
 from nnmf_runner.running.listeners import Best, Jobs
 from nnmf_runner.running.objective import FailedRunError
@@ -59,16 +57,6 @@ def errors(trials):
         found.setdefault(len(record["config"]["layers"]), []).append(record["metrics"]["relative_error"])
     assert all(len(some) == trials for some in found.values())
     return {layers: sum(some) / len(some) for layers, some in found.items()}
-
-
-@pytest.fixture(params=["workers=1", "workers=2", "a launcher of Hydra's"])
-def place(request, monkeypatch):
-    """Options that say where the jobs of a sweep run."""
-    if request.param.startswith("workers"):
-        return [request.param]
-    monkeypatch.setitem(LAUNCHERS, "basic", launchers.Launcher(LAUNCHERS["basic"].target))
-    monkeypatch.setattr(launch, "LOOK", 0.01)
-    return []
 
 
 def test_every_job_is_told_once_with_the_mean_of_its_trials(swept, place):

@@ -24,6 +24,7 @@ from nnmf_runner.datasets.files import guarded as module
 from nnmf_runner.datasets.files.contents import ContentError, Grid, Layout, Refused, Table
 from nnmf_runner.datasets.files.guarded import guarded
 from tests.fixtures import bad_readers
+from tests.fixtures.processes import is_running, until
 from tests.fixtures.tables import load
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear forks or tell of parents")
@@ -151,7 +152,7 @@ def test_reading_ends_with_the_process_that_waits_for_it(path, way, tmp_path, re
         child = int(path.read_text())
         time.sleep(0.2)  # until it waits
         parent.send_signal(signal.SIGKILL)
-    until(lambda: not alive(child))
+    until(lambda: not is_running(child))
 
 
 @pytest.mark.slow
@@ -219,18 +220,6 @@ def test_a_fork_leaves_what_is_left_over_to_its_parent(path, forked, tmp_path):
 def test_arrays_of_objects_are_not_handed_over():
     with pytest.raises(TypeError):
         module._array(io.BytesIO(bytes(8)), "|O", [1], "C")
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def alive(process):
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_changed_byte_that_crashes_the_reader_of_matlab_files_is_refused(path, way, tmp_path):
