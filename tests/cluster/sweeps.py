@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from pandas.testing import assert_frame_equal
 
 BIN = Path(sys.executable).parent
@@ -212,3 +213,24 @@ class SweepTests:
         assert [line for line in done.text.splitlines() if line.startswith("failed: regularisation.l1_S=10 ")]
         statuses = sorted(record["status"] for record in site.records("failing").values())
         assert statuses == ["failed", "max_iter"]
+
+    def test_callbacks_and_trackers_are_told_of_every_job(self, site):
+        pytest.importorskip("tensorboardX")
+        ears = ("hydra/callbacks=log_job_return", "tracking=tensorboard", "tracking.figures=false")
+        done = site.call(
+            "-m", "method=hier", "layers=9,9-4", "seed=0,1", "max_iter=5", "name=told", *ears, *site.launcher
+        )
+        assert done.status == 0, done.text
+        assert done.text.count("Succeeded with return value") == 4
+        assert len([*(site.folder / "outputs" / "tensorboard" / "told").glob("*/run.json")]) == 4
+
+    def test_a_search_chooses_by_what_jobs_return_and_goes_on(self, site):
+        pytest.importorskip("optuna")
+        search = ("hydra/sweeper=optuna", "hydra.sweeper.n_jobs=2", "tol=interval(1e-4,1e-2)", "layers=9,9-4")
+        for trials in (2, 4):
+            wanted = ("-m", *search, f"hydra.sweeper.n_trials={trials}", "method=hier", "max_iter=5", "name=found")
+            done = site.call(*wanted, *site.launcher)
+            assert done.status == 0, done.text
+            assert len(site.records("found")) == trials
+        errors = {record["metrics"]["relative_error"] for record in site.records("found").values()}
+        assert f"best: relative_error {min(errors):.6g} with " in done.text
