@@ -210,9 +210,8 @@ def _report_sweep(status: Status) -> int:
     """Print what came of a sweep, and what to do with it."""
     from nnmf_runner.report.collect import error_table
 
-    for folder in status.folders if status.done else []:
-        if table := error_table(folder):
-            print(table)
+    if table := error_table(status.counted):
+        print(table)
     code = _print_status(status)
     if status.done:
         print(

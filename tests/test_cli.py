@@ -59,6 +59,15 @@ def test_a_semisupervised_run(command, tmp_path):
     assert float(last[5]) == pytest.approx(record["metrics"]["accuracy_unknown"], abs=5e-5)
 
 
+def test_a_sweep_ends_with_the_errors_of_its_own_runs_alone(command):
+    command("method=hier", "layers=[9]", "max_iter=2")
+    shown = command("-m", "method=deep", "layers=[4]", "seed=0,1", "max_iter=2").out
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert [row.split(" | ")[-1] for row in rows[:1]] == ["deep |"]
+    assert len(rows) == 3  # of which one is that of the runs
+    assert "n = 2." in shown
+
+
 @pytest.mark.slow
 def test_a_sweep_runs_every_combination(command, tmp_path):
     result = command("-m", "method=hier,deep,neural", "layers=[9],[9,4]", "label_fraction=0,1", "max_iter=2")

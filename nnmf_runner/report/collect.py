@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +89,14 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
-def error_table(folder: Path) -> str | None:
-    """The errors of all runs below a folder as Markdown; None of more than `FEW` runs, whose records take a while."""
+def error_table(runs: Sequence[Path]) -> str | None:
+    """The errors of runs as Markdown; None without any, or of more than `FEW`, whose records take a while to read."""
     from nnmf_runner.report import table
 
-    if len(find_records(folder)) > FEW:
+    found = list(_readable([run / RECORD for run in runs], [], [])) if len(runs) <= FEW else []
+    if not found:
         return None
-    rows = table.rows_of(read_records(folder))
+    rows = table.rows_of(found)
     summary = table.summarise(rows)
     return table.to_markdown(summary[summary["metric"] == "relative_error"], rows)
 

@@ -105,6 +105,7 @@ class Status:
     failed: list[Problem] = field(default_factory=list)
     missing: list[Problem] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    counted: list[Path] = field(default_factory=list)  # the runs that are done
 
     @property
     def complete(self) -> bool:
@@ -144,6 +145,7 @@ def status_of(ledger: Ledger, wanted: Sequence[Wanted]) -> Status:
         stands = head.get("status") in COUNTED and ledger.stands(run.name)
         if stands:  # whoever may still, or again, hold it
             status.done += 1
+            status.counted.append(ledger.folder(run.name))
             status.other_code += not same_code(head)
         elif ledger.is_held(run.name):
             status.running.append(run.label)
