@@ -419,6 +419,11 @@ class RunConfig(Execution, Computed):
         """The seeds of the trials."""
         return range(self.seed, self.seed + self.trials)
 
+    @property
+    def runs(self) -> list[int | None]:
+        """The seeds of all runs: those of the trials, and None for their consensus if there is to be one."""
+        return [*self.seeds, *([None] if self.consensus else [])]
+
     def identity(self, seed: int | None) -> dict[str, Any]:
         """What determines the result of the trial with this seed; None stands for the consensus of all trials."""
         return super().identity(self.seed) | {"consensus": self.trials} if seed is None else super().identity(seed)

@@ -47,7 +47,7 @@ class Tracking:
 
     def ends(self, number: int, config: RunConfig, result: float | Exception) -> None:
         """Tell of the runs of a job that it has not been told of."""
-        for seed in [*config.seeds, *([None] if config.consensus else [])]:
+        for seed in config.runs:
             run = _tracked(run_folder(config.folder, config.identity(seed)))
             kept = self._kept[config.folder]
             if run is None or kept is None:

@@ -6,17 +6,14 @@ All of it happens in the process that was started, whatever runs the jobs: the r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from nnmf_runner.config.cells import Cell
 from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.running.objective import FailedRunError, NoObjectiveError, metric_of, objective
-from nnmf_runner.running.work import Work
-from nnmf_runner.store.record import folder_name
+from nnmf_runner.running.work import Key, Work, key_of
 
-Key = tuple[Path, str]
 T = TypeVar("T")
 
 
@@ -82,8 +79,7 @@ class Jobs:
             return
         self._work = work
         for number, cell in enumerate(cells, self.count):
-            seeds = [*cell.config.seeds, *([None] if cell.config.consensus else [])]
-            keys = {(cell.config.folder, folder_name(cell.config.identity(seed))) for seed in seeds}
+            keys = {key_of(cell.config, seed) for seed in cell.config.runs}
             self._waiting[number] = cell, keys
             for key in keys:
                 self._numbers.setdefault(key, []).append(number)
@@ -92,11 +88,11 @@ class Jobs:
 
     def begun(self, config: RunConfig, seed: int | None) -> None:
         """Take note that a run has begun in a process of this machine."""
-        self._begin([(config.folder, folder_name(config.identity(seed)))] if self._waiting else [])
+        self._begin([key_of(config, seed)] if self._waiting else [])
 
     def ended(self, config: RunConfig, seed: int | None) -> None:
         """Take note that a run has ended."""
-        self._end({(config.folder, folder_name(config.identity(seed)))} if self._waiting else set())
+        self._end({key_of(config, seed)} if self._waiting else set())
 
     def look(self) -> None:
         """Take note of what the work of a launcher has come to by the last look."""

@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from nnmf_runner.config.cells import Cell
+from nnmf_runner.config.schema import RunConfig
 from nnmf_runner.running.interrupt import StopFile
 from nnmf_runner.store.claims import claimed, clear_left
 from nnmf_runner.store.plan import SWEEP_FOLDER, Wanted, labels_of, write_plan
 from nnmf_runner.store.provenance import described_code, same_code, this_code
 from nnmf_runner.store.record import COUNTED, folder_name
 from nnmf_runner.store.status import Ledger, Status, status_of
+
+# Of a run: the folder of its experiment, and the name of its own.
+Key = tuple[Path, str]
+
+
+def key_of(config: RunConfig, seed: int | None) -> Key:
+    """What tells the run of a configuration with this seed from all others."""
+    return config.folder, folder_name(config.identity(seed))
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Work:
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.name = f"nnmf-{secrets.token_hex(4)}"  # of all jobs
-        self.runs: dict[tuple[Path, str], Run] = {}
+        self.runs: dict[Key, Run] = {}
         self.wanted: dict[Path, list[Wanted]] = {}
         for cell, label in zip(cells, labels_of(cell.overrides for cell in cells), strict=True):
             self._want(cell, " ".join(part for part in label.split() if not part.startswith("seed=")))
@@ -51,24 +60,24 @@ class Work:
         # Runs that need no record, or have got one since this sweep began.
         self.over = {key for key in counted if same_code(heads[key]) and not self.runs[key].cell.config.force}
         self.over -= {key for key in self.over if not (self._trials_stand(key) and self.ledgers[key[0]].stands(key[1]))}
-        self._failed: set[tuple[Path, str]] = set()
+        self._failed: set[Key] = set()
         self.fail_fast = any(cell.config.fail_fast for cell in cells)
 
     def _want(self, cell: Cell, label: str) -> None:
         config = cell.config
-        for seed in [*config.seeds, *([None] if config.consensus else [])]:
-            name = folder_name(config.identity(seed))
+        for seed in config.runs:
+            _, name = key_of(config, seed)
             if (config.folder, name) not in self.runs:  # two cells may be the same runs
                 self.runs[config.folder, name] = Run(cell, seed)
                 text = f"{label} consensus" if seed is None else f"{label} seed={seed}"
                 self.wanted.setdefault(config.folder, []).append(Wanted(name, text.strip()))
 
-    def _trials_stand(self, key: tuple[Path, str]) -> bool:
+    def _trials_stand(self, key: Key) -> bool:
         """Whether all trials of a consensus have numbers and are not to be run again; a trial waits for no other."""
         config, seed = self.runs[key].cell.config, self.runs[key].seed
         if seed is not None:
             return True
-        trials = [(config.folder, folder_name(config.identity(each))) for each in config.seeds]
+        trials = [key_of(config, each) for each in config.seeds]
         return all(trial in self.over and self._head(*trial).get("status") in COUNTED for trial in trials)
 
     def _head(self, experiment: Path, name: str) -> dict[str, Any]:
@@ -117,7 +126,7 @@ class Work:
         """Runs in flight, in this sweep's jobs or elsewhere."""
         return len(self.claimed())
 
-    def claimed(self) -> list[tuple[Path, str]]:
+    def claimed(self) -> list[Key]:
         """The runs that some process holds, by the experiment's folder and the name."""
         return [(experiment, name) for experiment, ledger in self.ledgers.items() for name in ledger.claims]
 

@@ -48,9 +48,8 @@ class Tracked:
     @property
     def key(self) -> str:
         """Tells this run, as it ended now, from all others: one that is run again is told of again."""
-        text = json.dumps(
-            self.record, sort_keys=True
-        )  # which says how long it took, to more digits than are equal twice
+        # How long a run took, which the record says, has more digits than are equal twice.
+        text = json.dumps(self.record, sort_keys=True)
         return f"{self.folder.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
