@@ -35,7 +35,7 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
     parser = Parser(
         "nnmf-rank",
         "Compare the ranks of a matrix by its spectrum, split halves and bi-cross-validation; write ranks.csv,\n"
-        "ranks.json and figures/ranks.png below outputs/ranks, and print the ranks on which the three criteria\n"
+        "ranks.json and figures/ranks.png to outputs/ranks/report, and print the ranks on which the three criteria\n"
         "agree, or what each of them says.\n\n"
         "example: nnmf-rank dataset=file dataset.path=my.npz ranks=2..40",
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.topics import topics_markdown
-from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_of, method_order
+from nnmf_runner.report.variants import MOST_SHOWN, SETTING, Shown, file_part, groups_of, method_order, settings_of
 from nnmf_runner.store.files import whole_file
-from nnmf_runner.store.record import COUNTED, RECORD, OutdatedRecord, find_records, read_record
+from nnmf_runner.store.record import COUNTED, RECORD, REPORT, OutdatedRecord, find_records, read_record
 
 # Runs whose errors are printed when they are over.
 FEW = 200
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def collect(folder: Path, *, figures: bool = True) -> str:
-    """Write tables, figures and a page of the records below `folder`.
+    """Write tables, figures and a page of the records below `folder` into its folder ``report``.
 
     The tables are ``records.csv``, ``table.csv``, ``layers.csv``, ``table.md`` and ``table.tex``; ``topics.md`` where
     the features or the samples of the data have names; ``<experiment>_<variant>_codes.csv`` where the samples have and
@@ -60,19 +60,20 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.tex": table.to_latex(summary, rows, layers),
     }
     shown: dict[str, list[Shown]] = {}
-    for (group, label), run in representatives(rows).items():
-        found = _readable([folder / run / RECORD], [], [])
-        shown.setdefault(group, []).extend(Shown(label, *each) for each in found)
+    for each in representatives(rows).itertuples():
+        found = _readable([folder / each.folder / RECORD], [], [])
+        shown.setdefault(each.group, []).extend(Shown(each.method, *run, each.setting) for run in found)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
     if len(comparisons):
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
+    report = folder / REPORT
     for name, text in files.items():
-        write_whole(folder / name, text)
+        write_whole(report / name, text)
     for group, runs in shown.items():
-        for each in runs[:MOST_VARIANTS]:
+        for each in runs[:MOST_SHOWN]:
             if (of_samples := codes.codes_table(each)) is not None:
-                write_whole(folder / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
+                write_whole(report / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
     from nnmf_runner.report.page import render  # which needs what this module has
     from nnmf_runner.report.page.build import Material
 
@@ -81,11 +82,12 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     if drawn is not None:
         from nnmf_runner.report.figures.draw import draw_all
 
-        for path in draw_all(shown, summary, comparisons, folder / "figures", material.see):
+        for path in draw_all(shown, summary, comparisons, report / "figures", material.see):
             log.info("%s", path)
             drawn.append(path)
     if (page := render.page_text(material)) is not None:
-        write_whole(folder / render.PAGE, page)
+        write_whole(report / render.PAGE, page)
+        log.info("%s", report / render.PAGE)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
 
 
@@ -144,20 +146,24 @@ def _readable(paths: Iterable[Path], outdated: list[str], damaged: list[str]) ->
             damaged.append(f"{path} {error}")
 
 
-def representatives(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Choose the runs that stand for an experiment in figures: their folders by group, see `groups_of`, and variant.
+def representatives(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose the runs that figures show: for each its ``group``, see `groups_of`, ``method``, ``setting``, ``folder``.
 
-    Of every variant of a method it is the run with most layers, semisupervised if there is any, of the first variant of
-    the data and the lowest seed.
-    The rows are from `nnmf_runner.report.table.rows_of`.
+    It is the run of lowest seed of every setting, which are variants of the method and the data, ranks and regimes,
+    where a group has at most `MOST_SHOWN` of them.  Otherwise it is one of every variant of a method, with most layers,
+    semisupervised if there is any, of the first variant of the data.  The rows are from
+    `nnmf_runner.report.table.rows_of`.
     """
-    counted = rows[rows["status"].isin(COUNTED)]
+    counted = rows[rows["status"].isin(COUNTED)].astype({"regime": str})
     depth = -counted["layers"].str.count("-")
-    other = ~counted["regime"].astype(str).str.startswith("semisupervised")
-    ranked = counted.assign(group=groups_of(counted), depth=depth, other=other)
-    ranked = ranked.sort_values(["depth", "other", "dataset", "seed", "folder"])
-    first = ranked.drop_duplicates(["group", "method"]).set_index(["group", "method"])["folder"]
-    return {run: first[run] for run in sorted(first.index, key=lambda run: (run[0], method_order(run[1])))}
+    other = ~counted["regime"].str.startswith("semisupervised")
+    order = counted["method"].map(method_order)
+    ranked = counted.assign(group=groups_of(counted), order=order, depth=depth, other=other)
+    ranked = ranked.sort_values(["group", "order", "depth", "other", "dataset", "seed", "folder"])
+    settings = ranked.drop_duplicates(["group", "method", *SETTING])
+    many = settings.groupby("group")["method"].transform("size") > MOST_SHOWN
+    chosen = settings[~(many & settings.duplicated(["group", "method"]))]
+    return chosen.assign(setting=settings_of(chosen)).loc[:, ["group", "method", "setting", "folder"]]
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from nnmf_runner.metrics.rank_profile import RankProfile
 from nnmf_runner.report.summary import aligned
 from nnmf_runner.store.files import whole_file
+from nnmf_runner.store.record import REPORT
 
 # Columns of the table in the terminal: heading, name, digits.
 COLUMNS = {
@@ -34,7 +35,8 @@ def rank_table(profile: RankProfile) -> str:
 
 
 def write_ranking(profile: RankProfile, title: str, folder: Path) -> Iterator[Path]:
-    """Write ``ranks.json``, ``ranks.csv`` and the figure into a folder; yield each file."""
+    """Write ``ranks.json``, ``ranks.csv`` and the figure into ``report`` within a folder; yield each file."""
+    folder = folder / REPORT
     for name, text in (("ranks.json", _as_json(profile, title)), ("ranks.csv", _as_csv(profile))):
         with whole_file(folder / name) as scratch:
             scratch.write_text(text, encoding="utf-8")

@@ -217,15 +217,16 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
     parts: list[str] = []
     legends: list[str] = []
     for experiment, runs in chosen.items():
-        for label, path, record in runs:
+        for run in runs:
+            record = run.record
             topics, consensus, strongest = (record.get(name) for name in ("topics", "consensus", "strongest"))
             text = tree_text(topics, consensus, strongest) if topics else samples_text(strongest)
             if text is None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
-            about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {path.name}"
-            title = f"### {label}, {ranks} ({experiment}, {about})"
+            about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {run.folder.name}"
+            title = f"### {run.variant}, {ranks} ({experiment}, {about})"
             told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
             parts.append(f"{title}\n\n```\n{text}{told_of}\n```")
             further = {

@@ -27,7 +27,9 @@ SEPARATOR = ", "
 CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.hierarchy", "method.training")
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
-MOST_VARIANTS = 12
+MOST_SHOWN = 12
+# Columns of what runs of one variant of a method may differ in.
+SETTING = ["dataset", "regime", "layers"]
 # What prose calls methods and costs; others go by their own names.
 NAMES = {
     "hier": "hierarchical NMF",
@@ -49,11 +51,17 @@ UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
 
 class Shown(NamedTuple):
-    """A run that stands for a variant in figures: the name of the variant, the run's folder and its record."""
+    """A run that figures show: its variant, folder and record, and what else tells it apart from those beside it."""
 
-    label: str
+    variant: str
     folder: Path
     record: dict[str, Any]
+    setting: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the run goes by, as ``neural, energy, 9-4``."""
+        return SEPARATOR.join(filter(None, [self.variant, self.setting]))
 
 
 def options_of(config: dict[str, Any]) -> Options:
@@ -165,7 +173,7 @@ def in_words(label: str, cost: str | None = None) -> str:
 
 def costs_of(runs: Iterable[Shown]) -> tuple[str | None, dict[str, str]]:
     """The cost that all variants were fitted with, as prose has it; else None, and that of each for `in_words`."""
-    costs = {run.label: run.record["config"].get("cost", {}).get("name") for run in runs}
+    costs = {run.variant: run.record["config"].get("cost", {}).get("name") for run in runs}
     if len(set(costs.values())) != 1:
         return None, costs
     [cost] = set(costs.values())
@@ -184,6 +192,13 @@ def groups_of(table: pd.DataFrame) -> pd.Series:
     data = table["dataset"].map(method_of)
     several = data.groupby(table["experiment"]).transform("nunique") > 1
     return table["experiment"].where(~several, table["experiment"] + "_" + data.map(file_part))
+
+
+def settings_of(shown: pd.DataFrame) -> list[str]:
+    """What of `SETTING` tells every row apart from others of its ``group`` and ``method``, as ``noise 1, 9-4``."""
+    told = shown[SETTING].assign(dataset=shown["dataset"].map(words_of))
+    differ = told.groupby([shown["group"], shown["method"]]).transform("nunique") > 1
+    return [SEPARATOR.join(filter(None, row)) for row in told.where(differ, "").itertuples(index=False)]
 
 
 def file_part(label: str) -> str:

@@ -14,12 +14,12 @@ from nnmf_runner.store.claims import claimed, clear_left, is_held, remove_shard
 from nnmf_runner.store.files import FACTORS, remove_whole
 from nnmf_runner.store.plan import plans, read_plans
 from nnmf_runner.store.provenance import same_code
-from nnmf_runner.store.record import COUNTED, HISTORY, INTERRUPTED, NAMES, RECORD, START, read_run
+from nnmf_runner.store.record import COUNTED, HISTORY, INTERRUPTED, NAMES, RECORD, REPORT, START, read_run
 from nnmf_runner.store.status import EXPECTED, Ledger, look_into, read_head, status_of
 
 FAILED, STALE, SUPERSEDED = "failed", "stale", "superseded"
-# What a run writes: a folder that holds anything else, or is called otherwise, is none that may go.
-_FILES = {RECORD, FACTORS, HISTORY, START, NAMES}
+# What is written into the folder of a run: one that holds anything else, or is called otherwise, is none that may go.
+_FILES = {RECORD, FACTORS, HISTORY, START, NAMES, REPORT}
 _NAME = re.compile("[0-9a-f]{16}")
 
 

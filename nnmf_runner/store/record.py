@@ -57,6 +57,8 @@ NAMES = "names.json"
 _NO_NAMES: dict[str, Any] = {"features": None, "classes": {}, "samples": None, "weights": None}
 # Samples whose names are kept with a run, and characters of all of `NAMES`.
 MOST_SAMPLES, MOST_CHARACTERS = 20_000, 2**24
+# Folder within that of runs, or of one, for what is made of them.
+REPORT = "report"
 # Folder within that of a run whose start no option makes again: the factors that it began with.
 START = "start"
 

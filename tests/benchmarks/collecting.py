@@ -39,7 +39,7 @@ def main() -> int:
         print(f"{runs} runs invented in {time.perf_counter() - began:.0f} s: {on_disk(folder)}", flush=True)
         seconds, peak = measured([BIN / "nnmf-collect", folder], Path(place) / "log")
         print(f"collected in {seconds:.1f} s (at most {MOST_SECONDS:g}), peak {peak:.0f} MB (at most {MOST_MB:g})")
-        collected = sum(1 for _ in (folder / "records.csv").open()) - 1
+        collected = sum(1 for _ in (folder / "report" / "records.csv").open()) - 1
         print(f"{collected} rows in records.csv, {len(list((folder / 'figures').iterdir()))} figures")
     return int(seconds > MOST_SECONDS or peak > MOST_MB or collected != runs)
 

@@ -131,7 +131,7 @@ class Site:
         """The collected table of an experiment, but for seconds and its name."""
         done = self.call(f"outputs/{name}", "--no-figures", program="nnmf-collect")
         assert done.status == 0, done.text
-        table = pd.read_csv(self.folder / "outputs" / name / "table.csv")
+        table = pd.read_csv(self.folder / "outputs" / name / "report" / "table.csv")
         return table[table["metric"] != "seconds"].drop(columns="experiment").reset_index(drop=True)
 
 

@@ -81,7 +81,7 @@ def test_a_corrected_value_is_shown_when_the_same_records_are_collected_again(co
         monkeypatch.setattr(module, "conf_dir", lambda: str(conf))
         published.cache_clear()
         command("outputs/table1", "--no-figures", program="nnmf-collect")
-        table = pd.read_csv(tmp_path / "outputs" / "table1" / "table.csv")
+        table = pd.read_csv(tmp_path / "outputs" / "table1" / "report" / "table.csv")
         shown.append(table.loc[table["metric"] == "relative_error", "reported"].item())
     published.cache_clear()
     assert shown == [0.053, 0.777]

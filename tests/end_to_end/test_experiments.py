@@ -104,7 +104,7 @@ def tiny_table(tmp_path_factory):
 @pytest.mark.slow
 def test_the_tables_have_every_cell_and_metric(tiny_table):
     assert len(find_records(tiny_table)) == 27
-    table = pd.read_csv(tiny_table / "table.csv", dtype={"layers": str})
+    table = pd.read_csv(tiny_table / "report" / "table.csv", dtype={"layers": str})
     counts = table["metric"].value_counts().to_dict()
     assert counts == {"relative_error": 27, "accuracy": 18, "accuracy_unknown": 9, "accuracy_fit": 9, "seconds": 27}
     for row in table[table["metric"].isin(["relative_error", "accuracy"])].itertuples():
@@ -117,7 +117,7 @@ def test_the_tables_have_every_cell_and_metric(tiny_table):
 
 @pytest.mark.slow
 def test_the_means_are_those_of_the_records(tiny_table):
-    table = pd.read_csv(tiny_table / "table.csv", dtype={"layers": str})
+    table = pd.read_csv(tiny_table / "report" / "table.csv", dtype={"layers": str})
     errors = table[table["metric"] == "relative_error"].set_index(["regime", "layers", "method"])["mean"]
     for path in find_records(tiny_table):
         record = read_record(path)
@@ -128,8 +128,8 @@ def test_the_means_are_those_of_the_records(tiny_table):
 
 @pytest.mark.slow
 def test_the_figures_are_those_of_three_layers_with_some_labels(tiny_table):
-    names = {path.name for path in (tiny_table / "figures").iterdir()}
+    names = {path.name for path in (tiny_table / "report" / "figures").iterdir()}
     stems = [f"table1_{method}_heatmaps" for method in METHODS]
     stems += ["table1_convergence", "table1_comparison"]
     assert names == {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")}
-    assert all((tiny_table / "figures" / name).stat().st_size > 5000 for name in names)
+    assert all((tiny_table / "report" / "figures" / name).stat().st_size > 5000 for name in names)

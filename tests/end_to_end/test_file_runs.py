@@ -141,7 +141,7 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
     with caplog.at_level(logging.WARNING):
         shown = {"runs": [Shown("neural", outcome.folder, outcome.record)]}
         summary = summarise(rows_of([(outcome.folder, outcome.record)]))
-        drawn = list(draw_all(shown, summary, pd.DataFrame(columns=["experiment"]), tmp_path / "figures"))
+        drawn = list(draw_all(shown, summary, pd.DataFrame(columns=["experiment"]), tmp_path / "report" / "figures"))
     assert "no heatmaps: dataset.path=" in caplog.text
     assert "does not exist" in caplog.text
     assert sorted(path.name for path in drawn) == ["runs_convergence.pdf", "runs_convergence.png"]
@@ -156,7 +156,7 @@ def test_a_cube_is_shown_by_maps_and_spectra_and_images_by_topics(command, tmp_p
     for output, more in (("cube", "dataset.image_shape=[5,3,4]"), ("images", "dataset.image_shape=[1,5]")):
         assert command(*given, more, f"output={output}").status == 0
         collected = command(output, program="nnmf-collect")
-        found.append({path.stem for path in map(Path, collected.files) if path.match(f"{output}/figures/*.png")})
+        found.append({path.stem for path in map(Path, collected.files) if path.match(f"{output}/report/figures/*.png")})
     shared = {"runs_convergence", "runs_neural_heatmaps"}
     assert found[0] == {"runs_neural_abundances", "runs_neural_spectra"} | shared
     assert found[1] == {"runs_neural_images", "runs_neural_samples"} | shared

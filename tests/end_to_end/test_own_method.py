@@ -74,7 +74,7 @@ def test_it_stands_in_the_table_and_in_the_figures(command):
     collected = command("outputs/runs", program="nnmf-collect")
     assert collected.status == 0, collected.err
     assert "| regime | layers | floor | hier | mine |" in collected.out
-    assert "outputs/runs/figures/runs_mine_heatmaps.png" in collected.files
+    assert "outputs/runs/report/figures/runs_mine_heatmaps.png" in collected.files
 
 
 def test_in_python_it_is_an_estimator(mine, toy):

@@ -91,7 +91,7 @@ def address(tmp_path_factory, run_of, browser):
     (folder / "damaged").mkdir()
     (folder / "damaged" / RECORD).write_text("{")
     collect(folder)
-    return (folder / PAGE).as_uri()
+    return (folder / "report" / PAGE).as_uri()
 
 
 @pytest.fixture

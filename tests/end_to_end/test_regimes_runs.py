@@ -103,8 +103,8 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
     assert collected.status == 0, collected.err
     assert "Traceback" not in collected.err
     folder = tmp_path / "outputs" / "small"
-    assert collected.out.endswith((folder / "map.md").read_text() + "\n")
-    found = pd.read_csv(folder / "map.csv")
+    assert collected.out.endswith((folder / "report" / "map.md").read_text() + "\n")
+    found = pd.read_csv(folder / "report" / "map.csv")
     assert set(zip(found["axis"], found["other_axis"], strict=True)) == {
         ("dataset.noise", "dataset.overlap"),
         ("dataset.noise", "label_fraction"),
@@ -114,14 +114,16 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
     # without labels there is no accuracy: 4 of the 12 places
     assert counts == {"excess": 12, "topic_cosine": 12, "tree_agreement": 12, "accuracy_unknown": 8}
     assert (found["n"] == 4).all()
-    rows = pd.read_csv(folder / "records.csv")
+    rows = pd.read_csv(folder / "report" / "records.csv")
     chosen = rows["dataset"].str.contains("noise 0.5") & rows["dataset"].str.contains("overlap 0.0")
     errors = (rows["relative_error"] - rows["floor"])[chosen].groupby(rows["method"]).mean()
     place = found[(found["measure"] == "excess") & (found["other_axis"] == "dataset.overlap")].iloc[0]
     assert (place["at"], place["other_at"]) == (0.5, 0.0)
     assert place["difference"] == pytest.approx(abs(errors["hier"] - errors["deep"]), rel=1e-9)
-    assert {f"small_map.{suffix}" for suffix in ("png", "pdf")} <= {p.name for p in (folder / "figures").iterdir()}
-    assert not list((folder / "figures").glob("*comparison*"))
+    assert {f"small_map.{suffix}" for suffix in ("png", "pdf")} <= {
+        p.name for p in (folder / "report" / "figures").iterdir()
+    }
+    assert not list((folder / "report" / "figures").glob("*comparison*"))
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_tables_and_figures_are_drawn_of_runs_on_shards(command, tmp_path, file)
     run_of(command, tmp_path / "out", "dataset=shards", "dataset.path=shards", "layers=[4,2]")
     result = command("out", program="nnmf-collect")
     assert result.status == 0
-    assert {"out/table.csv", "out/figures/runs_neural_heatmaps.png"} <= {*result.files}
+    assert {"out/report/table.csv", "out/report/figures/runs_neural_heatmaps.png"} <= {*result.files}
 
 
 @pytest.mark.parametrize("damaged", [META, "00001.npy", "00001.labels.npy"])

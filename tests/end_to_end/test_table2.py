@@ -81,7 +81,9 @@ def test_table_2_runs_on_a_file_and_names_it(local_table):
 @pytest.mark.slow
 def test_layers_of_table_2_are_means_of_the_records(local_table):
     folder, _ = local_table
-    layers = pd.read_csv(folder / "layers.csv").set_index(["regime", "method", "layer", "metric"]).sort_index()
+    layers = (
+        pd.read_csv(folder / "report" / "layers.csv").set_index(["regime", "method", "layer", "metric"]).sort_index()
+    )
     records = [read_record(path) for path in find_records(folder)]
     for regime, method, layer in itertools.product(("unsupervised", "semisupervised"), METHODS, (0, 1)):
         runs = [r for r in records if (r["regime"], r["config"]["method"]["name"]) == (regime, method)]

@@ -94,7 +94,7 @@ def tiny_table(tmp_path_factory):
 @pytest.mark.slow
 def test_the_table_has_the_errors_of_all_levels_over_the_seeds_beside_published_ones(tiny_table):
     assert len(find_records(tiny_table)) == 6 * 2 * 2
-    table = pd.read_csv(tiny_table / "layers.csv")
+    table = pd.read_csv(tiny_table / "report" / "layers.csv")
     errors = table[table["metric"] == "relative_error"].set_index(["method", "dataset", "layer"])
     names = ["hier", *MODELS.values()]
     data = [f"blocks, noise {noise}" for noise in NOISES]
@@ -108,7 +108,9 @@ def test_the_table_has_the_errors_of_all_levels_over_the_seeds_beside_published_
 
 @pytest.mark.slow
 def test_the_means_are_those_of_the_records(tiny_table):
-    table = pd.read_csv(tiny_table / "layers.csv").query("metric == 'relative_error' and method == 'ncpd, free, joint'")
+    table = pd.read_csv(tiny_table / "report" / "layers.csv").query(
+        "metric == 'relative_error' and method == 'ncpd, free, joint'"
+    )
     records = [read_record(path) for path in find_records(tiny_table)]
     for row in table.itertuples():
         noise = float(row.dataset.rpartition(" ")[2])
@@ -129,6 +131,6 @@ def test_figures_are_of_the_publications_first_tensor(tiny_table):
     from nnmf_runner.report.table import rows_of
 
     runs = representatives(rows_of(read_records(tiny_table)))
-    shown = [read_record(tiny_table / folder / "record.json")["config"] for folder in runs.values()]
+    shown = [read_record(tiny_table / folder / "record.json")["config"] for folder in runs["folder"]]
     assert len(shown) == 6
     assert {(config["dataset"]["noise"], config["seed"]) for config in shown} == {(0.1, 1)}

@@ -57,5 +57,5 @@ def test_it_runs_from_another_directory(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (work / "outputs" / "runs" / "table.md").exists()
+    assert (work / "outputs" / "runs" / "report" / "table.md").exists()
     assert not (site / "outputs").exists()

@@ -104,12 +104,12 @@ def test_tables_have_it_at_its_digits(sweep, collected, file):
 
 
 def test_the_map_of_the_sweep_compares_methods_by_it(sweep, collected):
-    found = pd.read_csv(collected / "map.csv")
+    found = pd.read_csv(collected / "report" / "map.csv")
     means = found[found["measure"] == "concentration"].set_index("at")
     for noise in (0.5, 1.0):
         pair = sorted(np.mean(values(sweep, method, noise)) for method in ("hier", "neural"))
         np.testing.assert_allclose(means.loc[noise, ["worse_mean", "better_mean"]].astype(float), pair)
-    text = (collected / "map.md").read_text()
+    text = (collected / "report" / "map.md").read_text()
     assert "| Share of the largest codes | neural vs hier | 2 |" in text
     assert "### Share of the largest codes: noise" in text
     assert "Share of the largest codes" in [" ".join(ax.get_title().split()) for ax in regime_map(found).axes]

@@ -39,7 +39,7 @@ def collected(given, tmp_path):
         config = given(dataset, "layers=3-2", "max_iter=3", f"output={tmp_path}", *overrides)
         outcome = run_one(config, 0)
         collect(config.folder, figures=False)
-        paths = list(config.folder.glob("*_codes.csv"))
+        paths = list(config.folder.glob("report/*_codes.csv"))
         return outcome, paths
 
     return make
@@ -98,7 +98,7 @@ def test_data_that_have_changed_are_named_and_have_no_table(collected, named, gi
 
 @pytest.mark.slow
 def test_only_the_first_variants_have_tables(collected, named, monkeypatch):
-    monkeypatch.setattr(collecting, "MOST_VARIANTS", 1)
+    monkeypatch.setattr(collecting, "MOST_SHOWN", 1)
     collected(named, "method=hier")
     _, paths = collected(named, "method=deep")
     assert [path.name for path in paths] == ["runs_hier_codes.csv"]

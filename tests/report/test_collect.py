@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.report import collect as collecting
 from nnmf_runner.report.collect import collect, read_records, representatives, write_whole
 from nnmf_runner.report.figures import draw
 from nnmf_runner.report.page.render import PAGE, missing_packages
@@ -34,19 +35,19 @@ def folder(tmp_path, record_of):
 
 def test_tables_are_written_and_the_markdown_returned(folder):
     text = collect(folder, figures=False)
-    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted([*TABLES, *PAGES])
-    assert (folder / "table.md").read_text() == text
-    table = pd.read_csv(folder / "table.csv", dtype={"layers": str})
+    assert sorted(path.name for path in (folder / "report").iterdir() if path.is_file()) == sorted([*TABLES, *PAGES])
+    assert (folder / "report" / "table.md").read_text() == text
+    table = pd.read_csv(folder / "report" / "table.csv", dtype={"layers": str})
     row = table[table["metric"] == "relative_error"].iloc[0]
     assert (row["layers"], row["n"], row["mean"]) == ("9-4", 3, pytest.approx(0.2))
-    assert len(pd.read_csv(folder / "records.csv")) == 3
+    assert len(pd.read_csv(folder / "report" / "records.csv")) == 3
 
 
 def test_collecting_again_changes_nothing(folder):
     collect(folder, figures=False)
-    before = {name: (folder / name).read_bytes() for name in TABLES}
+    before = {name: (folder / "report" / name).read_bytes() for name in TABLES}
     collect(folder, figures=False)
-    assert {name: (folder / name).read_bytes() for name in TABLES} == before
+    assert {name: (folder / "report" / name).read_bytes() for name in TABLES} == before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}'])
@@ -98,7 +99,7 @@ def test_a_record_damaged_inside_is_named_and_the_rest_is_collected(folder, reco
     with caplog.at_level(logging.WARNING):
         collect(folder, figures=False)
     assert "run1" in caplog.text
-    table = pd.read_csv(folder / "table.csv")
+    table = pd.read_csv(folder / "report" / "table.csv")
     assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
 
 
@@ -124,7 +125,7 @@ def test_a_folder_of_damaged_records_alone_is_refused_and_nothing_written(tmp_pa
 def test_layers_of_one_rank_stay_text_in_the_table(tmp_path, record_of):
     write_record(tmp_path / "run", record_of(layers=(9,)))
     collect(tmp_path, figures=False)
-    assert ",semisupervised,9,hier,relative_error," in (tmp_path / "table.csv").read_text()
+    assert ",semisupervised,9,hier,relative_error," in (tmp_path / "report" / "table.csv").read_text()
 
 
 @pytest.mark.slow
@@ -132,9 +133,9 @@ def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
     outcome = run_of("method=hier", "label_fraction=0.4", "layers=9-4-2")
     shutil.copytree(outcome.folder, tmp_path / "elsewhere" / "run")
     collect(tmp_path)
-    figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    figures = sorted(path.name for path in (tmp_path / "report" / "figures").iterdir())
     assert len(figures) == 4
-    assert all((tmp_path / "figures" / name).stat().st_size > 1000 for name in figures)
+    assert all((tmp_path / "report" / "figures" / name).stat().st_size > 1000 for name in figures)
 
 
 @pytest.mark.slow
@@ -157,11 +158,36 @@ def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path
         collect(tmp_path)
     assert "run0" in caplog.text
     assert not list(tmp_path.glob("**/.*"))
-    table = pd.read_csv(io.StringIO((tmp_path / "table.csv").read_text()))
+    table = pd.read_csv(io.StringIO((tmp_path / "report" / "table.csv").read_text()))
     assert (table[table["metric"] == "relative_error"]["n"] == 2).all()
 
 
-def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lowest_seed(record_of, records_of):
+def chosen_of(records):
+    """What `representatives` chooses, as tuples of group, variant, setting and folder."""
+    return [*representatives(rows_of(records.items())).itertuples(index=False, name=None)]
+
+
+def test_every_setting_is_represented_by_its_run_of_the_lowest_seed(record_of, records_of):
+    kinds = [
+        {"layers": (9, 4, 2)},
+        {"layers": (9, 4)},
+        {"layers": (9, 4), "regime": "unsupervised"},
+        {"layers": (9, 4), "dataset.noise": 1},
+    ]
+    records = records_of(*(record_of("hier", seed=s, **kind) for s in (1, 0) for kind in kinds), record_of("deep"))
+    *_, a, b, c, d, deep = map(str, records)
+    assert chosen_of(records) == [
+        ("trial", "hier", "noise 0.15, semisupervised, 9-4-2", a),
+        ("trial", "hier", "noise 0.15, semisupervised, 9-4", b),
+        ("trial", "hier", "noise 1, semisupervised, 9-4", d),
+        ("trial", "hier", "noise 0.15, unsupervised, 9-4", c),
+        ("trial", "deep", "", deep),
+    ]
+
+
+def test_of_very_many_settings_every_method_is_represented_by_one(record_of, records_of, monkeypatch):
+    monkeypatch.setattr(collecting, "MOST_SHOWN", 3)
+
     def three(method, **changes):
         return record_of(method, layers=(9, 4, 2), **changes)
 
@@ -174,19 +200,19 @@ def test_every_method_is_represented_by_its_deepest_semisupervised_run_of_the_lo
         three("deep", seed=1, regime="supervised"),
     ]
     records = records_of(*others, *wanted)
-    chosen = representatives(rows_of(records.items()))
     hier, deep = map(str, [*records][-2:])
-    assert chosen == {("trial", "hier"): hier, ("trial", "deep"): deep}
+    assert chosen_of(records) == [
+        ("trial", "hier", "", hier),
+        ("trial", "deep", "", deep),
+    ]
 
 
 def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of):
     costs = [{}, {"cost.name": "multilevel", "cost.weights": []}]
     records = records_of(*(record_of(m, seed=s, **cost) for s in (0, 1) for m in ("deep", "neural") for cost in costs))
-    chosen = representatives(rows_of(records.items()))
-    assert list(chosen) == [
-        ("trial", f"{m}, {c}") for m in ("deep", "neural") for c in ("reconstruction", "multilevel")
-    ]
-    assert list(chosen.values()) == [str(run) for run in [*records][:4]]  # of the first seed
+    names = [f"{m}, {c}" for m in ("deep", "neural") for c in ("reconstruction", "multilevel")]
+    first = map(str, [*records][:4])  # of the first seed
+    assert chosen_of(records) == [("trial", name, "", run) for name, run in zip(names, first, strict=True)]
 
 
 def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path, record_of, caplog):
@@ -195,7 +221,7 @@ def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path,
         write_record(tmp_path / name, record_of(seed=seed, error=error, finished=f"2026-01-0{day}T00:00:00+00:00"))
     with caplog.at_level(logging.WARNING):
         collect(tmp_path, figures=False)
-    rows = pd.read_csv(tmp_path / "records.csv")
+    rows = pd.read_csv(tmp_path / "report" / "records.csv")
     assert list(zip(rows["folder"], rows["relative_error"], strict=True)) == [("new", 0.2), ("other", 0.3)]
     assert "old repeats a run, and 0 others do" in caplog.text
 
@@ -204,7 +230,7 @@ def test_one_configuration_under_two_names_is_two_runs(tmp_path, record_of, capl
     for name in ("first", "second"):
         write_record(tmp_path / name, record_of(experiment=name))
     collect(tmp_path, figures=False)
-    assert len(pd.read_csv(tmp_path / "records.csv")) == 2
+    assert len(pd.read_csv(tmp_path / "report" / "records.csv")) == 2
     assert caplog.text == ""
 
 
@@ -212,7 +238,7 @@ def test_rows_tell_where_their_run_stands(tmp_path, run_of):
     outcome = run_of("name=sought", "seed=7")
     experiment = experiment_folder(outcome.folder)
     collect(experiment, figures=False)
-    (folder,) = pd.read_csv(experiment / "records.csv")["folder"]
+    (folder,) = pd.read_csv(experiment / "report" / "records.csv")["folder"]
     assert experiment / folder == outcome.folder
     assert outcome.folder == run_folder(experiment, outcome.record["config"])
 
@@ -256,7 +282,7 @@ def test_memory_grows_by_a_row_a_run_and_not_by_a_record(tmp_path, record_of):
     small = peak_of(lambda: collect(tmp_path, figures=False))
     write_runs(tmp_path, record_of, few, many)
     large = peak_of(lambda: collect(tmp_path, figures=False))
-    assert len((tmp_path / "records.csv").read_text().splitlines()) == 1 + many
+    assert len((tmp_path / "report" / "records.csv").read_text().splitlines()) == 1 + many
     assert (large - small) / (many - few) < MOST_BYTES
 
 
@@ -266,7 +292,7 @@ def test_a_consensus_is_a_variant_of_its_own_and_no_trial(record_of, tmp_path):
     for i, record in enumerate(records):
         write_record(tmp_path / f"run{i}", record)
     collect(tmp_path, figures=False)
-    table = pd.read_csv(tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "report" / "table.csv")
     errors = table[table["metric"] == "relative_error"].set_index("method")
     assert errors["n"].to_dict() == {"hier": 2, "hier, consensus 2": 1}
     assert errors["mean"].to_dict() == pytest.approx({"hier": 0.3, "hier, consensus 2": 0.1})
@@ -285,4 +311,4 @@ def test_runs_on_several_data_have_figures_of_each(record_of, tmp_path, monkeypa
         collect(tmp_path)
     assert drawn == dict.fromkeys(data, 1)
     for name in ("toy", "some.csv", "other.csv"):
-        assert f"trial_{name}: of all runs these are drawn by themselves: hier ({name})." in caplog.text
+        assert f"trial_{name}: single runs that are drawn: hier ({name})." in caplog.text

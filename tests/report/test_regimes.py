@@ -241,9 +241,9 @@ def test_collecting_a_sweep_writes_the_map(tmp_path, records):
     for i, record in enumerate(records):
         write_record(tmp_path / f"run{i}", record)
     text = collect(tmp_path, figures=False)
-    assert (tmp_path / "map.md").read_text() in text
-    assert (tmp_path / "table.md").read_text() in text
-    table = pd.read_csv(tmp_path / "map.csv")
+    assert (tmp_path / "report" / "map.md").read_text() in text
+    assert (tmp_path / "report" / "table.md").read_text() in text
+    table = pd.read_csv(tmp_path / "report" / "map.csv")
     assert len(table) == len(mapped(records)) == 18
     assert list(table.columns[:6]) == regimes.SETTING
 
@@ -253,7 +253,7 @@ def test_settings_of_the_data_are_rows_of_the_table_and_not_methods(tmp_path, re
         write_record(tmp_path / f"run{i}", record)
     header = next(line for line in collect(tmp_path, figures=False).splitlines() if line.startswith("| dataset"))
     assert header == "| dataset | regime | layers | floor | hier | deep | neural |"
-    table = pd.read_csv(tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "report" / "table.csv")
     errors = table[table["metric"] == "relative_error"]
     assert set(errors["method"]) == set(ERRORS)
     assert errors["dataset"].nunique() == 6

@@ -172,8 +172,10 @@ def test_without_names_there_are_no_topics(corpus_run, known_corpus, capsys):
     assert record["topics"] is None
     assert record["metrics"]["npmi"] is record["metrics"]["diversity"] is None
     assert "NPMI" not in collect(outcome.folder)
-    assert not (outcome.folder / "topics.md").exists()
-    assert not any("topics" in path.name or "images" in path.name for path in (outcome.folder / "figures").iterdir())
+    assert not (outcome.folder / "report" / "topics.md").exists()
+    assert not any(
+        "topics" in path.name or "images" in path.name for path in (outcome.folder / "report" / "figures").iterdir()
+    )
     cli._report({0: outcome})
     assert "NPMI" not in capsys.readouterr().out
 
@@ -327,10 +329,10 @@ def test_a_single_run_prints_its_tree_below_the_layers(outcome, capsys):
 def test_collecting_writes_the_tree_and_its_figures(corpus_run, known_corpus):
     outcome = corpus_run("max_iter=7")
     collect(outcome.folder)
-    written = (outcome.folder / "topics.md").read_text()
+    written = (outcome.folder / "report" / "topics.md").read_text()
     assert tree_text(outcome.record["topics"], strongest=outcome.record["strongest"]) in written
     assert LEGEND_OF_SAMPLES in written
-    names = {path.name for path in (outcome.folder / "figures").iterdir()}
+    names = {path.name for path in (outcome.folder / "report" / "figures").iterdir()}
     assert {"runs_hier_topics.png", "runs_hier_topics.pdf"} <= names
 
 
@@ -340,7 +342,7 @@ def test_names_of_pixels_are_in_no_tree(corpus_run, known_corpus):
     assert outcome.record["topics"] is None
     assert outcome.record["metrics"]["npmi"] is None
     collect(outcome.folder)
-    names = {path.name for path in (outcome.folder / "figures").iterdir()}
+    names = {path.name for path in (outcome.folder / "report" / "figures").iterdir()}
     assert "runs_hier_images.png" in names
     assert not any("topics" in name for name in names)
 

@@ -69,6 +69,6 @@ def test_trials_of_any_seed_share_processes_and_are_collected_apart(configure, t
     one, other = (read_factors(outcome.folder)["A0"] for outcome in outcomes.values())
     assert (one != other).any()
     collect(tmp_path, figures=False)
-    table = (tmp_path / "records.csv").read_text()
+    table = (tmp_path / "report" / "records.csv").read_text()
     assert f",{seed}," in table
     assert f",{seed + 1}," in table

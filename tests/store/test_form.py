@@ -100,7 +100,7 @@ def test_one_bad_record_stops_no_collection(record, record_of, tmp_path, caplog)
     (tmp_path / "good").mkdir()
     (tmp_path / "good" / RECORD).write_text(json.dumps(record_of(seed=0)))
     collect(tmp_path, figures=False)
-    assert "good" in set(pd.read_csv(tmp_path / "records.csv")["folder"])
+    assert "good" in set(pd.read_csv(tmp_path / "report" / "records.csv")["folder"])
     assert all(path.parent.name in caplog.text for path in tmp_path.glob(f"text*/{RECORD}"))
 
 

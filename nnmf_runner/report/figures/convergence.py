@@ -91,8 +91,9 @@ def lines_of(runs: Sequence[Shown], *, quietly: bool = False) -> list[Line]:
         stages = stages[stages < 0] if (stages < 0).any() else stages
         for i, layer in enumerate(stages, start=1):
             part, earlier = _last_fit(history, layer)
-            name = run.label if layer < 0 else f"{run.label}, layer {layer:.0f}"
-            words = ", ".join(filter(None, [in_words(name, costs.get(run.label)), apart[run.label]]))
+            stage = "" if layer < 0 else f"layer {layer:.0f}"
+            told = [in_words(run.variant, costs.get(run.variant)), stage, apart[run.label]]
+            name, words = (", ".join(filter(None, each)) for each in ([run.label, stage], told))
             excess = history["cost"][part] - history["cost"][part].min()
             excess[excess <= 0.0] = np.nan  # the lowest itself, which a logarithmic axis does not hold
             columns = 1 + history["iteration"][part], excess, history["projected_gradient"][part]

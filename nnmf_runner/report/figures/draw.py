@@ -27,13 +27,13 @@ from nnmf_runner.report.figures.spectra import spectra
 from nnmf_runner.report.figures.style import STYLE, Look, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
-from nnmf_runner.report.variants import MOST_VARIANTS, Shown, file_part, groups_of, method_of
+from nnmf_runner.report.variants import MOST_SHOWN, Shown, file_part, groups_of, method_of
 
 log = logging.getLogger(__name__)
 
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
-    "topics": lambda run, view: topic_tree(run.record, run.label) if run.record.get("topics") else None,
+    "topics": lambda run, view: topic_tree(run.record, run.variant) if run.record.get("topics") else None,
     "heatmaps": lambda run, view: heatmaps(view) if view and view.approximations and not view.mode_topics else None,
     "factors": lambda run, view: factors(view) if view and view.mode_topics else None,
     "projections": lambda run, view: projections(view) if view and view.dataset.modes else None,
@@ -71,12 +71,12 @@ def draw_all(
     with mpl.rc_context(STYLE):
         for name in dict.fromkeys([*shown, *comparisons["experiment"]]):  # whose map may be of several data
             all_runs = shown.get(name, [])
-            runs = all_runs[:MOST_VARIANTS]
+            runs = all_runs[:MOST_SHOWN]
             if runs:
                 told = ", ".join(f"{run.label} ({run.folder.name})" for run in runs)
-                log.info("%s: of all runs these are drawn by themselves: %s.", name, told)
+                log.info("%s: single runs that are drawn: %s. nnmf-collect RUN draws any other.", name, told)
             if len(all_runs) > len(runs):
-                log.info("%s: runs of %d of %d variants are drawn.", name, len(runs), len(all_runs))
+                log.info("%s: these are %d of %d variants.", name, len(runs), len(all_runs))
             tables = [summary[groups_of(summary) == name], comparisons[comparisons["experiment"] == name]]
             for run in runs:
                 for end, figure in figures_of(run, see):
@@ -114,8 +114,11 @@ def draw_run(run: Shown, folder: Path) -> list[Path]:
 
 def looks_of_group(runs: Sequence[Shown], summary: pd.DataFrame, comparisons: pd.DataFrame) -> dict[str, Look]:
     """The looks of all variants of a group, in every figure the same, from what `EXPERIMENT_FIGURES` are drawn of."""
-    compared = methods_of(comparisons) if len(comparisons) else []
-    return looks_of([*(run.label for run in runs), *summary["method"], *compared])
+    compared = [
+        *(summary["method"] if comparable(summary) else []),
+        *(methods_of(comparisons) if len(comparisons) else []),
+    ]
+    return looks_of([*(run.label for run in runs), *compared])
 
 
 def comparable(summary: pd.DataFrame) -> bool:

@@ -47,7 +47,7 @@ from nnmf_runner.report.page.tables import (
 from nnmf_runner.report.page.trees import Node, tree_of
 from nnmf_runner.report.topics import consensus_text
 from nnmf_runner.report.variants import (
-    MOST_VARIANTS,
+    MOST_SHOWN,
     Shown,
     costs_of,
     file_part,
@@ -219,7 +219,7 @@ class Assembly:
         for name, key in zip(groups_of(material.summary), _keys(material.summary), strict=True):
             self.keys.setdefault(name, set()).add(key)
         self.names = [name for name in material.shown if name in self.keys][:MOST_GROUPS]
-        self.runs_of_group = max(1, min(MOST_VARIANTS, MOST_RUNS // max(1, len(self.names))))
+        self.runs_of_group = max(1, min(MOST_SHOWN, MOST_RUNS // max(1, len(self.names))))
 
     def page(self) -> Page:
         """The whole page."""
@@ -261,14 +261,14 @@ class Assembly:
         )
         pairs = material.comparisons[material.comparisons["experiment"] == name]
         everything = material.shown[name]
-        runs, drawn = everything[: self.runs_of_group], everything[:MOST_VARIANTS]
+        runs, drawn = everything[: self.runs_of_group], everything[:MOST_SHOWN]
         looks = looks_of_group(drawn, summary, pairs)
         left_out = []
         if len(runs) > MOST_COMPARED:
             left_out.append("the topics of the runs beside each other, which nnmf-compare RUN RUN shows.")
         if len(everything) > len(runs):
             more = len(everything) - len(runs)
-            left_out.append(f"runs of {more} of {len(everything)} variants, of which topics.md has the topics.")
+            left_out.append(f"{more} of {len(everything)} runs that stand for all others; topics.md has their topics.")
         parts = [attempt(functools.partial(self.run, name, run), f"{run.folder} is not in the page") for run in runs]
         return Group(
             " on ".join(next(iter(sorted(self.keys[name])))),

@@ -65,7 +65,7 @@ def test_a_tensor_has_figures_by_mode_or_of_its_matrix_and_projections(run_of, t
 
 def test_nothing_is_drawn_of_failures(record_of, records_of, tmp_path):
     rows = rows_of(records_of(record_of(status="failed")).items())
-    assert representatives(rows) == {}
+    assert representatives(rows).empty
     assert list(draw.draw_all({}, summarise(rows), NO_MAP, tmp_path)) == []
 
 
@@ -77,9 +77,17 @@ def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of,
     record = json.loads((folder / "record.json").read_text())
     record["dataset"]["fingerprint"] = "0" * 16
     with caplog.at_level(logging.WARNING):
-        paths = draw_one(folder, record, tmp_path / "figures")
+        paths = draw_one(folder, record, tmp_path / "report" / "figures")
     assert str(folder) in caplog.text
     assert [path.name for path in paths] == ["runs_convergence.png", "runs_convergence.pdf"]
+
+
+def shown_of(rows, records):
+    """The runs that stand for their settings."""
+    return [
+        Shown(each.method, Path(each.folder), records[each.folder], each.setting)
+        for each in representatives(rows).itertuples()
+    ]
 
 
 @pytest.fixture
@@ -94,13 +102,17 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     summary, kept = summarise(rows), {}
     monkeypatch.setattr(draw, "save", lambda drawn, stem: (drawn and kept.update({stem.name: drawn})) or [stem])
     records = {str(outcome.folder): outcome.record for outcome in costs}
-    runs = [Shown(label, Path(run), records[run]) for (_, label), run in representatives(rows).items()]
+    runs = shown_of(rows, records)
     list(draw.draw_all({"runs": runs}, summary, NO_MAP, tmp_path))
-    names = ["hier", "neural_reconstruction", "neural_energy"]
+    names = [
+        f"{variant}_{regime}"
+        for variant in ("hier", "neural_reconstruction", "neural_energy")
+        for regime in ("semisupervised", "unsupervised")
+    ]
     assert list(kept) == [*(f"runs_{name}_heatmaps" for name in names), "runs_convergence", "runs_comparison"]
     titles = [kept[f"runs_{name}_heatmaps"].get_suptitle() for name in names]
     words = ["hierarchical NMF, reconstruction cost", "Neural NMF, reconstruction cost", "Neural NMF, energy cost"]
-    assert [title.partition(", ranks")[0] for title in titles] == [f"toy: {each}" for each in words]
+    assert [title.partition(", ranks")[0] for title in titles] == [f"toy: {each}" for each in words for _ in (0.4, 0)]
 
     marked = {}
     for line in kept["runs_convergence"].axes[1].lines[:-1]:
@@ -108,21 +120,22 @@ def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs
     for container in kept["runs_comparison"].axes[0].containers:
         line = container.lines[0]
         marked.setdefault(container.get_label(), set()).add((line.get_color(), line.get_marker()))
-    assert {label: len(looks) for label, looks in marked.items()} == {run.label: 1 for run in runs}
+    labels = {run.label for run in runs} | {*summary["method"]}
+    assert {label: len(looks) for label, looks in marked.items()} == dict.fromkeys(labels, 1)
 
 
 def test_of_very_many_variants_the_first_are_drawn_and_the_log_says_so(costs, tmp_path, monkeypatch, caplog):
     rows = rows_of([(outcome.folder, outcome.record) for outcome in costs])
     drawn = []
-    monkeypatch.setattr(draw, "MOST_VARIANTS", 2)
+    monkeypatch.setattr(draw, "MOST_SHOWN", 2)
     monkeypatch.setattr(draw, "save", lambda figure, stem: drawn.append(stem.name) or [stem])
     monkeypatch.setattr(draw, "RUN_FIGURES", {"heatmaps": lambda run, view: None})
     records = {str(outcome.folder): outcome.record for outcome in costs}
-    runs = [Shown(label, Path(run), records[run]) for (_, label), run in representatives(rows).items()]
+    runs = shown_of(rows, records)
     with caplog.at_level("INFO"):
         list(draw.draw_all({"runs": runs}, summarise(rows), NO_MAP, tmp_path))
     assert len([name for name in drawn if name.endswith("heatmaps")]) == 2 < len(runs)
-    assert f"runs: runs of 2 of {len(runs)} variants are drawn." in caplog.text
+    assert f"runs: these are 2 of {len(runs)} variants." in caplog.text
 
 
 @pytest.mark.slow
@@ -159,7 +172,7 @@ def test_collecting_fits_nothing_again(costs, tmp_path, monkeypatch):
     for i, outcome in enumerate(costs):
         shutil.copytree(outcome.folder, tmp_path / f"run{i}")
     collect(tmp_path)
-    assert len(list((tmp_path / "figures").glob("*_heatmaps.png"))) == 3
+    assert len(list((tmp_path / "report" / "figures").glob("*_heatmaps.png"))) == len(costs)
 
 
 def test_a_sweep_has_a_map_in_the_looks_of_the_other_figures(record_of, tmp_path, monkeypatch):
@@ -172,8 +185,12 @@ def test_a_sweep_has_a_map_in_the_looks_of_the_other_figures(record_of, tmp_path
     monkeypatch.setattr(draw, "convergence", lambda runs, looks: given.update(convergence=looks))
     monkeypatch.setattr(draw, "regime_map", lambda pairs, looks, _: given.update(map=looks) or regime_map(pairs, looks))
     collect(tmp_path)
-    assert given["convergence"] == given["map"] == looks_of(["hier", "neural"])
-    assert [path.name for path in (tmp_path / "figures").glob("*.png")] == ["trial_map.png"]
+    assert (
+        given["convergence"]
+        == given["map"]
+        == looks_of(["hier", "neural", *(f"{m}, noise {noise}" for m in ("hier", "neural") for noise in (1, 2))])
+    )
+    assert [path.name for path in (tmp_path / "report" / "figures").glob("*.png")] == ["trial_map.png"]
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ class Reader(HTMLParser):
 def read(folder):
     """The page that collecting writes into a folder."""
     collect(folder, figures=False)
-    return parsed((folder / PAGE).read_text(encoding="utf-8"))
+    return parsed((folder / "report" / PAGE).read_text(encoding="utf-8"))
 
 
 def parsed(text):
@@ -89,7 +89,7 @@ def test_the_page_needs_nothing_but_itself(folder, run_of):
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, folder / "real")
     collect(folder)
-    text = (folder / PAGE).read_text(encoding="utf-8")
+    text = (folder / "report" / PAGE).read_text(encoding="utf-8")
     page = parsed(text)
     sources = [attributes.get(name) for _, attributes in page.elements for name in ("src", "href", "srcset", "data")]
     assert all(source.startswith(("data:", "#")) for source in sources if source)
@@ -137,7 +137,7 @@ def test_the_charts_are_packed_as_json_with_the_program_that_draws_them(tmp_path
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    text = (tmp_path / PAGE).read_text(encoding="utf-8")
+    text = (tmp_path / "report" / PAGE).read_text(encoding="utf-8")
     packed = dict(re.findall(r'id="packed-(\w+)">([^<]*)</script>', text))
     charts = json.loads(gzip.decompress(base64.b64decode(packed["charts"])))
     assert charts.keys() == {each["id"] for each in parsed(text).all("div") if each.get("class") == "chart"}
@@ -148,14 +148,14 @@ def test_the_charts_are_packed_as_json_with_the_program_that_draws_them(tmp_path
 def test_a_page_without_charts_has_not_the_program_that_draws_them(tmp_path, record_of):
     write_record(tmp_path / "run", record_of())
     read(tmp_path)
-    assert (tmp_path / PAGE).stat().st_size < 100_000
+    assert (tmp_path / "report" / PAGE).stat().st_size < 100_000
 
 
 def test_collecting_again_writes_the_same_page(folder):
     read(folder)
-    before = (folder / PAGE).read_bytes()
+    before = (folder / "report" / PAGE).read_bytes()
     read(folder)
-    assert (folder / PAGE).read_bytes() == before
+    assert (folder / "report" / PAGE).read_bytes() == before
 
 
 def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of, monkeypatch):
@@ -163,12 +163,12 @@ def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of, monkeypatch):
     outcome = run_of("dataset=digits", "method=hier", "layers=4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    images = parsed((tmp_path / PAGE).read_text(encoding="utf-8")).all("img")
+    images = parsed((tmp_path / "report" / PAGE).read_text(encoding="utf-8")).all("img")
     assert [each["alt"] for each in images] == [build.PICTURES["images"], build.PICTURES["samples"]]
     assert all(each["src"].startswith("data:image/webp;base64,") for each in images)
     monkeypatch.setattr(build, "MOST_CHARACTERS", 0)
     collect(tmp_path)
-    page = parsed((tmp_path / PAGE).read_text(encoding="utf-8"))
+    page = parsed((tmp_path / "report" / PAGE).read_text(encoding="utf-8"))
     assert page.all("img") == []
     assert "Left out: figures/runs_hier_samples.png." in page.text
 
@@ -206,7 +206,7 @@ def test_a_run_whose_record_cannot_be_shown_is_left_out_alone(folder, caplog):
 
 def test_what_there_is_no_room_for_is_told(folder, record_of, monkeypatch):
     monkeypatch.setattr(build, "MOST_RUNS", 1)
-    assert "Left out: runs of 1 of 2 variants, of which topics.md has the topics." in read(folder).text
+    assert "Left out: 1 of 2 runs that stand for all others; topics.md has their topics." in read(folder).text
     monkeypatch.setattr(build, "MOST_CELLS", 0)
     assert "The first 0 of 1 rows; table.csv and layers.csv have all." in read(folder).text
     monkeypatch.setattr(build, "MOST_TOPICS", 0)
@@ -231,11 +231,11 @@ def test_heatmaps_without_room_are_told_with_the_figure_that_has_them(tmp_path, 
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, tmp_path / "run")
     collect(tmp_path)
-    page = parsed((tmp_path / PAGE).read_text(encoding="utf-8"))
+    page = parsed((tmp_path / "report" / PAGE).read_text(encoding="utf-8"))
     assert (
         "Left out: heatmaps that are too large for the page, which are in figures/runs_hier_heatmaps.png." in page.text
     )
-    assert (tmp_path / "figures" / "runs_hier_heatmaps.png").exists()
+    assert (tmp_path / "report" / "figures" / "runs_hier_heatmaps.png").exists()
 
 
 def test_topics_of_few_runs_stand_beside_each_other(tmp_path, run_of, monkeypatch):

@@ -23,8 +23,8 @@ def test_without_its_packages_one_line_says_what_to_install_and_the_rest_is_writ
         "report.html needs packages that are missing (a_package_that_nobody_has), and is not written: "
         "pip install 'nnmf-runner[report]'"
     ]
-    assert (tmp_path / "table.md").exists()
-    assert not (tmp_path / render.PAGE).exists()
+    assert (tmp_path / "report" / "table.md").exists()
+    assert not (tmp_path / "report" / render.PAGE).exists()
 
 
 def test_templates_are_files_of_the_package():
