@@ -31,7 +31,9 @@ def test_the_table_has_a_line_for_every_rank_and_a_star_at_those_that_are_chosen
 
 def test_figure_table_and_json_are_written(profile, tmp_path):
     written = [path.relative_to(tmp_path).as_posix() for path in write_ranking(profile, "my $ data", tmp_path)]
-    assert written == [f"report/{name}" for name in ("ranks.json", "ranks.csv", "figures/ranks.png", "figures/ranks.pdf")]
+    assert written == [
+        f"report/{name}" for name in ("ranks.json", "ranks.csv", "figures/ranks.png", "figures/ranks.pdf")
+    ]
     found = json.loads((tmp_path / "report" / "ranks.json").read_text())
     assert (found["dataset"], found["layers"], found["verdict"]) == ("my $ data", [3], "layers=3")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "report" / "ranks.csv").read_text())))

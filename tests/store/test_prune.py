@@ -13,6 +13,7 @@ import pytest
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.report.collect import collect
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store import files
 from nnmf_runner.store.claims import claim_path
@@ -90,11 +91,12 @@ def test_trials_that_a_consensus_stands_on_stay_and_one_without_them_is_stale(ex
     assert kinds(experiment) == {trial: "superseded", newer: None, made: "stale"}
 
 
-def test_all_that_a_run_writes_may_go(given, tmp_path, rng):
+def test_all_that_is_written_of_a_run_may_go(given, tmp_path, rng):
     data = Dataset("given", rng.random((6, 8)), feature_names=list("abcdef"), sample_names=list("ABCDEFGH"))
     folder = run_one(given(data, "layers=3", "max_iter=2", f"output={tmp_path}"), 0).folder
     path = folder / RECORD
     path.write_text(path.read_text().replace('"status": "max_iter"', '"status": "interrupted"'))
+    collect(folder)
     (found,) = find_runs(experiment_folder(folder))
     assert drop(experiment_folder(folder), [found]) == [found]
     assert not folder.exists()
