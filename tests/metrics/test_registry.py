@@ -83,7 +83,7 @@ def test_the_terminal_prints_it_for_every_layer(sweep):
 
 
 def test_files_of_values_have_it(sweep, collected):
-    rows, table, layers = (pd.read_csv(collected / f"{name}.csv") for name in ("records", "table", "layers"))
+    rows, table, layers = (pd.read_csv(collected / "report" / f"{name}.csv") for name in ("records", "table", "layers"))
     run = rows[(rows["method"] == "hier") & rows["dataset"].str.contains("0.5")].sort_values("seed")
     for column, layer in (("concentration", 1), ("concentration@0", 0), ("concentration@1", 1)):
         np.testing.assert_allclose(run[column], values(sweep, "hier", 0.5, layer))
@@ -97,7 +97,7 @@ def test_files_of_values_have_it(sweep, collected):
 
 @pytest.mark.parametrize("file", ["table.md", "table.tex"])
 def test_tables_have_it_at_its_digits(sweep, collected, file):
-    text = (collected / file).read_text()
+    text = (collected / "report" / file).read_text()
     for suffix, layer in (("", 1), (" by layer", 0)):
         block = text[text.index(f"Share of the largest codes{suffix} (concentrated, toy)") :]
         assert f"{np.mean(values(sweep, 'hier', 0.5, layer)):.5f}" in block
