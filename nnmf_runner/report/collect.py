@@ -15,6 +15,8 @@ from nnmf_runner.store.record import COUNTED, RECORD, REPORT, OutdatedRecord, fi
 
 # Runs whose errors are printed when they are over.
 FEW = 200
+# Within a report: the names of its files, a line each.
+CONTENTS = "contents.txt"
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,12 +70,12 @@ def collect(folder: Path, *, figures: bool = True) -> str:
     if len(comparisons):
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
     report = folder / REPORT
-    for name, text in files.items():
-        write_whole(report / name, text)
     for group, runs in shown.items():
         for each in runs[:MOST_SHOWN]:
             if (of_samples := codes.codes_table(each)) is not None:
-                write_whole(report / f"{group}_{file_part(each.label)}_codes.csv", of_samples)
+                files[f"{group}_{file_part(each.label)}_codes.csv"] = of_samples
+    for name, text in files.items():
+        write_whole(report / name, text)
     from nnmf_runner.report.page import render  # which needs what this module has
     from nnmf_runner.report.page.build import Material
 
@@ -86,9 +88,25 @@ def collect(folder: Path, *, figures: bool = True) -> str:
             log.info("%s", path)
             drawn.append(path)
     if (page := render.page_text(material)) is not None:
+        files[render.PAGE] = page
         write_whole(report / render.PAGE, page)
         log.info("%s", report / render.PAGE)
+    _drop_earlier(report, {*files, *(path.relative_to(report).as_posix() for path in drawn or ())}, figures=figures)
     return "\n".join(files[name] for name in ("table.md", "map.md") if name in files)
+
+
+def _drop_earlier(report: Path, written: set[str], *, figures: bool) -> None:
+    """Remove what an earlier collection wrote and this one did not, such as figures of runs that are gone by now.
+
+    Figures stay where none were to be drawn, and so does what others have put there.
+    """
+    manifest = report / CONTENTS
+    there = {path.relative_to(report).as_posix() for path in [*report.glob("*.*"), *report.glob("figures/*")]}
+    earlier = there.intersection(manifest.read_text("utf-8", "replace").splitlines()) if manifest.exists() else set()
+    drawn_earlier = set() if figures else {name for name in earlier if "/" in name}
+    for name in earlier - drawn_earlier - written:
+        (report / name).unlink(missing_ok=True)
+    write_whole(manifest, "".join(f"{name}\n" for name in sorted(written | drawn_earlier)))
 
 
 def error_table(runs: Sequence[Path]) -> str | None:

@@ -22,7 +22,7 @@ from nnmf_runner.store.record import RECORD, experiment_folder, find_records, ru
 
 # 100,000 runs at this many bytes each take 400 MB.
 MOST_BYTES = 4_000
-TABLES = ["layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
+TABLES = ["contents.txt", "layers.csv", "records.csv", "table.csv", "table.md", "table.tex"]
 PAGES = [] if missing_packages() else [PAGE]
 
 
@@ -213,6 +213,26 @@ def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of)
     names = [f"{m}, {c}" for m in ("deep", "neural") for c in ("reconstruction", "multilevel")]
     first = map(str, [*records][:4])  # of the first seed
     assert chosen_of(records) == [("trial", name, "", run) for name, run in zip(names, first, strict=True)]
+
+
+def test_what_an_earlier_collection_wrote_of_runs_that_are_gone_goes_and_nothing_else(tmp_path, run_of):
+    for layers in ("9-4", "9"):
+        folder = run_of("method=hier", f"layers={layers}").folder
+        shutil.copytree(folder, tmp_path / layers)
+    collect(tmp_path)
+    figures = tmp_path / "report" / "figures"
+    assert (figures / "runs_hier_9_heatmaps.png").exists()
+    (figures / "mine_heatmaps.png").touch()
+    (tmp_path / "kept.txt").touch()
+    with (tmp_path / "report" / "contents.txt").open("a") as manifest:
+        manifest.write("../kept.txt\n../9-4/record.json\n")
+    shutil.rmtree(tmp_path / "9")
+    collect(tmp_path, figures=False)
+    assert (figures / "runs_hier_9_heatmaps.png").exists()  # figures were not asked for
+    collect(tmp_path)
+    assert {path.name for path in figures.glob("*heatmaps.png")} == {"mine_heatmaps.png", "runs_hier_heatmaps.png"}
+    assert (tmp_path / "kept.txt").exists()
+    assert (tmp_path / "9-4" / "record.json").exists()
 
 
 def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path, record_of, caplog):
