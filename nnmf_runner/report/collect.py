@@ -61,19 +61,16 @@ def collect(folder: Path, *, figures: bool = True) -> str:
         "table.md": table.to_markdown(summary, rows, layers),
         "table.tex": table.to_latex(summary, rows, layers),
     }
-    shown: dict[str, list[Shown]] = {}
-    for each in representatives(rows).itertuples():
-        found = _readable([folder / each.folder / RECORD], [], [])
-        shown.setdefault(each.group, []).extend(Shown(each.method, *run, each.setting) for run in found)
+    shown = shown_runs(folder, rows)
     if (trees := topics_markdown(shown)) is not None:
         files["topics.md"] = trees
     if len(comparisons):
         files |= {"map.csv": comparisons.to_csv(index=False), "map.md": regimes_table.to_markdown(comparisons)}
-    report = folder / REPORT
     for group, runs in shown.items():
-        for each in runs[:MOST_SHOWN]:
-            if (of_samples := codes.codes_table(each)) is not None:
-                files[f"{group}_{file_part(each.label)}_codes.csv"] = of_samples
+        for run in runs[:MOST_SHOWN]:
+            if (of_samples := codes.codes_table(run)) is not None:
+                files[f"{group}_{file_part(run.label)}_codes.csv"] = of_samples
+    report = folder / REPORT
     for name, text in files.items():
         write_whole(report / name, text)
     from nnmf_runner.report.page import render  # which needs what this module has
@@ -162,6 +159,15 @@ def _readable(paths: Iterable[Path], outdated: list[str], damaged: list[str]) ->
         except ValueError as error:
             log.warning("%s %s; it is left out.", path, error)
             damaged.append(f"{path} {error}")
+
+
+def shown_runs(folder: Path, rows: pd.DataFrame) -> dict[str, list[Shown]]:
+    """The runs that figures show, by group, see `representatives`, but for those that cannot be read any more."""
+    shown: dict[str, list[Shown]] = {}
+    for chosen in representatives(rows).itertuples():
+        found = _readable([folder / chosen.folder / RECORD], [], [])
+        shown.setdefault(chosen.group, []).extend(Shown(chosen.method, *run, chosen.setting) for run in found)
+    return shown
 
 
 def representatives(rows: pd.DataFrame) -> pd.DataFrame:
