@@ -31,7 +31,7 @@ C = TypeVar("C")
 CELL = ["experiment", "dataset", "regime", "layers", "method"]
 LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
-# Of Welch's test of two means: above this level nothing tells them apart.
+# Of Welch's test of two means: below this level it tells them apart.
 LEVEL = 0.05
 # A run is unsettled whose projected gradient is above this many times its tolerance at the end.
 FAR = 10.0
@@ -182,8 +182,7 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
 
     The rows are from `rows_of`, or from `layer_rows` with `LAYER_CELL`; the table has the columns of `cell` and
     `VALUES`.  `std` is that of a sample, missing for one trial; `seeds` are those of the trials, of which `unsettled`
-    ended far from a minimum; `best` marks the best
-    mean of its row of the table, and those that nothing tells from it.
+    ended far from a minimum; `best` marks the best means of a row of the table, as `_best` has them.
     """
     counted = rows[rows["status"].isin(COUNTED) & ~rows["repeats"]]
     parts = []
@@ -206,21 +205,25 @@ def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
 
 
 def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
-    """Whether a mean is the best among the methods of its row, or not told from it; never where there is one alone.
+    """Whether a mean is among the best of its row, which are its first ones; never where there is one alone.
 
-    Not told apart are means that are equal at the digits shown, or of whose trials Welch's test says so.
+    From the best on, they go up to the first that is told from it: by the digits shown, and by Welch's test.  What
+    comes after is worse, even where its trials scatter so much that the test tells nothing of them.
     """
     metrics = [METRICS[name] for name in summary["metric"]]
     means = pd.DataFrame({"mean": summary["mean"], "std": summary["std"].fillna(0.0), "n": summary["n"]})
     means["shown"] = [round(mean, metric.digits) for mean, metric in zip(means["mean"], metrics, strict=True)]
     signed = means["mean"] * [1.0 if metric.better == "lower" else -1.0 for metric in metrics]
-    groups = signed.groupby([summary[name] for name in (*row, "metric")], observed=True)
+    keys = [summary[name] for name in (*row, "metric")]
+    groups = signed.groupby(keys, observed=True)
     best = means.loc[groups.transform("idxmin")].set_index(means.index)
     with np.errstate(all="ignore"):  # of single trials, and of those without any spread, there is no test: p is NaN
         columns = [each[name].to_numpy(float) for each in (means, best) for name in ("mean", "std", "n")]
         p = stats.ttest_ind_from_stats(*columns, equal_var=False).pvalue
     tested = (means["n"] > 1) & (best["n"] > 1)
-    return (groups.transform("size") > 1) & ((means["shown"] == best["shown"]) | (tested & (p > LEVEL)))
+    told = (means["shown"] != best["shown"]) & ~(tested & (p >= LEVEL))
+    in_order = told.loc[signed.sort_values(kind="stable").index]
+    return (groups.transform("size") > 1) & ~in_order.groupby(keys, observed=True).cummax()
 
 
 def ranges(seeds: Iterable[int]) -> str:
@@ -282,7 +285,7 @@ def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     if summary["best"].any():
         text += "; in bold the best of a row"
         if (summary["n"] > 1).any():
-            text += f" and those that Welch's test does not tell from it (p > {LEVEL})"
+            text += f" and the next ones until Welch's test tells one from it (p < {LEVEL})"
     if summary["unsettled"].any():
         text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():

@@ -130,6 +130,24 @@ def test_what_welchs_test_does_not_tell_from_the_best_shares_it(record_of, recor
     assert set(best) == {m for m in errors if not told[m]} == {"hier", "deep"}
 
 
+@pytest.mark.parametrize("metric", ["relative_error", "accuracy"])  # of which lower and higher values are better
+def test_no_mean_is_bold_beside_a_better_one_that_is_not(record_of, records_of, metric):
+    """One bad trial among good ones: its mean is the worst, and no test tells it from the best."""
+    worse = {"hier": [0.0, 0.002, 0.004], "deep": [0.1, 0.102, 0.104], "neural": [0.0, 0.002, 0.9]}
+    values = {m: [v if metric == "relative_error" else 1 - v for v in some] for m, some in worse.items()}
+    tested = [stats.ttest_ind(values["hier"], values[m], equal_var=False).pvalue for m in ("deep", "neural")]
+    assert tested[0] < 0.05 < tested[1]
+    records = [record_of(m, seed=s) for m in values for s in range(3)]
+    for record, value in zip(records, [v for some in values.values() for v in some], strict=True):
+        record["metrics"][metric] = value
+    rows, summary = made(records_of(*records))
+    errors = summary[summary["metric"] == metric].set_index("method")
+    assert errors["best"].to_dict() == {"hier": True, "deep": False, "neural": False}
+    note = "in bold the best of a row and the next ones until Welch's test tells one from it (p < 0.05)"
+    assert note in table.to_markdown(summary, rows)
+    assert note.replace("<", "$<$") in table.to_latex(summary, rows)
+
+
 def test_nothing_is_best_where_nothing_is_compared(record_of, records_of):
     ranks = [(9,), (9, 4)]
     _, summary = made(records_of(*(record_of("hier", k) for k in ranks), record_of("neural", (9,), error=0.6)))
