@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from nnmf_runner.metrics.registry import METRICS, mapped
 from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
 from nnmf_runner.report.table import markdown_table
+from nnmf_runner.report.variants import in_short
 
 
 def to_markdown(comparisons: pd.DataFrame) -> str:
@@ -56,8 +58,8 @@ def _grid(settings: pd.DataFrame) -> str:
     across, down = values_of(settings, "at"), values_of(settings, "other_at")
     cells = {(row.at, row.other_at): _cell(row) for row in settings.itertuples()}
     title = f"### {METRICS[measure].title}: {label(axis)}" + (f" (across) and {label(other)} (down)" if other else "")
-    header = [label(other), *map(text, across)]
-    body = [[text(at), *(cells.get((x, at), "") for x in across)] for at in down]
+    header = [label(other), *texts(across)]
+    body = [[shown, *(cells.get((x, at), "") for x in across)] for at, shown in zip(down, texts(down), strict=True)]
     return f"{title}\n\n{markdown_table(header, body)}"
 
 
@@ -71,6 +73,8 @@ def label(axis: str | None) -> str:
     return "" if axis is None else axis.removeprefix("dataset.").replace("_", " ")
 
 
-def text(value: Any) -> str:
-    """A value of an option."""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def texts(values: Iterable[Any]) -> list[str]:
+    """Values of an option, with numbers as short as in the names of variants."""
+    each = ["" if value is None else str(value) for value in values]
+    short = in_short(each)
+    return [short[value].removesuffix(".0") for value in each]

@@ -46,6 +46,8 @@ COST_NAMES = {
     "multilevel": "multilevel cost",
     "kl": "Kullback-Leibler divergence",
 }
+# A number with more than two digits after its point, alone or in a list: no part of a name or a path.
+LONG_NUMBER = re.compile(r"(?<![^\[ ])-?\d+\.\d{3,}(?:e[-+]\d+)?(?![^\], ])")
 # Values of options that are not set, and of switches.
 UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
@@ -89,6 +91,7 @@ def variants(
     ``neural, energy``.  Any other option is told with its name, as in ``neural, weights 1.0 / 0.5``, where runs that
     are called the same so far differ in it within one cell, unless it is not set: what comes with a cost is not told
     where the cost tells enough.  Data and regimes are named alike, as in ``toy, noise 1`` and ``semisupervised, 0.4``.
+    Numbers have the digits of `in_short` among the values that an experiment has of their option.
 
     Parameters
     ----------
@@ -102,6 +105,7 @@ def variants(
         Options whose value alone says what was chosen.
     """
     scopes = list(names)
+    options = _in_short([experiment for experiment, _ in scopes], options)
     telling = {scope: _differing(given) & set(choices) for scope, given in _grouped(scopes, options).items()}
     plain = [
         (scope, tuple(_value(option) for option in given if _name(option) in telling[scope]))
@@ -113,6 +117,46 @@ def variants(
     return [
         SEPARATOR.join([method, *words, *_details(given, told[(experiment, method), words])])
         for ((experiment, method), words), given in zip(plain, options, strict=True)
+    ]
+
+
+def in_short(values: Iterable[str]) -> dict[str, str]:
+    """Texts of values with as few digits of their long numbers as still tell all of them apart, three at least.
+
+    Examples
+    --------
+    >>> in_short(["1.8243248407951807e-06", "0.0001"])
+    {'1.8243248407951807e-06': '1.82e-06', '0.0001': '0.0001'}
+    >>> in_short(["[1.0, 0.33333333333333337]", "[1.0, 0.3332]"])
+    {'[1.0, 0.33333333333333337]': '[1.0, 0.3333]', '[1.0, 0.3332]': '[1.0, 0.3332]'}
+    """
+    each = list(dict.fromkeys(values))
+    digits = range(3, sys.float_info.dig + 3)  # the last of which tell any numbers apart
+    tried = ([LONG_NUMBER.sub(functools.partial(_rounded, n), value) for value in each] for n in digits)
+    return dict(zip(each, next(some for some in tried if len(set(some)) == len(each)), strict=True))
+
+
+def _rounded(digits: int, number: re.Match[str]) -> str:
+    """A number with so many digits, or all before its point where these are more."""
+    whole = len(number[0].partition(".")[0].strip("-"))
+    return str(float(f"{float(number[0]):.{max(digits, whole)}g}"))
+
+
+def _in_short(experiments: Sequence[Hashable], options: Sequence[Options]) -> Sequence[Options]:
+    """The options of runs, with numbers as `in_short` has them among those of their experiment."""
+    values: dict[tuple[Hashable, str], list[str]] = {}
+    for experiment, found in _grouped(experiments, options).items():
+        for option in set().union(*found):
+            values.setdefault((experiment, _name(option)), []).append(_value(option))
+    short = {
+        (experiment, f"{name}={value}"): f"{name}={shown}"
+        for (experiment, name), found in values.items()
+        for value, shown in in_short(found).items()
+        if shown != value
+    }
+    return [
+        tuple(short.get((experiment, option), option) for option in given)
+        for experiment, given in zip(experiments, options, strict=True)
     ]
 
 

@@ -51,4 +51,5 @@ def test_options_and_their_values_are_told_as_readers_call_them():
         "label fraction",
         "",
     ]
-    assert [regimes_table.text(value) for value in (0.50, 2.0, 3, "all", None)] == ["0.5", "2", "3", "all", ""]
+    assert regimes_table.texts([0.50, 2.0, 3, "all", None]) == ["0.5", "2", "3", "all", ""]
+    assert regimes_table.texts([2.0, 1.8243248407951807e-06, 1.8243e-06]) == ["2", "1.82432e-06", "1.8243e-06"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from nnmf_runner.config.schema import GROUPS
@@ -20,6 +22,7 @@ from nnmf_runner.report.variants import (
     Shown,
     costs_of,
     file_part,
+    in_short,
     in_words,
     method_of,
     method_order,
@@ -210,6 +213,46 @@ def test_other_options_are_told_by_the_shortest_name_that_is_theirs_alone():
         "neural, supervision weight 1, regularisation weight 2",
         "neural, supervision weight 3, regularisation weight 4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([1.8243248407951807e-06, 0.0001], ["1.82e-06", "0.0001"]),
+        ([0.30000000000000004, 0.1, 1.0], ["0.3", "0.1", "1.0"]),
+        ([0.12344, 0.12341, 0.5], ["0.12344", "0.12341", "0.5"]),
+        ([0.99999, 1.0], ["0.99999", "1.0"]),
+        ([1234.56789, 2.0], ["1235.0", "2.0"]),
+        ([0.1 + 0.2, 0.3], ["0.30000000000000004", "0.3"]),
+        ([[1.0, 1 / 3], [1.0, 2 / 3]], ["1.0 / 0.333", "1.0 / 0.667"]),
+        (["a/v0.12345.csv", "b 2.71828x"], ["a/v0.12345.csv", "b 2.71828x"]),
+    ],
+    ids=str,
+)
+def test_numbers_have_as_few_digits_as_tell_the_variants_of_an_experiment_apart(values, shown):
+    names = called(*(config(option=value) for value in values))
+    assert names == [f"neural, option {value}" for value in shown]
+
+
+def test_what_is_told_by_its_value_alone_has_short_numbers_too():
+    shares = [(f"label_fraction={share}",) for share in (0.123456789, 0.4)]
+    told = variants([("trial", "semisupervised")] * 2, shares, [0] * 2, choices=["label_fraction"])
+    assert told == ["semisupervised, 0.123", "semisupervised, 0.4"]
+
+
+def test_digits_are_those_of_all_methods_of_an_experiment_and_of_no_other():
+    values, experiments = [0.12344, 0.5, 0.12341, 0.5, 0.12344, 0.5], [*"aaaabb"]
+    given = [config(m, own=v) for m, v in zip(["hier", "hier", "deep", "deep", "deep", "deep"], values, strict=True)]
+    names = called(*given, experiments=experiments)
+    assert [name.rpartition(" ")[2] for name in names] == ["0.12344", "0.5", "0.12341", "0.5", "0.123", "0.5"]
+
+
+@hypothesis.given(st.sets(st.floats(min_value=1e-12, max_value=1e12), min_size=2, max_size=8))
+def test_short_numbers_are_near_and_stay_apart(values):
+    short = in_short(map(str, values))
+    assert len(set(short.values())) == len(values)
+    assert all(float(shown) == pytest.approx(float(value), rel=0.0051) for value, shown in short.items())
+    assert all(len(shown) <= len(value) for value, shown in short.items())
 
 
 def test_solvers_lists_and_switches_are_told_in_words():

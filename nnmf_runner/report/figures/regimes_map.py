@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from nnmf_runner.metrics.registry import METRICS, mapped
 from nnmf_runner.report.figures.style import SMALL, Look, add_title, legend_below, looks_of, shaded, text_width
 from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
-from nnmf_runner.report.regimes_table import label, text
+from nnmf_runner.report.regimes_table import label, texts
 from nnmf_runner.report.variants import words_of
 
 # How much of its colour the least and the largest lead have.
@@ -74,8 +74,8 @@ def _heatmap(ax: Axes, panel: pd.DataFrame, measure: str, looks: Mapping[str, Lo
         _setting(ax, across.index(place.at), down.index(place.other_at), place, looks, largest)
     axis, other = panel.iloc[0][["axis", "other_axis"]]
     ax.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5), xlabel=label(axis), ylabel=label(other))
-    ax.set_xticks(range(len(across)), map(text, across))
-    ax.set_yticks(range(len(down)), map(text, down))
+    ax.set_xticks(range(len(across)), texts(across))
+    ax.set_yticks(range(len(down)), texts(down))
     ax.tick_params(length=0)
     ax.set_facecolor("white")
     ax.spines[:].set_visible(False)
