@@ -172,7 +172,8 @@ def _shards() -> int:
     logging.captureWarnings(True)
     asked = read_cut(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    written = shard(asked.source, asked.folder, asked.seed, asked.sizes, asked.dtype)
+    with asked.named():
+        written = shard(asked.source, asked.folder, asked.seed, asked.sizes, asked.dtype)
     print(written, written.folder, sep="\n")
     return OK
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,15 @@ class Cut:
     seed: int
     sizes: dict[str, int]
     dtype: str | None
+    called: str  # what the command line calls the path of the data
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Name the path of the data in errors as the command line does."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(str(error).replace("dataset.path", self.called)) from None
 
 
 def read_cut(arguments: Sequence[str]) -> Cut:
@@ -72,12 +82,13 @@ def read_cut(arguments: Sequence[str]) -> Cut:
     config = resolve(compose(expanded(options)))
     sizes = {name: _number(text, name) for name in _SIZES if (text := own[name]) is not None}
     dtype = None if own["dtype"] is None else check_choice(own["dtype"], TYPES, "dtype")
-    return Cut(config.dataset, user_path(paths[-1], "folder"), config.seed, sizes, dtype)
+    called = "dataset.path" if named else "SOURCE"
+    return Cut(config.dataset, user_path(paths[-1], "FOLDER"), config.seed, sizes, dtype, called)
 
 
 def _as_dataset(source: str) -> list[str]:
     """The options of a dataset from a path."""
-    is_shards = (user_path(source, "source") / META).is_file()
+    is_shards = (user_path(source, "SOURCE") / META).is_file()
     return [f"dataset={'shards' if is_shards else 'file'}", f"dataset.path={quoted(source)}"]
 
 

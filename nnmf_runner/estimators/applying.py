@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from nnmf_runner.core.label_costs import classify
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset, Source
+from nnmf_runner.datasets.files.shards import Sharded
 from nnmf_runner.datasets.text.words import Words
 from nnmf_runner.datasets.vocabulary import Vocabulary
 from nnmf_runner.datasets.weighting import Weights
@@ -89,12 +90,15 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     if output.exists():
         raise InputError(f"output={output} exists. Expected a new folder.")
     with notes_after_checks(), whole_folder(output) as scratch:
-        applied = read_applied(folder)
-        dataset = _raw(source, applied).load(stream(seed, "data"))
-        frames = applied_frames(applied, dataset, of_texts=isinstance(source, Words))
-        for name, frame in frames.items():
-            text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-            (scratch / f"{name}.csv").write_text(text, encoding="utf-8")
+        applied, first = read_applied(folder), 0
+        for dataset in _parts(_raw(source, applied), seed):
+            frames = applied_frames(applied, dataset, of_texts=isinstance(source, Words))
+            for name, frame in frames.items():
+                if not dataset.sample_names:
+                    frame["sample"] += first
+                with (scratch / f"{name}.csv").open("a", encoding="utf-8", newline="") as file:
+                    frame.to_csv(file, index=False, header=not first, quoting=csv.QUOTE_NONNUMERIC)
+            first += dataset.X.shape[1]
     if (applied.feature_names is None) != (dataset.feature_names is None):
         lacks = "the fit has" if applied.feature_names is None else "the new data have"
         log.info("Features are matched by number: %s no names.", lacks)
@@ -155,6 +159,14 @@ def _raw(source: Source, applied: Applied) -> Source:
     if source.recipe is not None:
         raise InputError(f"dataset.weighting weighs counts, and {run} is of data that are not weighted. Leave it out.")
     return source
+
+
+def _parts(source: Source, seed: int) -> Iterator[Dataset]:
+    """New data, of which as many samples are in the memory as a shard has, where they are in shards."""
+    if isinstance(source, Sharded):
+        yield from source.parts()
+    else:
+        yield source.load(stream(seed, "data"))
 
 
 def applied_frames(applied: Applied, dataset: Dataset, *, of_texts: bool) -> dict[str, pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nnmf_runner.config.shards import read_cut
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets import File, Text, Toy
+from nnmf_runner.datasets.files.sharding import shard
 from nnmf_runner.datasets.files.shards import META, Sharded
 
 LABELLED = "dataset.labels=[a.csv,b.csv]"
@@ -77,3 +79,25 @@ def test_what_cannot_be_read_is_refused_in_one_line(arguments, said):
         read_cut(arguments)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["./none.npy", "out"], "SOURCE=./none.npy does not exist"),
+        (["dataset=file", "dataset.path=./none.npy", "out"], "dataset.path=./none.npy does not exist"),
+    ],
+)
+def test_errors_name_the_source_as_the_command_line_does(arguments, said):
+    cut = read_cut(arguments)
+    with pytest.raises(InputError, match=re.escape(said)), cut.named():
+        shard(cut.source, cut.folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [(["~nobody/a.npy", "out"], "SOURCE"), (["a.npy", "~nobody"], "FOLDER")]
+)
+def test_paths_of_no_user_are_named_as_the_command_line_does(arguments, name, monkeypatch):
+    monkeypatch.setattr("os.path.expanduser", str)
+    with pytest.raises(InputError, match=f"^{name}=~nobody.* is not valid"):
+        read_cut(arguments)

@@ -97,3 +97,8 @@ def test_what_cannot_be_cut_ends_in_one_line(command, file):
         result = command(*arguments, program="nnmf-shards")
         assert (result.status, result.out, result.err.count("\n"), result.files) == (2, "", 1, [])
         assert result.err.startswith("nnmf-shards: ")
+
+
+def test_errors_name_the_source_as_the_command_line_does(command):
+    result = command("none.npy", "a", program="nnmf-shards")
+    assert result.err.startswith("nnmf-shards: SOURCE=none.npy does not exist.")

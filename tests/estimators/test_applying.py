@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets import Dataset, File
+from nnmf_runner.datasets.files import shards
+from nnmf_runner.datasets.files.shards import Sharded
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.estimators import HierarchicalNMF, load
 from nnmf_runner.estimators.applying import apply
@@ -73,6 +76,24 @@ def test_the_numbers_are_those_of_the_estimator(fitted, new, tmp_path, options):
     assert found["labels"]["class"].tolist() == model.predict(X).tolist()
     scores = numbers(found["labels"], "score of ")
     assert [CLASSES[c] for c in scores.argmax(axis=1)] == found["labels"]["class"].tolist()
+
+
+@pytest.mark.parametrize("sample_names", [None, [f"s{j}" for j in range(7)]])
+def test_shards_are_read_one_after_the_other(fitted, tmp_path, rng, monkeypatch, sample_names):
+    """Of more than the memory, too: nothing asks for the whole of them."""
+    folder, X = fitted("method=hier", "label_fraction=1"), rng.random((9, 7))
+    about = {"names": WORDS, "labels": [np.array([0, 1, -1, 2, 0, 1, -1])], "class_names": [CLASSES]}
+    for name, ends in (("whole", (0, 7)), ("cut", (0, 3, 4, 7))):
+        cut = [X[:, start:stop] for start, stop in pairwise(ends)]
+        shards.write_shards(tmp_path / name, X.shape, cut, sample_names=sample_names, **about)
+    monkeypatch.setattr(shards, "MEMORY", 100)
+    found, expected = (
+        tables(folder, Sharded(str(tmp_path / name)), tmp_path / f"of_{name}") for name in ("cut", "whole")
+    )
+    np.testing.assert_allclose(numbers(found["codes"], "1."), load(folder).transform(X.T))
+    for name, frame in expected.items():
+        pd.testing.assert_frame_equal(found[name], frame)
+        assert frame["sample"].tolist() == (sample_names or [*range(7)])
 
 
 def test_features_are_matched_by_name_and_stay_so_without_the_data(fitted, new, tmp_path):

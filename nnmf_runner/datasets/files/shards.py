@@ -171,13 +171,13 @@ class Shards:
         found = self._vector(i, NAMED, "U")
         return None if found is None else [*map(printable, found.tolist())]
 
-    def dataset(self, name: str, X: Any) -> Dataset:
-        """All that is known of the data, with `X` in the place of their entries."""
-        every = range(self.n)
+    def dataset(self, name: str, X: Any, of: Sequence[int] | None = None) -> Dataset:
+        """All that is known of the data, or `of` these shards, with `X` in the place of their entries."""
+        of = range(self.n) if of is None else of
         with _told(self.folder):  # which do not fit each other where somebody has made them so
-            labels = np.concatenate([self.labels(i) for i in every], axis=1)
-            known = _joined([self.known(i) for i in every])
-            samples = _joined([self.sample_names(i) for i in every])
+            labels = np.concatenate([self.labels(i) for i in of], axis=1)
+            known = _joined([self.known(i) for i in of])
+            samples = _joined([self.sample_names(i) for i in of])
         return Dataset(
             name,
             X,
@@ -288,6 +288,12 @@ class Sharded:
         """The same without the entries, which whoever holds a shard reads for itself."""
         shards = Shards.open(self.path)
         return shards.dataset(self.name, ShardedMatrix(Folder.of(shards)))
+
+    def parts(self) -> Iterator[Dataset]:
+        """The samples of one shard after the other, of which no two need be in the memory."""
+        shards = Shards.open(self.path)
+        for i in range(shards.n):
+            yield shards.dataset(self.name, shards.part(i), [i])
 
     def portable(self) -> dict[str, Any]:
         """Options that load the same data from any working directory."""
