@@ -7,8 +7,10 @@ import copy
 import dataclasses
 import doctest
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -91,6 +93,54 @@ def test_a_room_imports_only_from_rooms_before_it(path):
 def test_the_core_needs_numpy_and_scipy_alone(path):
     tops = {name.split(".")[0] for name in imports(path)}
     assert tops - set(sys.stdlib_module_names) <= {"numpy", "scipy", "nnmf_runner"}
+
+
+# Distributions whose modules have other names.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "hydra": "hydra-core",
+    "mlflow": "mlflow-skinny",
+    "sklearn": "scikit-learn",
+    "tensorboardX": "tensorboardx",
+    "yaml": "pyyaml",
+}
+# The extras of files that are not imported without their packages.
+EXTRAS = {
+    "report/page/render.py": "report",
+    "running/distributed.py": "dask",
+    "running/search.py": "optuna",
+    "store/trackers/mlflow.py": "mlflow",
+    "store/trackers/tensorboard.py": "tensorboard",
+}
+# What is used where it is installed, and nothing asks for.
+IF_THERE = {("task.py", "threadpoolctl"), ("estimators/factorisation.py", "scikit-learn")}
+
+
+def distributions(names):
+    """The distributions of modules that are of neither Python nor this package."""
+    tops = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "nnmf_runner"}
+    return {DISTRIBUTIONS.get(top, top) for top in tops}
+
+
+def declared(extra=None):
+    """What is installed with the package, or the extra of it."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else [])]
+    return {re.match(r"[\w-]+", each)[0].lower() for each in wanted}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_a_module_imports_is_declared_where_its_message_says(path):
+    """Not what happens to come with something else."""
+    name, tree = name_of(path), ast.parse(path.read_text())
+    used = {each for each in distributions(imports(path)) if (name, each) not in IF_THERE}
+    assert used <= declared(EXTRAS.get(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "required":
+            module, extra = (argument.value for argument in node.args[:2])
+            assert distributions([module]) <= declared(extra)
+    for extra in re.findall(r"nnmf-runner\[(\w+)\]", path.read_text()):
+        assert declared(extra)
 
 
 @pytest.mark.slow

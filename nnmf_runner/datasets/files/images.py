@@ -134,7 +134,7 @@ read_pictures = guarded(_read_pictures)
 
 def _shades(path: Path, name: Path) -> NDArray[Any]:
     """Shades of grey of a picture, shape (height, width)."""
-    from PIL import Image  # which matplotlib needs; runs on other data do without
+    from PIL import Image  # which runs on other data do without
 
     try:
         with Image.open(path, formats=FORMATS) as picture:
