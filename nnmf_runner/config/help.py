@@ -107,8 +107,9 @@ def _top_options() -> list[str]:
         parts = {name: type(value) for name, value in own.items() if dataclasses.is_dataclass(value)}
         if plain := {name: value for name, value in own.items() if name not in parts}:
             sections.append([f"{_paragraphs(owner)[0].rstrip('.')}:", *_entries(RunConfig, plain)])
-        for name, part in parts.items():
-            sections.append([f"{name}: {_paragraphs(part)[0]}", *_entries(part, _defaults(part), f"{name}.")])
+        for name, part in parts.items():  # which have no page of their own
+            rows = _entries(part, _defaults(part), f"{name}.", whole=True)
+            sections.append([f"{name}: {_paragraphs(part)[0]}", *rows])
     return ["\n".join(lines) for lines in sections]
 
 

@@ -75,9 +75,9 @@ class Model:
     normalise : bool
         Whether the columns of every A are scaled to unit length after the fit, with the codes rescaled to match.
     tol : float
-        Relative projected gradient at which a fit has converged, see `StoppingRule`.
+        Relative projected gradient, at least 0, at which a fit has converged, see `StoppingRule`.
     max_iter : int
-        Maximum number of iterations.
+        Maximum number of iterations of a fit, at least 0.
     dtype : {"float64", "float32"}
         Precision of the data, factors, codes and their products: single precision takes half the memory and gives
         errors that agree to four digits.  Small systems and sums of squares are computed in double precision.
@@ -124,15 +124,19 @@ class Computed(Model):
     dataset
         The data, with their labels.
     label_fraction : float
-        Share of the labels that the method is given, drawn within every class from the samples that have a label.
+        Share of the labels, from 0 to 1, that the method is given, drawn within every class from the samples that have
+        a label.
         Where the data list the labelled samples themselves (``dataset.known``), any share above zero gives
         exactly those.
     label_level : int, optional
-        Level of the labels that the last layer learns; by default the one whose number of classes is nearest its rank.
+        Level of the labels that the last layer learns, counted from 0, the finest; by default the one whose number of
+        classes is nearest its rank.
     eval_label_level : int, optional
-        Level of the labels that the codes of every layer are scored on; by default the one that the layer learns.
+        Level of the labels that the codes of every layer are scored on, counted from 0, the finest; by default the one
+        that the layer learns.
     holdout : float
-        Share of the known entries of the data that are hidden from the method; the record has the error on them.
+        Share of the known entries of the data, from 0 to below 1, that are hidden from the method; the record has the
+        error on them.
     resample
         Part of the data that the method is given, as `nnmf-rank` compares fits on several.
     mask : str, optional
@@ -318,7 +322,7 @@ class Execution:
     engine
         What carries out a fit: this process, or several that share the data.
     trials : int
-        Number of runs that differ in their seed: `seed`, `seed` + 1 and so on.
+        Number of runs, at least 1, that differ in their seed: `seed`, `seed` + 1 and so on.
     consensus : bool
         Whether the topics that the trials have in common are the start of one more fit, whose record tells how stable
         each topic is and how many trials put it below the same topic.  The trials have the data of the first of them.

@@ -147,7 +147,8 @@ class LayerWeights:
     Parameters
     ----------
     weights : list of float
-        ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero switches the term of its layer off.
+        Weight of every layer, at least 0, ``w_0, ..., w_L``; all are one if the list is empty.  A weight of zero
+        switches the term of its layer off.
     """
 
     weights: list[float] = field(default_factory=list)

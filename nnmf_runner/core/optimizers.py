@@ -205,7 +205,7 @@ class GradientDescent(Optimizer):
     Parameters
     ----------
     step : float
-        The step for the relative cost.
+        The step for the relative cost, above 0.
     """
 
     name: ClassVar[str] = "gd"
@@ -226,11 +226,11 @@ class StochasticGradient(Optimizer):
     Parameters
     ----------
     step : float
-        First step; step t is ``step / (1 + decay t)``.
+        First step, above 0; step t is ``step / (1 + decay t)``.
     decay : float
-        How fast the steps fall.
+        How fast the steps fall, see `step`; with 0 all are the first.
     batch : int, optional
-        Columns in a block.  The default is the square root of the number of columns, but at least 32,
+        Number of columns in a block.  The default is the square root of the number of columns, but at least 32,
         since every block costs a pass over the factors.
 
     References
@@ -268,13 +268,15 @@ class Adam(Optimizer):
     Parameters
     ----------
     step : float
-        First step; step t is ``step / (1 + decay t)``.
+        First step, above 0; step t is ``step / (1 + decay t)``.
     decay : float
-        How fast the steps fall.
-    beta1, beta2 : float
-        Decay rates of the moments.
+        How fast the steps fall, see `step`; with 0 all are the first.
+    beta1 : float
+        Share, from 0 to below 1, that the mean of the gradients keeps of itself at every step.
+    beta2 : float
+        Share, from 0 to below 1, that the mean of the squared gradients keeps of itself at every step.
     batch : int, optional
-        Columns in a block; all by default.
+        Number of columns in a block; all by default.
 
     References
     ----------
@@ -389,7 +391,7 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     memory : int
-        Number of corrections that are kept.
+        Number of last steps whose curvature is kept, at least 1.
 
     References
     ----------

@@ -43,8 +43,8 @@ class Regularisation:
     Parameters
     ----------
     l1_A : float
-        L1 penalty on the factors A.  Penalties on A need one on S and vice versa: with one of the two alone, scale
-        moves to the other factor without end, and there is no minimum.
+        L1 penalty on the factors A, at least 0, as are the others.  Penalties on A need one on S and vice versa: with
+        one of the two alone, scale moves to the other factor without end, and there is no minimum.
     l2_A : float
         Squared L2 penalty on the factors A.
     l1_S : float

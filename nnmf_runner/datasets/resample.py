@@ -123,7 +123,7 @@ class Halves(Resample):
     Parameters
     ----------
     pair : int
-        Which halving.
+        Which of the halvings, counted from 0; each draws its halves anew.
     half : int
         Which of its halves, 0 or 1.
 
@@ -161,10 +161,12 @@ class Bicross(Resample):
 
     Parameters
     ----------
-    row_fold, column_fold : int
-        Which fold of the rows, and which of the columns, is left out.
+    row_fold : int
+        Which fold of the rows is left out, counted from 0.
+    column_fold : int
+        Which fold of the columns is left out, counted from 0.
     folds : int
-        Number of folds of either.
+        Number of folds of the rows, and of the columns, at least 2.
 
     References
     ----------

@@ -41,11 +41,11 @@ class Deep(Method):
     pooling : {"none", "mean", "max"}
         Pooling of groups of topics after each layer but the first.
     pool_size : int
-        Number of topics in a group; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
+        Number of topics in a group, at least 2; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
     activation : {"identity", "power", "log1p"}
         Function f that is applied between the layers.
     exponent : float
-        Exponent of ``activation="power"``.
+        Exponent, above 0, of ``activation="power"``.
     solver : {"auto", "mu"}
         Multiplicative updates throughout, or by default hierarchical alternating least squares, which converge sooner,
         where they are possible: for the plain product, squared costs and data without missing entries.

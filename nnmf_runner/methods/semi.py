@@ -40,8 +40,8 @@ class Semi(Method):
     """Deep semi-NMF: minimise ``||X - Z_0 Z_1 ... Z_L H||^2`` for nonnegative H and Z's of any sign.
 
     Every layer is pretrained by semi-NMF of the codes below, then all factors are fitted together.  Known labels enter
-    through a graph that ties the last codes of one class together (Deep WSF).  There is no loss of the labels, and
-    ``label_weight`` is the weight of the graph, see `ClassGraph`.
+    through a graph that ties the last codes of one class together (Deep WSF).  There is no loss of the labels: their
+    weight is that of the graph, see `ClassGraph`.
 
     Parameters
     ----------

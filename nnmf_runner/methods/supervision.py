@@ -32,8 +32,9 @@ class Supervision:
     loss : {"squared", "cross_entropy", "kl"}
         What is minimised between the labels and their prediction from the codes.
     weight : float
-        Weight of the cost of the labels.  Both costs are relative: that of the labels to predicting nothing, that of
-        the data to its floor, see `label_units`.  So the data are weighted by their noise, whatever their scale.
+        Weight of the cost of the labels, at least 0.  Both costs are relative: that of the labels to predicting
+        nothing, that of the data to its floor, see `label_units`.  So the data are weighted by their noise, whatever
+        their scale.
     learn_map : bool
         Whether the label map is a variable of the optimizer.  The squared loss does not need it, since its best map
         has a closed form.  Cross-entropy always learns it.
@@ -41,9 +42,9 @@ class Supervision:
         Which layer learns from which level of labels.  With "last", the last layer learns from the level whose number
         of classes is nearest to its rank.  With "all", every layer does; where several choose the same level, the
         nearest of them learns from it, and a single level is for the last layer.  "auto" is "all" for methods that can
-        supervise lower layers and "last" for the others.  It leaves out lower layers with fewer than `LABELS_PER_TOPIC`
-        labelled samples per topic, since a map could then predict these labels from any codes.  A list has a level, or
-        None, for every layer.
+        supervise lower layers and "last" for the others.  It leaves out lower layers with fewer than four labelled
+        samples per topic, since a map could then predict these labels from any codes.  A list has a level, counted from
+        0, or None for every layer.
     """
 
     loss: str = "squared"

@@ -13,6 +13,8 @@ from nnmf_runner.config.schema import GROUPS, RunConfig
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.methods import Supervision
+from nnmf_runner.store.trackers.mlflow import MLflow
+from nnmf_runner.store.trackers.tensorboard import TensorBoard
 
 PARTS = [(group, name, part) for group, registry in GROUPS.items() for name, part in registry.items()]
 FIXED = [("supervision", Supervision), ("regularisation", Regularisation)]
@@ -59,8 +61,25 @@ def test_numpydoc_parameters_are_read_with_type_and_meaning():
 def test_every_option_of_the_schema_has_a_type_and_a_line_of_meaning(part):
     described = parameters_of(part)
     for option in dataclasses.fields(part):
-        assert len(described[option.name].meaning) > 10
+        assert re.fullmatch(r"[A-Z\"-].{9,}\.", described[option.name].meaning)
         assert described[option.name].kind or option.name in GROUPS
+
+
+@pytest.mark.parametrize("part", [RunConfig, *(part for _, part in FIXED), *(part for *_, part in PARTS)])
+def test_every_option_of_a_part_has_a_text_of_its_own(part):
+    described = parameters_of(part)
+    meanings = [described[option.name].meaning for option in dataclasses.fields(part)]
+    assert len(set(meanings)) == len(meanings)
+
+
+def test_what_is_said_of_figures_is_of_one_tracker_alone():
+    assert len({parameters_of(part)["figures"].meaning for part in (MLflow, TensorBoard)}) == 2
+
+
+def test_parts_without_a_page_of_their_own_are_described_in_full():
+    text = " ".join(help_text([]).split())
+    for _, part in FIXED:
+        assert all(each.meaning in text for each in parameters_of(part).values())
 
 
 def test_the_help_has_every_option_with_its_default_and_every_part():
@@ -111,6 +130,7 @@ def test_the_help_is_plain_and_fits_a_terminal():
     texts = [help_text([]), *(help_text([f"{group}={name}"]) for group, name, _ in PARTS)]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 100
     assert not [word for word in ("schema", "Powered", "`", "None", "see See") for text in texts if word in text]
+    assert not re.findall(r"\b\w+\.[A-Z]{2,}\b|\b[A-Z]{2,}_[A-Z_]+\b", " ".join(texts))  # of constants in the code
 
 
 @pytest.mark.slow

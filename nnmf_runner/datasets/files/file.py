@@ -63,8 +63,8 @@ class File(Weights):
     Parameters
     ----------
     path : str
-        A relative one starts at the working directory.  Floats of a ``.npy`` file stay in it if it is large, see
-        `readers.MAPPED`: such a file may be larger than the memory, but must not change during a run.
+        The file; a relative one starts at the working directory.  Floats of a ``.npy`` file of 128 MB or more stay in
+        it: such a file may be larger than the memory, but must not change during a run.
     x : str, optional
         Key of the data; by default ``X`` or the only matrix in the file.  Of a table all columns are data that are not
         anything else.
@@ -104,8 +104,8 @@ class File(Weights):
     delimiter : str, optional
         Character that separates the cells of a table; by default the one by which the first lines are rows of equal
         length.
-    decimal : {".", ","}
-        Decimal mark of a table.
+    decimal : str
+        Decimal mark of a table: a point or a comma.
     encoding : str
         Encoding of text.
     image_shape : list of int, optional

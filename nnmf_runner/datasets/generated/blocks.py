@@ -63,7 +63,7 @@ class Blocks:
         Size of every mode; there are as many modes as sizes, at least 3.  Blocks are scaled with the sizes, and a
         fourth mode is divided as the first one, a fifth as the second one, and so on.
     noise : float
-        ``noise * |z|`` is added to every entry, z being standard normal.
+        Scale of the noise: ``noise * |z|`` is added to every entry, z being standard normal.
     noise_seed : int or None
         Seed of the noise as the publications draw it, by numpy's legacy generator: theirs are ``noise=0.1`` with seed
         1 and ``noise=0.4`` with seed 14.  None draws it from the seed of the run.

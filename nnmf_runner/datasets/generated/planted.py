@@ -31,8 +31,10 @@ class Planted:
     branching : list of int
         Topics below every topic, from the top down: ``[3, 2, 2]`` means 3 topics over 6 over 12 leaves.  Its length is
         the depth of the tree.
-    features, samples : int
-        Number of features (rows) and number of samples (columns) of the data.
+    features : int
+        Number of features of the data, at least as many as there are leaves.
+    samples : int
+        Number of samples of the data, at least as many as there are leaves.
     noise : float
         Root mean square of the noise relative to that of the clean data.  It is added, independent in every entry and
         uniform from zero up, so that data stay nonnegative.

@@ -21,16 +21,18 @@ class Toy:
 
     Parameters
     ----------
-    feature_blocks, sample_blocks : list of int
-        Features and samples of every subtopic.
+    feature_blocks : list of int
+        Number of features of every subtopic.
+    sample_blocks : list of int
+        Number of samples of every subtopic.
     topics : list of int
-        Topic of every subtopic.
+        Topic of every subtopic, counted from 0.
     supertopics : list of int
-        Supertopic of every topic.
+        Supertopic of every topic, counted from 0.
     levels : list of float
         Entries where feature and sample share the subtopic, only the topic, and only the supertopic.
     noise : float
-        Noise is uniform on ``[0, noise)``.
+        Noise is uniform on ``[0, noise)``; 0 for none.
 
     References
     ----------

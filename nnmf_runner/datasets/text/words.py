@@ -60,10 +60,12 @@ class Words(Weights, ABC):
 
     Parameters
     ----------
-    min_df, max_df : int or float
-        Fewest and most documents that may contain a word: a count if an integer, a share of all documents if a float.
+    min_df : int or float
+        Fewest documents that a word has to be in: a count if an integer, a share of all documents if a float.
+    max_df : int or float
+        Most documents that a word may be in: a count if an integer, a share of all documents if a float.
     max_features : int or None
-        Most frequent words to keep.
+        Number of the most frequent words to keep; None keeps all.
     stop_words : str or list of str or None
         Words to leave out: a list, the path of a file with words between white space and comments after ``#``, or
         ``english``, which is scikit-learn's list.

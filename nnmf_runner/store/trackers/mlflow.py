@@ -41,7 +41,8 @@ class MLflow(Tracker):
         Where MLflow keeps runs: a folder, or a server such as ``http://host:5000``; by default the folder ``mlruns``
         in `output`.
     figures : bool
-        Whether the figures of every run are drawn, which may take longer than a fit of small data.
+        Whether the figures of every run are drawn, as PNG among its artifacts; that may take longer than a fit of
+        small data.
     """
 
     name: ClassVar[str] = "mlflow"

@@ -24,7 +24,8 @@ class TensorBoard(Tracker):
     folder : str, optional
         Where the events go; by default the folder ``tensorboard`` in `output`.
     figures : bool
-        Whether the figures of every run are drawn, which may take longer than a fit of small data.
+        Whether the figures of every run are drawn, as images that are shown beside its curves; that may take longer
+        than a fit of small data.
     """
 
     name: ClassVar[str] = "tensorboard"
