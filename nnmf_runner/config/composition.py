@@ -172,10 +172,16 @@ def read_sweep(given: Sequence[str], *, multirun: bool = False) -> Sweep | None:
     composed = compose(fixed, with_hydra=True)
     hydra = composed.hydra
     launcher, sweeper = (str(hydra.runtime.choices[f"hydra/{part}"]) for part in ("launcher", "sweeper"))
-    if not (multirun or hydra.mode == RunMode.MULTIRUN):
-        for part, name, usual in (("launcher", launcher, BASIC), ("sweeper", sweeper, BASIC_SWEEPER)):
-            if name != usual:
-                raise InputError(f"hydra/{part}={name} is for sweeps, and this is a single run. Add -m to sweep.")
+    single = not (multirun or hydra.mode == RunMode.MULTIRUN)
+    for part, name, usual in (("launcher", launcher, BASIC), ("sweeper", sweeper, BASIC_SWEEPER)):
+        if single and name != usual:
+            raise InputError(f"hydra/{part}={name} is for sweeps, and this is a single run. Add -m to sweep.")
+    if hydra.verbose and (launcher, sweeper) == (BASIC, BASIC_SWEEPER):
+        raise InputError(
+            "hydra.verbose=true tells more of a launcher or a search, and there is none here. "
+            "Expected hydra/launcher=NAME or hydra/sweeper=NAME with it."
+        )
+    if single:
         return None
     searches = sweeper != BASIC_SWEEPER
     params = [readable(f"{key}={value}") for key, value in (hydra.sweeper.params or {}).items()]

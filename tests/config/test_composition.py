@@ -281,3 +281,12 @@ def test_what_a_sweep_writes_for_its_jobs_is_refused_from_others(sweep, value):
 def test_a_group_of_options_is_no_single_value_of_another_option(configure, value):
     with pytest.raises(InputError, match=r"^supervision=.* is not valid\. Expected values for its options alone\.$"):
         composition.read([f"supervision={value}"])
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m", "seed=0,1"], ["experiment=table1"], ["--cfg", "job"]], ids=" ".join)
+def test_hydra_has_more_to_tell_where_it_has_something_to_do(arguments):
+    with pytest.raises(
+        InputError, match=r"^hydra\.verbose=true tells more of a launcher or a search, and there is none here\."
+    ):
+        composition.read([*arguments, "hydra.verbose=true"])
+    assert composition.read([*arguments, "hydra.verbose=false"])
