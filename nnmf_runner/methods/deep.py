@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_codes
 from nnmf_runner.core.linalg import Mask, Matrix, chain, cross_product, gram_matrix, inner, like, squared_norm
@@ -22,11 +23,12 @@ from nnmf_runner.core.multiplicative import (
     fit_product,
     pooling,
 )
-from nnmf_runner.core.regularisation import factor_unit
+from nnmf_runner.core.regularisation import Regularisation, factor_unit
 from nnmf_runner.core.updates import HALS, Codes, Multiplicative, lift_zeros
 from nnmf_runner.methods.base import Method, Plan, Problem
 from nnmf_runner.methods.encoding import loss_parameters, multiplicative_codes, saved_divergence, saved_shrinkage
 from nnmf_runner.methods.fit import Fit
+from nnmf_runner.methods.supervision import Supervision
 
 # Powers beyond it leave the largest of the entries alone, and overflow.
 MOST_EXPONENT = 10.0
@@ -39,11 +41,11 @@ class Deep(Method):
     Parameters
     ----------
     pooling : {"none", "mean", "max"}
-        Pooling of groups of topics after each layer but the first.
+        Pooling of groups of topics after each layer but the first, of two or more.
     pool_size : int
         Number of topics in a group, at least 2; with pooling, ``A_l`` has ``pool_size k_{l-1}`` rows.
     activation : {"identity", "power", "log1p"}
-        Function f that is applied between the layers.
+        Function f that is applied between the layers, of which there are two or more.
     exponent : float
         Exponent, above 0, of ``activation="power"``.
     solver : {"auto", "mu"}
@@ -113,6 +115,14 @@ class Deep(Method):
     def holds(self, layer: int) -> bool:
         """The first factor, and without pooling, which changes the shape of the others, all, see `Method.holds`."""
         return layer == 0 or self.pooling == "none"
+
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse what would act between layers where there is one."""
+        for name, usual in (("pooling", "none"), ("activation", "identity")):
+            if n_layers == 1 and (given := getattr(self, name)) != usual:
+                raise InputError(
+                    f"{name}={given} acts between layers, and there is one. Expected {name}={usual}, or more layers."
+                )
 
     def fit(self, problem: Problem, plan: Plan) -> Fit:
         """Fit all layers, see `Method.fit`."""

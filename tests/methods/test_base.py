@@ -272,10 +272,10 @@ def test_codes_of_a_fixed_layer_are_the_exact_ones_at_once(small, name):
     ids=["unfolded", "ncpd", "plain", "pooling", "normalise"],
 )
 def test_what_cannot_hold_factors_says_so(method, fixed, options, message):
-    cost = COSTS[method.costs[0]]()
-    method.check(cost, Supervision(levels="last"), 1)
+    asked = COSTS[method.costs[0]](), Supervision(levels="last"), method.most_layers or 2
+    method.check(*asked)
     with pytest.raises(InputError, match=rf"^fixed=\[{fixed[0]}\] {message}.*Expected [^\n]*$"):
-        method.check(cost, Supervision(levels="last"), 1, fixed=fixed, **options)
+        method.check(*asked, fixed=fixed, **options)
 
 
 def test_pooling_leaves_a_fixed_first_factor(small):

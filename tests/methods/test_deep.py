@@ -177,6 +177,18 @@ def test_bad_options_are_refused_by_name(options, message):
         Deep(**options)
 
 
+@pytest.mark.parametrize("options", [{"activation": "log1p"}, {"pooling": "max"}])
+def test_what_acts_between_layers_needs_two(options):
+    [(name, value)] = options.items()
+    with pytest.raises(InputError, match=rf"^{name}={value} acts between layers, and there is one\."):
+        Deep(**options).check(Reconstruction(), Supervision(), 1)
+    for method, n_layers in ((Deep(**options), 2), (Deep(), 1)):
+        method.check(Reconstruction(), Supervision(), n_layers)
+    # Where there is one, it would change the way to the same model, and not the model.
+    A, S = [np.ones((3, 2))], [np.arange(8.0).reshape(2, 4)]
+    np.testing.assert_array_equal(Deep(**options).decode(A, S, 0), Deep().decode(A, S, 0))
+
+
 def best_codes(A, x):
     """``argmin_{s >= 0} D(x | A s)`` by scipy's bounded quasi-Newton method."""
 
