@@ -6,6 +6,7 @@ import functools
 import logging
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from nnmf_runner.core.monitor import Stop, StoppingRule
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.data import data_title
 from nnmf_runner.report.summary import numbers_of
-from nnmf_runner.report.variants import Options, method_of, method_order, options_of, variants
+from nnmf_runner.report.variants import Options, method_of, method_order, numbered, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,13 @@ _IN_LATEX = {
     "^": r"\textasciicircum{}",
     **{char: rf"\{char}" for char in "&%$#_{}"},
 }
+# How options of the data begin; errors of runs with entries that they do not see are over the others alone.
+OF_DATA = ("dataset.", "holdout=", "mask=")
 # The metric that has a column beside the floor in place of a table: it is the same for all hierarchies of a tensor.
 ALONE = "alone_error"
 # Of LaTeX, in points: the text of a page, a letter of a small font on average, and what is between two columns.
 WIDTH, HEIGHT, LETTER, BETWEEN = 345.0, 550.0, 4.7, 12.0
+BELOW_CAPTION = r"\setlength{\belowcaptionskip}{6pt}"
 # The most lines of tables that a page turned sideways holds.
 LINES = 28
 
@@ -58,7 +62,8 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """One row per run: its cell, seed, status, metrics, floor and published values.
 
     Runs of one cell whose configurations differ in more than the seed get names of their own, as `variants` has it:
-    options of the data go to the name of the dataset, the share of labels to the regime, and all others to the method.
+    options of the data, and what of their entries is hidden, go to the name of the dataset, the share of labels to the
+    regime, and all others to the method.
     Of a run that is recorded more than once the latest record counts.  `repeats` marks runs with all the numbers of one
     of the same cell and another seed, which are no trials of their own.  Records are read once and none is kept, so
     that they may be more than fit in memory.
@@ -82,14 +87,14 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(columns)).astype({"floor": float})
     experiments, data = frame["experiment"], frame["dataset"]
     of_data, labels = (
-        [tuple(option for option in each if option.startswith(start)) for each in options]
-        for start in ("dataset.", "label_fraction=")
+        [tuple(option for option in each if option.startswith(starts)) for each in options]
+        for starts in (OF_DATA, "label_fraction=")
     )
     frame["dataset"] = variants(zip(experiments, data, strict=True), of_data, experiments)
-    scopes = zip(experiments, data, strict=True)
-    frame["regime"] = variants(zip(scopes, frame["regime"], strict=True), labels, experiments, ["label_fraction"])
+    scopes = [*zip(experiments, data, strict=True)]  # a table is of the runs of an experiment on one dataset
+    frame["regime"] = variants(zip(scopes, frame["regime"], strict=True), labels, scopes, ["label_fraction"])
     cells = zip(frame["dataset"], frame["regime"], frame["layers"], strict=True)
-    frame["method"] = variants(zip(experiments, frame["method"], strict=True), options, cells)
+    frame["method"] = variants(zip(scopes, frame["method"], strict=True), options, cells)
     regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(method_of(label)), label))
     frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
     frame = frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)
@@ -171,10 +176,10 @@ def layer_rows(rows: pd.DataFrame) -> pd.DataFrame:
 def _sort_key(column: pd.Series) -> pd.Series:
     """Few layers before many, methods in their order, anything else by its value."""
     if column.name == "layers":
-        return column.map(lambda text: (text.count("-"), text))
+        return column.map(lambda text: (text.count("-"), numbered(text)))
     if column.name == "method":
         return column.map(method_order)
-    return column
+    return column.map(numbered) if column.name == "dataset" else column
 
 
 def summarise(rows: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
@@ -208,13 +213,15 @@ def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     """Whether a mean is among the best of its row, which are its first ones; never where there is one alone.
 
     From the best on, they go up to the first that is told from it: by the digits shown, and by Welch's test.  What
-    comes after is worse, even where its trials scatter so much that the test tells nothing of them.
+    comes after is worse, even where its trials scatter so much that the test tells nothing of them.  Means over other
+    seeds than those of most methods of the row are not compared.
     """
-    metrics = [METRICS[name] for name in summary["metric"]]
-    means = pd.DataFrame({"mean": summary["mean"], "std": summary["std"].fillna(0.0), "n": summary["n"]})
+    compared = summary[~_others(summary)]
+    metrics = [METRICS[name] for name in compared["metric"]]
+    means = pd.DataFrame({"mean": compared["mean"], "std": compared["std"].fillna(0.0), "n": compared["n"]})
     means["shown"] = [round(mean, metric.digits) for mean, metric in zip(means["mean"], metrics, strict=True)]
     signed = means["mean"] * [1.0 if metric.better == "lower" else -1.0 for metric in metrics]
-    keys = [summary[name] for name in (*row, "metric")]
+    keys = [compared[name] for name in (*row, "metric")]
     groups = signed.groupby(keys, observed=True)
     best = means.loc[groups.transform("idxmin")].set_index(means.index)
     with np.errstate(all="ignore"):  # of single trials, and of those without any spread, there is no test: p is NaN
@@ -223,7 +230,8 @@ def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     tested = (means["n"] > 1) & (best["n"] > 1)
     told = (means["shown"] != best["shown"]) & ~(tested & (p >= LEVEL))
     in_order = told.loc[signed.sort_values(kind="stable").index]
-    return (groups.transform("size") > 1) & ~in_order.groupby(keys, observed=True).cummax()
+    first = (groups.transform("size") > 1) & ~in_order.groupby(keys, observed=True).cummax()
+    return first.reindex(summary.index, fill_value=False)
 
 
 def ranges(seeds: Iterable[int]) -> str:
@@ -285,7 +293,7 @@ def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     if summary["best"].any():
         text += "; in bold the best of a row"
         if (summary["n"] > 1).any():
-            text += f" and the next ones until Welch's test tells one from it (p < {LEVEL})"
+            text += f" and those next to it, up to the first that differs from it by Welch's test (p < {LEVEL})"
     if summary["unsettled"].any():
         text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():
@@ -294,7 +302,7 @@ def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
         text += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):
             text += f" on {', '.join(data)}"
-    if (summary["metric"] == ALONE).any():
+    if ALONE in {*summary["metric"]} or ("alone" in summary and summary["alone"].notna().any()):
         text += "; alone, a CP model of that rank by itself"
     return text + "."
 
@@ -304,7 +312,7 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
     parts = [r"% \usepackage{booktabs,rotating}", ""]
     for title, metric, table in tables_of(summary, layers):
         leading, header, body = layout(table, metric, _latex_cell)
-        about = _escape(". ".join(filter(None, [title, trials_of(table), legend(summary, rows)])))
+        about = _escape(". ".join(filter(None, [title, trials_of(table), legend(table, rows)])))
         kept = len(header) - table["method"].nunique()
         columns = _fitting(kept, [header, *body], WIDTH)
         kind = "table" if len(columns) == 1 else "sidewaystable"
@@ -312,7 +320,7 @@ def to_latex(summary: pd.DataFrame, rows: pd.DataFrame, layers: pd.DataFrame | N
         together = max(1, LINES // (len(body) + max(name.count(" ") for name in header) + 3))  # parts on a page
         for first in range(0, len(columns), together):
             caption = rf"\caption{{{about}}}" if not first else rf"\caption[]{{{_escape(title)}, continued.}}"
-            parts += [rf"\begin{{{kind}}}", r"\centering", r"\small", caption]
+            parts += [rf"\begin{{{kind}}}", r"\centering", r"\small", BELOW_CAPTION, caption]
             for some in columns[first : first + together]:
                 parts += _tabular(some, len(leading), header, body)
             parts += [rf"\end{{{kind}}}", ""]
@@ -325,7 +333,7 @@ def _tabular(columns: Sequence[int], leading: int, header: Sequence[str], body: 
         "",
         rf"\begin{{tabular}}{{{'l' * leading}{'r' * (len(columns) - leading)}}}",
         r"\toprule",
-        " & ".join(_stacked(header[column]) for column in columns) + r" \\",
+        " & ".join(_stacked(header[column], [row[column] for row in body]) for column in columns) + r" \\",
         r"\midrule",
         *(" & ".join(row[column] for column in columns) + r" \\" for row in body),
         r"\bottomrule",
@@ -353,10 +361,11 @@ def _plain(cell: str) -> str:
     )
 
 
-def _stacked(name: str) -> str:
-    """A heading for LaTeX with its parts below each other."""
-    parts = _escape(name).split(" ")
-    return parts[0] if len(parts) == 1 else r"\shortstack[r]{" + r"\\".join(parts) + "}"
+def _stacked(name: str, below: Sequence[str]) -> str:
+    """A heading for LaTeX in as many lines as keep it within its column."""
+    width = max(map(len, [*name.split(" "), *map(_plain, below)]))
+    lines = [_escape(line) for line in textwrap.wrap(name, width, break_long_words=False, break_on_hyphens=False)]
+    return lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r"\\".join(lines) + "}"
 
 
 def _others(table: pd.DataFrame) -> pd.Series:
@@ -413,9 +422,10 @@ def layout(
     table = table.assign(others=_others(table))
     for key, row in table.groupby(leading, sort=False, observed=True):
         cells = {entry.method: cell(entry, metric.digits) for entry in row.itertuples()}
-        lowest = (row[name].min() for name in bounds)  # the floor of a tensor bounds no method for matrices
+        usual = row[~row["others"]]  # of other seeds, data and floor are others
+        lowest = (usual[name].min() for name in bounds)  # the floor of a tensor bounds no method for matrices
         shown = ["-" if pd.isna(value) else f"{value:.{metric.digits}f}" for value in lowest]
-        counted = [str(row.loc[~row["others"], "n"].iloc[0])] if counts else []
+        counted = [str(usual["n"].iloc[0])] if counts else []
         body.append([*map(str, key), *counted, *shown, *(cells.get(method, "") for method in methods)])
     return leading, header, body
 

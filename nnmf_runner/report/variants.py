@@ -48,6 +48,7 @@ COST_NAMES = {
 }
 # A number with more than two digits after its point, alone or in a list: no part of a name or a path.
 LONG_NUMBER = re.compile(r"(?<![^\[ ])-?\d+\.\d{3,}(?:e[-+]\d+)?(?![^\], ])")
+NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 # Values of options that are not set, and of switches.
 UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
@@ -224,11 +225,16 @@ def costs_of(runs: Iterable[Shown]) -> tuple[str | None, dict[str, str]]:
     return COST_NAMES.get(cost, cost), {}
 
 
-def method_order(label: str) -> tuple[int, tuple[int, ...], str]:
-    """Place of a variant: by its method, then by what was chosen, in the order of the registries."""
+def method_order(label: str) -> tuple[int, tuple[int, ...], tuple[str | float, ...]]:
+    """Place of a variant: by its method, by what was chosen, in the order of the registries, and by its numbers."""
     words = words_of(label).split(SEPARATOR)
     ranks = tuple(CHOSEN.index(word) if word in CHOSEN else len(CHOSEN) for word in words)
-    return list(METHODS).index(method_of(label)), ranks, label
+    return list(METHODS).index(method_of(label)), ranks, numbered(label)
+
+
+def numbered(text: str) -> tuple[str | float, ...]:
+    """A text with its numbers as such, to sort by: every other entry is one."""
+    return tuple(float(part) if i % 2 else part for i, part in enumerate(NUMBER.split(text)))
 
 
 def groups_of(table: pd.DataFrame) -> pd.Series:

@@ -112,9 +112,9 @@ def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records
 
 def test_a_mean_over_a_run_that_ended_far_from_a_minimum_is_marked(record_of, records_of):
     runs = [record_of("hier", seed=s, error=0.3 + s / 10, projected_gradient=g) for s, g in enumerate([1e-4, 2e-3])]
-    rows, summary = made(records_of(*runs, record_of("neural", projected_gradient=0.9e-3)))  # the tolerance is 1e-4
+    rows, summary = made(records_of(*runs, *(record_of("neural", seed=s, projected_gradient=0.9e-3) for s in (0, 1))))
     markdown, latex = table.to_markdown(summary, rows), table.to_latex(summary, rows)
-    assert "| **0.3500**† ± 0.0707 | 0.5000 [seed 0] |" in markdown
+    assert "| **0.3500**† ± 0.0707 | **0.5000** ± 0.0000 |" in markdown  # the tolerance is 1e-4
     assert r"\textbf{0.3500}$^\dagger$ $\pm$ 0.0707" in latex
     assert all("at over 10 times the tolerance" in text for text in (markdown, latex))
     rows, summary = made(records_of(runs[0]))
@@ -143,7 +143,7 @@ def test_no_mean_is_bold_beside_a_better_one_that_is_not(record_of, records_of, 
     rows, summary = made(records_of(*records))
     errors = summary[summary["metric"] == metric].set_index("method")
     assert errors["best"].to_dict() == {"hier": True, "deep": False, "neural": False}
-    note = "in bold the best of a row and the next ones until Welch's test tells one from it (p < 0.05)"
+    note = "those next to it, up to the first that differs from it by Welch's test (p < 0.05)"
     assert note in table.to_markdown(summary, rows)
     assert note.replace("<", "$<$") in table.to_latex(summary, rows)
 
@@ -483,12 +483,55 @@ def two_layers(record_of, records_of):
     )
 
 
+def test_what_is_over_other_seeds_is_not_compared_nor_its_floor(record_of, records_of):
+    usual = [record_of(m, seed=s, error=e, floor=0.2) for m, e in (("deep", 0.3), ("hier", 0.4)) for s in (0, 1, 2)]
+    others = [record_of("semi", seed=s, error=0.29, floor=0.1) for s in (5, 6, 7)]
+    rows, summary = made(records_of(*usual, *others))
+    table_of_errors = table.to_markdown(summary, rows).partition("###")[2].partition("###")[0]
+    cells = [cell.strip() for cell in table_of_errors.splitlines()[4].strip("|").split("|")]
+    assert cells[2] == "0.2000"
+    assert sum("**" in cell for cell in cells) == 1
+    assert cells[-1] == "0.2900 ± 0.0000 [seeds 5-7]"
+
+
+def test_errors_of_the_entries_that_a_run_sees_stand_in_rows_of_their_own(record_of, records_of):
+    runs = [record_of("neural"), record_of("deep")]
+    for record, hidden in zip(runs, (0.0, 0.2), strict=True):
+        record["config"]["holdout"] = hidden
+    rows, summary = made(records_of(*runs))
+    text = table.to_markdown(summary, rows)
+    assert "**" not in text
+    assert "| toy, holdout 0.2 | semisupervised | 9-4 |" in text
+
+
+def test_what_tells_runs_on_one_dataset_apart_names_no_run_on_another(record_of, records_of):
+    toy = [record_of("neural", tol=tol) for tol in (1e-4, 1e-5)]
+    for record in toy:
+        record["config"]["tol"] = record.pop("tol")
+    other = record_of("neural", dataset={"title": "other"}, **{"dataset.name": "other"})
+    rows, _ = made(records_of(*toy, other))
+    assert set(rows.loc[rows["dataset"] == "other", "method"]) == {"neural"}
+    assert rows.loc[rows["dataset"] == "toy", "method"].nunique() == 2
+
+
+def test_rows_and_columns_are_in_the_order_of_their_numbers(record_of, records_of):
+    noise = [record_of("hier", layers=(9,), **{"dataset.noise": x}) for x in (10, 2)]
+    rows, _ = made(records_of(*noise, record_of("hier", layers=(10,)), record_of("hier", layers=(9,))))
+    assert [*dict.fromkeys(rows["dataset"])][-2:] == ["toy, noise 2", "toy, noise 10"]
+    assert [*dict.fromkeys(rows["layers"])] == ["9", "10"]
+
+
+def test_headings_for_latex_are_broken_no_more_than_their_columns_ask_for():
+    assert table._stacked("neural, fill random", ["0.1234 $\\pm$ 0.0001 [seeds 1-2]"]) == "neural, fill random"
+    assert table._stacked("neural, fill random", ["0.1"]) == r"\shortstack[r]{neural,\\fill\\random}"
+
+
 def test_every_layer_of_runs_with_several_is_summarised(two_layers):
     layers = table.summarise(table.layer_rows(made(two_layers)[0]), table.LAYER_CELL)
     assert list(layers.columns) == ["experiment", "dataset", "regime", "layers", "layer", "method", *table.VALUES]
     assert set(layers["layers"]) == {"9-4"}
     first = entry(layers, method="hier", layer=0, metric="accuracy_unknown")
-    assert (first["mean"], first["n"], first["reported"], first["best"]) == (0.625, 2, 0.698, True)
+    assert (first["mean"], first["n"], first["reported"], first["best"]) == (0.625, 2, 0.698, False)
     second = entry(layers, method="hier", layer=1, metric="accuracy_unknown")
     assert (second["mean"], second["reported"], second["best"]) == (0.375, 0.668, False)
     error = entry(layers, method="hier", layer=1, metric="relative_error")
@@ -503,8 +546,8 @@ def test_layers_follow_in_tables_of_their_own(two_layers):
     block = text[text.index("### Accuracy on the unlabelled samples by layer (trial, toy)") :]
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
     assert lines[0] == ["regime", "layers", "layer", "hier", "neural"]
-    assert lines[2] == ["semisupervised", "9-4", "0", "**0.625** ± 0.177 (0.698)", "0.500 [seed 0]"]
-    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "**0.500** [seed 0]"]
+    assert lines[2] == ["semisupervised", "9-4", "0", "0.625 ± 0.177 (0.698)", "0.500 [seed 0]"]
+    assert lines[3] == ["semisupervised", "9-4", "1", "0.375 ± 0.177 (0.668)", "0.500 [seed 0]"]
     tex = table.to_latex(summary, rows, layers)
     assert r"\begin{tabular}{lllrr}" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == text.count("### ")
