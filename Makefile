@@ -33,9 +33,9 @@ OPTIONS ?= dataset.x=X_subsampled 'dataset.labels=[sub_cats,super_cats]' dataset
 endif
 
 table2: $(VENV)/$(if $(DATA),.core,.text) ## run Table 2 on newsgroups, or on a file: make table2 DATA=my.npz OPTIONS='dataset.x=X ...'
-	$(BIN)/nnmf-run experiment=table2 $(if $(DATA),dataset=file 'dataset.path="$(DATA)"') $(OPTIONS)
-	$(BIN)/nnmf-run experiment=table2_multilevel $(if $(DATA),dataset=file 'dataset.path="$(DATA)"') $(OPTIONS)
-	$(BIN)/nnmf-collect outputs/table2
+	$(BIN)/nnmf-run experiment=table2 $(if $(DATA),name=table2_data dataset=file 'dataset.path="$(DATA)"') $(OPTIONS)
+	$(BIN)/nnmf-run experiment=table2_multilevel $(if $(DATA),name=table2_data dataset=file 'dataset.path="$(DATA)"') $(OPTIONS)
+	$(BIN)/nnmf-collect outputs/table2$(if $(DATA),_data)
 
 systems: $(VENV)/.core ## compare all methods on the toy data: table and figures
 	$(BIN)/nnmf-run experiment=systems

@@ -107,13 +107,15 @@ def _drop_earlier(report: Path, written: set[str], *, figures: bool) -> None:
 
 
 def error_table(runs: Sequence[Path]) -> str | None:
-    """The errors of runs as Markdown; None without any, or of more than `FEW`, whose records take a while to read."""
+    """The errors of runs as Markdown; None without any, or of more than `FEW` runs or `MOST_SHOWN` variants."""
     from nnmf_runner.report import table
 
     found = list(_readable([run / RECORD for run in runs], [], [])) if len(runs) <= FEW else []
     if not found:
         return None
     rows = table.rows_of(found)
+    if rows["method"].nunique() > MOST_SHOWN:  # as in a search
+        return None
     summary = table.summarise(rows)
     return table.to_markdown(summary[summary["metric"] == "relative_error"], rows)
 

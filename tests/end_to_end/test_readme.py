@@ -160,3 +160,14 @@ def test_errors_and_trees_of_tensors_are_those_of_the_code(configure, tmp_path, 
                 assert number(row["floor"]) <= number(row["alone"]) + tolerance
                 # The promise of exact codes, for every draw of the noise.
                 assert all(layer["relative_error"] <= 1.005 * layer["alone_error"] for layer in of_layer)
+
+
+def test_texts_go_through_a_pipeline():
+    pytest.importorskip("sklearn")
+    [block] = (each for each in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "make_pipeline" in each)
+    *lines, last = block.strip().splitlines()
+    found: dict[str, object] = {}
+    exec("\n".join(lines), found)
+    words = [set(topic) for topic in eval(last, found)]
+    assert sorted("pear" in topic for topic in words) == [False, True]
+    assert sorted("car" in topic for topic in words) == [False, True]

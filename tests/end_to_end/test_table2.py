@@ -114,9 +114,12 @@ def test_trials_of_table_2_start_apart_even_where_the_known_labels_are_given(loc
         (["OPTIONS=dataset.path=a.tar.gz"], "experiment=table2 dataset.path=a.tar.gz"),
         (
             ["DATA=my words.mat", "OPTIONS=seed=3"],
-            """experiment=table2 dataset=file 'dataset.path="my words.mat"' seed=3""",
+            """experiment=table2 name=table2_data dataset=file 'dataset.path="my words.mat"' seed=3""",
         ),
-        (["DATA=a.mat"], """experiment=table2 dataset=file 'dataset.path="a.mat"' dataset.x=X_subsampled"""),
+        (
+            ["DATA=a.mat"],
+            """experiment=table2 name=table2_data dataset=file 'dataset.path="a.mat"' dataset.x=X_""",
+        ),
     ],
 )
 def test_make_table2_runs_it_on_what_is_named(variables, expected):
@@ -126,4 +129,5 @@ def test_make_table2_runs_it_on_what_is_named(variables, expected):
     published, multilevel = [" ".join(line.split()) for line in printed.splitlines() if "nnmf-run" in line]
     assert published.partition("nnmf-run ")[2].startswith(expected)
     assert multilevel == published.replace("experiment=table2", "experiment=table2_multilevel")
-    assert printed.splitlines()[-1].endswith("nnmf-collect outputs/table2")
+    name = "table2_data" if "name=table2_data" in expected else "table2"
+    assert printed.splitlines()[-1].endswith(f"nnmf-collect outputs/{name}")
