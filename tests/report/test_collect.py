@@ -235,6 +235,16 @@ def test_what_an_earlier_collection_wrote_of_runs_that_are_gone_goes_and_nothing
     assert (tmp_path / "9-4" / "record.json").exists()
 
 
+@pytest.mark.parametrize("limit", ["FEW", "MOST_SHOWN"])
+def test_errors_of_few_runs_of_few_variants_are_printed(tmp_path, record_of, monkeypatch, limit):
+    for name in ("hier", "neural"):
+        write_record(tmp_path / name, record_of(name))
+    runs = [tmp_path / "hier", tmp_path / "neural"]
+    assert "| hier | neural |" in collecting.error_table(runs)
+    monkeypatch.setattr(collecting, limit, 1)
+    assert collecting.error_table(runs) is None
+
+
 def test_a_run_that_is_recorded_twice_counts_once_by_its_latest_record(tmp_path, record_of, caplog):
     """As where outputs of an earlier layout, or a copy of them, stand beside those of today."""
     for name, seed, error, day in (("new", 0, 0.2, 2), ("old", 0, 0.4, 1), ("other", 1, 0.3, 1)):
