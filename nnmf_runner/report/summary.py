@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.metrics.registry import METRICS
+from nnmf_runner.store.record import COUNTED
+
+# A run is unsettled whose projected gradient is above this many times its tolerance at the end.
+FAR = 10.0
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
-    """Errors and accuracies of every layer in aligned columns: means over runs of one configuration that have them."""
-    records = [record for record in records if record["layers"]]
-    runs = [record["layers"] for record in records]
+    """Errors and accuracies of every layer in aligned columns: means over runs of one configuration that have them.
+
+    As in the tables of a report, runs that did not end well are left out, and those that repeat all numbers of another
+    count once.  Where there are no others, the first that has numbers is shown.
+    """
+    numbered = [record for record in records if record["layers"]]
+    counted = [record for record in numbered if record["status"] in COUNTED] or numbered[:1]
+    distinct = list({numbers_of(record): record for record in counted}.values())
+    runs = [record["layers"] for record in distinct]
     if not runs:
         return "no layers to show"
     shown = {"layer": "layer", "rank": "rank"} | {
@@ -25,16 +36,26 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
     }
     rows = [list(shown.values())]
     rows += [[spread_text([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
-    return aligned(rows) + _about(records)
+    return "\n".join([aligned(rows), *_about(counted, len(distinct))])
 
 
-def _about(records: Sequence[dict[str, Any]]) -> str:
-    """What the numbers of several trials are."""
-    if len(records) == 1:
-        return ""
-    if len({numbers_of(record) for record in records}) == 1:
-        return f"\nThe {len(records)} trials have the same numbers: seeds change nothing here, and they count as one."
-    return f"\nmean ± standard deviation of {len(records)} trials"
+def _about(records: Sequence[dict[str, Any]], distinct: int) -> Iterator[str]:
+    """What the numbers of some runs are, of which so many are distinct."""
+    if distinct > 1:
+        yield f"mean ± standard deviation of {distinct} trials"
+    if distinct < len(records):
+        yield (
+            f"Of {len(records)} trials {len(records) - distinct} have the same numbers as another: there seeds change "
+            "nothing, and they count as one."
+        )
+    if unsettled := sum(map(is_unsettled, records)):
+        those = "The fit" if len(records) == 1 else f"{unsettled} of {len(records)} fits"
+        yield f"{those} ended far from a minimum, at over {FAR:g} times the tolerance."
+
+
+def is_unsettled(record: dict[str, Any]) -> bool:
+    """Whether a run ended far from a minimum."""
+    return (record.get("projected_gradient") or 0.0) > FAR * (record["config"].get("tol") or StoppingRule.tol)
 
 
 def numbers_of(record: dict[str, Any]) -> str:
@@ -66,5 +87,5 @@ def spread_text(values: Sequence[float | None]) -> str:
     """The mean of the values that there are, and their standard deviation where they differ."""
     present = [value for value in values if value is not None]
     if len(set(present)) < 2:
-        return mean_text(values[:1] if present else [])
+        return mean_text(present[:1])
     return f"{mean_text([float(value) for value in present])} ± {stdev(present):.4f}"

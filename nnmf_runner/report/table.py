@@ -18,10 +18,10 @@ from scipy import stats
 
 from nnmf_runner.config.published import published
 from nnmf_runner.core.checks import check_choice
-from nnmf_runner.core.monitor import Stop, StoppingRule
+from nnmf_runner.core.monitor import Stop
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.data import data_title
-from nnmf_runner.report.summary import numbers_of
+from nnmf_runner.report.summary import FAR, is_unsettled, numbers_of
 from nnmf_runner.report.variants import Options, method_of, method_order, numbered, options_of, variants
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
@@ -34,8 +34,7 @@ LAYER_CELL = ["experiment", "dataset", "regime", "layers", "layer", "method"]
 VALUES = ["metric", "mean", "std", "n", "seeds", "unsettled", "best", "reported", "floor"]
 # Of Welch's test of two means: below this level it tells them apart.
 LEVEL = 0.05
-# A run is unsettled whose projected gradient is above this many times its tolerance at the end.
-FAR = 10.0
+# Marks means over runs that ended far from a minimum.
 UNSETTLED = "†"
 _IN_LATEX = {
     "±": r"$\pm$",
@@ -117,7 +116,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "message": record.get("message"),
         "n_iter": record.get("n_iter"),
         "numbers": numbers_of(record),
-        "unsettled": (record.get("projected_gradient") or 0.0) > FAR * (config.get("tol") or StoppingRule.tol),
+        "unsettled": is_unsettled(record),
         **{metric.name: metric.of_run(record) for metric in tabled()},
         "floor": record["layers"][-1]["floor"] if record["layers"] else None,
         **_by_layer(record["layers"]),

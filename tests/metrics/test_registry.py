@@ -77,7 +77,7 @@ def test_records_have_it_for_every_layer_and_for_the_run(sweep):
 
 
 def test_the_terminal_prints_it_for_every_layer(sweep):
-    header, first, _ = layer_table([sweep[0].record]).splitlines()
+    header, first, *_ = layer_table([sweep[0].record]).splitlines()
     assert header.endswith("  largest code")
     assert first.split()[-1] == f"{sweep[0].record['layers'][0]['concentration']:.4f}"
 

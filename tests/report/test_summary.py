@@ -10,7 +10,10 @@ from nnmf_runner.report.summary import aligned, layer_table
 def record(*errors, accuracy=None):
     empty = {"accuracy": accuracy, "accuracy_unknown": None, "accuracy_fit": None}
     layers = [{"layer": i, "rank": 9 - i, "relative_error": e, "floor": 0.1, **empty} for i, e in enumerate(errors)]
-    return {"layers": layers}
+    return {"status": "done", "config": {"tol": 1e-4}, "layers": layers}
+
+
+FAILED = {"status": "failed", "config": {}, "layers": []}
 
 
 def cells(text):
@@ -25,7 +28,7 @@ def test_one_row_per_layer_with_a_dash_for_what_is_not_measured():
 
 
 def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
-    text = layer_table([record(0.2, accuracy=1.0), record(0.4, accuracy=0.5), {"layers": []}])
+    text = layer_table([record(0.2, accuracy=1.0), record(0.4, accuracy=0.5), FAILED])
     accuracy = statistics.stdev([0.5, 1.0])
     assert cells(text)[1] == [
         *["0", "9", "0.3000", "±", "0.1414", "0.1000", "0.7500", "±"],
@@ -37,13 +40,37 @@ def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
 
 
 def test_trials_with_the_same_numbers_count_as_one():
-    text = layer_table([record(0.2), record(0.2), {"layers": []}])
+    text = layer_table([record(0.2), record(0.2), FAILED])
     assert "±" not in text
-    assert text.endswith("The 2 trials have the same numbers: seeds change nothing here, and they count as one.")
+    repeated = "have the same numbers as another: there seeds change nothing, and they count as one."
+    assert text.splitlines()[2:] == [f"Of 2 trials 1 {repeated}"]
+    text = layer_table([record(0.2), record(0.4), record(0.2)])
+    assert cells(text)[1][2:5] == ["0.3000", "±", "0.1414"]
+    assert text.splitlines()[2:] == ["mean ± standard deviation of 2 trials", f"Of 3 trials 1 {repeated}"]
+
+
+def test_numbers_of_runs_that_did_not_end_well_are_no_part_of_a_mean_and_shown_where_there_are_no_others():
+    diverged = record(1e9) | {"status": "diverged"}
+    assert layer_table([record(0.2), diverged]) == layer_table([record(0.2)])
+    assert cells(layer_table([diverged]))[1][2] == "1000000000.0000"
+
+
+def test_fits_that_ended_far_from_a_minimum_are_told():
+    far = record(0.4) | {"projected_gradient": 1.1e-3}
+    near = record(0.2) | {"projected_gradient": 0.9e-3}
+    said = "ended far from a minimum, at over 10 times the tolerance."
+    assert layer_table([far]).splitlines()[2:] == [f"The fit {said}"]
+    assert layer_table([near, far]).endswith(f"\n1 of 2 fits {said}")
+    assert said not in layer_table([near])
+
+
+def test_a_number_that_one_trial_alone_has_is_shown():
+    lacking = record(0.2)
+    assert cells(layer_table([lacking, record(0.4, accuracy=0.5)]))[1][6] == "0.5000"
 
 
 def test_a_failed_run_has_no_layers():
-    assert layer_table([{"layers": []}]) == "no layers to show"
+    assert layer_table([FAILED]) == "no layers to show"
 
 
 def test_the_error_of_entries_held_out_has_a_column_where_there_are_any():
