@@ -241,7 +241,12 @@ def _status() -> int:
     add = parser.add_argument
     add("folder", help="folder of an experiment, such as outputs/table1")
     add("--runs", action="store_true", help="list all runs that are there, with their sizes and ages")
-    add("--prune", action="store_true", help="list the runs that are failed, stale or superseded")
+    add(
+        "--prune",
+        action="store_true",
+        help="list the runs that can go: those that failed, that were cut short or cannot be read (stale), and that a "
+        "newer version of the code has repeated (superseded)",
+    )
     add("--forget", action="store_true", help="list the sweeps with missing runs that no process is at")
     add("--yes", action="store_true", help="let --prune remove the runs, and --forget what the sweeps have not run")
     arguments = parser.parse_args()

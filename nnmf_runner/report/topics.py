@@ -106,7 +106,7 @@ def consensus_text(consensus: Consensus) -> str:
         line = f"layer {level}: mean stability of the topics {fmean(stability):.2f}, lowest {min(stability):.2f}"
         if level < len(consensus["votes"]):
             support = [max(votes) for votes in consensus["votes"][level]]
-            line += f"; mean votes for their places {fmean(support):.0%}, lowest {min(support):.0%}"
+            line += f"; below the same topic in {fmean(support):.0%} of the trials on average, in {min(support):.0%} at least"
         lines.append(line)
     return "\n".join(lines)
 

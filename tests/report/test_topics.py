@@ -382,7 +382,8 @@ def test_a_consensus_tells_stability_and_votes_beside_each_own_topic():
     assert legend_of(CONSENSUS).startswith(legend_of(None))
     assert consensus_text(CONSENSUS).splitlines() == [
         "consensus of 4 trials",
-        "layer 0: mean stability of the topics 0.80, lowest 0.70; mean votes for their places 75%, lowest 50%",
+        "layer 0: mean stability of the topics 0.80, lowest 0.70; "
+        "below the same topic in 75% of the trials on average, in 50% at least",
         "layer 1: mean stability of the topics 0.99, lowest 0.99",
     ]
 

@@ -76,7 +76,7 @@ def draw_all(
                 told = ", ".join(f"{run.label} ({run.folder.name})" for run in runs)
                 log.info("%s: single runs that are drawn: %s. nnmf-collect RUN draws any other.", name, told)
             if len(all_runs) > len(runs):
-                log.info("%s: these are %d of %d variants.", name, len(runs), len(all_runs))
+                log.info("%s: runs of %d of %d configurations are drawn.", name, len(runs), len(all_runs))
             tables = [summary[groups_of(summary) == name], comparisons[comparisons["experiment"] == name]]
             for run in runs:
                 for end, figure in figures_of(run, see):

@@ -66,7 +66,7 @@ def topic_tree(record: dict[str, Any], label: str) -> Figure:
         if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
             legend = f"in italics: what sets a topic apart; {legend}"
         if consensus:
-            votes = f"dashed: in fewer than half of {len(consensus['members'])} trials where a topic stands"
+            votes = f"dashed: fewer than half of {len(consensus['members'])} trials put the topic there"
             legend = f"{legend}\nbelow a name: stability of the topic; {votes}"
         ax.text(size[0] / 2, size[1] - 0.16, legend, fontsize=SMALL, color="0.4", **middle)
     return figure

@@ -135,7 +135,7 @@ def test_of_very_many_variants_the_first_are_drawn_and_the_log_says_so(costs, tm
     with caplog.at_level("INFO"):
         list(draw.draw_all({"runs": runs}, summarise(rows), NO_MAP, tmp_path))
     assert len([name for name in drawn if name.endswith("heatmaps")]) == 2 < len(runs)
-    assert f"runs: these are 2 of {len(runs)} variants." in caplog.text
+    assert f"runs: runs of 2 of {len(runs)} configurations are drawn." in caplog.text
 
 
 @pytest.mark.slow
