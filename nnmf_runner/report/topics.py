@@ -106,7 +106,8 @@ def consensus_text(consensus: Consensus) -> str:
         line = f"layer {level}: mean stability of the topics {fmean(stability):.2f}, lowest {min(stability):.2f}"
         if level < len(consensus["votes"]):
             support = [max(votes) for votes in consensus["votes"][level]]
-            line += f"; below the same topic in {fmean(support):.0%} of the trials on average, in {min(support):.0%} at least"
+            line += f"; below the same topic in {fmean(support):.0%} of the trials on average"
+            line += f", in {min(support):.0%} at least"
         lines.append(line)
     return "\n".join(lines)
 
