@@ -134,7 +134,8 @@ def in_short(values: Iterable[str]) -> dict[str, str]:
     each = list(dict.fromkeys(values))
     digits = range(3, sys.float_info.dig + 3)  # the last of which tell any numbers apart
     tried = ([LONG_NUMBER.sub(functools.partial(_rounded, n), value) for value in each] for n in digits)
-    return dict(zip(each, next(some for some in tried if len(set(some)) == len(each)), strict=True))
+    apart = (some for some in tried if len(set(some)) == len(each))
+    return dict(zip(each, next(apart, each), strict=True))  # texts may be the same number
 
 
 def _rounded(digits: int, number: re.Match[str]) -> str:
