@@ -41,12 +41,10 @@ def write_ranking(profile: RankProfile, title: str, folder: Path) -> Iterator[Pa
         with whole_file(folder / name) as scratch:
             scratch.write_text(text, encoding="utf-8")
         yield folder / name
-    import matplotlib as mpl
-
     from nnmf_runner.report.figures.ranks import rank_figure
-    from nnmf_runner.report.figures.style import STYLE, save
+    from nnmf_runner.report.figures.style import drawing, save
 
-    with mpl.rc_context(STYLE):
+    with drawing():
         yield from save(rank_figure(profile, title), folder / "figures" / "ranks")
 
 

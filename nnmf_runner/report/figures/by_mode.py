@@ -13,11 +13,13 @@ from nnmf_runner.core.linalg import Matrix, nearest
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.datasets.pictures import as_numbers
-from nnmf_runner.report.figures.heatmaps import mark_blocks
+from nnmf_runner.report.figures.heatmaps import mark_blocks, shortened
 from nnmf_runner.report.figures.material import View
 from nnmf_runner.report.figures.style import MISSING, SMALL
 
 Labels = NDArray[np.intp]
+# Letters of a line beside or below a picture.
+LONGEST_LINE = 22
 # More entries of a mode are drawn as this many, each the largest of those that stand together.
 MOST_SIDE = 300
 
@@ -106,10 +108,16 @@ def colour_bar(image: Any, axes: Sequence[Axes], unit: str) -> None:
 
 
 def mode_name(view: View, mode: int) -> str:
-    """Name of a mode, with a number where others have it too, and whether it is that of the samples.
+    """Name of a mode, cut where it is long, with a number where others have it too, and whether it is of the samples.
 
     A dollar sign in it does not begin a formula.
     """
     names = modes_of(view).names
     number = f" {names[: mode + 1].count(names[mode])}" if names.count(names[mode]) > 1 else ""
-    return (names[mode] + number + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")
+    return (shortened(names[mode]) + number + (" (samples)" if mode == len(names) - 1 else "")).replace("$", r"\$")
+
+
+def mode_label(view: View, mode: int, count: str) -> str:
+    """Name of a mode and how many entries of it there are, in lines of their own where they are long together."""
+    parts = mode_name(view, mode), count
+    return (", " if sum(map(len, parts)) <= LONGEST_LINE else ",\n").join(parts)

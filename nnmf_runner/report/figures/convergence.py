@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from nnmf_runner.report.data import attempt
@@ -17,8 +16,12 @@ from nnmf_runner.report.figures.style import Look, add_title, in_common, legend_
 from nnmf_runner.report.variants import Shown, costs_of, in_words, method_order
 from nnmf_runner.store.record import read_history
 
-# How many points of a line have a marker.
-MARKED = 9
+# How many points of a line have a marker, and an axis ticks.
+MARKED, MOST_TICKS = 9, 8
+# The share of its colour that the first of several layers has.
+PALEST = 0.45
+# In inches: a panel and the height of all.
+PANEL, HEIGHT = 3.6, 2.9
 BEGUN = "Fits that others start from, of single layers, are left out."
 EXCESS, GRADIENT, TOLERANCE = "relative cost above the lowest reached", "relative projected gradient", "tolerance"
 
@@ -37,41 +40,66 @@ class Line:
     gradient: NDArray[np.floating]
 
 
-def convergence(runs: Sequence[Shown], looks: Mapping[str, Look]) -> Figure:
+def convergence(runs: Sequence[Shown], looks: Mapping[str, Look], variants: int | None = None) -> Figure | None:
     """Draw the excess of the relative cost over the lowest reached, and the projected gradient, by iteration.
 
-    Every variant has one look, by its label; the layers of a hierarchical fit, which follow each other, go from pale
-    to dark.  Fits that others start from, as those of each layer alone before that of all, are left out.  What the runs
-    have in common stands in the title, and anything else with the variant.
+    Iterations, of which 0 is the start, stand as the logarithms of one more.  There is no panel without a value that a
+    logarithmic axis holds, and no figure without a panel.
+
+    Every variant has one look, by its label; the layers of a hierarchical fit, which follow each other, go from faint
+    to full colour.  Fits that others start from, as those of each layer alone before that of all, are left out.  What
+    the runs have in common stands in the title, with how many variants there are if these are more, and anything else
+    with the variant.
     """
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
     lines = lines_of(runs)
-    for line in lines:
-        look, count = looks[line.label], len(line.iteration)
-        style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "alpha": line.alpha}
-        style |= {"markersize": 3.5, "label": line.name}
-        left.loglog(line.iteration[:-1], line.excess[:-1], markevery=_spread(count - 1), **style)
-        right.loglog(line.iteration, line.gradient, markevery=_spread(count), **style)
-    for tol in sorted({run.record["config"]["tol"] for run in runs}):
-        right.axhline(tol, color="0.4", linewidth=0.8, linestyle=":", label=TOLERANCE)
-    left.set(xlabel="iteration", title=EXCESS)
-    right.set(xlabel="iteration", title=GRADIENT)
-    for axis in (left.xaxis, right.xaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    handles, labels = right.get_legend_handles_labels()
+    panels = panels_of(lines)
+    if not panels:
+        return None
+    figure = Figure(figsize=(PANEL * len(panels), HEIGHT), layout="constrained")
+    for ax, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        ax.set_xscale("function", functions=(np.log1p, np.expm1))  # first, for margins that it holds
+        for line, values in zip(lines, curves, strict=True):
+            look, count = looks[line.label], len(values)
+            style = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "alpha": line.alpha}
+            style |= {"markersize": 3.5, "label": line.name}
+            ax.plot(line.iteration[:count], values, markevery=_spread(count), **style)
+        ax.set(xlabel="iteration", title=title, yscale="log")
+        ax.set_xticks(iteration_ticks(lines))
+        if title == GRADIENT:
+            for tol in tolerances_of(runs):
+                ax.axhline(tol, color="0.4", linewidth=0.8, linestyle=":", label=TOLERANCE)
+    handles, labels = ax.get_legend_handles_labels()
     marks: dict[str, Any] = dict(zip(labels, handles, strict=True))
     words = {line.name: line.words for line in lines}
     told = [words.get(name, name) for name in marks]
     legend_below(figure, [*marks.values()], told, title=BEGUN if any(line.begun for line in lines) else None)
-    add_title(figure, about(runs))
+    add_title(figure, about(runs, variants))
     return figure
 
 
-def about(runs: Sequence[Shown]) -> str:
-    """The title: what the runs have in common."""
-    return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0]]))}"
+def panels_of(lines: Sequence[Line]) -> dict[str, list[NDArray[np.floating]]]:
+    """What is drawn of every line, by the title of its panel, where any of it has a place on a logarithmic axis."""
+    panels = {EXCESS: [line.excess[:-1] for line in lines], GRADIENT: [line.gradient for line in lines]}
+    return {title: curves for title, curves in panels.items() if any((values > 0.0).any() for values in curves)}
+
+
+def iteration_ticks(lines: Sequence[Line]) -> list[int]:
+    """Iterations to be marked: 0, then 1, 2, 5, 10 and so on, or of long fits powers of ten alone."""
+    last = int(max(line.iteration[-1] for line in lines))
+    powers = [10**i for i in range(len(str(last)))]
+    ticks = [0, *(i * power for power in powers for i in (1, 2, 5) if i * power <= last)]
+    return ticks if len(ticks) <= MOST_TICKS else [0, *powers]
+
+
+def tolerances_of(runs: Iterable[Shown]) -> list[float]:
+    """The tolerances that fits end at, which are drawn unless they are zero."""
+    return sorted({run.record["config"]["tol"] for run in runs} - {0.0})
+
+
+def about(runs: Sequence[Shown], variants: int | None = None) -> str:
+    """The title: what the runs have in common, and of how many variants they are if these are more."""
+    some = f"{len(runs)} of {variants} variants" if variants and variants > len(runs) else None
+    return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0], some]))}"
 
 
 def lines_of(runs: Sequence[Shown], *, quietly: bool = False) -> list[Line]:
@@ -89,15 +117,15 @@ def lines_of(runs: Sequence[Shown], *, quietly: bool = False) -> list[Line]:
         stages = np.unique(history["layer"])
         begun = bool((stages < 0).any() and (stages >= 0).any())
         stages = stages[stages < 0] if (stages < 0).any() else stages
-        for i, layer in enumerate(stages, start=1):
+        for alpha, layer in zip(np.linspace(1.0, PALEST, len(stages))[::-1].tolist(), stages, strict=True):
             part, earlier = _last_fit(history, layer)
             stage = "" if layer < 0 else f"layer {layer:.0f}"
             told = [in_words(run.variant, costs.get(run.variant)), stage, apart[run.label]]
             name, words = (", ".join(filter(None, each)) for each in ([run.label, stage], told))
             excess = history["cost"][part] - history["cost"][part].min()
             excess[excess <= 0.0] = np.nan  # the lowest itself, which a logarithmic axis does not hold
-            columns = 1 + history["iteration"][part], excess, history["projected_gradient"][part]
-            lines.append(Line(run.label, name, words, i / len(stages), begun or earlier, *columns))
+            columns = history["iteration"][part], excess, history["projected_gradient"][part]
+            lines.append(Line(run.label, name, words, alpha, begun or earlier, *columns))
     return lines
 
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -24,7 +23,7 @@ from nnmf_runner.report.figures.projections import projections
 from nnmf_runner.report.figures.regimes_map import regime_map
 from nnmf_runner.report.figures.samples import samples
 from nnmf_runner.report.figures.spectra import spectra
-from nnmf_runner.report.figures.style import STYLE, Look, looks_of, save
+from nnmf_runner.report.figures.style import Look, drawing, looks_of, save
 from nnmf_runner.report.figures.topic_tree import topic_tree
 from nnmf_runner.report.regimes import methods_of
 from nnmf_runner.report.variants import MOST_SHOWN, Shown, file_part, groups_of, method_of
@@ -45,7 +44,9 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
 # From the runs of a group, see `groups_of`, its parts of the summary and of the comparisons, and the looks of all its
 # variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
-    "convergence": lambda runs, summary, pairs, looks: convergence(runs, looks) if runs else None,
+    "convergence": lambda runs, summary, pairs, looks: (
+        convergence(runs[:MOST_VARIANTS], looks, len(runs)) if runs else None
+    ),
     "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks, runs) if comparable(summary) else None,
     "map": lambda runs, summary, pairs, looks: (
         regime_map(pairs, looks, method_of(summary["dataset"].iloc[0]) if len(summary) else None)
@@ -68,7 +69,7 @@ def draw_all(
     `nnmf_runner.report.table.summarise` and `nnmf_runner.report.regimes.compare`.  The folder is made if it does not
     exist.  `see` is given every run whose data and factors can be shown, with these.
     """
-    with mpl.rc_context(STYLE):
+    with drawing():
         for name in dict.fromkeys([*shown, *comparisons["experiment"]]):  # whose map may be of several data
             all_runs = shown.get(name, [])
             runs = all_runs[:MOST_SHOWN]
@@ -83,7 +84,7 @@ def draw_all(
                     yield from save(figure, folder / f"{name}_{file_part(run.label)}_{end}")
             looks = looks_of_group(runs, *tables)
             for end, draw_whole in EXPERIMENT_FIGURES.items():
-                yield from save(draw_whole(runs, *tables, looks), folder / f"{name}_{end}")
+                yield from save(draw_whole(all_runs, *tables, looks), folder / f"{name}_{end}")
 
 
 def figures_of(
@@ -103,7 +104,7 @@ def figures_of(
 def draw_run(run: Shown, folder: Path) -> list[Path]:
     """Draw one run by itself, its convergence among it, into a folder; return the paths of the pictures."""
     paths = []
-    with mpl.rc_context(STYLE):
+    with drawing():
         whole = attempt(functools.partial(convergence, [run], looks_of([run.label])), f"{run.folder} has no history")
         for end, figure in [*figures_of(run), ("convergence", whole)]:
             if figure is not None:

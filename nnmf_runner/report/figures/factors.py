@@ -16,14 +16,14 @@ from nnmf_runner.report.figures.by_mode import (
     blocks,
     colour_bar,
     entry_orders,
-    mode_name,
+    mode_label,
     modes_of,
     picture,
     words,
 )
 from nnmf_runner.report.figures.heatmaps import shortened
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import SMALL, add_title, colours_of
+from nnmf_runner.report.figures.style import SMALL, SMALLEST, add_title, colours_of
 
 # In inches: height of a layer, and with names; width of a mode, least and for every topic, and of names; what is beside
 # and above all.
@@ -70,14 +70,14 @@ def _row(figure: SubFigure, view: View, level: int, orders: Sequence[Labels]) ->
         rows = None if labels is None else labels[orders[mode]]
         image = picture(ax, _pooled(F[:, order]), F.shape, (rows, None), **colours)
         some = "" if len(F) == modes.shape[mode] else f"{len(F)} of "
-        ax.set_ylabel(f"{mode_name(view, mode)}, {some}{modes.shape[mode]}", fontsize=SMALL)
+        ax.set_ylabel(mode_label(view, mode, f"{some}{modes.shape[mode]}"), fontsize=SMALL)
         ax.set_xlabel("topic", fontsize=SMALL)
         if k <= MOST_NUMBERED:
             ax.set_xticks(range(k), [str(j) for j in order])
-            ax.tick_params(axis="x", length=0, labelsize=SMALL - (k > 15), pad=1)
+            ax.tick_params(axis="x", length=0, labelsize=SMALLEST if k > 15 else SMALL, pad=1)
         if (names := words(view, mode)) is not None:
             ax.set_yticks(range(len(F)), [shortened(names[i]) for i in orders[mode]], parse_math=False)
-            ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=1)
+            ax.tick_params(axis="y", length=0, labelsize=SMALLEST, pad=1)
     colour_bar(image, axes, "weight, the largest being one")
 
 

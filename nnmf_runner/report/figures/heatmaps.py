@@ -20,6 +20,8 @@ from nnmf_runner.report.figures.style import (
     GREY,
     MISSING,
     SMALL,
+    SMALLEST,
+    STYLE,
     add_title,
     colours_of,
     legend_below,
@@ -29,8 +31,8 @@ from nnmf_runner.report.figures.style import (
 # The strip below samples without a label.
 STRIP: dict[str, Any] = {"color": GREY, "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
 
-# In inches: the heights of the rows, and of the name of a feature.
-ROWS, NAME = (2.6, 2.35, 1.45), 0.085
+# In inches: the heights of the rows, and of the name of a feature; the width of what is beside the pictures of a row.
+ROWS, NAME, BESIDE = (2.6, 2.35, 1.45), 0.095, 0.9
 # The most features and classes that have names, and the letters of the longest.
 MOST_NAMED, MOST_CLASSES, LONGEST_NAME = 60, 20, 18
 # An entry is far larger than others at so many times the size below which this share of those that are not zero is.
@@ -45,9 +47,9 @@ def heatmaps(view: View) -> Figure:
     """Draw the data and their approximation after every layer, all A and all S, with one colour scale per row.
 
     Features have their names where there is space for all, and classes below the codes.  A scale ends where few entries
-    are far larger than all others, with an arrow.  Samples stand by class where classes do not come in blocks, and
-    those without a label last, above a grey strip.  Where there are fewer levels of labels than layers, the coarsest
-    one is that of all layers above.
+    are far larger than all others, with an arrow and the largest size.  Samples stand by class where classes do not
+    come in blocks, and those without a label last, above a grey strip.  Where there are fewer levels of labels than
+    layers, the coarsest one is that of all layers above.
     """
     depth, truth = len(view.A), view.dataset.truth
     levels = [level[view.order] for level in view.dataset.labels]
@@ -60,22 +62,24 @@ def heatmaps(view: View) -> Figure:
     classes = [shortened(name) for level in view.dataset.class_names if len(level) <= MOST_CLASSES for name in level]
     below = max((text_width(name) for name in classes), default=0.0) / 72.0
     heights = [rows_high, max(ROWS[1], rows_high if feature_names else 0.0), ROWS[2] + below]
-    figure = Figure(figsize=(2.0 + 1.9 * depth, sum(heights)), layout="constrained")
+    width = 2.0 + 1.9 * depth
+    beside = max((text_width(shortened(name), SMALLEST) for name in feature_names or ()), default=0.0) / 72.0
+    figure = Figure(figsize=(width + beside, sum(heights)), layout="constrained")
     add_title(figure, view.title)
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
     names = ["data, missing grey" if np.isnan(X).any() else "data", *(f"after layer {i}" for i in range(depth))]
     samples = [matrix[:, view.order] for matrix in (X, *view.approximations)]
     across = "samples" if np.array_equal(view.order, labelled_first(view.dataset)) else "samples by class"
-    pictures = _row(top, samples, names, "features", across)
-    factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics")
-    codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", across)
+    pictures = _row(top, samples, names, "features", across, width)
+    factors = _row(middle, view.A, [f"$A_{i}$" for i in range(depth)], "features, topics below", "topics", width)
+    codes = _row(bottom, view.S, [f"$S_{i}$" for i in range(depth)], "topics", across, width)
 
     for i, ax in enumerate(pictures):
         mark_blocks(ax, features.get(max(0, i - 1)), labels.get(max(0, i - 1)))
     mark_blocks(factors[0], features.get(0), None)
     for ax in (pictures[0], factors[0]) if feature_names else ():
         ax.set_yticks(range(len(X)), [shortened(name) for name in feature_names or ()], minor=True, parse_math=False)
-        ax.tick_params(axis="y", which="minor", length=0, labelsize=SMALL - 1.0, pad=1)
+        ax.tick_params(axis="y", which="minor", length=0, labelsize=SMALLEST, pad=1)
     for i, ax in enumerate(codes):
         mark_blocks(ax, None, labels.get(i))
         if i in labels and view.dataset.class_names:
@@ -86,18 +90,27 @@ def heatmaps(view: View) -> Figure:
 
 
 def _row(
-    figure: SubFigure, matrices: Sequence[Matrix], titles: Sequence[str], down: str, across: str
+    figure: SubFigure, matrices: Sequence[Matrix], titles: Sequence[str], down: str, across: str, width: float
 ) -> Sequence[Axes]:
-    """Draw matrices side by side with one colour scale."""
+    """Draw matrices side by side, so many inches with what is beside them, with one colour scale.
+
+    Their shapes have a line of their own where there is no space for them beside the titles.
+    """
     axes, colours = figure.subplots(1, len(matrices), squeeze=False)[0], colours_of(*matrices)
     scale, extend = without_outliers(colours, matrices)
-    for ax, matrix, title in zip(axes, matrices, titles, strict=True):
+    shapes = [f"({matrix.shape[0]} x {matrix.shape[1]})" for matrix in matrices]
+    size = STYLE["axes.titlesize"]
+    widest = max(text_width("  ".join(each), size) for each in zip(titles, shapes, strict=True))
+    between = "  " if widest <= 72.0 * (width - BESIDE) / len(matrices) else "\n"
+    for ax, matrix, *heading in zip(axes, matrices, titles, shapes, strict=True):
         image = ax.imshow(matrix, aspect="auto", **scale)
         ax.set_facecolor(MISSING)
-        ax.set(title=f"{title}  ({matrix.shape[0]} x {matrix.shape[1]})", xticks=[], yticks=[], xlabel=across)
+        ax.set(title=between.join(heading), xticks=[], yticks=[], xlabel=across)
         ax.spines[:].set_visible(True)
     axes[0].set_ylabel(down)
-    figure.colorbar(image, ax=axes, aspect=14, pad=0.01, fraction=0.05, extend=extend)
+    bar = figure.colorbar(image, ax=axes, aspect=14, pad=0.01, fraction=0.05, extend=extend)
+    if extend != "neither":
+        bar.set_label(f"sizes up to {colours['vmax']:.3g}", fontsize=SMALL)
     return axes
 
 
@@ -119,7 +132,7 @@ def _name_blocks(ax: Axes, labels: NDArray[np.intp], names: Sequence[str]) -> No
     middles = [np.flatnonzero(labels == label).mean() for label in present]
     shown = [shortened(names[label]) for label in present]
     ax.set_xticks(middles, shown, minor=True, rotation=90, parse_math=False)  # beside the ticks between blocks
-    ax.tick_params(axis="x", which="minor", length=0, labelsize=SMALL - 1.0, pad=3)
+    ax.tick_params(axis="x", which="minor", length=0, labelsize=SMALLEST, pad=3)
 
 
 def shortened(name: str) -> str:

@@ -24,6 +24,7 @@ from nnmf_runner.report.figures.by_mode import (
     by_topic,
     colour_bar,
     entry_orders,
+    mode_label,
     mode_name,
     modes_of,
     picture,
@@ -96,7 +97,7 @@ def _row(axes: Sequence[Axes], view: View, orders: Sequence[Labels], pictures: d
 
 def _label(view: View, mode: int) -> str:
     """Name and size of a mode, and whether its entries stand by topic."""
-    return f"{mode_name(view, mode)}, {modes_of(view).shape[mode]}" + (" by topic" if by_topic(view, mode) else "")
+    return mode_label(view, mode, f"{modes_of(view).shape[mode]}" + (" by topic" if by_topic(view, mode) else ""))
 
 
 def _colours(pictures: Sequence[Matrix]) -> dict[str, Any]:

@@ -15,24 +15,32 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from nnmf_runner.metrics.registry import METRICS, mapped
-from nnmf_runner.report.figures.style import SMALL, Look, add_title, legend_below, looks_of, shaded, text_width
+from nnmf_runner.report.figures.style import (
+    PAGE,
+    SMALL,
+    SMALLEST,
+    Look,
+    add_title,
+    legend_below,
+    looks_of,
+    shaded,
+    text_width,
+)
 from nnmf_runner.report.regimes import LEVEL, methods_of, values_of, verdicts
 from nnmf_runner.report.regimes_table import label, texts
-from nnmf_runner.report.variants import words_of
+from nnmf_runner.report.variants import in_words, words_of
 
 # How much of its colour the least and the largest lead have.
 PALEST, DARKEST = 0.2, 0.85
 NOT_SIGNIFICANT: dict[str, Any] = {"facecolor": "0.96", "hatch": "/////", "edgecolor": "0.8", "linewidth": 0.0}
 # Of red, green and blue.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
-# Of a setting, a panel and the title, in inches.
-WIDTH, HEIGHT, NARROWEST, TITLE = 0.56, 0.44, 1.5, 0.25
-# Of the names of three methods and more in a setting, in points.
-SMALLEST = 5.0
+# Of a setting, a panel, the title, and what is beside panels and between them, in inches.
+WIDTH, HEIGHT, NARROWEST, TITLE, BESIDE, BETWEEN = 0.56, 0.44, 1.5, 0.25, 0.7, 0.2
 
 
 def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = None, data: str | None = None) -> Figure:
-    """Draw a row for every panel of the map and a column for every measure.
+    """Draw a row for every panel of the map and a column for every measure, below each other those beyond a page.
 
     Comparisons are those of one experiment, from `nnmf_runner.report.regimes.compare`; looks are of all its variants,
     by default of those that are compared; `data` is what those of the experiment are called.
@@ -46,21 +54,26 @@ def regime_map(comparisons: pd.DataFrame, looks: Mapping[str, Look] | None = Non
     width = max(WIDTH, 0.12 + max(text_width(_short(label, looks)) for label in looks) / 72.0)
     width = max(width * max(across), NARROWEST)
     titles = [textwrap.fill(METRICS[name].title, int(14 * width)) for name in measures]  # of about 14 letters per inch
-    height = 0.3 + 0.14 * max(title.count("\n") + 1 for title in titles) + sum(0.55 + HEIGHT * n for n in down)
-    size = (0.7 + len(measures) * (0.2 + width), height)
+    together = min(len(measures), max(1, int((PAGE - BESIDE) / (BETWEEN + width))))
+    blocks = -(-len(measures) // together)
+    lines = 1 + places["best"].map(len).max()  # of the smallest letters in a setting
+    setting = max(HEIGHT, 1.2 * SMALLEST * lines / 72.0)
+    height = 0.14 * max(title.count("\n") + 1 for title in titles) + sum(0.55 + setting * n for n in down)
+    size = (BESIDE + together * (BETWEEN + width), 0.3 + blocks * height)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(panels), len(measures), squeeze=False, height_ratios=down)
-    for axes, panel in zip(grid, panels, strict=True):
-        for ax, measure in zip(axes, measures, strict=True):
-            largest = places.loc[places["measure"] == measure, "margin"].max()
-            _heatmap(ax, panel, measure, looks, largest)
-    for ax, title in zip(grid[0], titles, strict=True):
-        ax.set_title(title)
-    for ax in grid[:, 1:].flat:
-        ax.set(ylabel="", yticklabels=[])
+    grid = figure.subplots(blocks * len(panels), together, squeeze=False, height_ratios=down * blocks)
+    for i, (measure, title) in enumerate(zip(measures, titles, strict=True)):
+        block, column = divmod(i, together)
+        axes = grid[block * len(panels) :, column][: len(panels)]
+        axes[0].set_title(title)
+        for ax, panel in zip(axes, panels, strict=True):
+            _heatmap(ax, panel, measure, looks, places.loc[places["measure"] == measure, "margin"].max())
+            ax.set(**{"ylabel": "", "yticklabels": []} if column else {})
+    for ax in grid[(blocks - 1) * len(panels) :, 1 + i % together :].flat:
+        ax.set_axis_off()
     handles = [*(Patch(**_area(look, 0.7)) for look in looks.values()), Patch(**NOT_SIGNIFICANT)]
     caption = "best and not significantly worse; margin in points"
-    legend_below(figure, handles, [*looks, f"not significant at {LEVEL:g}"], 8.0, caption)
+    legend_below(figure, handles, [*map(in_words, looks), f"not significant at {LEVEL:g}"], 8.0, caption)
     if data is not None:
         figure.set_figheight(figure.get_figheight() + TITLE)
         add_title(figure, f"{data}: the best methods".replace("$", r"\$"))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 
 from nnmf_runner.methods import METHODS
@@ -20,8 +25,26 @@ from nnmf_runner.report.data import data_title, trial_of
 from nnmf_runner.report.variants import Shown, in_words, method_of, method_order
 from nnmf_runner.store.files import whole_file
 
+log = logging.getLogger(__name__)
+
 FORMATS = ("png", "pdf")
+# Fonts of common systems that have letters of many scripts, for those that the first has not.
+FONT = "DejaVu Sans"
+FALLBACKS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Arial Unicode MS",
+)
 STYLE: dict[Any, Any] = {
+    "font.family": [FONT, *(name for name in FALLBACKS if name in fontManager.get_font_names())],
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -33,8 +56,10 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.2,
 }
-# The smallest text of a figure, in points.
-SMALL = 6.5
+# Small text, and the smallest of all, in points.
+SMALL, SMALLEST = 6.5, 6.0
+# The width of a page, in inches.
+PAGE = 8.0
 # A title that would be smaller than this, in points, is broken into lines, as long as there are no more than so many.
 LEGIBLE, MOST_LINES = 8.0, 3
 
@@ -56,6 +81,8 @@ MISSING = "0.6"
 BOUNDARY: dict[str, Any] = {"color": HUES[4], "linewidth": 0.5, "alpha": 0.8}
 # Negative entries of a smaller share of the largest one are rounding, or of no weight in a picture.
 NEGLIGIBLE = 0.02
+# What matplotlib says of a letter that no font has.
+GLYPH = r"Glyph (\d+) .*missing from"
 
 
 @dataclass(frozen=True)
@@ -139,6 +166,24 @@ def _about(record: dict[str, Any]) -> list[str]:
     return [data_title(record), told, record["regime"], trial_of(record)]
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the style of all figures; the log tells once which letters no font has, of all that are drawn."""
+    with warnings.catch_warnings(record=True) as caught, mpl.rc_context(STYLE):
+        warnings.filterwarnings("default", GLYPH)
+        yield
+    found = [(re.match(GLYPH, str(each.message)), each) for each in caught]
+    if lacking := {chr(int(glyph[1])) for glyph, _ in found if glyph}:
+        log.warning(
+            "No font that is installed has the letters %s, which are drawn as boxes. Install one, such as %s.",
+            "".join(sorted(lacking)),
+            FALLBACKS[0],
+        )
+    for glyph, each in found:
+        if not glyph:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
 def text_width(text: str, size: float = SMALL) -> float:
     """Width of a text of this size, both in points."""
     return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
@@ -161,19 +206,46 @@ def add_title(figure: Figure, title: str) -> None:
     figure.suptitle(text, fontsize=size)
 
 
+def entry_of(words: str) -> str:
+    """What a legend calls something: its name with a capital, as some of the names have it anyway."""
+    return words[:1].upper() + words[1:]
+
+
 def legend_below(
     figure: Figure, handles: Sequence[Any], labels: Sequence[str], size: float = 7.0, title: str | None = None
 ) -> None:
-    """Add a legend below the axes, in as many columns as fit; the figure grows by what it takes."""
-    entry = max(text_width(label, size) for label in labels) + 5.0 * size  # a handle and the spaces about it
+    """Add a legend below the axes, in as many columns as fit; the figure grows by what it takes.
+
+    Labels begin with a capital, and are broken into lines where they are wider than a page.
+    """
+    beside = 5.0 * size  # a handle and the spaces about it
+    entries = [_broken(entry_of(label), 72.0 * PAGE - 2.0 * size - beside, size) for label in labels]
+    entry = max(text_width(line, size) for each in entries for line in each) + beside
     width = max(72.0 * figure.get_figwidth() - 2.0 * size, entry)
     rows = -(-len(labels) // int(width / entry))
     lines = [] if title is None else textwrap.wrap(title, int(width / (0.6 * size)))
     figure.set_figwidth((width + 2.0 * size) / 72.0)
-    figure.set_figheight(figure.get_figheight() + 1.5 * size * (len(lines) + rows) / 72.0)
+    count = len(lines) + rows * max(map(len, entries))
+    figure.set_figheight(figure.get_figheight() + 1.5 * size * count / 72.0)
     style: dict[str, Any] = {"fontsize": size, "title_fontsize": size, "alignment": "center"}
     columns = -(-len(labels) // rows)  # as full as each other
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title="\n".join(lines), **style)
+    figure.legend(
+        handles,
+        ["\n".join(each) for each in entries],
+        loc="outside lower center",
+        ncols=columns,
+        title="\n".join(lines),
+        **style,
+    )
+
+
+def _broken(text: str, width: float, size: float) -> list[str]:
+    """A text in as long lines as stay within this width in points at this size."""
+    for letters in range(len(text), 0, -1):
+        lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+        if max(text_width(line, size) for line in lines) <= width:
+            break
+    return lines
 
 
 def save(figure: Figure | None, stem: Path) -> Iterator[Path]:

@@ -62,7 +62,7 @@ from nnmf_runner.store.record import COUNTED, RECORD, read_record
 # heatmaps, and characters of pictures.
 MOST_GROUPS, MOST_RUNS, MOST_TOPICS = 40, 40, 800
 MOST_CELLS, MOST_PIXELS, MOST_CHARACTERS = 25_000, 400_000, 1_200_000
-LAYERS = "The layers of a hierarchical fit, which follow each other, go from pale to dark."
+LAYERS = "The layers of a hierarchical fit, which follow each other, go from faint to full colour."
 # Of an experiment with more variants, topics are not compared.  Failures whose traceback is told.
 MOST_COMPARED, MOST_TRACEBACKS = 4, 10
 # The widest picture, in pixels, and its quality in per cent.
@@ -274,8 +274,8 @@ class Assembly:
             " on ".join(next(iter(sorted(self.keys[name])))),
             [self.cut(each) for each in metric_tables(summary, layers)],
             [table.legend(summary, rows), *table.footnotes(rows)],
-            signs_of(looks, drawn, summary),
-            [*filter(None, (self.compared(summary, looks, drawn), self.converged(looks, drawn)))],
+            signs_of(looks, everything, summary),
+            [*filter(None, (self.compared(summary, looks, everything), self.converged(looks, drawn, everything)))],
             self.pictures([f"{name}_map"], left_out),
             [part for part in parts if part],
             options_table({run.label: run.record for run in runs}),
@@ -288,19 +288,23 @@ class Assembly:
         if not comparable(summary):
             return None
         title = comparison.about(summary, costs_of(runs)[0])
-        return ChartSet(title, self.put(comparison_charts(summary, looks, runs)), [])
+        return ChartSet(
+            title, self.put(comparison_charts(summary, looks, runs)), comparison.notes_on(comparison.parts_of(summary))
+        )
 
-    def converged(self, looks: Mapping[str, Look], runs: Sequence[Shown]) -> ChartSet | None:
-        """The charts of convergence; None where no run has a history."""
+    def converged(
+        self, looks: Mapping[str, Look], runs: Sequence[Shown], everything: Sequence[Shown]
+    ) -> ChartSet | None:
+        """The charts of convergence; None where no run has a history that can be drawn."""
         lines = convergence.lines_of(runs, quietly=True)
-        if not lines:
+        if not convergence.panels_of(lines):
             return None
         notes = [LAYERS] if any(line.alpha < 1.0 for line in lines) else []
         notes += [convergence.BEGUN] if any(line.begun for line in lines) else []
         without = [run.label for run in runs if run.label not in {line.label for line in lines}]
         notes += [f"Without a history that can be read: {', '.join(without)}."] if without else []
-        charts = convergence_charts(lines, [run.record["config"]["tol"] for run in runs], looks)
-        return ChartSet(convergence.about(runs), self.put(charts), notes)
+        charts = convergence_charts(lines, convergence.tolerances_of(runs), looks)
+        return ChartSet(convergence.about(runs, len(everything)), self.put(charts), notes)
 
     def cut(self, found: Table) -> Table:
         """A table with as many of its rows as there is room for."""

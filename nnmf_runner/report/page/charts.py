@@ -17,13 +17,14 @@ from scipy import sparse
 
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.datasets import Dataset
+from nnmf_runner.metrics.registry import METRICS
 from nnmf_runner.report.figures import comparison, convergence
 from nnmf_runner.report.figures.by_layer import scales_of
 from nnmf_runner.report.figures.by_mode import mode_name, modes_of
 from nnmf_runner.report.figures.draw import comparable
 from nnmf_runner.report.figures.heatmaps import without_outliers
 from nnmf_runner.report.figures.material import View, topic_order
-from nnmf_runner.report.figures.style import GREY, MISSING, Look, colours_of
+from nnmf_runner.report.figures.style import GREY, MISSING, Look, colours_of, entry_of
 from nnmf_runner.report.variants import Shown, costs_of, in_words
 
 # What plotly.js calls the markers and lines of figures.
@@ -95,15 +96,19 @@ class Sign:
 
 
 def signs_of(looks: Mapping[str, Look], runs: Sequence[Shown], summary: pd.DataFrame) -> list[Sign]:
-    """The legend of an experiment: variants, with their costs where these differ, and what else there is to see."""
+    """The legend of an experiment: variants, with their costs where these differ, and what else there is to see.
+
+    The runs stand for all variants.
+    """
     costs = costs_of(runs)[1]
     further = []
     if comparable(summary):
         further.append(Sign(comparison.FLOOR, GREY, "M-1,0 1,0"))
         if summary["reported"].notna().any():
-            further.append(Sign(comparison.PUBLISHED, GREY, marker_path("o"), filled=False))
+            further.append(Sign(entry_of(comparison.PUBLISHED), GREY, marker_path("o"), filled=False))
     marks = [
-        Sign(in_words(label, costs.get(label)), look.colour, marker_path(look.marker)) for label, look in looks.items()
+        Sign(entry_of(in_words(label, costs.get(label))), look.colour, marker_path(look.marker))
+        for label, look in looks.items()
     ]
     return marks + further
 
@@ -122,24 +127,25 @@ def comparison_charts(summary: pd.DataFrame, looks: Mapping[str, Look], runs: Se
     looks = {label: look for label, look in looks.items() if label in set(summary["method"])}
     for title, part in comparison.parts_of(summary).items():
         axis = _axis(title, part)
-        for regime, own in part.groupby("regime", sort=False, observed=True):
+        for regime, own in part[part["mean"].notna()].groupby("regime", sort=False, observed=True):
             layers = list(dict.fromkeys(own["layers"]))
             ranks = {"tickvals": [*range(len(layers))], "ticktext": layers, "range": [-0.6, len(layers) - 0.4]}
             layout = {"xaxis": {"title": {"text": "ranks of the layers"}, **ranks}, "yaxis": axis}
-            about = f"{title}, {regime}: {len(own)} means, which the tables of results have in numbers."
-            charts.append(Chart(f"{title}, {regime}", about, _dots(own, layers, looks, costs_of(runs)[1]), layout))
+            what = title if title == comparison.EXCESS else METRICS[own["metric"].iloc[0]].title.lower()
+            about = f"{what}, {regime}: {len(own)} means, which the tables of results have in numbers."
+            charts.append(Chart(f"{what}, {regime}", about, _dots(own, layers, looks, costs_of(runs)[1]), layout))
     return charts
 
 
 def _axis(title: str, part: pd.DataFrame) -> dict[str, Any]:
     """The axis of a measure, the same for all regimes."""
-    if title == comparison.ACCURACY:
-        return {"range": [-0.05, 1.05]}
-    if title == comparison.EXCESS:
-        lowest, highest = np.log10([part["mean"].min(), part["mean"].max()])
-        return {"type": "log", "range": [float(lowest) - 0.2, float(highest) + 0.2], "dtick": 1}
-    highest = np.nanmax([(part["mean"] + part["std"].fillna(0.0)).max(), part["reported"].max()])
-    return {"range": [-0.05 * highest, 1.08 * highest]}
+    limits = comparison.limits_of(title, part)
+    if title != comparison.EXCESS:
+        return {"range": numbers(limits)}
+    low, high = np.log10(limits)
+    ticks = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
+    texts = [comparison.percent(tick, part["mean"].min()) for tick in ticks]
+    return {"type": "log", "range": [number(low), number(high)], "tickvals": ticks, "ticktext": texts}
 
 
 def _dots(
@@ -186,21 +192,31 @@ def _told(entry: Any) -> str:
 def convergence_charts(
     lines: Sequence[convergence.Line], tolerances: Iterable[float], looks: Mapping[str, Look]
 ) -> list[Chart]:
-    """What the figure of convergence shows: two charts by iteration, with some points of every line."""
+    """What the figure of convergence shows: charts by iteration, with some points of every line.
+
+    The logarithmic axis holds one more than the iteration, so that it begins with 0, the start.
+    """
     charts = []
+    ticks = convergence.iteration_ticks(lines)
     about = "; ".join(f"{line.words}: {line.iteration[-1]:.0f} iterations" for line in lines)
     layout = {
-        "xaxis": {"type": "log", "dtick": 1, "title": {"text": "iteration"}},
+        "xaxis": {
+            "type": "log",
+            "tickvals": [1 + tick for tick in ticks],
+            "ticktext": [f"{tick}" for tick in ticks],
+            "title": {"text": "iteration"},
+        },
         "yaxis": {"type": "log", "dtick": 1, "exponentformat": "power"},
     }
-    for title, name in ((convergence.EXCESS, "excess"), (convergence.GRADIENT, "gradient")):
-        traces = [_line(line, getattr(line, name), looks[line.label]) for line in lines]
-        charts.append(Chart(title, f"{title} by iteration. {about}.", traces, layout))
-    ends = [1, max(int(line.iteration[-1]) for line in lines)]
-    for tol in sorted(set(tolerances)):
-        style = {"color": GREY, "width": 1, "dash": "dot"}
-        told = f"{convergence.TOLERANCE}: %{{y}}"
-        charts[-1].traces.append(_scatter("lines", convergence.TOLERANCE, ends, [tol, tol], told, line=style))
+    ends = [1, 1 + max(int(line.iteration[-1]) for line in lines)]
+    style = {"color": GREY, "width": 1, "dash": "dot"}
+    told = f"{convergence.TOLERANCE}: %{{y}}"
+    levels = [_scatter("lines", convergence.TOLERANCE, ends, [tol, tol], told, line=style) for tol in tolerances]
+    for title, curves in convergence.panels_of(lines).items():
+        traces = [_line(line, values, looks[line.label]) for line, values in zip(lines, curves, strict=True)]
+        dotted = levels if title == convergence.GRADIENT else []
+        heading = f"{title}, dotted the {convergence.TOLERANCE}" if dotted else title
+        charts.append(Chart(heading, f"{title} by iteration. {about}.", [*traces, *dotted], layout))
     return charts
 
 
@@ -211,9 +227,10 @@ def _line(line: convergence.Line, values: Matrix, look: Look) -> dict[str, Any]:
         "line": {"color": look.colour, "dash": DASHES[look.line], "width": 1.5},
         "marker": {"symbol": SYMBOLS[look.marker], "size": 6, "maxdisplayed": convergence.MARKED},
     }
-    told = "%{fullData.name}<br>iteration %{x}: %{y}"
-    iterations = line.iteration[chosen].astype(int).tolist()
-    return _scatter("lines+markers", line.words, iterations, numbers(values[chosen]), told, **style)
+    told = "%{fullData.name}<br>iteration %{customdata}: %{y}"
+    iterations = line.iteration[chosen].astype(int)
+    style["customdata"] = iterations.tolist()
+    return _scatter("lines+markers", line.words, (1 + iterations).tolist(), numbers(values[chosen]), told, **style)
 
 
 def _spread(count: int) -> np.ndarray[Any, Any]:
@@ -295,14 +312,16 @@ def _alike(parts: Sequence[Part]) -> list[Chart]:
     if not parts:
         return []
     matrices = [part.matrix.toarray() if sparse.issparse(part.matrix) else part.matrix for part in parts]
-    scale = without_outliers(colours_of(*matrices), matrices)[0]
+    whole = colours_of(*matrices)
+    scale, beyond = without_outliers(whole, matrices)
+    cut = f", colours up to {scale['vmax']:.3g} of {whole['vmax']:.3g}" if beyond != "neither" else ""
     stops = np.linspace(0.0, 1.0, STOPS)
     colours = [[float(stop), to_hex(colormaps[scale["cmap"]](stop))] for stop in stops]
-    charts = [_heatmap(part, matrix, scale, colours) for part, matrix in zip(parts, matrices, strict=True)]
+    charts = [_heatmap(part, matrix, scale, colours, cut) for part, matrix in zip(parts, matrices, strict=True)]
     return [replace(charts[0], begins=True), *charts[1:]]
 
 
-def _heatmap(part: Part, matrix: Matrix, scale: Mapping[str, Any], colours: Sequence[Any]) -> Chart:
+def _heatmap(part: Part, matrix: Matrix, scale: Mapping[str, Any], colours: Sequence[Any], cut: str) -> Chart:
     m, n = matrix.shape
     bar = {"thickness": 10, "len": 1.0, "outlinewidth": 0}
     ends = {"zmin": number(scale["vmin"]), "zmax": number(scale["vmax"])}
@@ -317,7 +336,7 @@ def _heatmap(part: Part, matrix: Matrix, scale: Mapping[str, Any], colours: Sequ
     about = f"Heatmap of {part.name}: {m} {part.down} by {n} {part.across}, values from {lowest} to {highest}"
     missing = int(np.isnan(matrix).sum())
     told = f", {missing} missing" if missing else ""
-    return Chart(part.name, f"{about}{told}.", [trace], layout, part.rows, part.columns)
+    return Chart(f"{part.name}{cut}", f"{about}{told}.", [trace], layout, part.rows, part.columns)
 
 
 def numbers(values: Iterable[Any]) -> list[float | None]:

@@ -81,6 +81,28 @@ const unpack = async (name) => {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 };
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Colours of the figures, which are on white paper, with as much of the text's colour as makes them visible here.
+const LEAST_CONTRAST = 3; // of graphics: level AA of the Web Content Accessibility Guidelines 2.2
+const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+const light = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, part, i) => sum + part * linear(rgb[i]), 0.05);
+const visible = (hex) => {
+  const [own, ground, text] = [hex, colour("--ground"), colour("--text")].map(channels);
+  const mixed = (share) => own.map((c, i) => Math.round(c + share * (text[i] - c)));
+  const contrast = (rgb) => Math.max(light(rgb) / light(ground), light(ground) / light(rgb));
+  let share = 0;
+  while (share < 1 && contrast(mixed(share)) < LEAST_CONTRAST) share += 0.05;
+  return `rgb(${mixed(share)})`;
+};
+const colourLegends = () => all(".legend path").forEach((path) => ["fill", "stroke"].forEach((name) => {
+  path.dataset[name] ??= path.getAttribute(name);
+  if (path.dataset[name] !== "none") path.setAttribute(name, visible(path.dataset[name]));
+}));
+const coloured = (trace) => {
+  const parts = ["line", "marker", "error_y"].filter((name) => trace[name]?.color);
+  return { ...trace, ...Object.fromEntries(parts.map((name) => [name, { ...trace[name], color: visible(trace[name].color) }])) };
+};
 const axisOf = (axis) => ({
   automargin: true, gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--faint"), ...axis,
   title: { standoff: 6, ...axis.title },
@@ -102,7 +124,7 @@ const drawAll = async () => {
       data[0].hoverinfo = "text";
     }
     const outline = { color: colour("--faint"), width: 0.75 };
-    const traces = data.map((trace) => (trace.marker ? { ...trace, marker: { line: outline, ...trace.marker } } : trace));
+    const traces = data.map(coloured).map((trace) => (trace.marker ? { ...trace, marker: { line: outline, ...trace.marker } } : trace));
     const config = { responsive: true, displayModeBar: false, doubleClick: "reset" };
     place.dataset.drawn = "";
     return Plotly.react(place, traces, layoutOf(layout), config);
@@ -114,7 +136,11 @@ const drawAll = async () => {
     }
   }), { rootMargin: "400px" });
   all(".chart").forEach((place) => seen.observe(place));
-  const again = () => all(".chart[data-drawn]").forEach(draw);
+  const again = () => {
+    colourLegends();
+    all(".chart[data-drawn]").forEach(draw);
+  };
+  colourLegends();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   addEventListener("beforeprint", () => all(".chart").forEach(draw));
   addEventListener("afterprint", again);

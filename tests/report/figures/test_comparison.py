@@ -7,9 +7,10 @@ import pytest
 
 from nnmf_runner.config.published import Published
 from nnmf_runner.report import table
-from nnmf_runner.report.figures.comparison import comparison
-from nnmf_runner.report.figures.style import looks_of
+from nnmf_runner.report.figures.comparison import CUT, EXACT, EXCESS, comparison
+from nnmf_runner.report.figures.style import PAGE, looks_of
 from nnmf_runner.report.table import rows_of, summarise
+from nnmf_runner.report.variants import Shown
 
 
 def test_several_methods_are_compared_by_mean_excess_and_floor(record_of, records_of):
@@ -68,6 +69,7 @@ def test_bars_of_accuracies_end_at_one_and_every_mark_is_within_its_axes(record_
     for run, accuracy in zip(runs, (0.9, 1.0, 0.95, 1.0), strict=True):
         run["metrics"]["accuracy_unknown"] = accuracy
     drawn = drawn_of(records_of(*runs))
+    assert drawn.legends[0].get_title().get_text() == CUT
     ends = [bar for lines in drawn.axes[2].containers for bar in lines.lines[2][0].get_segments()[0][:, 1]]
     assert 0.0 < min(ends) < max(ends) == 1.0
     for ax in drawn.axes:
@@ -82,10 +84,10 @@ def test_published_values_have_open_markers_and_a_legend(record_of, records_of, 
     drawn = drawn_of(records_of(record_of("hier"), record_of("deep")))
     marks = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert list(marks[0].get_ydata()) == [0.7]
-    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "as published"
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "As published"
     monkeypatch.setattr(table, "published", lambda _: Published(None, []))
     drawn = drawn_of(records_of(record_of("hier"), record_of("deep")))
-    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "deep NMF"
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][-1] == "Deep NMF"
 
 
 @pytest.mark.parametrize(("error", "ticks"), [(0.2, "≤ 0.001"), (0.200004, "0.001"), (0.5, "100")])
@@ -97,3 +99,57 @@ def test_an_excess_that_is_too_small_to_be_drawn_is_marked_and_ticks_are_plain(r
     assert ticks in texts
     assert any("≤" in text for text in texts) == (error == 0.2)
     assert not any("$" in text or "e" in text for text in texts)
+
+
+def test_bars_that_are_not_cut_are_not_said_to_be(record_of, records_of):
+    runs = [record_of(method, seed=seed, error=0.3 + 0.04 * seed) for method in ("hier", "deep") for seed in (0, 1)]
+    assert drawn_of(records_of(*runs)).legends[0].get_title().get_text() == ""
+
+
+@pytest.mark.parametrize("floors", [(1e-15, 1e-15), (0.0, 0.2)])
+def test_there_is_no_excess_over_a_floor_that_is_rounding(record_of, records_of, floors):
+    runs = [record_of(method, (k,), error=0.3) for method in ("hier", "deep") for k in (4, 2)]
+    for run, floor in zip(runs, floors * 2, strict=True):
+        run["layers"][-1]["floor"] = floor
+    drawn = drawn_of(records_of(*runs))
+    shown = [ax for ax in drawn.axes if ax.axison and ax.get_ylabel() == EXCESS]
+    assert len(shown) == sum(floor > 0.1 for floor in floors)
+    values = {y for ax in shown for lines in ax.containers for y in lines.lines[0].get_ydata(orig=False)}
+    assert {round(y) for y in values if np.isfinite(y)} == ({50} if shown else set())
+    assert drawn.legends[0].get_title().get_text().replace("\n", " ").endswith(EXACT)
+
+
+def test_errors_that_are_all_zero_or_equal_have_a_place(record_of, records_of):
+    for error in (0.0, 0.2):
+        drawn = drawn_of(records_of(record_of("hier", error=error), record_of("deep", error=error)))
+        for ax in drawn.axes[:2]:
+            low, high = ax.get_ylim()
+            assert all(low < y < high for lines in ax.containers for y in lines.lines[0].get_ydata(orig=False))
+
+
+def test_regimes_that_a_page_has_no_width_for_stand_below_the_others_on_one_scale(record_of, records_of):
+    runs = [
+        record_of(method, (rank,), error=0.3 + 0.1 * i, regime=regime, **{"method.step": step})
+        for i, regime in enumerate(("unsupervised", "semisupervised", "supervised"))
+        for method in ("hier", "deep", "neural")
+        for rank in (9, 4, 2)
+        for step in range(4)
+    ]
+    drawn = drawn_of(records_of(*runs))
+    assert drawn.get_figwidth() <= PAGE
+    errors = [ax for ax in drawn.axes if ax.get_title() in ("unsupervised", "semisupervised", "supervised")]
+    assert len(errors) == 3
+    assert len({ax.get_ylim() for ax in errors}) == 1
+    assert len({round(ax.get_position().y0, 3) for ax in errors}) > 1
+    for ax in errors:
+        assert len(ax.containers) == 12
+
+
+def test_the_title_names_the_cost_of_all_variants_alone(record_of, records_of):
+    runs = [record_of("hier"), record_of("neural")]
+    for run, cost in zip(runs, ("reconstruction", "energy"), strict=True):
+        run["config"]["cost"] = {"name": cost}
+    summary = summarise(rows_of(records_of(*runs).items()))
+    shown = [Shown(method, None, run) for method, run in zip(("hier", "neural"), runs, strict=True)]
+    assert "cost" not in comparison(summary, looks_of(summary["method"]), shown).get_suptitle()
+    assert comparison(summary, looks_of(summary["method"]), shown[1:]).get_suptitle().endswith("energy cost")

@@ -6,22 +6,34 @@ import itertools
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from nnmf_runner.datasets.pictures import Pictures
 from nnmf_runner.methods import METHODS
 from nnmf_runner.report import regimes
 from nnmf_runner.report.collect import collect, representatives
 from nnmf_runner.report.figures import draw
+from nnmf_runner.report.figures.abundances import abundances
 from nnmf_runner.report.figures.comparison import comparison
 from nnmf_runner.report.figures.convergence import convergence
+from nnmf_runner.report.figures.factors import factors
+from nnmf_runner.report.figures.heatmaps import heatmaps
+from nnmf_runner.report.figures.images import images
+from nnmf_runner.report.figures.projections import projections
 from nnmf_runner.report.figures.regimes_map import regime_map
-from nnmf_runner.report.figures.style import looks_of
+from nnmf_runner.report.figures.samples import samples
+from nnmf_runner.report.figures.spectra import spectra
+from nnmf_runner.report.figures.style import SMALLEST, drawing, looks_of
 from nnmf_runner.report.table import rows_of, summarise
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.store.record import write_record
+from tests.fixtures.views import make_tensor_view, make_view
 
 NO_MAP = regimes.compare([])
 
@@ -182,7 +194,7 @@ def test_a_sweep_has_a_map_in_the_looks_of_the_other_figures(record_of, tmp_path
         write_record(tmp_path / f"{method}{noise}{seed}", record)
     given = {}
     monkeypatch.setattr(draw, "load_view", lambda run: None)
-    monkeypatch.setattr(draw, "convergence", lambda runs, looks: given.update(convergence=looks))
+    monkeypatch.setattr(draw, "convergence", lambda runs, looks, _: given.update(convergence=looks))
     monkeypatch.setattr(draw, "regime_map", lambda pairs, looks, _: given.update(map=looks) or regime_map(pairs, looks))
     collect(tmp_path)
     assert (
@@ -199,3 +211,36 @@ def test_a_new_figure_is_a_line_in_a_registry(costs, tmp_path, monkeypatch):
     monkeypatch.setitem(draw.EXPERIMENT_FIGURES, "whole", lambda runs, summary, pairs, looks: Figure())
     names = {path.name for path in draw_one(costs[0].folder, costs[0].record, tmp_path)}
     assert {"runs_neural_own.png", "runs_neural_own.pdf", "runs_whole.png", "runs_whole.pdf"} <= names
+
+
+LONG = [
+    f"{kind} {i} of a very long name that goes on and on to the end of a line $x_{i}$ 5% \\"
+    for i, kind in enumerate("abcdef")
+]
+AWKWARD = {
+    "heatmaps": lambda: heatmaps(named(make_view(None, 6, 9, names=LONG, labels=[np.repeat([0, 1, 2], 3)]))),
+    "images": lambda: images(make_view(Pictures(2, 3), 6, 9, ranks=(40, 10))),
+    "samples": lambda: samples(make_view(Pictures(2, 3), 6, 9, ranks=(40, 10))),
+    "abundances": lambda: abundances(make_view(Pictures(3, 3, of="samples"), 6, 9)),
+    "spectra": lambda: spectra(make_view(Pictures(3, 3, of="samples"), 6, 9)),
+    "factors": lambda: factors(make_tensor_view((6, 5, 9), (20, 2), names=LONG[:3], entries=[LONG, None, None])),
+    "projections": lambda: projections(make_tensor_view((6, 5, 9), names=LONG[:3], entries=[LONG, None, None])),
+}
+
+
+def named(view):
+    return replace(
+        view, title=", ".join(LONG[:3]).replace("$", r"\$"), dataset=replace(view.dataset, class_names=[LONG[:3]])
+    )
+
+
+@pytest.mark.parametrize("make", AWKWARD.values(), ids=AWKWARD)
+def test_all_text_is_large_enough_and_within_the_figure(make):
+    with drawing():
+        drawn = make()
+        drawn.draw_without_rendering()
+    texts = [text for text in drawn.findobj(Text) if text.get_text() and text.get_visible()]
+    assert min(text.get_fontsize() for text in texts) >= SMALLEST
+    box, (width, height) = drawn.get_tightbbox(), drawn.get_size_inches()
+    assert -0.04 < box.x0 < box.x1 < width + 0.04  # a millimetre, of the edges of boxes
+    assert -0.04 < box.y0 < box.y1 < height + 0.04

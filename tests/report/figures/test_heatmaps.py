@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.colors import to_rgba
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.figures.heatmaps import MOST_NAMED, STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
-from nnmf_runner.report.figures.style import BOUNDARY, MISSING
+from nnmf_runner.report.figures.style import BOUNDARY, MISSING, drawing
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import run_one
 from tests.fixtures.views import make_view
@@ -111,7 +112,7 @@ def test_samples_without_a_label_stand_last_above_a_strip(partly, toy):
     codes = [ax for ax in drawn.subfigs[2].axes if ax.images]
     assert [strips(ax) for ax in (data, codes[0])] == [[(86.5, 89.5)]] * 2
     assert [strips(ax) for ax in (after, codes[1])] == [[(85.5, 89.5)]] * 2
-    assert [text.get_text() for legend in drawn.legends for text in legend.get_texts()] == ["unlabelled"]
+    assert [text.get_text() for legend in drawn.legends for text in legend.get_texts()] == ["Unlabelled"]
 
 
 def test_classes_in_blocks_keep_their_boundaries_beside_unlabelled_samples(partly):
@@ -152,7 +153,9 @@ def test_few_entries_far_larger_than_the_others_leave_these_visible_and_the_scal
     X[3, 5] = 500 * usual
     drawn = heatmaps(replace(view, dataset=replace(view.dataset, X=X))).subfigs[0]
     assert 0 < drawn.axes[0].images[0].get_clim()[1] <= plain.axes[0].images[0].get_clim()[1] < 2 * usual
-    assert [each.axes[-1]._colorbar.extend for each in (plain, drawn)] == ["neither", "max"]
+    bars = [each.axes[-1] for each in (plain, drawn)]
+    assert [bar._colorbar.extend for bar in bars] == ["neither", "max"]
+    assert [bar.get_ylabel() for bar in bars] == ["", f"sizes up to {X.max():.3g}"]
 
 
 @pytest.mark.parametrize(("m", "named"), [(30, True), (MOST_NAMED + 1, False)])
@@ -166,3 +169,25 @@ def test_features_and_classes_have_their_names_where_there_is_space(m, named):
     for ax in codes.axes[:2]:
         assert [label.get_text() for label in ax.get_xticklabels(minor=True)] == ["one", "two", "a very long name …"]
         assert list(ax.get_xticks(minor=True)) == [4.5, 24.5, 14.5]
+
+
+@pytest.mark.parametrize("names", [None, ["a name of many letters"] * 30])
+@pytest.mark.parametrize("ranks", [(3,), (3, 2), (9, 4, 3, 2)])
+def test_titles_of_large_matrices_side_by_side_do_not_meet(names, ranks):
+    with drawing():
+        drawn = heatmaps(make_view(None, 30, 12345, ranks=ranks, names=names))
+        drawn.draw_without_rendering()
+    for row in drawn.subfigs:
+        boxes = [ax.title.get_window_extent() for ax in row.axes if ax.images]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+        assert all(drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 for box in boxes)
+
+
+def test_names_of_features_do_not_overlap():
+    with drawing():
+        drawn = heatmaps(make_view(None, MOST_NAMED, 40, names=[f"gene {i}" for i in range(MOST_NAMED)]))
+        drawn.draw_without_rendering()
+    for row in drawn.subfigs[:2]:
+        boxes = [label.get_window_extent() for label in row.axes[0].get_yticklabels(minor=True)]
+        assert len(boxes) == MOST_NAMED
+        assert all(upper.y0 >= lower.y1 - 0.35 * lower.height for upper, lower in itertools.pairwise(boxes))

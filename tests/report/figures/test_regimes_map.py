@@ -45,4 +45,4 @@ def test_places_have_the_looks_of_the_experiment(comparisons):
     drawn = regime_map(comparisons, looks_of(["hier", "deep"]) | {"neural": own})
     for patch in drawn.axes[0].patches:
         assert patch.get_facecolor()[:3] == to_rgb(shaded(own.colour, 1.0 - DARKEST))
-    assert [text.get_text() for text in drawn.legends[0].get_texts()][:2] == ["hier", "neural"]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()][:2] == ["Hierarchical NMF", "Neural NMF"]

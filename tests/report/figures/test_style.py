@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -101,3 +102,35 @@ def test_a_long_title_is_broken_into_lines_that_fit_at_a_legible_size(width):
     figure = Figure(figsize=(width, 3.0))
     style.add_title(figure, title)
     assert (figure.get_figheight() > 3.0) == ("\n" in text) == (width < 9.0)
+
+
+def test_letters_that_no_font_has_are_told_once_and_other_warnings_as_they_come(tmp_path, caplog):
+    figure = Figure()
+    figure.text(0.5, 0.5, "plain \U00012000 \U00012001")  # cuneiform
+    with warnings.catch_warnings(record=True) as others:
+        warnings.simplefilter("always")
+        with style.drawing():
+            assert style.text_width("\U00012000") > 0
+            list(save(figure, tmp_path / "figure"))
+            warnings.warn("another", DeprecationWarning, stacklevel=1)
+    assert [str(each.message) for each in others] == ["another"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "No font that is installed has the letters \U00012000\U00012001, which are drawn as boxes. "
+        "Install one, such as Noto Sans CJK SC."
+    ]
+
+
+def test_a_legend_begins_with_capitals_and_stays_within_a_page():
+    words = "deep NMF, " + ", ".join(f"option of a long name {i}" for i in range(30))
+    with style.drawing():
+        figure = Figure(figsize=(3.0, 2.0), layout="constrained")
+        line = figure.subplots().plot([1, 2])[0]
+        style.legend_below(figure, [line] * 3, [words, "Neural NMF", "tolerance"], title="A note.")
+        figure.draw_without_rendering()
+    assert figure.get_figwidth() <= style.PAGE
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told[0].replace("\n", " ") == words.replace("deep", "Deep")
+    assert told[1:] == ["Neural NMF", "Tolerance"]
+    box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 < figure.axes[0].get_tightbbox().y0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -79,10 +81,20 @@ def test_methods_are_compared_by_regime_in_the_colours_of_the_figures(summary):
     assert by_name["Neural NMF"]["text"][1] == "ranks 9-4: 0.35 ± 0.07071, n = 2"
 
 
+def test_the_axis_of_the_excess_says_that_it_ends_and_accuracies_of_which_samples_they_are(record_of, records_of):
+    runs = [record_of("hier", error=0.2), record_of("deep", error=0.5)]
+    summary = summarise(rows_of(records_of(*runs).items()))
+    excess, accuracy = comparison_charts(summary, looks_of(summary["method"]), [])[1:]
+    assert excess.layout["yaxis"]["ticktext"][0] == "≤ 0.001"
+    low, high = 10.0 ** np.array(excess.layout["yaxis"]["range"])
+    assert all(low < y < high for trace in excess.traces for y in trace["y"])
+    assert accuracy.title == "accuracy on the unlabelled samples, semisupervised"
+
+
 def test_published_values_are_open_and_the_floor_is_a_line(summary):
     signs = {sign.words: sign for sign in signs_of(looks_of(summary["method"]), [], summary)}
-    assert [*signs] == ["hierarchical NMF", "Neural NMF", "Eckart-Young floor", "as published"]
-    assert not signs["as published"].filled
+    assert [*signs] == ["Hierarchical NMF", "Neural NMF", "Eckart-Young floor", "As published"]
+    assert not signs["As published"].filled
     first = comparison_charts(summary, looks_of(summary["method"]), [])[0]
     assert first.traces[0]["y"][:3] == [0.1, 0.1, None]
     symbols = [trace["marker"]["symbol"] for trace in first.traces if "marker" in trace]
@@ -103,7 +115,14 @@ def test_convergence_has_the_lines_of_the_figure(run_of):
     ]
     assert gradient.traces[0]["y"] == numbers(lines[0].gradient)
     assert gradient.traces[0]["x"][0] == 1
-    assert excess.traces[1]["y"][-1] is None  # the lowest itself
+    assert gradient.traces[0]["customdata"] == lines[0].iteration.tolist()
+    assert excess.traces[1]["y"] == numbers(lines[1].excess[:-1])
+    assert excess.layout["xaxis"]["tickvals"] == [1, 2, 3]
+    assert excess.layout["xaxis"]["ticktext"] == ["0", "1", "2"]
+    assert [chart.title for chart in (excess, gradient)] == [
+        convergence.EXCESS,
+        f"{convergence.GRADIENT}, dotted the tolerance",
+    ]
 
 
 def test_long_fits_keep_their_first_and_last_iterations(monkeypatch):
@@ -111,8 +130,8 @@ def test_long_fits_keep_their_first_and_last_iterations(monkeypatch):
     values = np.arange(1.0, 1001.0)
     line = convergence.Line("hier", "hier", "hier", 1.0, False, values, values, values)
     trace = convergence_charts([line], [], looks_of(["hier"]))[0].traces[0]
-    assert (trace["x"][0], trace["x"][-1]) == (1, 1000)
-    assert trace["y"] == trace["x"]
+    assert (trace["customdata"][0], trace["customdata"][-1]) == (1, 999)  # the last of all has no excess
+    assert trace["y"] == trace["customdata"] == [x - 1 for x in trace["x"]]
     assert len(trace["x"]) <= 20
 
 
@@ -173,3 +192,12 @@ def test_text_is_none_of_the_tags_that_plotly_reads():
         {"name": "&lt;b&gt;x&lt;/b&gt; &amp; y", "hovertemplate": "%{x}<extra></extra>", "text": ["&lt;a&gt;"]}
     ]
     assert (found["rows"], found["columns"]) == (["&lt;i&gt;"], ["&amp;"])
+
+
+def test_the_end_of_a_scale_that_few_entries_exceed_is_told():
+    view = make_view(None, 30, 40)
+    X = view.dataset.X.copy()
+    X[3, 5] = 1e6
+    titles = [chart.title for chart in heatmaps(parts_of(replace(view, dataset=replace(view.dataset, X=X))))]
+    assert re.fullmatch(r"data, colours up to [\d.]+ of 1e\+06", titles[0])
+    assert titles[3] == "A0"
