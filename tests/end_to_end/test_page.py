@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 
 from nnmf_runner.report.collect import collect
+from nnmf_runner.report.figures.style import DARKEST, GREY, HUES, PALEST, shaded
 from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.store.record import RECORD, write_record
 
@@ -17,6 +19,13 @@ NASTY = "<script>alert(1)</script> & co."
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Pixels of a telephone, and the least contrast of small text: level AA of the Web Content Accessibility Guidelines 2.2.
 NARROW, CONTRAST = 375, 4.5
+# The least contrast of graphics, and the colours of all lines and marks of legends and charts.
+CONTRAST_OF_GRAPHICS = 3.0
+GRAPHICS = """() => {
+  const marks = document.querySelectorAll(".legend path, .scatterlayer .js-line, .scatterlayer .points path");
+  const colours = [...marks].map((each) => getComputedStyle(each)[each.matches(".points path") ? "fill" : "stroke"]);
+  return [getComputedStyle(document.body).backgroundColor, ...new Set(colours)];
+}"""
 # The least contrast of any text that is seen with what is behind it, and that text.
 WORST = """() => {
   const parts = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -134,6 +143,26 @@ def scroll_through(page):
 
 def column(page, table, index):
     return table.locator(f"tbody tr:not([hidden]) > :nth-child({index + 1})").all_text_contents()
+
+
+def light(colour):
+    """Relative luminance of a colour of CSS."""
+    shares = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return sum(part * c for part, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lines_and_marks_have_contrast_whatever_their_colour_in_figures(opened, scheme):
+    page = opened(color_scheme=scheme)
+    scroll_through(page)
+    ground, *drawn = page.evaluate(GRAPHICS)
+    shades = [shaded(hue, share) for hue in (*HUES, GREY) for share in (-1.0, DARKEST, 0.0, PALEST, 1.0)]
+    assert len(drawn) >= 3
+    for colour in [*drawn, *(page.evaluate(f"visible('{shade}')") for shade in shades)]:
+        low, high = sorted([light(ground), light(colour)])
+        assert (high + 0.05) / (low + 0.05) >= CONTRAST_OF_GRAPHICS, colour
+    assert page.evaluate("visible('#808080')") == "rgb(128,128,128)"  # which needs no other
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

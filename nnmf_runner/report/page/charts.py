@@ -208,7 +208,7 @@ def convergence_charts(
         },
         "yaxis": {"type": "log", "dtick": 1, "exponentformat": "power"},
     }
-    ends = [1, 1 + max(int(line.iteration[-1]) for line in lines)]
+    ends = [1, 1 + max(1, *(int(line.iteration[-1]) for line in lines))]
     style = {"color": GREY, "width": 1, "dash": "dot"}
     told = f"{convergence.TOLERANCE}: %{{y}}"
     levels = [_scatter("lines", convergence.TOLERANCE, ends, [tol, tol], told, line=style) for tol in tolerances]
