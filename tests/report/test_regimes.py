@@ -175,7 +175,7 @@ def test_every_setting_has_the_colours_of_its_best_methods_and_is_hatched_where_
     texts = sorted(text.get_text().rsplit("\n", 1)[0] for text in ax.texts)
     assert texts == ["deep\nneural"] * 2 + ["neural"] * 2
     named = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert named == ["hier", "deep", "neural", "not significant at 0.05"]
+    assert named == ["Hierarchical NMF", "Deep NMF", "Neural NMF", "Not significant at 0.05"]
 
 
 def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
@@ -192,7 +192,12 @@ def test_variants_are_told_apart_in_the_map_by_name_shade_and_hatching(run):
     [ax], [legend] = drawn.axes, drawn.legends
     assert {text.get_text().rsplit("\n", 1)[0] for text in ax.texts} == {"reconstruction", "reconstruction\nmultilevel"}
     names = ["hier", "neural, reconstruction", "neural, multilevel"]
-    assert [text.get_text() for text in legend.get_texts()] == [*names, "not significant at 0.05"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "Hierarchical NMF",
+        "Neural NMF, reconstruction cost",
+        "Neural NMF, multilevel cost",
+        "Not significant at 0.05",
+    ]
     looks = looks_of(names)
     bands = sorted(ax.patches, key=lambda patch: patch.get_x())
     hatches = [looks[names[i]].hatch for i in (1, 1, 2)]

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from nnmf_runner.core.linalg import Matrix
 from nnmf_runner.metrics.topics import or_one
 from nnmf_runner.report.figures.material import View
-from nnmf_runner.report.figures.style import add_title
+from nnmf_runner.report.figures.style import PAGE, add_title
 from nnmf_runner.report.topics import percent
 
-# In inches: the largest side of a figure, the width of its cells, the space beside them, and above a layer.
-LARGEST, TOGETHER, BESIDE, TITLE, HEADING = 16.0, 8.5, 0.5, 0.25, 0.35
+# In inches: the largest side of a figure, the space beside its cells, above all and above a layer, and the width of
+# cells that are not too many for a page.
+LARGEST, BESIDE, TITLE, HEADING = 16.0, 0.5, 0.25, 0.35
+TOGETHER = PAGE - BESIDE
 
 
 @dataclass(frozen=True)

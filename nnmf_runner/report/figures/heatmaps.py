@@ -19,6 +19,7 @@ from nnmf_runner.report.figures.style import (
     BOUNDARY,
     GREY,
     MISSING,
+    PAGE,
     SMALL,
     SMALLEST,
     STYLE,
@@ -31,8 +32,9 @@ from nnmf_runner.report.figures.style import (
 # The strip below samples without a label.
 STRIP: dict[str, Any] = {"color": GREY, "linewidth": 3.0, "solid_capstyle": "butt", "clip_on": False}
 
-# In inches: the heights of the rows, and of the name of a feature; the width of what is beside the pictures of a row.
-ROWS, NAME, BESIDE = (2.6, 2.35, 1.45), 0.095, 0.9
+# In inches: the heights of the rows, and of the name of a feature; the widths of what is beside the pictures of a row,
+# and of the narrowest of them.
+ROWS, NAME, BESIDE, NARROWEST = (2.6, 2.35, 1.45), 0.095, 0.9, 0.9
 # The most features and classes that have names, and the letters of the longest.
 MOST_NAMED, MOST_CLASSES, LONGEST_NAME = 60, 20, 18
 # An entry is far larger than others at so many times the size below which this share of those that are not zero is.
@@ -62,8 +64,8 @@ def heatmaps(view: View) -> Figure:
     classes = [shortened(name) for level in view.dataset.class_names if len(level) <= MOST_CLASSES for name in level]
     below = max((text_width(name) for name in classes), default=0.0) / 72.0
     heights = [rows_high, max(ROWS[1], rows_high if feature_names else 0.0), ROWS[2] + below]
-    width = 2.0 + 1.9 * depth
     beside = max((text_width(shortened(name), SMALLEST) for name in feature_names or ()), default=0.0) / 72.0
+    width = min(2.0 + 1.9 * depth, max(PAGE - beside, BESIDE + NARROWEST * (1 + depth)))
     figure = Figure(figsize=(width + beside, sum(heights)), layout="constrained")
     add_title(figure, view.title)
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.figures.heatmaps import MOST_NAMED, STRIP, heatmaps
 from nnmf_runner.report.figures.material import load_view
-from nnmf_runner.report.figures.style import BOUNDARY, MISSING, drawing
+from nnmf_runner.report.figures.style import BOUNDARY, MISSING, PAGE, drawing
 from nnmf_runner.report.variants import Shown
 from nnmf_runner.running.run import run_one
 from tests.fixtures.views import make_view
@@ -172,11 +172,12 @@ def test_features_and_classes_have_their_names_where_there_is_space(m, named):
 
 
 @pytest.mark.parametrize("names", [None, ["a name of many letters"] * 30])
-@pytest.mark.parametrize("ranks", [(3,), (3, 2), (9, 4, 3, 2)])
-def test_titles_of_large_matrices_side_by_side_do_not_meet(names, ranks):
+@pytest.mark.parametrize("ranks", [(3,), (3, 2), (9, 4, 3, 2), (9, 8, 7, 6, 5, 4, 3, 2, 2, 2, 2, 2)])
+def test_titles_of_matrices_side_by_side_do_not_meet_on_a_page(names, ranks):
     with drawing():
         drawn = heatmaps(make_view(None, 30, 12345, ranks=ranks, names=names))
         drawn.draw_without_rendering()
+    assert drawn.get_figwidth() <= PAGE or len(ranks) > 6
     for row in drawn.subfigs:
         boxes = [ax.title.get_window_extent() for ax in row.axes if ax.images]
         assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

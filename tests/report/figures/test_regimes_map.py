@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from nnmf_runner.report.figures.regimes_map import DARKEST, regime_map
-from nnmf_runner.report.figures.style import STYLE, Look, looks_of, shaded
+from nnmf_runner.report.figures.style import PAGE, STYLE, Look, looks_of, shaded
 from nnmf_runner.report.panels import observed
 from nnmf_runner.report.regimes import compare
 
@@ -36,6 +36,7 @@ def test_titles_do_not_overlap_above_narrow_panels(comparisons):
     with mpl.rc_context(STYLE):
         drawn = regime_map(comparisons)
         drawn.savefig("/dev/null", format="png")
+    assert drawn.get_figwidth() <= PAGE
     first, second = [ax.title.get_window_extent() for ax in drawn.axes]
     assert 0 <= first.x0 < first.x1 < second.x0 < second.x1 <= drawn.bbox.x1
 
@@ -46,3 +47,20 @@ def test_places_have_the_looks_of_the_experiment(comparisons):
     for patch in drawn.axes[0].patches:
         assert patch.get_facecolor()[:3] == to_rgb(shaded(own.colour, 1.0 - DARKEST))
     assert [text.get_text() for text in drawn.legends[0].get_texts()][:2] == ["Hierarchical NMF", "Neural NMF"]
+
+
+def test_measures_that_a_page_has_no_width_for_stand_below_the_others(record_of):
+    records = [
+        record_of(method, seed=seed, error=error + 0.001 * seed * error, **{"dataset.noise": noise})
+        for (method, error), noise, seed in itertools.product({"hier": 0.5, "neural": 0.3}.items(), range(8), range(6))
+    ]
+    for record in records:
+        record["metrics"]["accuracy_unknown"] = record["tree_agreement"] = 1.0 - record["metrics"]["relative_error"]
+    noted = []
+    list(observed(((Path(), record) for record in records), noted))
+    drawn = regime_map(compare(noted))
+    drawn.draw_without_rendering()
+    assert drawn.get_figwidth() <= PAGE
+    titled = [ax for ax in drawn.axes if ax.get_title()]
+    assert len(titled) == 3 == len({round(ax.get_position().y0, 3) for ax in titled})
+    assert all(len(ax.get_yticklabels()) for ax in titled)
