@@ -11,12 +11,14 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
-from nnmf_runner.report.figures.style import SMALL, TOPIC_COLOURS, fitted_title, text_width, title_of
+from nnmf_runner.report.figures.style import PAGE, SMALL, TOPIC_COLOURS, fitted_title, text_width, title_of
 from nnmf_runner.report.topics import Consensus, Topics, in_modes, told, tree_rows, votes_for
 
-# In inches: the boxes with two lines, another line, the space between columns, between boxes.  In points: the widest
-# link.
-BOX, LINE, BETWEEN, APART, WIDEST = (2.5, 0.34), 0.13, 1.3, 0.09, 9.0
+# In inches: the height of a box with two lines, of another line, of the space between boxes, and the width of what is
+# about all.  In points: the widest link.
+BOX, LINE, APART, ABOUT, WIDEST = 0.34, 0.13, 0.09, 0.3, 9.0
+# In inches: widths of a box and of the space between columns, and those where a page does not hold all columns.
+WIDE, NARROW = (2.5, 1.3), (2.0, 0.8)
 # Links of a smaller share of the topic above are left out, but for that to where a topic stands.
 FAINT = 0.03
 # Links that a smaller share of the trials votes for are dashed, in units of their width.
@@ -33,11 +35,12 @@ def topic_tree(record: dict[str, Any], label: str) -> Figure:
     topics: Topics = record["topics"]
     consensus: Consensus | None = record.get("consensus")
     rows = tree_rows(topics)
-    lines = [[_lines(topic) for topic in layer] for layer in topics]
-    height = BOX[1] + LINE * (max(len(each) for layer in lines for each in layer) - 2)
+    widths = [ABOUT + len(topics) * box + (len(topics) - 1) * between for box, between in (WIDE, NARROW)]
+    width, (box, between) = (widths[0], WIDE) if widths[0] <= PAGE else (widths[1], NARROW)
+    lines = [[_lines(topic, box) for topic in layer] for layer in topics]
+    height = BOX + LINE * (max(len(each) for layer in lines for each in layer) - 2)
     row_height = height + APART
     tallest = row_height * (1 + max(max(layer.values()) for layer in rows))
-    width = 0.3 + len(topics) * BOX[0] + (len(topics) - 1) * BETWEEN
     title, title_size = fitted_title(width, title_of(record, label))
     above = 0.6 + 1.3 * title_size * title.count("\n") / 72.0
     size = (width, tallest + above + 0.35)
@@ -48,19 +51,20 @@ def topic_tree(record: dict[str, Any], label: str) -> Figure:
     ax.text(size[0] / 2, (above - 0.24) / 2, title, fontsize=title_size, **middle)
     places = []
     for level, column in enumerate(rows):
-        left = 0.15 + level * (BOX[0] + BETWEEN)
+        left = ABOUT / 2 + level * (box + between)
         heading = f"layer {level}, {len(column)} topic{'s' if len(column) > 1 else ''}"
-        ax.text(left + BOX[0] / 2, above - 0.15, heading, fontsize=8, color="0.3", **middle)
+        ax.text(left + box / 2, above - 0.15, heading, fontsize=8, color="0.3", **middle)
         places.append({j: (left, above + row_height * (row + 0.5)) for j, row in column.items()})
     for level, layer in enumerate(topics):
         for j, topic in enumerate(layer):
             colour = TOPIC_COLOURS[j % len(TOPIC_COLOURS)] if level else "0.45"
             names = [f"{level}.{j}", *([f"{consensus['stability'][level][j]:.2f}"] if consensus else [])]
-            _box(ax, *places[level][j], height, names, lines[level][j], colour)
+            _box(ax, places[level][j], (box, height), names, lines[level][j], colour)
             for i, share in zip(topic["children"], topic["child_weights"], strict=True):
                 if share >= FAINT or topics[level - 1][i]["parent"] == j:
                     weak = consensus is not None and votes_for(consensus, level - 1, i, j) < MAJORITY
-                    _link(ax, places[level - 1][i], places[level][j], share, colour, dashed=weak)
+                    left, centre = places[level - 1][i]
+                    _link(ax, (left + box, centre), places[level][j], share, colour, dashed=weak)
     if len(topics) > 1:
         legend = f"width of a link: share of the left topic in the right one, below {FAINT:.0%} left out"
         if any(slant == "italic" for layer in lines for each in layer for _, slant in each):
@@ -74,17 +78,17 @@ def topic_tree(record: dict[str, Any], label: str) -> Figure:
 
 def _box(
     ax: Axes,
-    left: float,
-    middle: float,
-    height: float,
+    place: tuple[float, float],
+    size: tuple[float, float],
     names: Sequence[str],
     lines: Sequence[tuple[str, str]],
     colour: str,
 ) -> None:
     """Draw a topic's name, what stands below it, and lines of words."""
+    (left, middle), (width, height) = place, size
     corner = (left, middle - height / 2)
     style: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 3}
-    ax.add_patch(FancyBboxPatch(corner, BOX[0], height, boxstyle="round,pad=0,rounding_size=0.05", **style))
+    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.05", **style))
     for i, (name, weight) in enumerate(zip(names, ("bold", "normal"), strict=False)):
         place = (left + 0.06, middle + LINE * (i - (len(names) - 1) / 2))
         ax.text(*place, name, va="center", fontsize=SMALL, color=colour, fontweight=weight, zorder=4)
@@ -93,12 +97,12 @@ def _box(
         ax.text(left + 0.38, middle + LINE * (i - (len(lines) - 1) / 2), line, fontstyle=slant, **style)
 
 
-def _lines(topic: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lines for a topic, each with its slant: its top words in every mode.
+def _lines(topic: dict[str, Any], box: float) -> list[tuple[str, str]]:
+    """Lines for a topic in a box of this width, each with its slant: its top words in every mode.
 
     For a single mode another line has those that set it apart, or else more top words.
     """
-    parts, width = in_modes(topic), 72.0 * (BOX[0] - 0.6)  # with some space, for hinted letters can be wider
+    parts, width = in_modes(topic), 72.0 * (box - 0.6)  # with some space, for hinted letters can be wider
     found = [_fitted(part.words, width - text_width(part.heading)) for part in parts]
     lines = [
         (part.heading + " ".join(told(own or ["(no words)"])), "normal") for part, own in zip(parts, found, strict=True)
@@ -124,10 +128,10 @@ def _fitted(words: Sequence[str], width: float) -> list[str]:
 
 
 def _link(
-    ax: Axes, child: tuple[float, float], parent: tuple[float, float], share: float, colour: str, *, dashed: bool
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], share: float, colour: str, *, dashed: bool
 ) -> None:
     """Draw a curve from a box to one in the next column."""
-    (x0, y0), (x1, y1) = (child[0] + BOX[0], child[1]), parent
+    (x0, y0), (x1, y1) = start, end
     half = (x0 + x1) / 2
     curve = Curve([(x0, y0), (half, y0), (half, y1), (x1, y1)], [Curve.MOVETO, *[Curve.CURVE4] * 3])
     style: dict[str, Any] = {"edgecolor": colour, "facecolor": "none", "capstyle": "butt"}

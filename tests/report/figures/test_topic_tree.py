@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods.neural import Neural
 from nnmf_runner.metrics.scoring import describe_topics
-from nnmf_runner.report.figures.style import STYLE
+from nnmf_runner.report.figures.style import PAGE, STYLE
 from nnmf_runner.report.figures.topic_tree import FAINT, WIDEST, topic_tree
 from nnmf_runner.store.form import WORDS
 
@@ -51,6 +51,7 @@ def test_no_text_of_the_tree_overlaps_another_or_leaves_its_box(rng, ranks, chan
     with mpl.rc_context(STYLE):
         drawn = topic_tree(change(invented(rng, ranks, words)), "sparse_coding")
     assert isinstance(drawn, Figure)
+    assert drawn.get_figwidth() <= PAGE
     FigureCanvasAgg(drawn).draw()
     texts = [text.get_window_extent() for text in drawn.axes[0].texts]
     for i, one in enumerate(texts):
