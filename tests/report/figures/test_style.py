@@ -108,7 +108,7 @@ def test_letters_that_no_font_has_are_told_once_and_other_warnings_as_they_come(
     figure = Figure()
     figure.text(0.5, 0.5, "plain \U00012000 \U00012001")  # cuneiform
     with warnings.catch_warnings(record=True) as others:
-        warnings.simplefilter("always")
+        warnings.filterwarnings("always", "another")
         with style.drawing():
             assert style.text_width("\U00012000") > 0
             list(save(figure, tmp_path / "figure"))
