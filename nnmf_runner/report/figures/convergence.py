@@ -40,7 +40,7 @@ class Line:
     gradient: NDArray[np.floating]
 
 
-def convergence(runs: Sequence[Shown], looks: Mapping[str, Look], variants: int | None = None) -> Figure | None:
+def convergence(runs: Sequence[Shown], looks: Mapping[str, Look], total: int | None = None) -> Figure | None:
     """Draw the excess of the relative cost over the lowest reached, and the projected gradient, by iteration.
 
     Iterations, of which 0 is the start, stand as the logarithms of one more.  There is no panel without a value that a
@@ -48,8 +48,8 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look], variants: int 
 
     Every variant has one look, by its label; the layers of a hierarchical fit, which follow each other, go from faint
     to full colour.  Fits that others start from, as those of each layer alone before that of all, are left out.  What
-    the runs have in common stands in the title, with how many variants there are if these are more, and anything else
-    with the variant.
+    the runs have in common stands in the title, with how many there are if these are more, and anything else with the
+    variant.
     """
     lines = lines_of(runs)
     panels = panels_of(lines)
@@ -73,7 +73,7 @@ def convergence(runs: Sequence[Shown], looks: Mapping[str, Look], variants: int 
     words = {line.name: line.words for line in lines}
     told = [words.get(name, name) for name in marks]
     legend_below(figure, [*marks.values()], told, title=BEGUN if any(line.begun for line in lines) else None)
-    add_title(figure, about(runs, variants))
+    add_title(figure, about(runs, total))
     return figure
 
 
@@ -96,9 +96,9 @@ def tolerances_of(runs: Iterable[Shown]) -> list[float]:
     return sorted({run.record["config"]["tol"] for run in runs} - {0.0})
 
 
-def about(runs: Sequence[Shown], variants: int | None = None) -> str:
-    """The title: what the runs have in common, and of how many variants they are if these are more."""
-    some = f"{len(runs)} of {variants} variants" if variants and variants > len(runs) else None
+def about(runs: Sequence[Shown], total: int | None = None) -> str:
+    """The title: what the runs have in common, and of how many they are if these are more."""
+    some = f"{len(runs)} of {total} runs" if total and total > len(runs) else None
     return f"Convergence: {', '.join(filter(None, [in_common(runs)[0], costs_of(runs)[0], some]))}"
 
 

@@ -45,7 +45,7 @@ RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
 # variants.
 EXPERIMENT_FIGURES: dict[str, Callable[..., Figure | None]] = {
     "convergence": lambda runs, summary, pairs, looks: (
-        convergence(runs[:MOST_VARIANTS], looks, len(runs)) if runs else None
+        convergence(runs[:MOST_SHOWN], looks, len(runs)) if runs else None
     ),
     "comparison": lambda runs, summary, pairs, looks: comparison(summary, looks, runs) if comparable(summary) else None,
     "map": lambda runs, summary, pairs, looks: (

@@ -112,7 +112,7 @@ def test_the_layers_of_a_deep_hierarchy_can_all_be_seen(run_of):
     assert [*panels_of(lines)] == [EXCESS, GRADIENT]
 
 
-def test_the_title_says_of_how_many_variants_some_are_drawn(run_of):
+def test_the_title_says_of_how_many_runs_some_are_drawn(run_of):
     runs = [shown(run_of("method=hier", "layers=9-4"))]
-    for variants, told in ((1, False), (30, True)):
-        assert convergence(runs, looks_of(["hier"]), variants).get_suptitle().endswith("1 of 30 variants") == told
+    for count, told in ((1, False), (30, True)):
+        assert convergence(runs, looks_of(["hier"]), count).get_suptitle().endswith("1 of 30 runs") == told
