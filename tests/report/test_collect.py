@@ -336,7 +336,7 @@ def test_runs_on_several_data_have_figures_of_each(record_of, tmp_path, monkeypa
         write_record(tmp_path / title, record)
     drawn = {}
     monkeypatch.setattr(draw, "load_view", lambda run: None)
-    monkeypatch.setattr(draw, "convergence", lambda runs, looks: drawn.update({runs[0].folder.name: len(runs)}))
+    monkeypatch.setattr(draw, "convergence", lambda runs, looks, *_: drawn.update({runs[0].folder.name: len(runs)}))
     with caplog.at_level("INFO"):
         collect(tmp_path)
     assert drawn == dict.fromkeys(data, 1)

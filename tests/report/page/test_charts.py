@@ -6,8 +6,10 @@ import json
 import re
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.markers import MarkerStyle
 
@@ -201,3 +203,15 @@ def test_the_end_of_a_scale_that_few_entries_exceed_is_told():
     titles = [chart.title for chart in heatmaps(parts_of(replace(view, dataset=replace(view.dataset, X=X))))]
     assert re.fullmatch(r"data, colours up to [\d.]+ of 1e\+06", titles[0])
     assert titles[3] == "A0"
+
+
+def test_signs_of_runs_tell_their_costs_where_these_differ(record_of):
+    costs = {"hier": "reconstruction", "neural": "multilevel"}
+    runs = [
+        Shown(method, Path("run"), record_of(method, **{"cost.name": cost}), setting)
+        for method, cost in costs.items()
+        for setting in ("9", "9-4")
+    ]
+    words = {sign.words for sign in signs_of(looks_of(run.label for run in runs), runs, pd.DataFrame({"method": []}))}
+    assert "Neural NMF, multilevel cost, 9-4" in words
+    assert "Hierarchical NMF, reconstruction cost, 9" in words
