@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -49,3 +50,9 @@ def toy_of():
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what the tests are made of, which it would go through again and again."""
+    gc.collect()
+    gc.freeze()

@@ -88,6 +88,8 @@ def _keep_presets() -> None:
 
 # In the worker processes of a launcher, too, which compose before they call anything here.
 _keep_presets()
+# Whenever Hydra composes, it copies its sources, and with them the store, which lends copies of its parts alone.
+ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 # `conf/` names the folder of an option by it, so that none is ever called ``~``.
 OmegaConf.register_new_resolver("folder", lambda path: str(user_path(path, "output")), replace=True)
 

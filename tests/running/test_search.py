@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -20,10 +21,13 @@ from nnmf_runner.running.search import Study
 from nnmf_runner.store.claims import claimed
 from nnmf_runner.store.record import RECORD
 
-optuna = pytest.importorskip("optuna", reason="hydra-optuna-sweeper is not installed")
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="hydra-optuna-sweeper is not installed")
-
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+# Whose import takes seconds, and no time where none of these tests is run.
+absent = any(importlib.util.find_spec(each) is None for each in ("optuna", "hydra_plugins"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(absent, reason="hydra-optuna-sweeper is not installed"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
 SPACE = ["layers=9,9-4", "dataset.noise=interval(0.0,1.0)"]
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1", "max_iter=2"]
 STUDIES = "outputs/runs/.sweep/searches.db"
@@ -34,6 +38,8 @@ def records():
 
 
 def studies(path=STUDIES):
+    import optuna
+
     found = [each.study_name for each in optuna.get_all_study_summaries(f"sqlite:///{path}")]
     return [optuna.load_study(study_name=name, storage=f"sqlite:///{path}") for name in found]
 

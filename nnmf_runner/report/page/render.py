@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import importlib.util
 import json
@@ -40,7 +41,6 @@ def rendered(page: Page) -> str:
     """A page as HTML, with the program that draws its charts, if there are any."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     here = Path(__file__).parent
     templates = Environment(
@@ -53,9 +53,17 @@ def rendered(page: Page) -> str:
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
         script=Markup((here / "page.js").read_text(encoding="utf-8")),
         charts=packed(charts) if page.charts else "",
-        plotly=packed(get_plotlyjs()) if page.charts else "",
+        plotly=_plotly() if page.charts else "",
         legend_of_matches=LEGEND,
     )
+
+
+@functools.cache
+def _plotly() -> str:
+    """The program that draws the charts, packed."""
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs())
 
 
 def packed(text: str) -> str:

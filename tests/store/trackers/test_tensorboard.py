@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
-
-pytestmark = pytest.mark.slow
+# Whose import takes seconds, and no time where none of these tests is run.
+absent = importlib.util.find_spec("tensorboardX") is None
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(absent, reason="tensorboardX is not installed")]
 RUN = ["layers=9-4", "max_iter=3", "tracking=tensorboard"]
 
 
