@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
+import threading
 from dataclasses import dataclass
 
 # As `make` has it, and before numpy loads its BLAS, which reads these then.
@@ -11,6 +11,8 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 
 import numpy as np
 import pytest
+
+from nnmf_runner.core.threads import NAME
 
 pytest_plugins = ["tests.fixtures.commands", "tests.fixtures.records", "tests.fixtures.tables"]
 
@@ -52,7 +54,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what the tests are made of, which it would go through again and again."""
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(scope="session", autouse=True)
+def _idle():
+    """Let processes fork beside the threads of a parallel run of the tests, which are as idle as our own then."""
+    for thread in {*threading.enumerate()} - {threading.current_thread()}:
+        thread.name = f"{NAME} {thread.name}"

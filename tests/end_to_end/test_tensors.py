@@ -82,7 +82,7 @@ def tiny_table(tmp_path_factory):
     """Folder of the table with two seeds of five iterations, collected."""
     folder = tmp_path_factory.mktemp("tensors")
     runs = [f"nnmf-run experiment={name} seed=1,14 max_iter=5 workers=1" for name in EXPERIMENTS]
-    for line in (*runs, "nnmf-collect outputs/tensors"):
+    for line in (*runs, "nnmf-collect outputs/tensors --no-figures"):
         program, *arguments = line.split()
         command = [Path(sys.executable).parent / program, *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
