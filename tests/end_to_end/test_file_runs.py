@@ -148,7 +148,7 @@ def test_figures_read_the_file_again_from_any_working_directory(configure, tmp_p
 
 
 @pytest.mark.slow
-def test_a_cube_is_shown_by_maps_and_spectra_and_images_by_topics(command, tmp_path_factory, rng):
+def test_a_cube_is_shown_by_maps_and_spectra_and_images_by_topics(command, one_format, tmp_path_factory, rng):
     path = tmp_path_factory.mktemp("pictures") / "a.npz"
     np.savez(path, X=rng.random((12, 5)), names=["400", "410", "420", "430", "440"])
     given = ["dataset=file", f"dataset.path={path}", "layers=[2,1]", "max_iter=3"]

@@ -31,7 +31,7 @@ def test_no_topic_of_digits_is_left_without_a_link(layers_of):
 
 @pytest.mark.slow
 def test_planted_topics_and_their_tree_are_found_at_every_layer(layers_of):
-    planted = ("dataset=planted", "dataset.noise=2", "layers=12-6-3", "trials=10", "max_iter=1000")
+    planted = ("dataset=planted", "dataset.noise=2", "layers=12-6-3", "trials=5", "max_iter=1000")
     neural, tree = layers_of(*planted)
     hier, hier_tree = layers_of(*planted, "method=hier")
     for layer in range(3):

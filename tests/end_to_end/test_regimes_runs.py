@@ -97,7 +97,7 @@ def test_a_sweep_over_options_of_the_data_ends_in_its_map(command, tmp_path):
         "dataset.overlap=0,1",
         "label_fraction=0,0.2",
     ]
-    done = command("-m", *sweep, "layers=12-6-3", "trials=4", "max_iter=30", "name=small")
+    done = command("-m", *sweep, "layers=12-6-3", "trials=4", "max_iter=3", "name=small")
     assert done.status == 0, done.err
     collected = command("outputs/small", program="nnmf-collect")
     assert collected.status == 0, collected.err

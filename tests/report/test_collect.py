@@ -139,6 +139,7 @@ def test_figures_can_be_drawn_from_moved_folders(tmp_path, run_of):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_format")
 @pytest.mark.parametrize("broken", ["factors.npz", "history.csv"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])
 def test_damaged_factors_or_history_are_named_and_the_rest_is_collected(tmp_path, run_of, caplog, broken, damage):

@@ -18,7 +18,10 @@ from nnmf_runner.report.page import build
 from nnmf_runner.report.page.render import PAGE, missing_packages
 from nnmf_runner.store.record import RECORD, write_record
 
-pytestmark = pytest.mark.skipif(bool(missing_packages()), reason="what the page is made with is not installed")
+pytestmark = [
+    pytest.mark.skipif(bool(missing_packages()), reason="what the page is made with is not installed"),
+    pytest.mark.usefixtures("one_format"),
+]
 
 NASTY = "<img src=x onerror=alert(1)> & \"quotes\" '{{ 7 * 7 }}'"
 # Elements that have no end.
