@@ -57,6 +57,9 @@ tensors: $(VENV)/.core ## compare hierarchies of CP models of a tensor (60 runs)
 ranks: $(VENV)/.core ## choose the ranks of a planted hierarchy (370 fits): table, ranks.json, figure of all criteria
 	$(BIN)/nnmf-rank dataset=planted dataset.noise=1 ranks=2..20
 
+# Without bytecode each of their processes would compile the package again.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

@@ -54,8 +54,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _idle():
-    """Let processes fork beside the threads of a parallel run of the tests, which are as idle as our own then."""
+    """Let a test fork beside the threads of a parallel run and of libraries, which are as idle as our own by then."""
     for thread in {*threading.enumerate()} - {threading.current_thread()}:
-        thread.name = f"{NAME} {thread.name}"
+        thread.name = NAME

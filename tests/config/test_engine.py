@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+from dataclasses import dataclass
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from nnmf_runner.config import engine
 from nnmf_runner.config.schema import GROUPS
@@ -139,3 +141,29 @@ def test_hydras_own_answers_run_nothing(command, flag, part):
     result = command("method=hier", flag)
     assert (result.status, result.files) == (0, [])
     assert part in result.out
+
+
+def test_a_part_is_converted_once_and_anew_where_another_takes_its_name(monkeypatch):
+    @dataclass
+    class Part:
+        a: int = 1
+
+    @dataclass
+    class Other:
+        a: int = 2
+
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", {})
+    for part in (Part, Other, {"a": 3}, {"a": 4}):
+        engine._store("group/sub/part", part)
+        [first] = store.repo["group"]["sub"].values()
+        engine._store("group/sub/part", part)
+        assert store.repo["group"]["sub"]["part.yaml"] is first
+        assert first.node.a == (part["a"] if isinstance(part, dict) else part().a)
+
+
+def test_what_becomes_of_a_configuration_is_in_no_other():
+    first, expected = engine.compose(["method=neural"]), engine.compose(["method=neural"])
+    first.supervision.weight = 7.0
+    assert first != expected
+    assert engine.compose(["method=neural"]) == expected

@@ -59,7 +59,10 @@ def local_table(tmp_path_factory):
     file += ["dataset.labels=[fine,coarse]", "dataset.known=seen"]
     options = ["trials=2", "max_iter=5", "workers=1"]
     program = Path(sys.executable).parent
-    for command in (["nnmf-run", "experiment=table2", *file, *options], ["nnmf-collect", "outputs/table2", "--no-figures"]):
+    for command in (
+        ["nnmf-run", "experiment=table2", *file, *options],
+        ["nnmf-collect", "outputs/table2", "--no-figures"],
+    ):
         done = subprocess.run(
             [program / command[0], *command[1:]], cwd=folder, capture_output=True, text=True, timeout=300
         )
