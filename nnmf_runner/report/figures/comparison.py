@@ -142,8 +142,11 @@ def limits_of(title: str, part: pd.DataFrame) -> tuple[float, float]:
         highest = max(highest, lowest + 1)  # with a number at two ticks at least
         margin = 0.05 * (highest - lowest)
         return 10 ** (lowest - margin), 10 ** (highest + margin)
-    highest = np.nanmax([(part["mean"] + part["std"].fillna(0.0)).max(), part["reported"].max()]) or 1.0
-    return -0.05 * highest, 1.08 * highest
+    spread = part["std"].fillna(0.0)
+    highest = np.nanmax([(part["mean"] + spread).max(), part["reported"].max()]) or 1.0
+    lowest = np.nanmin([(part["mean"] - spread).min(), part["reported"].min(), part["floor"].min()])
+    lowest = lowest if lowest > 0.5 * highest else 0.0  # from zero up, large errors would all look the same
+    return lowest - 0.05 * (highest - lowest or highest), highest + 0.08 * (highest - lowest or highest)
 
 
 def percent(value: float, least: float) -> str:

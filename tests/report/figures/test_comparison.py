@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nnmf_runner.config.published import Published
 from nnmf_runner.report import table
-from nnmf_runner.report.figures.comparison import CUT, EXACT, EXCESS, comparison
+from nnmf_runner.report.figures.comparison import CUT, ERROR, EXACT, EXCESS, comparison, limits_of
 from nnmf_runner.report.figures.style import PAGE, looks_of
 from nnmf_runner.report.table import rows_of, summarise
 from nnmf_runner.report.variants import Shown
@@ -153,3 +154,14 @@ def test_the_title_names_the_cost_of_all_variants_alone(record_of, records_of):
     shown = [Shown(method, None, run) for method, run in zip(("hier", "neural"), runs, strict=True)]
     assert "cost" not in comparison(summary, looks_of(summary["method"]), shown).get_suptitle()
     assert comparison(summary, looks_of(summary["method"]), shown[1:]).get_suptitle().endswith("energy cost")
+
+
+def test_errors_that_are_all_large_are_not_drawn_from_zero_up():
+    def limits(*errors):
+        part = pd.DataFrame({"mean": errors, "std": np.nan, "reported": np.nan, "floor": min(errors)})
+        return limits_of(ERROR, part)
+
+    assert limits(0.97, 0.98) == pytest.approx((0.9695, 0.9808))
+    assert limits(0.02, 0.5)[0] < 0.0
+    low, high = limits(0.97, 0.97)
+    assert low < 0.97 < high
