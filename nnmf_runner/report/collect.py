@@ -168,12 +168,14 @@ def shown_runs(folder: Path, rows: pd.DataFrame) -> dict[str, list[Shown]]:
     shown: dict[str, list[Shown]] = {}
     for chosen in representatives(rows).itertuples():
         found = _readable([folder / chosen.folder / RECORD], [], [])
-        shown.setdefault(chosen.group, []).extend(Shown(chosen.method, *run, chosen.setting) for run in found)
+        shown.setdefault(chosen.group, []).extend(
+            Shown(chosen.method, *run, chosen.setting, chosen.dataset) for run in found
+        )
     return shown
 
 
 def representatives(rows: pd.DataFrame) -> pd.DataFrame:
-    """Choose the runs that figures show: for each its ``group``, see `groups_of`, ``method``, ``setting``, ``folder``.
+    """Choose the runs that figures show: for each what `Shown` has of it, its ``group``, see `groups_of`, and folder.
 
     It is the run of lowest seed of every setting, which are variants of the method and the data, ranks and regimes,
     where a group has at most `MOST_SHOWN` of them.  Otherwise it is one of every variant of a method, with most layers,
@@ -189,7 +191,7 @@ def representatives(rows: pd.DataFrame) -> pd.DataFrame:
     settings = ranked.drop_duplicates(["group", "method", *SETTING])
     many = settings.groupby("group")["method"].transform("size") > MOST_SHOWN
     chosen = settings[~(many & settings.duplicated(["group", "method"]))]
-    return chosen.assign(setting=settings_of(chosen)).loc[:, ["group", "method", "setting", "folder"]]
+    return chosen.assign(setting=settings_of(chosen)).loc[:, ["group", "method", "setting", "dataset", "folder"]]
 
 
 def write_whole(path: Path, text: str) -> None:

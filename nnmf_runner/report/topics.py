@@ -226,7 +226,7 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
                 continue
             config = record["config"]
             ranks = "-".join(map(str, config["layers"]))
-            about = f"{data_title(record)}, {record['regime']}, {trial_of(record)}, {run.folder.name}"
+            about = f"{run.data or data_title(record)}, {record['regime']}, {trial_of(record)}, {run.folder.name}"
             title = f"### {run.variant}, {ranks} ({experiment}, {about})"
             told_of = f"\n\n{consensus_text(consensus)}" if consensus else ""
             parts.append(f"{title}\n\n```\n{text}{told_of}\n```")

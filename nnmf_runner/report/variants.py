@@ -54,12 +54,13 @@ UNSET, SWITCHES = ("[]", "None"), {"True": "on", "False": "off"}
 
 
 class Shown(NamedTuple):
-    """A run that figures show: its variant, folder and record, and what else tells it apart from those beside it."""
+    """A run that figures show: its variant, folder and record, what else tells it apart, and the name of its data."""
 
     variant: str
     folder: Path
     record: dict[str, Any]
     setting: str = ""
+    data: str = ""
 
     @property
     def label(self) -> str:

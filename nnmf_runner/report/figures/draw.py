@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # By the ends of their files; None where there is nothing to draw, as of a run whose data cannot be shown.
 RUN_FIGURES: dict[str, Callable[[Shown, View | None], Figure | None]] = {
-    "topics": lambda run, view: topic_tree(run.record, run.variant) if run.record.get("topics") else None,
+    "topics": lambda run, view: topic_tree(run.record, run.variant, run.data) if run.record.get("topics") else None,
     "heatmaps": lambda run, view: heatmaps(view) if view and view.approximations and not view.mode_topics else None,
     "factors": lambda run, view: factors(view) if view and view.mode_topics else None,
     "projections": lambda run, view: projections(view) if view and view.dataset.modes else None,

@@ -72,7 +72,18 @@ def load_view(run: Shown) -> View:
     shares = [topic_shares(layer) for layer in modes or [[own, S[i].T] for i, own in enumerate(topics)]]
     order = sample_order(dataset)
     shown = arranged(A, [np.take(codes, order, axis=1) for codes in S])
-    return View(title_of(record, run.variant), dataset, order, approximations, *shown, topics, S, shares, models, modes)
+    return View(
+        title_of(record, run.variant, run.data),
+        dataset,
+        order,
+        approximations,
+        *shown,
+        topics,
+        S,
+        shares,
+        models,
+        modes,
+    )
 
 
 def sample_order(dataset: Dataset) -> NDArray[np.intp]:

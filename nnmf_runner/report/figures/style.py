@@ -140,19 +140,19 @@ def colours_of(*matrices: np.ndarray, positive: str = COLOUR_MAP) -> dict[str, A
     return {"cmap": positive, "vmin": 0.0, "vmax": highest}
 
 
-def title_of(record: dict[str, Any], label: str) -> str:
+def title_of(record: dict[str, Any], label: str, data: str = "") -> str:
     """Name the data, the variant with its cost, the ranks, the regime and the seed of a run.
 
     A dollar sign in the name of a file does not begin a formula.
     """
-    data, *others = _about(record)
+    data, *others = _about(record, data)
     variant = in_words(label, record["config"].get("cost", {}).get("name"))
     return f"{data}: {', '.join([variant, *others])}".replace("$", r"\$")
 
 
 def in_common(runs: Sequence[Shown]) -> tuple[str, dict[str, str]]:
     """What `title_of` says of all runs alike, and of each by its label what it says beside the variant."""
-    abouts = [_about(run.record) for run in runs]
+    abouts = [_about(run.record, run.data) for run in runs]
     shared = [len(set(column)) == 1 for column in zip(*abouts, strict=True)]
     alike = [text for text, same in zip(abouts[0], shared, strict=True) if same]
     others = [[text for text, same in zip(about, shared, strict=True) if not same] for about in abouts]
@@ -160,10 +160,10 @@ def in_common(runs: Sequence[Shown]) -> tuple[str, dict[str, str]]:
     return ", ".join(alike).replace("$", r"\$"), apart
 
 
-def _about(record: dict[str, Any]) -> list[str]:
+def _about(record: dict[str, Any], data: str) -> list[str]:
     ranks = record["config"]["layers"]
     told = f"rank{'s' if len(ranks) > 1 else ''} {'-'.join(map(str, ranks))}"
-    return [data_title(record), told, record["regime"], trial_of(record)]
+    return [data or data_title(record), told, record["regime"], trial_of(record)]
 
 
 @contextmanager

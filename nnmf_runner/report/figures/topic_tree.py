@@ -26,11 +26,11 @@ MAJORITY, DASHES = 0.5, (0, (1.5, 1.0))
 WORD_FONT = FontProperties(size=SMALL)
 
 
-def topic_tree(record: dict[str, Any], label: str) -> Figure:
+def topic_tree(record: dict[str, Any], label: str, data: str = "") -> Figure:
     """Draw the topics of a record with their top words, a column for every layer, and what each gives to those above.
 
     Of a consensus the stability of every topic stands below its name, and links that few trials have are dashed.  The
-    label is what the run goes by.
+    label is what the run goes by, and its data go by `data` or else by their own title.
     """
     topics: Topics = record["topics"]
     consensus: Consensus | None = record.get("consensus")
@@ -41,7 +41,7 @@ def topic_tree(record: dict[str, Any], label: str) -> Figure:
     height = BOX + LINE * (max(len(each) for layer in lines for each in layer) - 2)
     row_height = height + APART
     tallest = row_height * (1 + max(max(layer.values()) for layer in rows))
-    title, title_size = fitted_title(width, title_of(record, label))
+    title, title_size = fitted_title(width, title_of(record, label, data))
     above = 0.6 + 1.3 * title_size * title.count("\n") / 72.0
     size = (width, tallest + above + 0.35)
     figure = Figure(figsize=size)

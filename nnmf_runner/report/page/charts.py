@@ -101,7 +101,7 @@ def signs_of(looks: Mapping[str, Look], runs: Sequence[Shown], summary: pd.DataF
     The runs stand for all variants.
     """
     costs = costs_of(runs)[1]
-    costs |= {run.label: costs.get(run.variant) for run in runs}
+    costs |= {run.label: costs[run.variant] for run in runs if run.variant in costs}
     further = []
     if comparable(summary):
         further.append(Sign(comparison.FLOOR, GREY, "M-1,0 1,0"))

@@ -97,7 +97,7 @@ def test_other_data_than_those_of_the_run_give_a_log_line_and_no_heatmap(run_of,
 def shown_of(rows, records):
     """The runs that stand for their settings."""
     return [
-        Shown(each.method, Path(each.folder), records[each.folder], each.setting)
+        Shown(each.method, Path(each.folder), records[each.folder], each.setting, each.dataset)
         for each in representatives(rows).itertuples()
     ]
 

@@ -79,6 +79,7 @@ def test_a_title_names_the_file_of_the_data_as_it_is_written_and_the_method_and_
     title = r"a\$b\$.csv: Neural NMF, energy cost, ranks 4-2, supervised, seed 3"
     assert style.title_of(record, "neural") == title == style.title_of(record, "neural, energy")
     assert style.title_of(record | {"dataset": {}}, "own_one").startswith("file: own one, energy cost, ranks 4-2")
+    assert style.title_of(record, "neural", "toy, noise 1").startswith("toy, noise 1: Neural NMF")
 
 
 def test_what_runs_have_in_common_is_told_once_and_the_rest_of_each():
