@@ -69,6 +69,10 @@ class DaskWorkers:
         """Number of workers that are started on this machine."""
         return self.workers or max(1, (os.cpu_count() or 1) // threads)
 
+    def identity(self) -> dict[str, Any]:
+        """What determines a result beside its name: nothing, for the shards are the same with any workers."""
+        return {}
+
     def described(self, threads: int) -> dict[str, Any]:
         """What a record says of it."""
         where = {"workers": self.processes(threads)} if self.address is None else {"address": self.address}

@@ -147,6 +147,8 @@ class Computed(Model):
     data_seed : int, optional
         Fixes the data's noise, the known labels, the entries held out and the parts of the data in place of `seed`, so
         that trials differ in their start and fit alone.
+    engine
+        What carries out a fit: this process, or several that share the data, whose sums differ by rounding.
     """
 
     dataset: Any = MISSING
@@ -158,6 +160,7 @@ class Computed(Model):
     mask: str | None = None
     seed: int = 0
     data_seed: int | None = None
+    engine: Any = MISSING
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -234,6 +237,7 @@ class Computed(Model):
         without |= {"resample": not self.resamples}
         without |= {"label_fraction": self.lists_known, "allow_growing_ranks": True}  # of which the ranks tell
         without |= {"fixed": not self.fixed, "dtype": self.dtype == DTYPES[0]}  # as records say it that are older
+        without |= {"engine": not self.engine.shares_data}
         without |= {"data_seed": True}  # which `identity` adds where it tells trials apart
         return {name: value for name, value in found.items() if not without.get(name)}
 
@@ -319,8 +323,6 @@ class Execution:
 
     Parameters
     ----------
-    engine
-        What carries out a fit: this process, or several that share the data.
     trials : int
         Number of runs, at least 1, that differ in their seed: `seed`, `seed` + 1 and so on.
     consensus : bool
@@ -358,7 +360,6 @@ class Execution:
         Where runs are told of as well, beside their records.
     """
 
-    engine: Any = MISSING
     trials: int = 1
     consensus: bool = False
     workers: int | None = 1

@@ -25,6 +25,7 @@ Options = tuple[str, ...]
 SEPARATOR = ", "
 # Options whose value alone says what was chosen.
 CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.hierarchy", "method.training")
+CHOICES += ("engine.name",)
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
 MOST_SHOWN = 12

@@ -21,6 +21,8 @@ FAILED, STALE, SUPERSEDED = "failed", "stale", "superseded"
 # What is written into the folder of a run: one that holds anything else, or is called otherwise, is none that may go.
 _FILES = {RECORD, FACTORS, HISTORY, START, NAMES, REPORT}
 _NAME = re.compile("[0-9a-f]{16}")
+# What a configuration has only where it is not as usual: without it, a run is another one and not of an earlier version.
+_LEFT_OUT = ("consensus", "data_seed", "dtype", "engine", "fixed", "resample", "seed_words")
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def _config(run: Path) -> dict[str, Any]:
 
 def _gist(config: dict[str, Any]) -> tuple[Any, ...]:
     """What configurations have to have in common, so that few have to be compared."""
-    return config["method"]["name"], tuple(config["layers"]), config["seed"]
+    usual = tuple(str(config.get(name)) for name in _LEFT_OUT)
+    return config["method"]["name"], tuple(config["layers"]), config["seed"], *usual
 
 
 def _has_all(config: Any, options: Any) -> bool:

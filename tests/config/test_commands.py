@@ -49,6 +49,7 @@ def again(command):
         ["layers=4-8", "allow_growing_ranks=true", "normalise=true", "dtype=float32"],
         ["regularisation.l1_A=0.1", "regularisation.l2_S=0.2", "tol=1e-07", "holdout=0.1"],
         ["data_seed=3", "seed=5", "label_fraction=0.5", "eval_label_level=0", "supervision.levels=[0,null,2]"],
+        ["engine=dask", "layers=9"],
         ["dataset=newsgroups", "dataset.known=20", "label_fraction=0.7", "dataset.norm=null", "dataset.max_df=0.5"],
     ],
     ids=" ".join,
@@ -60,6 +61,7 @@ def test_the_command_of_a_record_makes_its_configuration_again(configure, given)
     assert command.unknown == []
     found = again(command)
     assert found.identity(seed) == config.identity(seed)
+    assert ("engine=dask" in given) == ("engine=dask" in shlex.split(command.text))
     assert (found.name, found.published) == (config.name, config.published)
 
 

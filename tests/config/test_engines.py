@@ -51,8 +51,12 @@ def test_workers_are_started_or_there(configure):
         configure("engine=dask", "engine.workers=2", "engine.address=tcp://host:8786")
 
 
-def test_an_engine_is_no_part_of_what_determines_a_result(configure):
-    assert configure("engine=dask", "engine.workers=2").identity(0) == configure().identity(0)
+def test_an_engine_is_part_of_what_determines_a_result_and_its_workers_are_not(configure):
+    one, many = configure().identity(0), configure("engine=dask").identity(0)
+    assert many == one | {"engine": {"name": "dask"}}
+    assert "engine" not in one  # so that records keep their folders
+    for where in ("engine.workers=3", "engine.address=tcp://host:8786"):
+        assert configure("engine=dask", where).identity(0) == many
 
 
 def test_records_tell_how_many_workers_there_were(configure):

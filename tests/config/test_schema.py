@@ -136,8 +136,8 @@ def test_every_field_of_what_is_computed_is_part_of_the_identity(configure):
     """A field that is added enters the identity by itself; what is left out is told by another."""
     config = configure("label_fraction=0.4")
     names = {each.name for each in dataclasses.fields(schema.Computed)}
-    # The first is told by the ranks, of the others there are none, and the last is as it was before it was an option.
-    absent = {"allow_growing_ranks", "resample", "fixed", "data_seed", "dtype"}
+    # The first is told by the ranks, of the others there are none, and the last are as before they were options.
+    absent = {"allow_growing_ranks", "resample", "fixed", "data_seed", "dtype", "engine"}
     assert names - config.identity(0).keys() == absent
     assert "resample" in configure("resample=halves").identity(0)
     assert configure("dtype=float32").identity(0)["dtype"] == "float32"

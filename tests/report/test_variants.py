@@ -55,6 +55,12 @@ def test_seeds_of_the_data_are_those_of_trials_and_not_told():
     assert options_of(configs[0]) == options_of(configs[1])
 
 
+def test_an_engine_is_told_by_its_name_beside_runs_of_one_process():
+    one, many = config(layers=[9]), config(layers=[9], engine={"name": "dask"})
+    assert called(one, many) == ["neural", "neural, dask"]
+    assert called(many) == ["neural"]
+
+
 def test_hierarchies_and_trainings_are_told_by_their_names_and_exact_codes_where_these_are_not_enough():
     kinds = [("tied", "joint", True), ("tied", "joint", False), ("tied", "layerwise", False), ("free", "joint", False)]
     names = called(

@@ -81,6 +81,16 @@ def test_every_run_has_a_kind_a_size_and_an_age(experiment, add_run):
         assert 0 <= time.time() - run.written + 1 < 60
 
 
+@pytest.mark.parametrize("unusual", [{"engine": {"name": "dask"}}, {"dtype": "float32"}, {"consensus": 4}], ids=str)
+def test_a_run_of_what_is_left_out_as_usual_supersedes_no_other(experiment, add_run, unusual):
+    older = add_run(0, code="hier-older")
+    newer = add_run(0, options=unusual)
+    assert kinds(experiment) == {older: None, newer: None}
+    older = add_run(0, code="hier-older", options=unusual | {"threshold": 1})
+    newer = add_run(0, options=unusual | {"threshold": 1, "new": 2})
+    assert kinds(experiment)[older] == "superseded"
+
+
 def test_trials_that_a_consensus_stands_on_stay_and_one_without_them_is_stale(experiment, add_run):
     trial, newer = add_run(0, code="hier-older"), add_run(0, options={"new": 1})
     np.savez(trial / FACTORS, A0=np.eye(2))
