@@ -37,7 +37,7 @@ SHARDS = 8
 LOOK, FETCH, ANSWER = 1.0, 10.0, 10.0
 # How often a task is given to another worker after one has died of it.
 ATTEMPTS = 5
-# Seconds of computation from which on an evaluation is worth being shared out, and evaluations that tell.
+# Seconds from which on an evaluation is worth being shared out, and evaluations that tell.
 WORTHWHILE, TELLING = 0.5, 5
 # Settings of Dask.  A worker that was killed may have been any; its memory is mostly that of mapped files.
 SETTINGS = {
@@ -147,6 +147,7 @@ class Workers:
     def __init__(self, client: Any, folder: Path, threads: int) -> None:
         self.client, self.folder, self.threads = client, folder.absolute(), threads
         self.seconds: list[list[float]] = []  # of computation, by evaluation and task
+        self.waited: list[float] = []  # for every evaluation, in seconds
         self.look()
         self.depth = math.ceil(math.log2(len(self.live)))
 
@@ -156,9 +157,11 @@ class Workers:
             self.look()
         shards = range(len(source.ends) - 1)
         spans = combined(shards, lambda span: [span], lambda some, others: some + others, self.depth)
+        begun = time.perf_counter()
         found = _Errand(self, source, asked, spans).done()
         if asked.of is evaluation:
-            self._note([seconds for seconds, _ in found.values()])
+            self.seconds.append([seconds for seconds, _ in found.values()])
+            self._note(time.perf_counter() - begun)
         return combined(shards, lambda span: found[span][1], asked.add, self.depth)
 
     def look(self) -> None:
@@ -170,12 +173,12 @@ class Workers:
         """The worker that has a place in the row of spans; None while there is none, and any that comes may have it."""
         return self.live[place * len(self.live) // places] if self.live else None
 
-    def _note(self, seconds: list[float]) -> None:
+    def _note(self, seconds: float) -> None:
         """Say so if evaluations take too little to be shared out."""
-        self.seconds.append(seconds)
-        if len(self.seconds) == TELLING and (least := min(map(sum, self.seconds))) < WORTHWHILE:
+        self.waited.append(seconds)
+        if len(self.waited) == TELLING and (least := min(self.waited)) < WORTHWHILE:
             log.warning(
-                "An evaluation of the cost computes for %.2g seconds, below half a second: one process is faster "
+                "An evaluation of the cost takes %.2g seconds, below half a second: one process is faster "
                 "(engine=local).",
                 least,
             )

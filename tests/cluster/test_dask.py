@@ -127,7 +127,7 @@ def test_toy_data_end_with_the_factors_of_one_process(options, tmp_path):
     assert many["config"] == one["config"] | {"engine": {"name": "dask"}}  # in a folder of its own
     for mine, other in zip(many["layers"], one["layers"], strict=True):
         assert mine == pytest.approx(other, abs=1e-6)
-    assert re.search(r"computes for .* seconds, below half a second: one process is faster", said)
+    assert re.search(r"takes .* seconds, below half a second: one process is faster", said)
     assert len([*(tmp_path / "many" / "runs").rglob("*")]) == 5  # a folder, that of the run, and its three files
 
 
