@@ -61,6 +61,9 @@ class Regularisation:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             check_number(value, name, low=0.0)
+
+    def check(self) -> None:
+        """Raise an `InputError` if there is no minimum: only one side is penalised, and the other absorbs its scale."""
         on_A, on_S = self.l1_A + self.l2_A > 0, self.l1_S + self.l2_S > 0
         if on_A != on_S:
             here, there = ("A", "S") if on_A else ("S", "A")

@@ -155,7 +155,10 @@ class Method:
         fixed: Collection[int] = (),
         dtype: str = DTYPES[0],
     ) -> None:
-        """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have."""
+        """Raise an `InputError` for a cost, labels' loss, penalties, layers or start that the method does not have.
+
+        What the method has not is refused before values that do not fit: to mend these would be in vain.
+        """
         self._check_fixed(fixed, normalise=normalise)
         chosen = [("cost", cost.name, self.costs), ("label_loss", supervision.loss, self.losses)]
         chosen += [("dtype", dtype, self.dtypes)]
@@ -166,7 +169,6 @@ class Method:
         if not self.uses_optimizer:
             self._check_unused(supervision, optimizer)
         regularisation = regularisation or Regularisation()
-        cost.check(n_layers)
         if self.tensors and optimizer is not None and optimizer.takes_blocks:
             given = f"method={self.name} has no gradient of some of the samples, but optimizer={optimizer.name}"
             raise InputError(f"{given} follows such. Expected optimizer=auto.")
@@ -180,6 +182,8 @@ class Method:
         if normalise and not self.rescales:
             raise InputError(f"{given} depends on the scale of its factors. Expected normalise=False.")
         self.check_own(cost, supervision, n_layers, regularisation)
+        cost.check(n_layers)
+        regularisation.check()
 
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
         """Refuse further options that a subclass does not have, after those that `check` refuses."""
@@ -214,15 +218,15 @@ class Method:
             raise InputError(f"{given} learn_map=True means nothing. Expected learn_map=False, or method=neural.")
 
     def _check_levels(self, levels: Any, n_layers: int) -> None:
-        if isinstance(levels, list) and len(levels) != n_layers:
-            raise InputError(
-                f"label_levels={levels} has {len(levels)} entries, expected {n_layers}: a level of labels for every "
-                "layer, or None."
-            )
         if levels not in ("auto", "last") and not self.supervises_layers:
             raise InputError(
                 f"method={self.name} learns from labels in its last layer alone, but label_levels={levels}. Expected "
                 "label_levels=last, or method=neural."
+            )
+        if isinstance(levels, list) and len(levels) != n_layers:
+            raise InputError(
+                f"label_levels={levels} has {len(levels)} entries, expected {n_layers}: a level of labels for every "
+                "layer, or None."
             )
 
     def check_ranks(self, layers: Sequence[int], shape: tuple[int, ...]) -> None:

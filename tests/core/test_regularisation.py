@@ -72,7 +72,12 @@ def test_nothing_given_is_no_penalty():
 def test_penalty_on_one_side_alone_is_refused(options, here, there):
     message = rf"Only {here} is penalised, so {there} can absorb its scale\. .*l1_{there}=0\.1 or l2_{there}=0\.1"
     with pytest.raises(InputError, match=message):
-        Regularisation(**options)
+        Regularisation(**options).check()
+
+
+def test_penalties_on_both_sides_or_none_are_taken():
+    Regularisation().check()
+    Regularisation(l1_A=0.1, l2_S=0.1).check()
 
 
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, "0.1", True, None])

@@ -160,6 +160,26 @@ def test_what_a_method_does_not_have_is_refused(method, options, message):
     Unregularised().check(Reconstruction(), Supervision(), 2, Regularisation())
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        (METHODS["semi"](), {"regularisation": Regularisation(l1_A=0.1)}, "cannot penalise factors"),
+        (METHODS["sparse_coding"](), {"regularisation": Regularisation(l1_S=0.1)}, "cannot penalise factors"),
+        (
+            Neural(),
+            {"cost": COSTS["energy"](), "regularisation": Regularisation(l1_A=0.1)},
+            "cost=energy",
+        ),
+        (Hierarchical(), {"supervision": Supervision(levels=[0])}, "learns from labels in its last layer alone"),
+    ],
+)
+def test_what_a_method_does_not_have_is_refused_before_what_does_not_fit(method, options, message):
+    """A user who adds what is missing would be told next that it is all in vain."""
+    given = {"cost": Reconstruction(), "supervision": Supervision(), "n_layers": 2} | options
+    with pytest.raises(InputError, match=message):
+        method.check(**given)
+
+
 class Flat(Method):
     name, most_layers = "flat", 1
 
