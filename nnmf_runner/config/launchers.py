@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_flag, check_number, instead_of
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,8 @@ def check_launcher_option(option: str, value: Any, name: Any) -> None:
     options = {key: kind for launcher in some for key, kind in launcher.options.items()}
     key = f"hydra.launcher.{option}"
     if option not in options:
-        listed = ", ".join(f"hydra.launcher.{each}" for each in options)
         owner = f"hydra/launcher={name}" if name in LAUNCHERS else "any launcher"
-        expected = f"Expected one of: {listed}." if listed else "It has none."
+        expected = instead_of(key, [f"hydra.launcher.{each}" for each in options])
         raise InputError(f"{key} is not an option of {owner} that can be set. {expected}")
     options[option].check(value, key)
 

@@ -14,7 +14,7 @@ from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.published import conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
 from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sweeper
-from nnmf_runner.core.checks import LARGEST, InputError, check_choice
+from nnmf_runner.core.checks import LARGEST, InputError, check_choice, instead_of
 from nnmf_runner.methods.supervision import PARAMETERS
 from nnmf_runner.store.files import without_passwords
 
@@ -43,6 +43,8 @@ _REASONS = {
     r"Cannot merge": "Expected a list in brackets, or values for its options alone",
     r"is not a subclass of": "Expected values for its options alone, which nnmf-run --help lists",
 }
+# Where all options and parts are listed.
+_LISTED = "nnmf-run --help lists all."
 # How the command line writes values that Python writes in another way.
 VALUES = {"True": "true", "False": "false", "None": "null"}
 
@@ -79,7 +81,7 @@ def _check_name(group: str, name: str) -> None:
     if group in _OF_HYDRA:
         _OF_HYDRA[group](name)
     elif group in (*GROUPS, "experiment"):
-        check_choice(name, {*GROUPS.get(group, ()), *conf_files(group)}, group)
+        check_choice(name, {*GROUPS.get(group, ()), *conf_files(group)}, group, _LISTED)
 
 
 _OF_HYDRA: dict[str, Callable[[str], object]] = {
@@ -159,7 +161,7 @@ def _unknown_option(error: MissingConfigException) -> str:
 def _unknown_key(key: str, part: type) -> str:
     """Name the nearest legal key, or the parts of the configuration that do have one of this name.
 
-    The key is none of this part, of which all are listed, the nearest first.
+    The key is none of this part, of which all are listed where none is near.
     """
     group, _, name = key.partition(".")
     if group == "hydra":
@@ -169,16 +171,16 @@ def _unknown_key(key: str, part: type) -> str:
         return f"{key} is not an option of the chosen {group}. It is one of: {', '.join(owners)}."
     below = f"{group}." if name else ""
     own = [f"{below}{each}" for each in fields_of(part)] + ([] if name else ["experiment"])
-    own.sort(key=lambda each: -difflib.SequenceMatcher(None, key, each).ratio())
-    chosen = f" of {group}={part.name}" if name and group in GROUPS else ""  # type: ignore[attr-defined]
-    expected = f"Expected one of: {', '.join(own)}." if own else "It has none."
+    chosen = f"{group}={part.name}" if name and group in GROUPS else ""  # type: ignore[attr-defined]
+    what = f"{key} is not an option{chosen and f' of {chosen}'}."
     every = {f"{owner}.{each}".removeprefix(".") for owner, part in parts() for each in fields_of(part)}
     names = {each.removeprefix(below): each for each in every if each.startswith(below)}
     near = sorted(each for each in every if each.endswith(f".{key}")) or [
         names[each] for each in difflib.get_close_matches(name or key, names, n=1)
     ]
-    hint = f" Did you mean {near[0]!r}{_owners(near[0], own)}?" if near else ""
-    return f"{key} is not an option{chosen}. {expected}{hint}"
+    if not near:
+        return f"{what} {instead_of('', own)}"
+    return f"{what} Did you mean {near[0]!r}{_owners(near[0], own)}? {_LISTED.replace('--', f'{chosen} --'.lstrip())}"
 
 
 def _owners(option: str, own: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnmf_runner.config.launchers import Flag, Number, Text
-from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_number, instead_of
 from nnmf_runner.store.files import without_passwords
 
 BASIC_SWEEPER, TPE = "basic", "tpe"
@@ -171,9 +171,8 @@ def check_sweeper_option(option: str, value: Any, sweeper: Any, sampler: Any) ->
         for some in [SAMPLERS[sampler]] if sampler in SAMPLERS else SAMPLERS.values():
             own |= {f"{head}{name}": kind for name, kind in some.items()}
     if option not in own:
-        listed = ", ".join(f"hydra.sweeper.{each}" for each in own)
         owner = f"hydra/sweeper={sweeper}" if sweeper in SWEEPERS else "any sweeper"
-        expected = f"Expected one of: {listed}." if listed else "It has none."
+        expected = instead_of(key, [f"hydra.sweeper.{each}" for each in own])
         raise InputError(f"{key} is not an option of {owner} that can be set. {expected}")
     own[option].check(value, key)
 

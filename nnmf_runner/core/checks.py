@@ -20,6 +20,8 @@ SMALLEST, LARGEST = 1e-60, 1e60
 SMALLEST_SINGLE, LARGEST_SINGLE = 1e-12, 1e12
 # The largest count of anything, of iterations too: more are never done, and take no part in sums that overflow.
 MOST = 10**9
+# Names that are all said instead of a wrong one, however near one of them is.
+FEW = 3
 
 
 class InputError(ValueError):
@@ -46,14 +48,25 @@ def described(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
-def check_choice(value: object, legal: Iterable[str], name: str) -> str:
-    """Return `value` if it is one of the `legal` names, or raise an `InputError` that lists them and the nearest."""
+def check_choice(value: object, legal: Iterable[str], name: str, every: str = "") -> str:
+    """Return `value` if it is one of the `legal` names, or raise an `InputError` as `instead_of` has it."""
     legal = sorted(legal)
     if isinstance(value, str) and value in legal:
         return value
-    near = difflib.get_close_matches(shown(value), legal, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{name}={shown(value)} is not known. Expected one of: {', '.join(legal)}.{hint}")
+    raise InputError(f"{name}={shown(value)} is not known. {instead_of(shown(value), legal, every)}")
+
+
+def instead_of(name: str, legal: Iterable[str], every: str = "") -> str:
+    """What to say instead of a name that is not one of the `legal` ones: of many the nearest alone, if one is near.
+
+    `every` says then where all of them are listed.
+    """
+    legal = sorted(legal)
+    near = difflib.get_close_matches(name, legal, n=1)
+    meant = [f"Did you mean {near[0]!r}?"] if near else []
+    if near and len(legal) > FEW:
+        return " ".join([*meant, *([every] if every else [])])
+    return " ".join([f"Expected one of: {', '.join(legal)}." if legal else "It has none.", *meant])
 
 
 def check_flag(value: object, name: str) -> None:

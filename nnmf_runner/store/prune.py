@@ -21,7 +21,7 @@ FAILED, STALE, SUPERSEDED = "failed", "stale", "superseded"
 # What is written into the folder of a run: one that holds anything else, or is called otherwise, is none that may go.
 _FILES = {RECORD, FACTORS, HISTORY, START, NAMES, REPORT}
 _NAME = re.compile("[0-9a-f]{16}")
-# What a configuration has only where it is not as usual: without it, a run is another one and not of an earlier version.
+# What a configuration has only where it is not as usual, so that a run without it is another one and no earlier one.
 _LEFT_OUT = ("consensus", "data_seed", "dtype", "engine", "fixed", "resample", "seed_words")
 
 

@@ -40,6 +40,18 @@ def test_unknown_choice_is_refused_with_the_legal_and_the_nearest():
         check_choice("hal", ("mu", "hals"), "solver")
 
 
+def test_of_many_choices_the_nearest_is_said_alone_and_without_one_all_in_order():
+    many = ("mu", "hals", "anls", "auto", "spg")
+    with pytest.raises(InputError, match=r"^solver=hal is not known\. Did you mean 'hals'\? Ask for help\.$"):
+        check_choice("hal", many, "solver", "Ask for help.")
+    with pytest.raises(InputError, match=r"^solver=hal is not known\. Did you mean 'hals'\?$"):
+        check_choice("hal", many, "solver")
+    with pytest.raises(InputError, match=r"^solver=xyz is not known\. Expected one of: anls, auto, hals, mu, spg\.$"):
+        check_choice("xyz", many, "solver", "Ask for help.")
+    with pytest.raises(InputError, match=r"It has none\.$"):
+        check_choice("xyz", (), "solver")
+
+
 @pytest.mark.parametrize("value", ["zzz", None, 3])
 def test_choice_like_none_is_refused_without_a_guess(value):
     with pytest.raises(InputError, match=rf"solver={value} is not known\. Expected one of: hals, mu\.$"):
