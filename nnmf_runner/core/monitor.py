@@ -68,6 +68,16 @@ class History:
         ends = [*dict(zip(self.layer, self.projected_gradient, strict=True)).values()]
         return max(ends) if ends and np.isfinite(ends).all() else None
 
+    @property
+    def fits(self) -> int:
+        """How many fits there are, one after the other, each of which begins with iteration 0."""
+        return self.iteration.count(0)
+
+    @property
+    def n_iter(self) -> int:
+        """The iterations of all fits together."""
+        return len(self) - self.fits
+
     def __len__(self) -> int:
         return len(self.iteration)
 

@@ -117,7 +117,7 @@ class Factorisation:
     feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, if the data had any.
     n_iter_ : int
-        Number of iterations of the fit.
+        Number of iterations, those of all fits together where the method fits one layer after the other.
     stop_ : str
         Why the fit ended, see `nnmf_runner.core.monitor.Stop`.
     history_ : dict of ndarray
@@ -556,7 +556,7 @@ class Factorisation:
             "components_": method.topics(fit, len(fit.A) - 1).T,
             "n_features_in_": method.n_features(fit),
             "history_": {name: np.asarray(column) for name, column in fit.history.columns().items()},
-            "n_iter_": len(fit.history) - 1,
+            "n_iter_": fit.history.n_iter,
             "stop_": fit.stop.value,
             "classes_": model.classes,
             "feature_names_in_": model.feature_names,

@@ -115,6 +115,7 @@ def _row(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "stop": record.get("stop"),
         "message": record.get("message"),
         "n_iter": record.get("n_iter"),
+        "fits": record.get("fits"),
         "numbers": numbers_of(record),
         "unsettled": is_unsettled(record),
         **{metric.name: metric.of_run(record) for metric in tabled()},

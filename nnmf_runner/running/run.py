@@ -209,7 +209,8 @@ def fit_and_score(
         "message": f"stopped after time_limit={config.time_limit:g} seconds" if by_time else MESSAGES.get(fit.stop),
         "layers": layers,
         "metrics": run_metrics(layers, seconds=seconds),
-        "n_iter": max(0, len(fit.history) - 1),
+        "n_iter": fit.history.n_iter,
+        "fits": fit.history.fits,
         "projected_gradient": fit.history.at_end,
         "dataset": _described(dataset) | _source(config.dataset),
         "topics": describe_topics(config, dataset, fit),
@@ -260,7 +261,7 @@ def summary(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:
         return f"{name}: {record['status']} ({record['message']})"
     error = record["metrics"]["relative_error"]
     ended = "stopped by the line search" if record["stop"] == Stop.LINE_SEARCH else record["status"]
-    return f"{name}: {ended} after {record['n_iter']} iterations, relative error {error:.4f}"
+    return f"{name}: {ended} after {records.iterations_text(record)}, relative error {error:.4f}"
 
 
 def _name(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:
@@ -310,7 +311,7 @@ def progress_bar(config: RunConfig, seed: int | None, wanted: bool) -> Iterator[
     with tqdm(desc=name, unit="it", disable=not (wanted and sys.stderr.isatty()), leave=False) as bar:
 
         def show(iteration: int, cost: float) -> None:
-            bar.set_postfix_str(f"cost {cost:.6f}, {ends}", refresh=False)
+            bar.set_postfix_str(f"cost {cost:.6f}, iteration {iteration}, {ends}", refresh=False)
             bar.update()
 
         yield show

@@ -159,6 +159,7 @@ FORM: dict[str, Check] = {
     "commit": is_text,
     "finished": is_text,
     "n_iter": is_count,
+    "fits": is_count,
     "projected_gradient": is_number,
     "peak_memory_mb": is_number,
     "metrics": mapping(optional(is_number)),

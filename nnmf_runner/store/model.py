@@ -117,7 +117,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         "feature_names": None if names is None else names.tolist(),
         "weights": model.weights,
         "stop": fit.stop.value,
-        "n_iter": len(fit.history) - 1,
+        "n_iter": fit.history.n_iter,
         "versions": versions(),
     }
     try:

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,16 @@ def run_folder(experiment: Path, identity: dict[str, Any]) -> Path:
     """
     name = folder_name(identity)
     return experiment / name[:2] / name
+
+
+def iterations_text(record: Mapping[str, Any]) -> str:
+    """How many iterations a run took, see `fits_text`."""
+    return f"{record.get('n_iter')} iterations{fits_text(record.get('fits'), len(record['config']['layers']))}"
+
+
+def fits_text(fits: float | None, layers: int) -> str:
+    """In how many fits iterations were done, each of which has the limit `max_iter` to itself; empty for one."""
+    return f" in {fits:.0f} {'layers' if fits == layers else 'fits'}" if fits and fits > 1 else ""
 
 
 def experiment_folder(run: Path) -> Path:

@@ -133,7 +133,7 @@ def test_a_record_holds_all_that_was_agreed(short):
     assert {"done", "max_iter"} & {record["status"]}
     history = read_history(outcome.folder)
     assert {"cost", "projected_gradient", "seconds"} <= history.keys()
-    assert len(history["cost"]) == record["n_iter"] + 1
+    assert len(history["cost"]) == record["n_iter"] + record["fits"]
 
 
 def test_a_record_tells_the_modes_of_a_tensor_and_no_others(short):
@@ -154,6 +154,21 @@ def test_a_sparse_tensor_is_fitted_as_its_matrix_of_fibres(short):
 def test_the_status_says_how_a_run_ended(short):
     assert short("max_iter=2").record["status"] == "max_iter"
     assert short("max_iter=2000", "layers=9").record["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["method=hier", "layers=9-4"], "max_iter after 10 iterations in 2 layers, relative"),
+        (["method=semi", "layers=9"], "max_iter after 10 iterations in 2 fits, relative"),  # the first pretrains
+        (["method=neural", "layers=9-4"], "max_iter after 5 iterations, relative"),
+    ],
+)
+def test_iterations_beside_the_limit_are_told_by_the_fits_that_have_it_to_themselves(short, caplog, options, told):
+    caplog.set_level(logging.INFO)
+    record = short(*options, "tol=0", "max_iter=5").record
+    assert told in caplog.text
+    assert record["n_iter"] == 5 * record["fits"]
 
 
 def test_a_diverged_run_keeps_finite_factors_and_its_status(short, monkeypatch):

@@ -13,7 +13,7 @@ from nnmf_runner.metrics.registry import METRICS, tabled
 from nnmf_runner.report.compare import differing_options
 from nnmf_runner.report.table import cell_text, layout, tables_of, trials_of
 from nnmf_runner.report.variants import flat, method_of
-from nnmf_runner.store.record import COUNTED, DIVERGED, DONE, FAILED, INTERRUPTED, MAX_ITER, TIMED_OUT
+from nnmf_runner.store.record import COUNTED, DIVERGED, DONE, FAILED, INTERRUPTED, MAX_ITER, TIMED_OUT, fits_text
 
 # What a reader is told of how a run ended.
 STATUS_WORDS = {
@@ -132,7 +132,7 @@ def runs_table(rows: pd.DataFrame) -> Table:
         [
             *text_cells(row[name] for name in RUN),
             Cell(STATUS_WORDS[row["status"]]),
-            _known(row.get("n_iter"), 0),
+            _iterations(row),
             *(_known(row[metric.name], metric.digits) for metric in metrics),
             Cell(row["folder"]),
         ]
@@ -140,6 +140,12 @@ def runs_table(rows: pd.DataFrame) -> Table:
     ]
     table = Table("All runs", header, body, 0)
     return table.with_rest(len(rows), "runs; records.csv has all")
+
+
+def _iterations(row: Mapping[str, Any]) -> Cell:
+    """The iterations of a run, and in how many fits where there were several."""
+    known = _known(row.get("n_iter"), 0)
+    return known._replace(text=known.text + fits_text(row.get("fits"), len(row["layers"].split("-"))))
 
 
 def _known(value: Any, digits: int) -> Cell:

@@ -56,6 +56,13 @@ def test_cells_of_results_are_those_of_the_markdown(rows):
     assert error.numeric == [False, False, True, True, True]
 
 
+def test_iterations_are_told_with_the_fits_that_they_were_done_in(record_of, records_of):
+    records = [record_of("hier", seed=0, n_iter=20, fits=2, layers=(9, 4)), record_of("hier", seed=1, n_iter=7)]
+    table = runs_table(rows_of(records_of(*records).items()))
+    cells = {row[table.header.index("iterations")] for row in table.rows}
+    assert {(cell.text, cell.value) for cell in cells} == {("20 in 2 layers", 20.0), ("7", 7.0)}
+
+
 def _parts(text):
     """The mean and what follows it."""
     first, space, rest = text.partition(" ")
