@@ -268,7 +268,8 @@ class Assembly:
             left_out.append("the topics of the runs beside each other, which nnmf-compare RUN RUN shows.")
         if len(everything) > len(runs):
             more = len(everything) - len(runs)
-            left_out.append(f"{more} of {len(everything)} runs that stand for all others; topics.md has their topics.")
+            rest = f"{more} of {len(everything)} runs that stand for all others"
+            left_out.append(f"{rest}; nnmf-collect RUN makes the page of any of them.")
         parts = [attempt(functools.partial(self.run, name, run), f"{run.folder} is not in the page") for run in runs]
         return Group(
             " on ".join(next(iter(sorted(self.keys[name])))),

@@ -209,7 +209,10 @@ def test_a_run_whose_record_cannot_be_shown_is_left_out_alone(folder, caplog):
 
 def test_what_there_is_no_room_for_is_told(folder, record_of, monkeypatch):
     monkeypatch.setattr(build, "MOST_RUNS", 1)
-    assert "Left out: 1 of 2 runs that stand for all others; topics.md has their topics." in read(folder).text
+    assert (
+        "Left out: 1 of 2 runs that stand for all others; nnmf-collect RUN makes the page of any of them."
+        in read(folder).text
+    )
     monkeypatch.setattr(build, "MOST_CELLS", 0)
     assert "The first 0 of 1 rows; table.csv and layers.csv have all." in read(folder).text
     monkeypatch.setattr(build, "MOST_TOPICS", 0)
