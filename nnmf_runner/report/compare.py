@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from nnmf_runner.report.codes import heading_of
 from nnmf_runner.report.data import attempt, load_data
 from nnmf_runner.report.export import Exported, features_of, read_fitted
 from nnmf_runner.report.summary import aligned, mean_text
-from nnmf_runner.report.variants import flat
+from nnmf_runner.report.variants import files_of, flat, names_of_files
 from nnmf_runner.store.model import SavedModel
 
+# How options begin that not all methods have.
+OWN = ("method.", "optimizer.")
+# What is said of a topic of one run that is none of the other's.
+ALONE = "without a match"
 LEGEND = (
     f"Topics of a cosine of {SAME} at least are the same. That of another is its largest with any topic of its layer.\n"
     "A topic that is in both runs has moved if the topic above it is another in the second."
@@ -59,13 +63,13 @@ class LayerMatch:
     ----------
     cosines : ndarray of shape (k, k_other)
     partner : ndarray of int, shape (k,)
-        The same topic of the other run, -1 for those that are lost.
+        The same topic of the other run, -1 for those without a match.
     parents : ndarray of int, shape (k,)
         The topic above, of this run.
     parents_there : ndarray of int, shape (k,)
         The topic above the partner, of the other run.
     moved : ndarray of bool, shape (k,)
-        Whether these two are other topics; where one is lost and the other new, nobody can tell.
+        Whether these two are other topics; where both are without a match, nobody can tell.
     """
 
     cosines: Matrix
@@ -76,16 +80,16 @@ class LayerMatch:
 
     @property
     def origin(self) -> Index:
-        """The inverse of `partner`, shape (k_other,): -1 for topics that are new."""
+        """The inverse of `partner`, shape (k_other,): -1 for topics of the other run without a match."""
         found = np.full(self.cosines.shape[1], -1)
         found[self.partner[self.partner >= 0]] = np.flatnonzero(self.partner >= 0)
         return found
 
     def told(self) -> str:
-        """How many topics are the same, moved, lost and new."""
-        lost, new = (self.partner < 0).sum(), (self.origin < 0).sum()
-        same = len(self.partner) - lost
-        return f"{same} the same, {self.moved.sum()} of them moved, {lost} lost, {new} new"
+        """How many topics are the same, moved, and without a match."""
+        alone, alone_there = (self.partner < 0).sum(), (self.origin < 0).sum()
+        same = f"{len(self.partner) - alone} the same, {self.moved.sum()} of them moved"
+        return f"{same}; without a match {alone} of the first and {alone_there} of the second"
 
 
 def compare(folders: Sequence[Path]) -> str:
@@ -112,17 +116,28 @@ def read_compared(folder: Path) -> Compared:
     return Compared(folder, model, record)
 
 
-def differing_options(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """The options, by dotted name, in which configurations differ, with their values; - where one has none.
+def differing_options(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The options, by dotted name, in which runs differ, with their values; - where one has none.
+
+    Of runs of several methods, options that belong to some of these alone make no difference.  Files are told by their
+    names, see `names_of_files`.
 
     Examples
     --------
-    >>> differing_options([{"seed": 0, "cost": {"name": "kl"}}, {"seed": 0, "cost": {"name": "energy"}, "tol": 0.1}])
+    >>> configs = [{"seed": 0, "cost": {"name": "kl"}}, {"seed": 0, "cost": {"name": "energy"}, "tol": 0.1}]
+    >>> differing_options([{"config": {"method": {"name": "neural"}, **config}} for config in configs])
     {'cost.name': ['kl', 'energy'], 'tol': ['-', '0.1']}
     """
-    each = [flat(config) for config in configs]
-    values = {name: [str(config.get(name, "-")) for config in each] for config in each for name in config}
-    return {name: given for name, given in values.items() if len(set(given)) > 1}
+    each = [flat(record["config"]) for record in records]
+    methods = {config["method.name"] for config in each}
+    names = names_of_files({option: name for record in records for option, name in files_of(record).items()})
+    found = {}
+    for name in dict.fromkeys(name for config in each for name in config):
+        values = [str(config.get(name, "-")) for config in each]
+        is_own = len(methods) > 1 and name.startswith(OWN) and any(name not in config for config in each)
+        if len(set(values)) > 1 and not is_own:
+            found[name] = [names.get(f"{name}={value}", value) for value in values]
+    return found
 
 
 def match_runs(first: Compared, other: Compared) -> list[LayerMatch]:
@@ -213,7 +228,7 @@ def _runs_text(runs: Sequence[Compared]) -> str:
 
 
 def _options_text(runs: Sequence[Compared]) -> str:
-    options = differing_options([run.record["config"] for run in runs])
+    options = differing_options([run.record for run in runs])
     if not options:
         return "no option differs"
     rows = [["option", *_columns(runs)], *([name, *values] for name, values in options.items())]
@@ -244,9 +259,10 @@ def topic_rows(first: Compared, other: Compared, level: int, match: LayerMatch) 
     """The topics of a layer of two runs side by side, with their cosines and what became of them."""
     for i, j in enumerate(match.partner.tolist()):
         cosine = match.cosines[i, j] if j >= 0 else match.cosines[i].max()
-        what = "lost" if j < 0 else ""
-        if match.moved[i]:
-            what = f"moved from {level + 1}.{match.parents[i]} to {level + 1}.{match.parents_there[i]}"
+        what = ALONE if j < 0 else ""
+        if match.moved[i]:  # topics of two runs, whose numbers may be the same
+            above, above_there = f"{level + 1}.{match.parents[i]}", f"{level + 1}.{match.parents_there[i]}"
+            what = f"moved: below {above} in the first, below {above_there} in the second"
         yield [first.heading(level, i), other.heading(level, j), f"{cosine:.2f}", what]
     for j in np.flatnonzero(match.origin < 0).tolist():
-        yield ["-", other.heading(level, j), f"{match.cosines[:, j].max():.2f}", "new"]
+        yield ["-", other.heading(level, j), f"{match.cosines[:, j].max():.2f}", ALONE]

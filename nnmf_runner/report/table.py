@@ -22,7 +22,16 @@ from nnmf_runner.core.monitor import Stop
 from nnmf_runner.metrics.registry import METRICS, Metric, tabled
 from nnmf_runner.report.data import data_title
 from nnmf_runner.report.summary import FAR, is_unsettled, numbers_of
-from nnmf_runner.report.variants import Options, method_of, method_order, numbered, options_of, variants
+from nnmf_runner.report.variants import (
+    Options,
+    files_of,
+    method_of,
+    method_order,
+    names_of_files,
+    numbered,
+    options_of,
+    variants,
+)
 from nnmf_runner.store.record import COUNTED, DONE, MAX_ITER, REGIMES, folder_name
 
 log = logging.getLogger(__name__)
@@ -69,7 +78,7 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
     """
     latest: dict[tuple[str, str], tuple[str, dict[str, Any], Options]] = {}
     columns: dict[str, None] = {}  # in the order in which rows have them
-    repeated = []
+    repeated, files = [], dict[str, str]()
     for folder, record in records:
         run, finished = (record["experiment"], folder_name(record["config"])), str(record.get("finished"))
         if run in latest:
@@ -80,20 +89,21 @@ def rows_of(records: Iterable[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
         columns |= dict.fromkeys(row)
         known = {name: value for name, value in row.items() if value is not None}  # of many rows, half the memory
         latest[run] = finished, known, options_of(record["config"])
+        files |= files_of(record)
     if repeated:
         log.warning("%s repeats a run, and %d others do; the latest of each counts.", repeated[0], len(repeated) - 1)
     _, rows, options = zip(*latest.values(), strict=True)
     frame = pd.DataFrame(rows, columns=list(columns)).astype({"floor": float})
-    experiments, data = frame["experiment"], frame["dataset"]
+    experiments, data, files = frame["experiment"], frame["dataset"], names_of_files(files)
     of_data, labels = (
         [tuple(option for option in each if option.startswith(starts)) for each in options]
         for starts in (OF_DATA, "label_fraction=")
     )
-    frame["dataset"] = variants(zip(experiments, data, strict=True), of_data, experiments)
+    frame["dataset"] = variants(zip(experiments, data, strict=True), of_data, experiments, files=files)
     scopes = [*zip(experiments, data, strict=True)]  # a table is of the runs of an experiment on one dataset
     frame["regime"] = variants(zip(scopes, frame["regime"], strict=True), labels, scopes, ["label_fraction"])
     cells = zip(frame["dataset"], frame["regime"], frame["layers"], strict=True)
-    frame["method"] = variants(zip(scopes, frame["method"], strict=True), options, cells)
+    frame["method"] = variants(zip(scopes, frame["method"], strict=True), options, cells, files=files)
     regimes = sorted(frame["regime"].unique(), key=lambda label: (REGIMES.index(method_of(label)), label))
     frame["regime"] = pd.Categorical(frame["regime"], regimes, ordered=True)
     frame = frame.sort_values([*CELL, "seed"], key=_sort_key, kind="stable", ignore_index=True)

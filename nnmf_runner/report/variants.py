@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,8 +25,10 @@ Options = tuple[str, ...]
 
 SEPARATOR = ", "
 # Options whose value alone says what was chosen.
-CHOICES = ("cost.name", "optimizer.name", "init.name", "method.solver", "method.hierarchy", "method.training")
-CHOICES += ("engine.name",)
+CHOICES = (
+    *("cost.name", "optimizer.name", "init.name", "method.solver", "method.hierarchy", "method.training"),
+    "engine.name",
+)
 CHOSEN = [*COSTS, *OPTIMIZERS, *INITIALISATIONS, *HIERARCHIES, *TRAININGS]
 # Of an experiment of which single runs are shown: nobody looks at the heatmaps of a hundred.
 MOST_SHOWN = 12
@@ -82,11 +85,43 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def files_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Options of a run whose values are hashes of files, as texts ``option=value``, and what the files are called."""
+    config, about = record["config"], record.get("dataset") or {}
+    given = flat({"dataset": about.get("options") or {}})
+    if "digest" in config.get("init", {}) and record.get("start"):
+        given["init.digest"] = record["start"]
+    own = flat({name: config[name] for name in ("dataset", "init") if name in config})
+    hashed = {name: value for name, value in own.items() if name in given and given[name] != value}
+    return {f"{name}={value}": _called(given[name]) for name, value in hashed.items()}
+
+
+def _called(given: Any) -> str:
+    """What a file is called, or several, with what is read of it: ``metadata.csv:cell_type``, wherever it is."""
+    if isinstance(given, list):
+        return f"[{', '.join(map(_called, given))}]"
+    path, *column = str(given).partition(":")
+    return "".join([os.path.basename(path.rstrip("/")), *column])
+
+
+def names_of_files(files: Mapping[str, str]) -> dict[str, str]:
+    """What to call the files of several runs, from `files_of`: those of other contents and one name by their hashes.
+
+    Examples
+    --------
+    >>> names_of_files({"dataset.path=8f3a": "a.mtx", "dataset.path=07c1": "a.mtx", "dataset.path=55de": "b.mtx"})
+    {'dataset.path=55de': 'b.mtx'}
+    """
+    count = Counter((_name(option), name) for option, name in files.items())
+    return {option: name for option, name in files.items() if count[_name(option), name] == 1}
+
+
 def variants(
     names: Iterable[tuple[Hashable, str]],
     options: Sequence[Options],
     cells: Iterable[Hashable],
     choices: Iterable[str] = CHOICES,
+    files: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Name the method of every run, with what tells it apart from others of its experiment, in plain words.
 
@@ -106,6 +141,8 @@ def variants(
         Runs of one cell are compared with each other, so that nothing but their method may tell them apart.
     choices : iterable of str
         Options whose value alone says what was chosen.
+    files : mapping of str to str, optional
+        What files are called, from `names_of_files`.
     """
     scopes = list(names)
     options = _in_short([experiment for experiment, _ in scopes], options)
@@ -118,7 +155,7 @@ def variants(
     for (name, _), found in _grouped(zip(plain, cells, strict=True), options).items():
         told.setdefault(name, set()).update(_differing(found))
     return [
-        SEPARATOR.join([method, *words, *_details(given, told[(experiment, method), words])])
+        SEPARATOR.join([method, *words, *_details(given, told[(experiment, method), words], files or {})])
         for ((experiment, method), words), given in zip(plain, options, strict=True)
     ]
 
@@ -179,11 +216,12 @@ def _differing(configurations: Iterable[Options]) -> set[str]:
     return {_name(option) for given in each for option in given - shared}
 
 
-def _details(given: Options, told: set[str]) -> list[str]:
+def _details(given: Options, told: set[str], files: Mapping[str, str]) -> list[str]:
     """The options to tell in words, each by the last part of its name where no other has the same one."""
     short = Counter(name.rpartition(".")[2] for name in told)
     details = []
-    for name, value in ((_name(option), _value(option)) for option in given if _name(option) in told):
+    for option in [each for each in given if _name(each) in told]:
+        name, value = _name(option), files.get(option, _value(option))
         if value not in UNSET:
             tail = name.rpartition(".")[2]
             words = (tail if short[tail] == 1 else name).replace(".", " ").replace("_", " ")

@@ -12,7 +12,15 @@ from nnmf_runner.core.monitor import History, Stop
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.methods.fit import fit_from_arrays
 from nnmf_runner.methods.hier import Hierarchical
-from nnmf_runner.report.compare import Compared, compare, match_runs, read_compared
+from nnmf_runner.report.compare import (
+    ALONE,
+    Compared,
+    compare,
+    differing_options,
+    match_runs,
+    read_compared,
+    topic_rows,
+)
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store.model import SavedModel
 
@@ -48,10 +56,34 @@ def test_a_topic_below_another_parent_has_moved():
     assert (first.parents[1], first.parents_there[1]) == (0, 1)
 
 
-def test_a_topic_that_one_run_alone_has_is_lost_or_new():
-    (layer,) = match_runs(run_of(np.eye(6)[:, [0, 1, 2]]), run_of(np.eye(6)[:, [1, 4]]))
+def test_a_topic_that_one_run_alone_has_is_without_a_match():
+    first, other = run_of(np.eye(6)[:, [0, 1, 2]]), run_of(np.eye(6)[:, [1, 4]])
+    (layer,) = match_runs(first, other)
     assert layer.partner.tolist() == [-1, 0, -1]
     assert layer.origin.tolist() == [1, -1]
+    assert layer.told() == "1 the same, 0 of them moved; without a match 2 of the first and 1 of the second"
+    assert [row[-1] for row in topic_rows(first, other, 0, layer)] == [ALONE, "", ALONE, ALONE]
+
+
+def test_a_move_tells_of_which_run_each_of_its_numbers_is():
+    """Topics of two runs may have one number: topic 1 moves from topic 0 here to what is topic 0 there."""
+    swapped = LINK[:, ::-1].copy()
+    swapped[1] = [0.7, 0.3]
+    first, other = run_of(np.eye(6)[:, :4], LINK), run_of(np.eye(6)[:, :4], swapped)
+    layer, _ = match_runs(first, other)
+    told = [row[-1] for row in topic_rows(first, other, 0, layer)]
+    assert told == ["", "moved: below 1.0 in the first, below 1.0 in the second", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"), [(["a/x.mtx", "b/y.mtx"], ["x.mtx", "y.mtx"]), (["a/x", "b/x"], ["1", "2"])]
+)
+def test_files_are_told_by_their_names_and_by_hashes_where_these_are_one(paths, told):
+    records = [
+        {"config": {"method": {"name": "hier"}, "dataset": {"path": digest}}, "dataset": {"options": {"path": path}}}
+        for digest, path in zip("12", paths, strict=True)
+    ]
+    assert differing_options(records) == {"dataset.path": told}
 
 
 def test_a_topic_does_not_move_where_its_parent_has_turned_into_another():
@@ -137,7 +169,10 @@ def test_the_tables_tell_the_options_and_metrics_that_differ(fitted, command, rn
     assert not any(line[:1] == ["dataset.name"] for line in lines)
     error = [f"{read_compared(run).record['layers'][1]['relative_error']:.4f}" for run in (first, second, first)]
     assert ["1", "relative", "error", *error] in lines
-    assert "layer 1 of run 1 and run 3: 2 the same, 0 of them moved, 0 lost, 0 new" in result.out
+    assert (
+        "layer 1 of run 1 and run 3: 2 the same, 0 of them moved; without a match 0 of the first and 0 of the second"
+        in result.out
+    )
     assert "no option differs" in compare([first, first])
 
 

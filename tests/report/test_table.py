@@ -258,6 +258,18 @@ def test_an_option_of_the_data_that_is_not_set_is_not_told(record_of, records_of
     assert set(rows["dataset"]) == {"toy", "toy, per class 5", "toy, per class 7"}
 
 
+def test_files_of_data_are_told_by_the_names_that_were_given(record_of, records_of):
+    found = []
+    for seed, (digest, given) in enumerate([(None, None), ("19b3:", "/data/names.tsv"), ("7c0e:id", "/data/t.csv:id")]):
+        record = record_of(seed=seed)
+        record["config"]["dataset"]["sample_names"] = digest
+        record["dataset"] = {"title": "counts.mtx.gz", "options": {"sample_names": given}}
+        found.append(record)
+    titles = table.rows_of(records_of(*found).items())["dataset"]
+    names = ("", ", sample names names.tsv", ", sample names t.csv:id")
+    assert sorted(titles) == [f"counts.mtx.gz{name}" for name in names]
+
+
 def test_seeds_alone_make_no_variants(record_of, records_of):
     assert set(made(records_of(*(record_of(seed=s) for s in range(5))))[0]["method"]) == {"hier"}
 

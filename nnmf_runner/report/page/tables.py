@@ -173,7 +173,7 @@ def failures_table(rows: pd.DataFrame) -> Table | None:
 
 def options_table(runs: Mapping[str, Mapping[str, Any]]) -> Table | None:
     """The options in which runs differ, by what they are called; None where there are none."""
-    found = differing_options([dict(record["config"]) for record in runs.values()])
+    found = differing_options([*runs.values()])
     rows = [text_cells([option, *values]) for option, values in found.items()]
     return Table("Options that differ", ["option", *runs], rows) if rows else None
 

@@ -120,6 +120,19 @@ def test_options_that_differ_stand_side_by_side(record_of):
     assert options_table({"one": runs["one"]}) is None
 
 
+def test_options_of_one_method_alone_are_no_difference(record_of):
+    deep = record_of("deep", seed=0, **{"method.pooling": "max", "method.shared": 1})
+    neural = record_of("neural", seed=0, **{"method.shared": 2})
+    neural["config"]["optimizer"] = {"name": "auto", "hals": 100}
+    again = record_of("neural", seed=0, **{"method.shared": 2})
+    again["config"]["optimizer"] = {"name": "adam", "step": 1}
+    told = [row[0].text for row in options_table({"one": deep, "other": neural}).rows]
+    assert {"method.name", "method.shared"} <= set(told)
+    assert not {"method.pooling", "optimizer.name", "optimizer.hals"} & set(told)
+    told = [row[0].text for row in options_table({"one": neural, "other": again}).rows]
+    assert told == ["optimizer.name", "optimizer.hals", "optimizer.step"]
+
+
 def test_the_environment_tells_all_values(record_of):
     records = [record_of(versions={"python": "3.12", "numpy": n}, commit="abc", host=None) for n in ("2.3", "2.4")]
     found = {row[0].text: row[1].text for row in environment_table(records).rows}
