@@ -327,8 +327,8 @@ def _apply() -> int:
 
     from nnmf_runner.estimators.applying import apply as apply_model
 
-    for path in apply_model(asked.run, asked.source, asked.seed, asked.output):
-        print(path)
+    written = apply_model(asked.run, asked.source, asked.seed, asked.output)
+    print(written.summary, *written.paths, sep="\n")
     return OK
 
 
@@ -337,7 +337,7 @@ def _compare() -> int:
 
     parser = Parser(
         "nnmf-compare",
-        "Print what tells runs apart: options, metrics of every layer, and topics that are new, lost or moved.",
+        "Print what tells runs apart: options, metrics of every layer, and topics that have moved or are without a match.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; others are compared with the first")
     arguments = parser.parse_args()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 ENTRIES = 2**22
 # Features that an error names.
 NAMED = 3
+# Classes that the summary counts, and the columns of predicted ones.
+CLASSES, CLASS = 10, re.compile(r"class(, level \d+)?")
 # What to do about new data that are no counts.
 WEIGHED = "The run weighs them itself; load(RUN).transform takes data that are weighted already."
 
@@ -69,8 +72,16 @@ class Applied:
     vocabulary: Vocabulary | None
 
 
-def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
-    """Write what a run or a saved model makes of new data into a new folder, and return the paths.
+@dataclass(frozen=True)
+class Written:
+    """What came of new data, in a few lines, and the files that have all of it."""
+
+    summary: str
+    paths: list[Path]
+
+
+def apply(folder: Path, source: Source, seed: int, output: Path) -> Written:
+    """Write what a run or a saved model makes of new data into a new folder.
 
     ``codes.csv`` has the codes of every layer, as `report.export` has them of the data of the fit, ``errors.csv`` the
     relative error of every sample at every layer, and ``labels.csv``, of a model with labels, the predicted class of
@@ -102,7 +113,19 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> list[Path]:
     if (applied.feature_names is None) != (dataset.feature_names is None):
         lacks = "the fit has" if applied.feature_names is None else "the new data have"
         log.info("Features are matched by number: %s no names.", lacks)
-    return [output / f"{name}.csv" for name in frames]
+    return Written(summary(frames), [output / f"{name}.csv" for name in frames])
+
+
+def summary(frames: Mapping[str, pd.DataFrame]) -> str:
+    """A line on the errors of every layer, and one on the predicted classes of every level of labels."""
+    errors, labels = frames["errors"].drop(columns="sample"), frames.get("labels", pd.DataFrame())
+    samples = f"{len(errors)} sample{'s' if len(errors) != 1 else ''}"
+    lines = [f"{name}: median {values.median():.4f}, largest {values.max():.4f}" for name, values in errors.items()]
+    for name in [column for column in labels if CLASS.fullmatch(column)]:
+        counts = [f"{count} {each}" for each, count in labels[name].value_counts().items()]
+        more = [f"{len(counts) - CLASSES} further classes"] if len(counts) > CLASSES else []
+        lines.append(f"predicted {name}: {', '.join([*counts[:CLASSES], *more])}")
+    return "\n".join([samples, *lines])
 
 
 def read_applied(folder: Path) -> Applied:

@@ -17,7 +17,7 @@ from nnmf_runner.datasets.files import shards
 from nnmf_runner.datasets.files.shards import Sharded
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.estimators import HierarchicalNMF, load
-from nnmf_runner.estimators.applying import apply
+from nnmf_runner.estimators.applying import apply, summary
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store import record
@@ -52,7 +52,7 @@ def new(tmp_path, rng):
 
 
 def tables(folder, source, output):
-    paths = apply(folder, source, 0, output)
+    paths = apply(folder, source, 0, output).paths
     return {path.stem: pd.read_csv(path, float_precision="round_trip") for path in paths}
 
 
@@ -394,6 +394,18 @@ def test_a_tensor_meets_tensors(given, tmp_path, rng):
     np.testing.assert_array_equal(numbers(found["codes"], "0."), load(folder).transform(X))
 
 
+def test_the_summary_tells_errors_and_how_many_samples_each_class_is_predicted_for():
+    errors = pd.DataFrame({"sample": range(3), "relative error, layer 0": [0.1, 0.7, 0.2]})
+    labels = pd.DataFrame({"sample": range(3), "class, level 1": ["b", "a", "b"], "score of class, level 1": 1.0})
+    assert summary({"codes": errors, "errors": errors, "labels": labels}).splitlines() == [
+        "3 samples",
+        "relative error, layer 0: median 0.2000, largest 0.7000",
+        "predicted class, level 1: 2 b, 1 a",
+    ]
+    many = pd.DataFrame({"class": [f"c{i}" for i in range(12)]})
+    assert summary({"errors": errors, "labels": many}).endswith(", 2 further classes")
+
+
 @pytest.mark.slow
 def test_the_command_line_writes_whole_folders_and_refuses_in_one_line(command, tmp_path, rng):
     folder = command("method=hier", "layers=4-2", "max_iter=2").out.splitlines()[-1]
@@ -401,7 +413,9 @@ def test_the_command_line_writes_whole_folders_and_refuses_in_one_line(command, 
     np.save(tmp_path / "bad.npy", -np.ones((3, 87)))
     new = ["dataset=file", "dataset.path=new.npy"]
     result = command(folder, *new, "output=out", program="nnmf-apply")
-    assert (result.status, result.out.splitlines()) == (0, ["out/codes.csv", "out/errors.csv"])
+    count, *errors, codes, table = result.out.splitlines()
+    assert (result.status, count, codes, table) == (0, "3 samples", "out/codes.csv", "out/errors.csv")
+    assert [line.split(":")[0] for line in errors] == ["relative error, layer 0", "relative error, layer 1"]
     (tmp_path / "file").touch()
     old = tmp_path / "old"
     old.mkdir()
