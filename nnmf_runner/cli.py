@@ -337,7 +337,7 @@ def _compare() -> int:
 
     parser = Parser(
         "nnmf-compare",
-        "Print what tells runs apart: options, metrics of every layer, and topics that have moved or are without a match.",
+        "Print what tells runs apart: options, metrics of every layer, and topics that have moved or have no match.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; others are compared with the first")
     arguments = parser.parse_args()

@@ -122,7 +122,7 @@ def summary(frames: Mapping[str, pd.DataFrame]) -> str:
     samples = f"{len(errors)} sample{'s' if len(errors) != 1 else ''}"
     lines = [f"{name}: median {values.median():.4f}, largest {values.max():.4f}" for name, values in errors.items()]
     for name in [column for column in labels if CLASS.fullmatch(column)]:
-        counts = [f"{count} {each}" for each, count in labels[name].value_counts().items()]
+        counts = [f"{each} ({count})" for each, count in labels[name].value_counts().items()]
         more = [f"{len(counts) - CLASSES} further classes"] if len(counts) > CLASSES else []
         lines.append(f"predicted {name}: {', '.join([*counts[:CLASSES], *more])}")
     return "\n".join([samples, *lines])

@@ -400,7 +400,7 @@ def test_the_summary_tells_errors_and_how_many_samples_each_class_is_predicted_f
     assert summary({"codes": errors, "errors": errors, "labels": labels}).splitlines() == [
         "3 samples",
         "relative error, layer 0: median 0.2000, largest 0.7000",
-        "predicted class, level 1: 2 b, 1 a",
+        "predicted class, level 1: b (2), a (1)",
     ]
     many = pd.DataFrame({"class": [f"c{i}" for i in range(12)]})
     assert summary({"errors": errors, "labels": many}).endswith(", 2 further classes")

@@ -148,10 +148,13 @@ class Contents:
         their key.
     index_base : int
         What the first column is called in such files by habit.
+    used : set of str
+        Keys of what has been asked for so far.
     """
 
     arrays: Mapping[str, Any]
     index_base: int = 0
+    used: set[str] = field(default_factory=set, compare=False)
 
     def vector(self, key: str) -> NDArray[Any]:
         """The array of this key in one dimension: numbers, booleans or strings, or else a ContentError."""
@@ -187,6 +190,11 @@ class Contents:
         """What the rows of its matrices are called, if the file says so."""
         return next((array.rows for array in self.arrays.values() if isinstance(array, Grid)), None)
 
+    @property
+    def unused(self) -> list[str]:
+        """Keys of what nothing has asked for."""
+        return [key for key in self.arrays if key not in self.used]
+
     def only(self) -> str:
         """The only key."""
         if len(self.arrays) != 1:
@@ -204,6 +212,7 @@ class Contents:
     def _found(self, key: str) -> Any:
         if key not in self.arrays:
             raise ContentError(f"it has no {key!r}. {self.keys()}")
+        self.used.add(key)
         found = self.arrays[key]
         if isinstance(found, Refused):
             raise ContentError(f"{key} {found.reason}")
@@ -246,6 +255,11 @@ class Table(Contents):
     index: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def unused(self) -> list[str]:
+        """Nothing, for what nothing has asked for is data."""
+        return []
+
     def row_names(self) -> list[str] | None:
         """The column that names the rows, or else the first one."""
         return as_text(self.array((*self.index, *self.arrays)[0]))
@@ -271,7 +285,8 @@ class Table(Contents):
         if not left:
             raise ContentError("; ".join(["no column is left for the data", *guessed]) + f". {self.keys()}")
         rows = None if naming is None else as_text(columns[naming])
-        return Grid(self.stacked(left), rows, [*left] if self.named else None, (*self.notes, *guessed))
+        said = "; ".join([*self.notes, *guessed])
+        return Grid(self.stacked(left), rows, [*left] if self.named else None, (said,) if said else ())
 
     def stacked(self, columns: Mapping[str, NDArray[Any]]) -> Any:
         """Columns of numbers as a matrix."""

@@ -50,7 +50,7 @@ TENSORS_ONLY = {
     "mode_names": "",
     "entries": ": dataset.names and dataset.sample_names name its features and samples",
 }
-# How many of the features and samples that are all zeros are named in the log.
+# How many keys that are not used, and features and samples that are all zeros, are named in the log.
 NAMED = 5
 
 
@@ -188,7 +188,7 @@ class File(Weights):
             raise InputError(f"dataset.path={self.path}: {error}.") from None
         except MemoryError:
             raise InputError(f"dataset.path={self.path}: its contents do not fit into memory.") from None
-        self._log(grid, dataset)
+        self._log(contents, grid, dataset)
         return dataset
 
     def _contents(self) -> Contents:
@@ -198,10 +198,15 @@ class File(Weights):
         # The method is to say whether it takes negative entries, or none that is positive.
         split_missing(X, f"dataset.path={self.path}: X", signed=True, zeros=True, dtype=None)
 
-    def _log(self, grid: Grid, dataset: Dataset) -> None:
+    def _log(self, contents: Contents, grid: Grid, dataset: Dataset) -> None:
         """Say what was guessed and what there is nothing of; no line of it goes before an error."""
         for note in grid.notes:
             log.info("dataset=file: %s.", note)
+        if unused := contents.unused:
+            shown = [*unused[:NAMED], *([f"{len(unused) - NAMED} more"] if len(unused) > NAMED else [])]
+            log.info(
+                "dataset=file: not used of the file: %s (options such as dataset.labels say what is).", ", ".join(shown)
+            )
         if dataset.modes is not None and self.sample_mode is None:
             said = "mode 0 of a tensor is that of the samples (dataset.sample_mode chooses another one)"
             log.info("dataset=file: %s.", said)

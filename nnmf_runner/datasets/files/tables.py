@@ -69,9 +69,13 @@ def read_csv(path: Path, layout: Layout, usual: str = ",") -> Table:
     check_unique(names)
     columns = {name: np.array(cells) for name, cells in zip(names, zip(*body, strict=True), strict=True)}
     filled = {name: cells for name, cells in columns.items() if not (UNNAMED.fullmatch(name) and set(cells) == {""})}
-    taken = f"the first line ({_shown(rows[0])}) is taken for a row; dataset.header=true takes it for a header"
-    notes = () if header or layout.header is False else (taken,)
-    return Table(filled, layout=layout, named=header is not None, notes=notes)
+    notes = []
+    if layout.delimiter is None and delimiter != usual:
+        notes.append(f"cells are separated by {delimiter!r}")
+    if layout.header is None:
+        taken = "a header" if header else "a row; dataset.header=true takes it for a header"
+        notes.append(f"the first line ({_shown(rows[0])}) is taken for {taken}")
+    return Table(filled, layout=layout, named=header is not None, notes=tuple(notes))
 
 
 def refuse_binary(path: Path) -> None:

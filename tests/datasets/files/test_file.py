@@ -446,3 +446,20 @@ def test_names_of_entries_are_part_of_what_determines_the_data(tmp_path, tensor)
     assert identities[0] != identities[1]
     assert identities[0][1:] == ["null", "null"]
     assert source.portable()["entries"][0] == str(tmp_path / "words.txt")
+
+
+def test_arrays_that_nothing_is_read_from_are_named(tmp_path, caplog, rng):
+    path, m = tmp_path / "a.npz", 3
+    others = {f"other{i}": np.arange(2) for i in range(6)}
+    np.savez(path, X=rng.random((4, m)), vocab=np.array([*"abc"]), labels=np.arange(4) % 2)
+    with caplog.at_level(logging.INFO):
+        assert load(path).feature_names == [*"abc"]
+        assert caplog.messages == [
+            "dataset=file: not used of the file: labels (options such as dataset.labels say what is)."
+        ]
+        caplog.clear()
+        load(path, labels=["labels"])
+        assert caplog.messages == []
+        np.savez(path, X=rng.random((4, m)), **others)
+        load(path)
+        assert "other0, other1, other2, other3, other4, 1 more (" in caplog.text

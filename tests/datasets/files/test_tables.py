@@ -196,6 +196,27 @@ def test_a_first_line_like_the_others_is_a_sample(tmp_path, caplog):
     assert "the first line (5, 1, 3) is taken for a row; dataset.header=true" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (
+            "id;a;b\nu;1;2\nv;3;4\n",
+            {},
+            ["cells are separated by ';'; the first line (id, a, b) is taken for a header; column 'id' names the rows"],
+        ),
+        ("a,b\n1,2\n3,4\n", {}, ["the first line (a, b) is taken for a header."]),
+        ("a;b\n1;2\n3;4\n", {"header": True}, ["cells are separated by ';'."]),
+        ("id;a;b\nu;1;2\nv;3;4\n", {"delimiter": ";", "header": True, "index": "id"}, []),
+    ],
+)
+def test_what_is_guessed_of_a_table_is_said_in_one_line(tmp_path, caplog, text, options, said):
+    with caplog.at_level(logging.INFO):
+        read(tmp_path, text, **options)
+    assert len(caplog.messages) == len(said)
+    for message, line in zip(caplog.messages, said, strict=True):
+        assert message.startswith(f"dataset=file: {line}")
+
+
 def test_columns_without_names_are_numbered_from_zero(tmp_path):
     dataset = read(tmp_path, "5,u,3\n4,v,6\n0,u,3\n", header=False, labels=["1"], exclude=["2"])
     np.testing.assert_array_equal(dataset.X, [[5, 4, 0]])
