@@ -65,14 +65,15 @@ def test_a_topic_that_one_run_alone_has_is_without_a_match():
     assert [row[-1] for row in topic_rows(first, other, 0, layer)] == [ALONE, "", ALONE, ALONE]
 
 
-def test_a_move_tells_of_which_run_each_of_its_numbers_is():
-    """Topics of two runs may have one number: topic 1 moves from topic 0 here to what is topic 0 there."""
-    swapped = LINK[:, ::-1].copy()
-    swapped[1] = [0.7, 0.3]
-    first, other = run_of(np.eye(6)[:, :4], LINK), run_of(np.eye(6)[:, :4], swapped)
+@pytest.mark.parametrize(("order", "there"), [([0, 1], "1.1"), ([1, 0], "1.0")])
+def test_a_move_tells_of_which_run_each_of_its_numbers_is(order, there):
+    """Topics of two runs may have one number: what is topic 1 here may be topic 0 there."""
+    link = LINK.copy()
+    link[1] = [0.3, 0.7]
+    first, other = run_of(np.eye(6)[:, :4], LINK), run_of(np.eye(6)[:, :4], link[:, order])
     layer, _ = match_runs(first, other)
     told = [row[-1] for row in topic_rows(first, other, 0, layer)]
-    assert told == ["", "moved: below 1.0 in the first, below 1.0 in the second", "", ""]
+    assert told == ["", f"moved: below 1.0 in the first, below {there} in the second", "", ""]
 
 
 @pytest.mark.parametrize(
