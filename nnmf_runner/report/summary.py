@@ -17,17 +17,17 @@ FAR = 10.0
 
 
 def layer_table(records: Sequence[dict[str, Any]]) -> str:
-    """Errors and accuracies of every layer in aligned columns: means over runs of one configuration that have them.
+    """Errors and accuracies of every layer in aligned columns: of one run, or means over the trials that count.
 
-    As in the tables of a report, runs that did not end well are left out, and those that repeat all numbers of another
-    count once.  Where there are no others, the first that has numbers is shown.
+    As in the tables of a report, those that repeat all numbers of another count once.
     """
-    numbered = [record for record in records if record["layers"]]
-    counted = [record for record in numbered if record["status"] in COUNTED] or numbered[:1]
+    counted = [record for record in records if record["layers"] and (len(records) == 1 or record["status"] in COUNTED)]
     distinct = list({numbers_of(record): record for record in counted}.values())
     runs = [record["layers"] for record in distinct]
     if not runs:
-        return "no layers to show"
+        return (
+            "no layers to show" if len(records) < 2 else f"none of the {len(records)} trials counts: no means to show"
+        )
     shown = {"layer": "layer", "rank": "rank"} | {
         metric.name: metric.heading
         for metric in METRICS.values()
@@ -36,20 +36,22 @@ def layer_table(records: Sequence[dict[str, Any]]) -> str:
     }
     rows = [list(shown.values())]
     rows += [[spread_text([run[i].get(name) for run in runs]) for name in shown] for i in range(len(runs[0]))]
-    return "\n".join([aligned(rows), *_about(counted, len(distinct))])
+    return "\n".join([aligned(rows), *_about(counted, len(distinct), len(records))])
 
 
-def _about(records: Sequence[dict[str, Any]], distinct: int) -> Iterator[str]:
-    """What the numbers of some runs are, of which so many are distinct."""
+def _about(counted: Sequence[dict[str, Any]], distinct: int, trials: int) -> Iterator[str]:
+    """What the numbers of some trials are, of which so many are distinct."""
     if distinct > 1:
         yield f"mean ± standard deviation of {distinct} trials"
-    if distinct < len(records):
+    if len(counted) < trials:
+        yield f"{trials - len(counted)} of {trials} trials did not end well and are left out."
+    if distinct < len(counted):
         yield (
-            f"Of {len(records)} trials {len(records) - distinct} have the same numbers as another: there seeds change "
+            f"Of {len(counted)} trials {len(counted) - distinct} have the same numbers as another: there seeds change "
             "nothing, and they count as one."
         )
-    if unsettled := sum(map(is_unsettled, records)):
-        those = "The fit" if len(records) == 1 else f"{unsettled} of {len(records)} fits"
+    if unsettled := sum(map(is_unsettled, counted)):
+        those = "The fit" if len(counted) == 1 else f"{unsettled} of {len(counted)} fits"
         yield f"{those} ended far from a minimum, at over {FAR:g} times the tolerance."
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import statistics
 
+import pytest
+
 from nnmf_runner.report.summary import aligned, layer_table
 
 
-def record(*errors, accuracy=None):
+def record(*errors, accuracy=None, status="done"):
     empty = {"accuracy": accuracy, "accuracy_unknown": None, "accuracy_fit": None}
     layers = [{"layer": i, "rank": 9 - i, "relative_error": e, "floor": 0.1, **empty} for i, e in enumerate(errors)]
-    return {"status": "done", "config": {"tol": 1e-4}, "layers": layers}
+    return {"status": status, "config": {"tol": 1e-4}, "layers": layers}
 
 
 FAILED = {"status": "failed", "config": {}, "layers": []}
+
+LEFT_OUT = "{} of {} trials did not end well and are left out."
 
 
 def cells(text):
@@ -36,23 +40,17 @@ def test_several_trials_show_their_mean_and_failed_ones_do_not_count():
         "-",
         "-",
     ]
-    assert text.endswith("mean ± standard deviation of 2 trials")
+    assert text.splitlines()[2:] == ["mean ± standard deviation of 2 trials", LEFT_OUT.format(1, 3)]
 
 
 def test_trials_with_the_same_numbers_count_as_one():
     text = layer_table([record(0.2), record(0.2), FAILED])
     assert "±" not in text
     repeated = "have the same numbers as another: there seeds change nothing, and they count as one."
-    assert text.splitlines()[2:] == [f"Of 2 trials 1 {repeated}"]
+    assert text.splitlines()[2:] == [LEFT_OUT.format(1, 3), f"Of 2 trials 1 {repeated}"]
     text = layer_table([record(0.2), record(0.4), record(0.2)])
     assert cells(text)[1][2:5] == ["0.3000", "±", "0.1414"]
     assert text.splitlines()[2:] == ["mean ± standard deviation of 2 trials", f"Of 3 trials 1 {repeated}"]
-
-
-def test_numbers_of_runs_that_did_not_end_well_are_no_part_of_a_mean_and_shown_where_there_are_no_others():
-    diverged = record(1e9) | {"status": "diverged"}
-    assert layer_table([record(0.2), diverged]) == layer_table([record(0.2)])
-    assert cells(layer_table([diverged]))[1][2] == "1000000000.0000"
 
 
 def test_fits_that_ended_far_from_a_minimum_are_told():
@@ -67,6 +65,16 @@ def test_fits_that_ended_far_from_a_minimum_are_told():
 def test_a_number_that_one_trial_alone_has_is_shown():
     lacking = record(0.2)
     assert cells(layer_table([lacking, record(0.4, accuracy=0.5)]))[1][6] == "0.5000"
+
+
+@pytest.mark.parametrize("status", ["diverged", "timed out", "interrupted"])
+def test_means_leave_out_trials_that_do_not_count(status):
+    stopped = record(0.9, status=status)
+    text = layer_table([record(0.2), stopped, stopped])
+    assert cells(text)[1][2] == "0.2000"
+    assert text.splitlines()[2:] == [LEFT_OUT.format(2, 3)]
+    assert layer_table([stopped, stopped]) == "none of the 2 trials counts: no means to show"
+    assert cells(layer_table([stopped]))[1][2] == "0.9000"  # a single run says itself how it ended
 
 
 def test_a_failed_run_has_no_layers():
