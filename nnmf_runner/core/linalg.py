@@ -125,6 +125,11 @@ def column_lengths(A: Matrix) -> Matrix:
     return like(np.sqrt(np.add.reduce(A * A, axis=0, dtype=np.float64)), A)
 
 
+def zero_columns(X: Any) -> NDArray[np.bool_]:
+    """Which columns of X, dense or sparse, hold nothing but zeros, shape (n,)."""
+    return np.asarray((X != 0).sum(axis=0)).ravel() == 0
+
+
 def half_gradient(A: Matrix, gram: Matrix, cross: Matrix) -> Matrix:
     """``A G - C`` for tall A and C of shape (m, k)."""
     found = np.empty_like(A)

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.core.label_costs import classify
-from nnmf_runner.core.linalg import Matrix
+from nnmf_runner.core.linalg import Matrix, zero_columns
 from nnmf_runner.core.streams import stream
 from nnmf_runner.datasets import DATASETS, Dataset, Source
 from nnmf_runner.datasets.files.shards import Sharded
@@ -86,7 +86,8 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> Written:
     ``codes.csv`` has the codes of every layer, as `report.export` has them of the data of the fit, ``errors.csv`` the
     relative error of every sample at every layer, and ``labels.csv``, of a model with labels, the predicted class of
     every level with the scores of all classes.  A sample without any code has scores of zero and the class that most
-    labelled samples of the fit had.
+    labelled samples of the fit had; one that is all zeros itself, as a text without any known word, has no class and no
+    relative error, and these cells are empty.
 
     Where the fit was to weights of counts, as of words in texts, the new data are texts or counts, and get weights by
     what the run keeps of its own.  Words that the fit does not know are not counted; the log says how many they are.
@@ -205,7 +206,7 @@ def applied_frames(applied: Applied, dataset: Dataset, *, of_texts: bool) -> dic
     }
     frames = {"codes": codes_frame(dataset, codes, applied.topics), "errors": pd.DataFrame(first | errors)}
     if estimator._predicts:
-        frames["labels"] = pd.DataFrame(first | _predictions(applied, codes))
+        frames["labels"] = pd.DataFrame(first | _predictions(applied, codes, zero_columns(columns)))
     return frames
 
 
@@ -296,7 +297,7 @@ def _told(names: Sequence[str], are: str) -> str:
 def sample_errors(
     estimator: Any, X: Any, known: NDArray[np.bool_] | None, codes: Sequence[Matrix], level: int
 ) -> NDArray[np.float64]:
-    """``||x - approximation|| / ||x||`` of every sample x over its known entries; 0 where both are zero."""
+    """``||x - approximation|| / ||x||`` of every sample x over its known entries; NaN for a sample of zeros."""
     method, fit = estimator._fitted.method, estimator._fitted.fit
     (m, n), found = X.shape, []
     for start in range(0, n, step := max(1, ENTRIES // m)):
@@ -306,19 +307,18 @@ def sample_errors(
         if known is not None:
             residual[~known[:, part]] = 0.0
         distance, length = (np.linalg.norm(each.astype(np.float64), axis=0) for each in (residual, data))
-        nothing = np.where(distance > 0, np.inf, 0.0)
-        found.append(np.divide(distance, length, out=nothing, where=length > 0))
+        found.append(np.divide(distance, length, out=np.full_like(length, np.nan), where=length > 0))
     return np.concatenate(found)
 
 
-def _predictions(applied: Applied, codes: Sequence[Matrix]) -> dict[str, Any]:
-    """The predicted class of every level of labels, and the scores of its classes."""
+def _predictions(applied: Applied, codes: Sequence[Matrix], zeros: NDArray[np.bool_]) -> dict[str, Any]:
+    """The predicted class of every level of labels, None for samples of zeros, and the scores of its classes."""
     model, columns = applied.estimator._fitted, {}
     levels = zip(applied.class_names, model.label_layers, model.label_maps, model.majorities, strict=True)
     for level, (names, layer, B, most) in enumerate(levels):
         if layer is None or B is None or most is None:  # no label of it was known
             continue
         suffix = "" if len(model.label_layers) == 1 else f", level {level}"
-        columns[f"class{suffix}"] = [names[c] for c in classify(B, codes[layer], most)]
+        columns[f"class{suffix}"] = np.where(zeros, None, np.array(names, object)[classify(B, codes[layer], most)])
         columns |= {f"score of {name}{suffix}": row for name, row in zip(names, B @ codes[layer], strict=True)}
     return columns

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nnmf_runner.config.schema import GROUPS, Model
 from nnmf_runner.core.approximation import Approximation
 from nnmf_runner.core.checks import InputError, check_choice, check_finite, split_missing
-from nnmf_runner.core.linalg import Matrix, in_order
+from nnmf_runner.core.linalg import Matrix, in_order, zero_columns
 from nnmf_runner.core.monitor import Stop
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets.seed_words import seed_features
@@ -313,7 +313,8 @@ class Factorisation:
         -------
         ndarray of shape (n_samples,) or (n_samples, n_levels), as y had in the fit
             Of ``classes_``; -1 for a level of which no label was known.  A sample whose codes are all zero is of the
-            class that most labelled samples of the fit were of, the first of equally frequent ones.  An array of
+            class that most labelled samples of the fit were of, the first of equally frequent ones.  Where the sample
+            itself is, this class means nothing, and a warning says how many such samples there are.  An array of
             objects where levels differ in their kind, such as integers and strings.
 
         Raises
@@ -321,9 +322,12 @@ class Factorisation:
         InputError
             If the estimator was fitted without labels; otherwise as `transform`.
         """
-        codes = self._encoded(X, mask)[2]
+        columns, _, codes = self._encoded(X, mask)
         if not self._predicts:
             raise InputError(f"{type(self).__name__} was fitted without labels. Expected y in fit(X, y) to predict.")
+        if nothing := np.count_nonzero(zero_columns(columns)):
+            are = "is all zeros, and its class means" if nothing == 1 else "are all zeros, and their classes mean"
+            warnings.warn(f"{nothing} of {columns.shape[1]} samples {are} nothing.", stacklevel=2)
         found = self._predicted(codes)
         return side_by_side(found) if isinstance(self.classes_, list) else found[0]
 

@@ -20,6 +20,7 @@ from nnmf_runner.core.linalg import (
     tail_shares,
     tall_product,
     truncated_svd,
+    zero_columns,
 )
 from nnmf_runner.core.threads import threaded
 
@@ -37,6 +38,12 @@ def test_cross_product_equals_the_dense_product(form, X, rng):
     found = cross_product(A, form(X))
     assert isinstance(found, np.ndarray)
     np.testing.assert_allclose(found, A.T @ X, atol=1e-14)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_columns_of_zeros_are_those_without_a_number(form, X):
+    X[:, ::4] = 0.0
+    np.testing.assert_array_equal(zero_columns(form(X)), [not any(column) for column in X.T.tolist()])
 
 
 @pytest.mark.parametrize("form", FORMS)
