@@ -83,7 +83,17 @@ def read(arguments: Sequence[str]) -> str | Sweep | RunConfig:
     sweep = read_sweep(overrides, multirun=known.multirun)
     if known.cfg:
         return _shown(sweep, overrides, known.cfg, known.package, resolve_values=known.resolve)
-    return sweep or resolve(compose(overrides))
+    return sweep or _single(resolve(compose(overrides)))
+
+
+def _single(config: RunConfig) -> RunConfig:
+    """Return the configuration of a single run; an `InputError` is raised at what only the jobs of a sweep heed."""
+    if config.runs_per_job is not None:
+        raise InputError(
+            f"runs_per_job={config.runs_per_job} is for the jobs of a sweep on a cluster, and this is a single run. "
+            "Expected runs_per_job=null, or -m to sweep."
+        )
+    return config
 
 
 def _complete(asked: Sequence[str]) -> str:

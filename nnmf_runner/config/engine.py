@@ -134,13 +134,32 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     """
     refuse_unnamed(parse(overrides))
     with hydra_ready():
-        composed = hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+        try:
+            composed = hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+        except HydraException:
+            _refuse_without_optimizer(overrides)
+            raise
     if with_hydra:
         choices = composed.hydra.runtime.choices
         checks = {LAUNCHER: check_launcher, SWEEPER: check_sweeper, SAMPLER: check_sampler}
         chosen = tuple(f"{group}={check(choices[group])}" for group, check in checks.items() if group in choices)
         refuse_changes(composed.hydra, _own(chosen), overrides)
     return composed
+
+
+def _refuse_without_optimizer(overrides: Sequence[str]) -> None:
+    """Raise an `InputError` at an option of an optimizer for a method that has none; it is no advice to choose another.
+
+    Such options cannot be composed: the optimizer of a method that has none is the default.
+    """
+    others = [each for each in overrides if not each.startswith("optimizer.")]
+    if refused := next((each for each in overrides if each not in others), None):
+        method: Any = OmegaConf.get_type(hydra.compose("config", others), "method")
+        if method is not None and not method.uses_optimizer:
+            raise InputError(
+                f"{refused} means nothing to method={method.name}, which is fitted by updates of its own. Expected it "
+                "to be left out, or method=neural."
+            )
 
 
 @functools.cache

@@ -69,6 +69,12 @@ def instead_of(name: str, legal: Iterable[str], every: str = "") -> str:
     return " ".join([f"Expected one of: {', '.join(legal)}." if legal else "It has none.", *meant])
 
 
+def check_unused(part: Any, name: str, without: str) -> None:
+    """Raise an `InputError` unless an option of a dataclass is at its default: another changes nothing `without`."""
+    if (value := getattr(part, name)) != part.__dataclass_fields__[name].default:
+        raise InputError(f"{name}={shown(value)} changes nothing without {without}. Expected {without} beside it.")
+
+
 def check_flag(value: object, name: str) -> None:
     """Raise an `InputError` unless `value` is true or false."""
     if not isinstance(value, (bool, np.bool_)):

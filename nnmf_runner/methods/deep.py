@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnmf_runner.core.checks import InputError, check_choice, check_number
+from nnmf_runner.core.checks import InputError, check_choice, check_number, check_unused
 from nnmf_runner.core.costs import Cost
 from nnmf_runner.core.divergence import BetaDivergence
 from nnmf_runner.core.layer import NO_SHRINKAGE, Shrinkage, solve_codes
@@ -91,6 +91,13 @@ class Deep(Method):
         check_number(self.pool_size, "pool_size", low=2, integer=True)
         check_number(self.exponent, "exponent", low=0.0, high=MOST_EXPONENT, open_low=True)
         check_choice(self.solver, ("auto", "mu"), "solver")
+
+    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
+        """Refuse options of what is not chosen, see `Method.check_own`."""
+        if self.pooling == "none":
+            check_unused(self, "pool_size", "pooling=max")
+        if self.activation != "power":
+            check_unused(self, "exponent", "activation=power")
 
     @property
     def is_linear(self) -> bool:

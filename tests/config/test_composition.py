@@ -85,6 +85,15 @@ def test_a_cell_is_what_its_overrides_compose_alone(configure, line):
         assert cell.config == configure(*cell.overrides)
 
 
+def test_runs_that_share_a_job_are_for_sweeps(configure):
+    with pytest.raises(
+        InputError, match=r"^runs_per_job=3 is for the jobs of a sweep on a cluster, and this is a single"
+    ):
+        composition.read(["runs_per_job=3", "trials=9"])
+    assert composition.read(["-m", "runs_per_job=3", "seed=0,1"]).size == 2
+    assert composition.read(["runs_per_job=null"]).runs_per_job is None
+
+
 def test_what_is_wrong_in_the_last_cell_is_found_by_reading_the_cells():
     sweep = composition.read(["-m", "method=hier,deep", "layers=9-4,4-9"])
     with pytest.raises(InputError, match=r"layers\[1\]=9 exceeds layers\[0\]=4"):

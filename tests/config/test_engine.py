@@ -173,3 +173,13 @@ def test_what_becomes_of_a_configuration_is_in_no_other():
     first.supervision.weight = 7.0
     assert first != expected
     assert engine.compose(["method=neural"]) == expected
+
+
+@pytest.mark.parametrize("method", ["deep", "hier", "deep_mu", "semi"])
+def test_an_option_of_an_optimizer_is_no_choice_where_a_method_has_none(method):
+    with pytest.raises(
+        InputError, match=r"^optimizer\.memory=3 means nothing to method=\w+, which is fitted by updates"
+    ):
+        engine.compose([f"method={method}", "optimizer.memory=3"])
+    with pytest.raises(InputError, match=r"It is one of: optimizer=lbfgs, optimizer=spg\.$"):
+        engine.compose(["method=neural", "optimizer.memory=3"])

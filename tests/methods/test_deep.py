@@ -189,6 +189,24 @@ def test_what_acts_between_layers_needs_two(options):
     np.testing.assert_array_equal(Deep(**options).decode(A, S, 0), Deep().decode(A, S, 0))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool_size": 3}, r"^pool_size=3 changes nothing without pooling=max\. Expected pooling=max beside it\.$"),
+        ({"exponent": 3.0}, r"^exponent=3\.0 changes nothing without activation=power\."),
+        ({"exponent": 3.0, "activation": "log1p"}, r"^exponent=3\.0 changes nothing"),
+    ],
+)
+def test_options_of_what_is_not_chosen_are_refused(options, message):
+    def check(method):
+        method.check(Reconstruction(), Supervision(), 2)
+
+    with pytest.raises(InputError, match=message):
+        check(Deep(**options))
+    check(Deep(pool_size=3, pooling="mean", exponent=3.0, activation="power"))
+    check(Deep(pool_size=2, exponent=0.5))  # the defaults
+
+
 def best_codes(A, x):
     """``argmin_{s >= 0} D(x | A s)`` by scipy's bounded quasi-Newton method."""
 

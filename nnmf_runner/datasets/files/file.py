@@ -165,6 +165,10 @@ class File(Weights):
             check_number(size, f"dataset.shape[{i}]", low=1, high=LARGEST_INDEX, integer=True)
         if self.known_base is not None:
             check_number(self.known_base, "dataset.known_base", low=0, high=1, integer=True)
+            if self.known is None:
+                raise InputError(
+                    f"dataset.known_base={self.known_base} changes nothing without dataset.known. Expected both."
+                )
         check_choice(self.decimal, DECIMALS, "dataset.decimal")
         check_encoding(self.encoding)
         if self.delimiter is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +21,9 @@ from nnmf_runner.datasets.files.tables import DELIMITERS, SAID, check_delimiter,
 from nnmf_runner.datasets.text.words import Documents, Words
 
 log = logging.getLogger(__name__)
+
+# What means nothing to the other kind of source.
+FOLDERS_ONLY, TABLES_ONLY = ("separator",), ("text_column", "label_columns", "delimiter")
 
 
 @dataclass
@@ -90,6 +94,7 @@ class Text(Words):
         )
 
     def _folder(self, root: Path) -> Documents:
+        self._refuse(TABLES_ONLY, "a folder")
         option, files = self._option, files_below(root)
         if not files:
             raise InputError(f"{option} holds no files. Expected texts, or one folder of texts per class.")
@@ -105,10 +110,17 @@ class Text(Words):
             log.info("%s: its texts are in one folder and have no labels.", option)
         return Documents([self._text(path) for path in files], classes, ["/".join(name[-2:]) for name in names])
 
+    def _refuse(self, options: Sequence[str], kind: str) -> None:
+        """Refuse options that mean nothing to the kind of source that the path is, but for their defaults."""
+        for name in options:
+            if (value := getattr(self, name)) != getattr(Text(path=self.path), name):
+                raise InputError(f"dataset.{name}={value} means nothing to {kind}, as {self._option} is.")
+
     def _text(self, path: Path) -> str:
         return decoded(read_unpacked(path, self._option), path, self._option, self.encoding, choosable=True)
 
     def _table(self, path: Path) -> Documents:
+        self._refuse(FOLDERS_ONLY, "a table")
         option, content = self._option, self._text(path)
         try:
             header, *rows = rows_of(text_lines(io.StringIO(content, newline="")), self._delimiter(content, path))

@@ -138,7 +138,12 @@ def test_known_samples_are_indices_or_booleans(tmp_path, values, name, given, ba
 @pytest.mark.parametrize("base", [-1, 2, 0.5])
 def test_known_samples_are_counted_from_zero_or_one(base):
     with pytest.raises(InputError, match=rf"dataset\.known_base={base} is not valid"):
-        File(known_base=base)
+        File(known="seen", known_base=base)
+
+
+def test_a_base_of_indices_is_refused_where_there_are_none():
+    with pytest.raises(InputError, match=r"^dataset\.known_base=1 changes nothing without dataset\.known\."):
+        File(known_base=1)
 
 
 def test_known_samples_are_a_column_of_a_table(tmp_path, values):

@@ -40,6 +40,19 @@ def _needs_sklearn():
     pytest.importorskip("sklearn")
 
 
+@pytest.mark.parametrize("options", [{"text_column": "body"}, {"label_columns": ["a"]}, {"delimiter": ";"}])
+def test_options_of_tables_mean_nothing_to_a_folder(corpus, options):
+    [name] = options
+    with pytest.raises(InputError, match=rf"^dataset\.{name}=.* means nothing to a folder, as dataset\.path=.* is\.$"):
+        load(path=corpus, **options)
+
+
+def test_a_separator_of_folders_means_nothing_to_a_table(tmp_path):
+    (tmp_path / "t.csv").write_text("text\napple\n")
+    with pytest.raises(InputError, match=r"^dataset\.separator=\. means nothing to a table, as dataset\.path="):
+        load(path=str(tmp_path / "t.csv"), separator=".")
+
+
 def test_labels_are_the_folders_and_with_a_separator_their_first_parts_too(corpus):
     assert [level.tolist() for level in load(path=corpus).labels] == [[0, 0, 1, 2, 2]]
     assert [level.tolist() for level in load(path=corpus, separator=".").labels] == [[0, 0, 1, 2, 2], [0, 0, 0, 1, 1]]
