@@ -139,6 +139,7 @@ class NonnegativeNetwork:
         return plus @ H[block].T, minus @ H[block].T
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of a step that is then shortened, or of a divergence
 def fit_network(
     network: NonnegativeNetwork,
     A: list[Matrix],

@@ -15,6 +15,7 @@ from nnmf_runner.methods.hier import Hierarchical, factorise
 DATA = {"reconstruction": Reconstruction(), "kl": KullbackLeibler()}
 SIX = [(data, loss) for data in DATA for loss in (None, "squared", "kl")]
 WEIGHT = 0.4
+THREE = StoppingRule(tol=0.0, max_iter=3)
 
 
 def i_divergence(X, V):
@@ -266,3 +267,15 @@ def test_fixed_factors_stay_in_the_product_and_in_the_network_alike(loss, fixed)
     for i, (a, b) in enumerate(zip((*A1, S1), (*A2, S2), strict=True)):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12)
         assert np.array_equal(a, (*A, S)[i]) == (i in fixed)
+
+
+def test_a_gradient_beyond_all_numbers_is_no_warning(rng):
+    """The slope of a root has no bound at zero; pytest makes an error of every warning."""
+    X, S = rng.random((6, 5)), rng.random((2, 5))
+    A = [rng.random(shape) for shape in ((6, 3), (3, 2), (2, 2))]
+    A[0][:, 0] *= 1e79  # what the tiny codes that it is multiplied by make up for
+    A[1][0, 1], A[2][0] = 1e-200, 1e-320
+    network, monitor = NonnegativeNetwork(X, None, activation("power", 0.5), pooling("none", 2)), Monitor(THREE)
+    fit_network(network, A, S, Codes(Multiplicative, 2.0 * network.unit, None, S), monitor)
+    assert np.isinf(monitor.history.projected_gradient).any()
+    assert (np.diff(monitor.history.cost) < 0).all()
