@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nnmf_runner.config.composition import Sweep
+    from nnmf_runner.config.schema import RunConfig
     from nnmf_runner.running.listeners import Listener
     from nnmf_runner.running.trials import Outcomes
     from nnmf_runner.store.status import Status
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 OK, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
+# What is said when several runs are interrupted.
+OTHERS_REMAIN = "Runs that are over stay recorded; the same command goes on with the others."
 
 
 def run() -> int:
@@ -66,6 +70,30 @@ def compare() -> int:
 
 def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
+    interrupts = signal.getsignal(signal.SIGINT)
+    if interrupts is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end_at_once)
+    try:
+        return _ended(command, program)
+    finally:
+        signal.signal(signal.SIGINT, interrupts)
+
+
+def _end_at_once(number: int, frame: object) -> None:
+    """End while modules are loaded, where nothing has begun and an exception could come out as any other."""
+    os.write(sys.stderr.fileno(), b"interrupted.\n")
+    os._exit(INTERRUPTED)
+
+
+def _begin() -> None:
+    """Print the log, and have Ctrl-C raised from here on, as what the command does can undo what it has begun."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    if signal.getsignal(signal.SIGINT) is _end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _ended(command: Callable[[], int], program: str) -> int:
+    """The exit status of a command; see `_guarded`."""
     from nnmf_runner.core.checks import InputError
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that the terminal has not
@@ -84,9 +112,8 @@ def _guarded(command: Callable[[], int], program: str) -> int:
     except OSError as error:
         # What is written names its file; what is printed cannot.
         message = f"{error.filename or 'standard output'} cannot be used: {error.strerror or error}."
-    except KeyboardInterrupt:
-        kept = " Runs that are over stay recorded; the same command goes on with the others." * (program == "nnmf-run")
-        print(f"interrupted.{kept}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted. {interrupt}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     from nnmf_runner.config.messages import one_line
 
@@ -103,7 +130,6 @@ def _run() -> int:
     if isinstance(asked, str):
         print(asked)
         return OK
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     if isinstance(asked, Sweep):
         return _run_sweep(asked)
 
@@ -112,7 +138,8 @@ def _run() -> int:
     from nnmf_runner.running.trials import run_and_wait
     from nnmf_runner.store.trackers import Tracker
 
-    with read_callbacks(sys.argv[1:]) or nullcontext() as callbacks:
+    _begin()
+    with _telling(lambda: _kept(asked)), read_callbacks(sys.argv[1:]) or nullcontext() as callbacks:
         tracking = None if type(asked.tracking) is Tracker else Tracking()
         outcomes = run_and_wait(asked, [each for each in (callbacks, tracking) if each is not None])
     status = _report(outcomes)
@@ -124,12 +151,35 @@ def _run() -> int:
 def _run_sweep(asked: Sweep) -> int:
     from nnmf_runner.running.search import run_asked
 
-    with _listening(asked) as listeners:
+    _begin()
+    with _telling(lambda: OTHERS_REMAIN), _listening(asked) as listeners:
         found = run_asked(asked, listeners)
     status = _report_sweep(found.status)
     if (line := found.best_line(asked)) is not None:
         print(line)
     return status
+
+
+@contextmanager
+def _telling(kept: Callable[[], str]) -> Iterator[None]:
+    """Let a Ctrl-C in the block say what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept()) from None
+
+
+def _kept(asked: RunConfig) -> str:
+    """What a Ctrl-C leaves of the trials of one configuration."""
+    from nnmf_runner.store import record as records
+
+    if len(asked.runs) > 1:
+        return OTHERS_REMAIN
+    folder = records.run_folder(asked.folder, asked.identity(asked.seed))
+    with suppress(ValueError):
+        if records.read_record(folder / records.RECORD)["status"] == records.INTERRUPTED:
+            return f"The record, with the factors so far, is kept in {folder}; the same command begins anew."
+    return "Nothing of the run is kept; the same command begins anew."
 
 
 @contextmanager
@@ -148,11 +198,11 @@ def _rank() -> int:
 
     logging.captureWarnings(True)
     asked = read_rank_sweep(sys.argv[1:])
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
 
     from nnmf_runner.running.ranks import run_ranking
 
-    with _listening(asked.sweep) as listeners:
+    _begin()
+    with _telling(lambda: OTHERS_REMAIN), _listening(asked.sweep) as listeners:
         ranking = run_ranking(asked, listeners)
     if ranking.profile is None:
         return _print_status(ranking.status)
@@ -171,7 +221,7 @@ def _shards() -> int:
 
     logging.captureWarnings(True)
     asked = read_cut(sys.argv[1:])
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    _begin()
     with asked.named():
         written = shard(asked.source, asked.folder, asked.seed, asked.sizes, asked.dtype)
     print(written, written.folder, sep="\n")
@@ -259,6 +309,7 @@ def _status() -> int:
     from nnmf_runner.report.runs import forgotten_text, pruned_text, runs_text
     from nnmf_runner.store.prune import abandoned, drop, find_runs, forget
 
+    _begin()
     if arguments.runs or arguments.prune:
         runs = find_runs(folder)
         chosen = [run for run in runs if run.kind] if arguments.prune else runs
@@ -284,11 +335,11 @@ def _collect() -> int:
     parser.add_argument("folder", help="folder that holds runs, such as outputs/table1")
     parser.add_argument("--no-figures", action="store_true", help="write no figures, and a page without them")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
     from nnmf_runner.report.collect import collect as collect_folder
     from nnmf_runner.store.files import user_path
 
+    _begin()
     print(collect_folder(user_path(arguments.folder, "folder"), figures=not arguments.no_figures))
     return OK
 
@@ -306,11 +357,11 @@ def _export() -> int:
     add("--tree", action="store_true", help="what share of every topic each topic below has")
     add("--output", metavar="FOLDER", help="where to write; by default RUN-export in the working directory")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
     from nnmf_runner.report.export import TABLES, export
     from nnmf_runner.store.files import user_path
 
+    _begin()
     folder = user_path(arguments.run, "run")
     output = user_path(arguments.output or f"{folder.resolve().name}-export", "output")
     for path in export(folder, output, [name for name in TABLES if getattr(arguments, name)]):
@@ -323,10 +374,10 @@ def _apply() -> int:
 
     logging.captureWarnings(True)
     asked = read_application(sys.argv[1:])
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
 
     from nnmf_runner.estimators.applying import apply as apply_model
 
+    _begin()
     written = apply_model(asked.run, asked.source, asked.seed, asked.output)
     print(written.summary, *written.paths, sep="\n")
     return OK
@@ -341,10 +392,10 @@ def _compare() -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; others are compared with the first")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
     from nnmf_runner.report.compare import compare as compare_runs
     from nnmf_runner.store.files import user_path
 
+    _begin()
     print(compare_runs([user_path(run, "run") for run in arguments.runs]))
     return OK

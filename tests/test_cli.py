@@ -329,7 +329,42 @@ def test_a_terminal_sees_a_bar_and_control_c_ends_the_run_as_interrupted(termina
     (record,) = records_below(tmp_path)
     assert record["status"] == "interrupted"
     assert record["n_iter"] > 0
+    assert re.search(
+        r"interrupted\. The record, with the factors so far, is kept in \S+; the same command begins anew\.",
+        running.text,
+    )
     assert is_whole(tmp_path)
+
+
+# Sends Ctrl-C when a module is asked for, in whose place another error comes, as C code of scipy's raises one.
+LOADING = """
+import signal, sys
+import nnmf_runner.cli as cli
+
+class Interrupts:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError(name)
+
+sys.meta_path.insert(0, Interrupts)
+sys.exit(getattr(cli, {command!r})())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("run", "numpy"), ("run", "scipy.linalg"), ("rank", "hydra"), ("collect", "nnmf_runner.report.collect")],
+)
+def test_control_c_while_modules_are_loaded_ends_in_one_line(command, module, tmp_path):
+    code = LOADING.format(command=command, module=module)
+    line = [sys.executable, "-c", code, *([str(tmp_path)] if command == "collect" else [])]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted.\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -339,6 +374,7 @@ def test_control_c_ends_a_sweep_before_its_next_run(terminal, tmp_path):
     running.process.send_signal(signal.SIGINT)
     assert running.finish() == 130
     assert [(r["status"], r["config"]["seed"]) for r in records_below(tmp_path)] == [("interrupted", 0)]
+    assert "Runs that are over stay recorded; the same command goes on with the others." in running.text
     assert is_whole(tmp_path)
 
 

@@ -92,13 +92,6 @@ class Deep(Method):
         check_number(self.exponent, "exponent", low=0.0, high=MOST_EXPONENT, open_low=True)
         check_choice(self.solver, ("auto", "mu"), "solver")
 
-    def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
-        """Refuse options of what is not chosen, see `Method.check_own`."""
-        if self.pooling == "none":
-            check_unused(self, "pool_size", "pooling=max")
-        if self.activation != "power":
-            check_unused(self, "exponent", "activation=power")
-
     @property
     def is_linear(self) -> bool:
         """Whether the network is the product of its factors, without pooling and activation."""
@@ -124,7 +117,11 @@ class Deep(Method):
         return layer == 0 or self.pooling == "none"
 
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
-        """Refuse what would act between layers where there is one."""
+        """Refuse options of what is not chosen, and what would act between layers where there is one."""
+        if self.pooling == "none":
+            check_unused(self, "pool_size", "pooling=max")
+        if self.activation != "power":
+            check_unused(self, "exponent", "activation=power")
         for name, usual in (("pooling", "none"), ("activation", "identity")):
             if n_layers == 1 and (given := getattr(self, name)) != usual:
                 raise InputError(
