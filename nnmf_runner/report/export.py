@@ -17,9 +17,9 @@ from nnmf_runner.datasets import Dataset
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.metrics.scoring import in_words, tree_shares
 from nnmf_runner.report.codes import codes_frame, heading_of
-from nnmf_runner.report.collect import write_whole
 from nnmf_runner.report.data import attempt, load_data
 from nnmf_runner.report.topics import Topics
+from nnmf_runner.store.files import whole_folder
 from nnmf_runner.store.model import MODEL, SavedModel, read_model
 from nnmf_runner.store.record import RECORD, read_names, read_record
 
@@ -41,7 +41,7 @@ class Exported:
 
 
 def export(folder: Path, output: Path, wanted: Sequence[str] = ()) -> list[Path]:
-    """Write tables of a run or a saved model into a folder, by default all that there are, and return their paths.
+    """Write tables of a run or a saved model into a new folder, by default all that there are; return their paths.
 
     ``topics.csv`` has a row for every feature, of methods for tensors for every entry of a mode, and ``codes.csv`` for
     every sample; both have a column for every topic of every layer.  Without pooling the columns of a layer in one,
@@ -52,22 +52,23 @@ def export(folder: Path, output: Path, wanted: Sequence[str] = ()) -> list[Path]
     Raises
     ------
     InputError
-        If the folder is neither that of a run with factors nor a saved model, or a tree is wanted and there is none.
+        If the folder is neither that of a run with factors nor a saved model, a tree is wanted and there is none, or
+        `output` exists.
     OSError
         If a file cannot be written; none is, if one table cannot be made.
     """
+    if output.exists():
+        raise InputError(f"output={output} exists. Expected a new folder.")
     exported = read_exported(folder)
     frames = {name: TABLES[name](exported) for name in wanted or TABLES}
     if "tree" in wanted and frames["tree"].empty:
         raise InputError(f"run={folder} has no tree: no topic of it is made of others. Expected --topics or --codes.")
-    texts = {
-        output / f"{name}.csv": frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-        for name, frame in frames.items()
-        if not frame.empty
-    }
-    for path, text in texts.items():
-        write_whole(path, text)
-    return [*texts]
+    written = {f"{name}.csv": frame for name, frame in frames.items() if not frame.empty}
+    with whole_folder(output) as scratch:
+        for name, frame in written.items():
+            text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+            (scratch / name).write_text(text, encoding="utf-8")
+    return [output / name for name in written]
 
 
 def read_exported(folder: Path) -> Exported:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder to fill, which takes the place of `folder` if the block ends without an error."""
     with folder_for(folder):
         _clear_left(folder.parent)
-        scratch = Path(tempfile.mkdtemp(prefix=_prefix(folder.name), dir=folder.parent))
+        scratch = Path(_scratch(tempfile.mkdtemp, folder))
         try:
             with named(folder):
                 yield scratch
@@ -99,7 +99,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A scratch file to fill, which takes the place of `path` if the block ends without an error."""
     with folder_for(path):
         _clear_left(path.parent)
-        descriptor, name = tempfile.mkstemp(prefix=_prefix(path.name), dir=path.parent)
+        descriptor, name = _scratch(tempfile.mkstemp, path)
         os.close(descriptor)
         scratch = Path(name)
         try:
@@ -114,6 +114,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 # The name of what is being written: hidden, which is passed over by what looks for folders, and with the process that
 # writes it.
 _SCRATCH = re.compile(rf"\.(.+)-{HOST}-(\d+)-\w+")
+
+
+def _scratch(make: Callable[..., Any], path: Path) -> Any:
+    """What is made beside a path to be written in its place; an error names the path, which is what was asked for."""
+    try:
+        return make(prefix=_prefix(path.name), dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _prefix(name: str) -> str:

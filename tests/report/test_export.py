@@ -157,7 +157,11 @@ def test_the_command_line_prints_what_it_has_written(command, tmp_path):
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [f"{name}-export/codes.csv", f"{name}-export/tree.csv"]
     (tmp_path / "file").touch()
-    for arguments in ([folder, "--output", "file/below"], ["absent"], [folder, "--words"], []):
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / folder).iterdir()}
+    again = command(folder, "--output", folder, program="nnmf-export")
+    assert again.err == f"nnmf-export: output={folder} exists. Expected a new folder.\n"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / folder).iterdir()} == before
+    for arguments in ([folder], [folder, "--output", "file/below"], ["absent"], [folder, "--words"], []):
         result = command(*arguments, program="nnmf-export")
         assert (result.status, result.out) == (2, "")
         assert len(result.err.splitlines()) == 1

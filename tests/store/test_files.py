@@ -7,6 +7,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,18 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, writer, full_disk):
         write(writer, path, "text")
     assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@BOTH
+def test_where_nothing_can_be_made_the_file_is_named_that_was_to_be_written(tmp_path, monkeypatch, writer):
+    def refuse(prefix, dir):
+        raise PermissionError(13, "Permission denied", f"{dir}/{prefix}x")
+
+    for make in ("mkstemp", "mkdtemp"):
+        monkeypatch.setattr(tempfile, make, refuse)
+    with pytest.raises(PermissionError) as caught:
+        write(writer, tmp_path / "a", "text")
+    assert caught.value.filename == str(tmp_path / "a")
 
 
 @BOTH
