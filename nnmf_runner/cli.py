@@ -320,7 +320,7 @@ def _status() -> int:
     if arguments.forget:
         sweeps = abandoned(folder)
         if arguments.yes:
-            forget(sweeps)
+            forget(folder, sweeps)
         print(forgotten_text(sweeps, gone=arguments.yes))
     return OK
 
@@ -355,7 +355,7 @@ def _export() -> int:
     add("--topics", action="store_true", help="the weights of every feature in every topic")
     add("--codes", action="store_true", help="the codes of every sample, with its classes")
     add("--tree", action="store_true", help="what share of every topic each topic below has")
-    add("--output", metavar="FOLDER", help="where to write; by default RUN-export in the working directory")
+    add("--output", metavar="FOLDER", help="a new folder; by default RUN-export in the working directory")
     arguments = parser.parse_args()
 
     from nnmf_runner.report.export import TABLES, export

@@ -32,7 +32,7 @@ class Found:
     Attributes
     ----------
     label : str
-        How a plan calls it, or the name of its folder.
+        How a plan calls it; else its method, ranks and seed, or the name of its folder if its record cannot be read.
     state : str
         How it ended, or why it can go.
     size : int
@@ -62,7 +62,11 @@ def find_runs(experiment: Path) -> list[Found]:
     runs = [
         found
         for name, head in ledger.heads.items()
-        if (found := _found(ledger.folder(name), labels.get(name, name), head, *_judged(ledger, name, older)))
+        if (
+            found := _found(
+                ledger.folder(name), labels.get(name, head.get("label", name)), head, *_judged(ledger, name, older)
+            )
+        )
     ]
     if not runs:
         raise InputError(f"folder={experiment} holds no runs. {EXPECTED}")
@@ -85,8 +89,9 @@ def abandoned(experiment: Path) -> dict[Path, int]:
     return {path: count for path, count in missing.items() if count}
 
 
-def forget(found: Iterable[Path]) -> None:
-    """Remove plans, but for those at which a process is by now; what has been run stays."""
+def forget(experiment: Path, found: Iterable[Path]) -> None:
+    """Remove plans, but for those at which a process is by now, and what killed processes left; what was run stays."""
+    clear_left(experiment)
     for path in found:
         with claimed(path) as is_mine:
             if is_mine:

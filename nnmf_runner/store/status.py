@@ -71,7 +71,7 @@ def _are_one(folder: os.DirEntry[str], other: os.DirEntry[str] | None) -> bool:
 
 
 def read_head(run: Path) -> dict[str, Any] | None:
-    """How a run ended and what code made it; its status is None if that cannot be read; None without a record."""
+    """How a run ended, what code made it, and a label; its status is None if that cannot be read; None if no record."""
     try:
         record = read_run(run)
     except InputError:
@@ -79,7 +79,14 @@ def read_head(run: Path) -> dict[str, Any] | None:
     except ValueError as error:
         return {"status": None, "message": f"its record {error}"} if (run / RECORD).exists() else None
     members = {"members": record["consensus"]["members"]} if record.get("consensus") else {}
-    return {name: record.get(name) for name in ("status", "message", "code", "commit")} | members
+    head = {name: record.get(name) for name in ("status", "message", "code", "commit")}
+    return head | {"label": _label(record["config"])} | members
+
+
+def _label(config: dict[str, Any]) -> str:
+    """What tells a run from others where no plan calls it anything."""
+    trial = f"consensus of {config['consensus']}" if "consensus" in config else f"seed={config['seed']}"
+    return f"{config['method']['name']} {'-'.join(map(str, config['layers']))} {trial}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,7 @@ def folder_status(experiment: Path) -> Status:
     """
     wanted, ledger = read_plans(experiment), look_into(experiment)
     planned = {run.name for run in wanted}
-    wanted += [Wanted(name, name) for name in ledger.heads if name not in planned]
+    wanted += [Wanted(name, head.get("label", name)) for name, head in ledger.heads.items() if name not in planned]
     if not wanted:
         raise InputError(f"folder={experiment} holds no runs. {EXPECTED}")
     return status_of(ledger, wanted)

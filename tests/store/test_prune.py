@@ -167,6 +167,13 @@ def test_who_is_killed_leaves_no_half_of_a_run(experiment, add_run, monkeypatch)
     assert not list(experiment.rglob(".*"))
 
 
+def test_runs_that_no_plan_names_are_called_by_their_options(experiment, add_run):
+    add_run(0)
+    add_run(1, "failed")
+    assert [run.label for run in find_runs(experiment)] == ["hier 9-4 seed=0", "hier 9-4 seed=1"]
+    assert [problem.label for problem in folder_status(experiment).failed] == ["hier 9-4 seed=1"]
+
+
 def test_a_folder_without_runs_is_refused(tmp_path):
     for folder, told in ((tmp_path, "holds no runs"), (tmp_path / "no", "does not exist")):
         with pytest.raises(InputError, match=told):
@@ -183,7 +190,12 @@ def test_sweeps_with_missing_runs_are_forgotten_unless_a_process_is_at_them(expe
     assert "1 queued" in status.headline()
     assert not status.complete
     assert abandoned(experiment) == {left: 1}
-    forget([left, live])
+    killed, running = experiment / "aa" / missing, experiment / "bb" / waiting
+    for run, pid in ((killed, 2**22 + 1), (running, os.getpid())):
+        run.parent.mkdir()
+        hold(run, pid)
+    forget(experiment, [left, live])
+    assert [claim_path(run).exists() for run in (killed, running)] == [False, True]
     assert set(plan_folder(experiment).glob("*.json")) == {whole, live}
     assert folder_status(experiment).missing == []
 
