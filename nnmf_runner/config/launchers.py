@@ -96,7 +96,7 @@ def check_launcher_option(option: str, value: Any, name: Any) -> None:
     key = f"hydra.launcher.{option}"
     if option not in options:
         owner = f"hydra/launcher={name}" if name in LAUNCHERS else "any launcher"
-        expected = instead_of(key, [f"hydra.launcher.{each}" for each in options])
+        expected = instead_of(option, options, below="hydra.launcher.")
         raise InputError(f"{key} is not an option of {owner} that can be set. {expected}")
     options[option].check(value, key)
 

@@ -172,7 +172,7 @@ def check_sweeper_option(option: str, value: Any, sweeper: Any, sampler: Any) ->
             own |= {f"{head}{name}": kind for name, kind in some.items()}
     if option not in own:
         owner = f"hydra/sweeper={sweeper}" if sweeper in SWEEPERS else "any sweeper"
-        expected = instead_of(key, [f"hydra.sweeper.{each}" for each in own])
+        expected = instead_of(option, own, below="hydra.sweeper.")
         raise InputError(f"{key} is not an option of {owner} that can be set. {expected}")
     own[option].check(value, key)
 

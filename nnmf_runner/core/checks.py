@@ -56,17 +56,18 @@ def check_choice(value: object, legal: Iterable[str], name: str, every: str = ""
     raise InputError(f"{name}={shown(value)} is not known. {instead_of(shown(value), legal, every)}")
 
 
-def instead_of(name: str, legal: Iterable[str], every: str = "") -> str:
+def instead_of(name: str, legal: Iterable[str], every: str = "", below: str = "") -> str:
     """What to say instead of a name that is not one of the `legal` ones: of many the nearest alone, if one is near.
 
-    `every` says then where all of them are listed.
+    `every` says then where all of them are listed.  All stand `below` one prefix, which makes none nearer.
     """
     legal = sorted(legal)
     near = difflib.get_close_matches(name, legal, n=1)
-    meant = [f"Did you mean {near[0]!r}?"] if near else []
+    meant = [f"Did you mean {below + near[0]!r}?"] if near else []
     if near and len(legal) > FEW:
         return " ".join([*meant, *([every] if every else [])])
-    return " ".join([f"Expected one of: {', '.join(legal)}." if legal else "It has none.", *meant])
+    listed = ", ".join(f"{below}{each}" for each in legal)
+    return " ".join([f"Expected one of: {listed}." if legal else "It has none.", *meant])
 
 
 def check_unused(part: Any, name: str, without: str) -> None:

@@ -21,6 +21,7 @@ from nnmf_runner.core.checks import (
     check_number,
     check_ranks,
     filled,
+    instead_of,
     is_missing,
     split_missing,
 )
@@ -50,6 +51,12 @@ def test_of_many_choices_the_nearest_is_said_alone_and_without_one_all_in_order(
         check_choice("xyz", many, "solver", "Ask for help.")
     with pytest.raises(InputError, match=r"It has none\.$"):
         check_choice("xyz", (), "solver")
+
+
+def test_a_prefix_that_all_names_have_makes_none_nearer():
+    many = ("partition", "timeout", "memory", "account")
+    assert instead_of("zzz", many, below="launcher.").startswith("Expected one of: launcher.account, launcher.memory, ")
+    assert instead_of("partitoin", many, below="launcher.") == "Did you mean 'launcher.partition'?"
 
 
 @pytest.mark.parametrize("value", ["zzz", None, 3])
