@@ -319,6 +319,8 @@ def _predictions(applied: Applied, codes: Sequence[Matrix], zeros: NDArray[np.bo
         if layer is None or B is None or most is None:  # no label of it was known
             continue
         suffix = "" if len(model.label_layers) == 1 else f", level {level}"
-        columns[f"class{suffix}"] = np.where(zeros, None, np.array(names, object)[classify(B, codes[layer], most)])
+        predicted = np.array(names, object)[classify(B, codes[layer], most)]
+        predicted[zeros] = None
+        columns[f"class{suffix}"] = predicted
         columns |= {f"score of {name}{suffix}": row for name, row in zip(names, B @ codes[layer], strict=True)}
     return columns
