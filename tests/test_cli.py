@@ -126,6 +126,49 @@ def test_questions_without_an_answer_are_refused_in_one_line(command, line, part
     assert part in result.err
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "dataset=images dataset.size=8",
+            "dataset.size=8 is not valid. Expected a list, such as 'dataset.size=[8,8]'.",
+        ),
+        ("dataset=images dataset.size=8-9", "Expected a list, such as 'dataset.size=[8,9]'."),
+        ("dataset=images dataset.size=[8]", "Expected [height,width], such as [28,28]."),
+        ("layers=", "layers= is empty. Expected at least one rank, such as layers=[9,4,2]."),
+        ("init=nofolder", "Expected one of: greedy, nndsvd, random; or a path that is there, of a run"),
+        ("init=randm", "Did you mean 'random'?"),
+        (
+            "--help metho=deep",
+            "metho=deep cannot be described. Expected name=value, such as method=neural. Did you mean",
+        ),
+        ("--help foo", "foo cannot be described."),
+        ("-m hydra/luncher=slurm", "Did you mean 'hydra/launcher'?"),
+    ],
+)
+def test_what_is_told_to_do_instead_can_be_done(command, line, said):
+    result = command(*line.split())
+    assert (result.status, result.out, result.files, result.err.count("\n")) == (2, "", [], 1)
+    assert said in result.err
+
+
+def test_a_misspelt_option_is_not_taken_for_one_of_another_part_unless_it_is_very_near(command):
+    assert "Did you mean" not in command("method.strenth=2").err
+    assert "'method.pool_size' of method=deep" in command("method.pol_size=2").err
+    assert "'method.solver'?" in command("method=hier", "method.slv=mu").err
+
+
+def test_a_misspelt_list_of_ranks_is_named(command):
+    result = command("dataset=planted", "rnks=2..4", program="nnmf-rank")
+    assert result.err.endswith("Did you mean ranks instead of rnks in rnks=2..4?\n")
+
+
+def test_too_high_ranks_are_refused_before_anything_is_said_of_their_fits(command):
+    result = command("dataset=planted", "ranks=2..70", program="nnmf-rank")
+    assert (result.status, result.out, result.files, result.err.count("\n")) == (2, "", [], 1)
+    assert result.err.startswith("nnmf-rank: ranks go up to 70")
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_runs_nothing(command, flag):
     result = command("seed=abc", flag, "method=deep")

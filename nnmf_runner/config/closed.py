@@ -7,6 +7,7 @@ is a sweep and over what.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -43,7 +44,11 @@ def refuse_closed(overrides: Iterable[Override]) -> None:
     for override in overrides:
         key, value = override.key_or_group, override.value()
         if override.package is not None or ("/" in key and key not in CHOSEN):
-            raise InputError(f"{override.input_line} cannot be set. Expected name=value, as nnmf-run --help lists.")
+            near = difflib.get_close_matches(key, CHOSEN, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"{override.input_line} cannot be set. Expected name=value, as nnmf-run --help lists.{hint}"
+            )
         if not override.is_hydra_override():
             continue
         if isinstance(value, Sweep):

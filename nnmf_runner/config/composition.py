@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,10 +163,24 @@ def _written_out(argument: str) -> list[str]:
     values = [value] if is_path(value) and os.path.exists(user_path(value, "init")) else value.split(",")
     paths = [each for each in values if is_path(each)]
     if not paths:
+        for each in values:
+            _refuse_unknown_start(each)
         return [readable(argument)]
     if len(paths) < len(values):
         raise InputError(f"{argument} mixes paths with other options. Expected either, in sweeps of their own.")
     return [f"init={Saved.name}", f"init.path={','.join(map(quoted, paths))}"]
+
+
+def _refuse_unknown_start(name: str) -> None:
+    """Raise an `InputError` at a name of no start, which may be meant for a path."""
+    if re.fullmatch(r"\w+", name) and name not in {*GROUPS["init"], "null"}:
+        starts = sorted({*GROUPS["init"]} - {Saved.name})
+        near = difflib.get_close_matches(name, starts, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"init={name} is not known. Expected one of: {', '.join(starts)}; or a path that is there, of a run, a "
+            f"saved model or a .npz file.{hint}"
+        )
 
 
 @plain_errors()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import re
 import textwrap
@@ -19,8 +20,9 @@ from nnmf_runner.config.engine import compose
 from nnmf_runner.config.launchers import BASIC, LAUNCHERS
 from nnmf_runner.config.messages import VALUES, as_options
 from nnmf_runner.config.published import conf_dir, conf_files
-from nnmf_runner.config.schema import GROUPS, RunConfig
+from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of
 from nnmf_runner.config.sweepers import BASIC_SWEEPER, CALLBACKS, SWEEPERS
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.methods import METHODS
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
@@ -68,10 +70,25 @@ def parameters_of(part: type) -> dict[str, Parameter]:
 
 
 def help_text(overrides: Sequence[str]) -> str:
-    """Describe the parts that the overrides choose with all of their options; the whole program if there are none."""
+    """Describe the parts that the overrides choose with all of their options; the whole program if there are none.
+
+    An `InputError` is raised at one of no option.
+    """
+    for override in overrides:
+        _refuse_unknown(override)
     pairs = [override.partition("=")[::2] for override in overrides]
     chosen = [(group, name) for group, names in pairs if group in GROUPS for name in names.split(",")]
     return "\n\n".join(_part(group, name) for group, name in chosen) or _overview()
+
+
+def _refuse_unknown(override: str) -> None:
+    """Raise an `InputError` at what can be no option by its first name."""
+    legal = [*fields_of(RunConfig), "experiment", "hydra"]
+    name, is_option = re.split(r"[=./@]", override.lstrip("+~"))[0], "=" in override or override.startswith("~")
+    if name not in legal or not is_option:
+        near = difflib.get_close_matches(name, legal, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{override} cannot be described. Expected name=value, such as method=neural.{hint}")
 
 
 def options_of(group: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from nnmf_runner.config.launchers import check_launcher
 from nnmf_runner.config.published import conf_files
-from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, option_types, parts
+from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of, is_of_sides, option_types, parts
 from nnmf_runner.config.sweepers import check_callbacks, check_sampler, check_sweeper
 from nnmf_runner.core.checks import LARGEST, InputError, check_choice, instead_of
 from nnmf_runner.methods.supervision import PARAMETERS
@@ -127,10 +127,18 @@ def explain(error: Exception) -> str:
         reason = next((said for pattern, said in _REASONS.items() if re.search(pattern, reason)), reason)
         key, _, value = match[1].partition("=")
         value = re.sub(r"\A'([^'\\]*)'\Z", r"\1", value)  # as it was typed, mostly
-        return f"{key}={value} is not valid. {reason.replace('KEY', key).replace('VALUE', value)}."
+        return f"{key}={value} is not valid. {reason.replace('KEY', key).replace('VALUE', _elements(key, value))}."
     for pattern, said in _INSTEAD.items():
         message = re.sub(pattern, said, message)
     return message
+
+
+def _elements(key: str, value: str) -> str:
+    """A value as the elements of a list that its option takes."""
+    numbers = re.findall(r"\d+", value)
+    if not numbers or not {list[int], list[int] | None}.intersection(option_types(key)):
+        return value
+    return ",".join(numbers * 2 if len(numbers) == 1 and is_of_sides(key) else numbers)
 
 
 def _unreadable(override: str | None) -> str:
@@ -176,11 +184,16 @@ def _unknown_key(key: str, part: type) -> str:
     every = {f"{owner}.{each}".removeprefix(".") for owner, part in parts() for each in fields_of(part)}
     names = {each.removeprefix(below): each for each in every if each.startswith(below)}
     near = sorted(each for each in every if each.endswith(f".{key}")) or [
-        names[each] for each in difflib.get_close_matches(name or key, names, n=1)
+        names[each] for each in _nearest(name or key, names, [each.removeprefix(below) for each in own])
     ]
     if not near:
         return f"{what} {instead_of('', own)}"
     return f"{what} Did you mean {near[0]!r}{_owners(near[0], own)}? {_LISTED.replace('--', f'{chosen} --'.lstrip())}"
+
+
+def _nearest(name: str, names: Iterable[str], own: Iterable[str]) -> list[str]:
+    """The nearest of the names, if there is one near; of those that are none of its own one that is very near."""
+    return difflib.get_close_matches(name, [*names], n=1, cutoff=0.8) or difflib.get_close_matches(name, [*own], n=1)
 
 
 def _owners(option: str, own: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
     given = [each for each in overrides if each.startswith("ranks=")]
     if len(given) != 1:
         said = "has to be given" if not given else "is given more than once"
-        raise InputError(f"ranks {said}. {_EXPECTED}")
+        names = {each.partition("=")[0]: each for each in overrides if not given}
+        near = difflib.get_close_matches("ranks", names, n=1)
+        hint = f" Did you mean ranks instead of {near[0]} in {names[near[0]]}?" if near else ""
+        raise InputError(f"ranks {said}. {_EXPECTED}{hint}")
     others = [each for each in overrides if each not in given]
     for override in others:
         name = re.split(r"[.=]", override.lstrip("+~"))[0]

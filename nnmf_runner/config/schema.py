@@ -21,7 +21,7 @@ from nnmf_runner.core.monitor import StoppingRule
 from nnmf_runner.core.optimizers import OPTIMIZERS
 from nnmf_runner.core.regularisation import Regularisation
 from nnmf_runner.datasets import DATASETS
-from nnmf_runner.datasets.base import TEXT_OR_LIST, mask_digest
+from nnmf_runner.datasets.base import SIDES, TEXT_OR_LIST, mask_digest
 from nnmf_runner.datasets.resample import RESAMPLES, Whole
 from nnmf_runner.datasets.seed_words import read_seed_words
 from nnmf_runner.methods import METHODS, Supervision, check_layers
@@ -270,6 +270,13 @@ def option_types(key: str) -> list[Any]:
     found = [part for below, part in parts() if below == owner and name in fields_of(part)]
     own = [each for part in found for each in dataclasses.fields(part) if each.name == name]
     return [types_of(part)[name] for part in found] + [str for each in own if each.metadata == TEXT_OR_LIST]
+
+
+def is_of_sides(key: str) -> bool:
+    """Whether an option by its full name is the sides of a picture."""
+    owner, _, name = key.rpartition(".")
+    own = [each for below, part in parts() if below == owner for each in dataclasses.fields(part) if each.name == name]
+    return any(each.metadata == SIDES for each in own)
 
 
 def fields_of(part: type) -> list[str]:

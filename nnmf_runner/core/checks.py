@@ -124,7 +124,8 @@ def check_layers(layers: Any, *, allow_growing: bool = False) -> tuple[int, ...]
     """
     given = layers
     if isinstance(layers, str):
-        layers = [_as_integer(part) for part in layers.strip("[]").replace(",", "-").split("-")]
+        text = layers.strip("[] ")
+        layers = [_as_integer(part) for part in text.replace(",", "-").split("-")] if text else []
     layers = list(layers) if hasattr(layers, "__iter__") else [layers]
     if not layers:
         raise InputError(f"layers={given} is empty. Expected at least one rank, such as layers=[9,4,2].")

@@ -25,6 +25,8 @@ from nnmf_runner.store.files import digest
 Labels = NDArray[np.intp]
 # Of a field of a source for text or a list of it; its type is Any, since OmegaConf has none for both.
 TEXT_OR_LIST = {"text or list": True}
+# Of a field of a source for the height and width of pictures, or what stands before them.
+SIDES = {"sides": True}
 
 
 @dataclass(frozen=True)

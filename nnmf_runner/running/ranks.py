@@ -43,13 +43,11 @@ def run_ranking(asked: RankSweep, listeners: Sequence[Listener] = ()) -> Ranking
     config = asked.cells[0].config
     whole = dataclasses.replace(config, resample=Whole())
 
+    entries = _checked(config, whole, asked.ranks)
+
     @notes_after_checks()
     def check(configs: Iterable[RunConfig]) -> str:
-        """Check the data, then their parts; say what the spectrum proposes."""
-        material = prepare(whole, whole.seed)
-        config.resample.check(material.dataset, material.entries)
-        entries = material.entries
-        check_highest(asked.ranks, entries.X.shape)
+        """Check the parts of the data; say what the spectrum proposes."""
         check_sweep(configs)
         proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
         said = f"ranks {ranks_text(proposed)}" if len(proposed) else "no rank"
@@ -59,6 +57,15 @@ def run_ranking(asked: RankSweep, listeners: Sequence[Listener] = ()) -> Ranking
     configs = [cell.config for cell in asked.cells]
     profile = _profile(prepare(whole, whole.seed).entries, configs) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)
+
+
+@notes_after_checks()
+def _checked(config: RunConfig, whole: RunConfig, ranks: Sequence[int]) -> Entries:
+    """The data, if they have so high ranks: what is refused is so before thousands of configurations are."""
+    material = prepare(whole, whole.seed)
+    config.resample.check(material.dataset, material.entries)
+    check_highest(ranks, material.entries.X.shape)
+    return material.entries
 
 
 def _profile(entries: Entries, configs: Sequence[RunConfig]) -> RankProfile:

@@ -114,7 +114,7 @@ def test_presets_are_described_with_their_own_defaults():
 
 
 def test_several_parts_may_be_asked_for_and_other_overrides_do_not_matter():
-    text = help_text(["seed=x", "method=deep,semi", "optimizer=adam", "nonsense"])
+    text = help_text(["seed=x", "method=deep,semi", "optimizer=adam", "dataset.x=1"])
     assert [line for line in text.splitlines() if re.match(r"\w+=", line)] == [
         "method=deep",
         "method=semi",
@@ -123,6 +123,8 @@ def test_several_parts_may_be_asked_for_and_other_overrides_do_not_matter():
     assert help_text(["seed=x"]) == help_text([])
     with pytest.raises(InputError, match=r"method=dep is not known.*Did you mean 'deep'"):
         help_text(["method=dep"])
+    with pytest.raises(InputError, match=r"^metho=deep cannot be described\. .*Did you mean 'method'\?$"):
+        help_text(["metho=deep"])
 
 
 @pytest.mark.slow

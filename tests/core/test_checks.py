@@ -399,7 +399,7 @@ def test_growing_ranks_pass_by_request():
         (True, r"layers\[0\]=True is not valid"),
         (None, r"layers\[0\]=None is not valid"),
         ("9-x", r"layers\[1\]=x is not valid"),
-        ("", r"layers\[0\]= is not valid"),
+        ("", r"layers= is empty"),
         ("9-²", r"layers\[1\]=² is not valid"),
         ("9-" + "9" * 5000, r"layers\[1\]=9+\.\.\. is not valid"),
     ],

@@ -286,7 +286,7 @@ BAD = {
     ),
     "image sides": ("a.npz", arrays(X=ONES), "dataset.image_shape=[3]", ["image_shape=[3]", "[height,width]"]),
     "image number": ("a.npz", arrays(X=ONES), "dataset.image_shape=[3,x]", ["dataset.image_shape", "integer"]),
-    "image text": ("a.npz", arrays(X=ONES), "dataset.image_shape=3x1", ["such as 'dataset.image_shape=[3x1]'"]),
+    "image text": ("a.npz", arrays(X=ONES), "dataset.image_shape=3x1", ["such as 'dataset.image_shape=[3,1]'"]),
     "image order": ("a.npz", arrays(X=ONES), "dataset.image_order=columns", ["needs", "dataset.image_shape"]),
     "labels": ("a.npz", arrays(X=ONES, y=[1, 2, 1, 2]), "dataset.labels=y", ["such as 'dataset.labels=[y]'"]),
     "too large": ("a.npz", arrays(X=ONES * 1e200), "", ["1e+200 as its largest entry", "scale the data"]),

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from nnmf_runner.core.checks import InputError, check_choice, check_number, split_missing
 from nnmf_runner.core.linalg import DTYPES, canonical
-from nnmf_runner.datasets.base import TEXT_OR_LIST, Dataset
+from nnmf_runner.datasets.base import SIDES, TEXT_OR_LIST, Dataset
 from nnmf_runner.datasets.files.beside import Entries, located, read_entries
 from nnmf_runner.datasets.files.bounds import is_too_large
 from nnmf_runner.datasets.files.cells import as_text, printable
@@ -147,7 +147,7 @@ class File(Weights):
     delimiter: str | None = None
     decimal: str = Layout.decimal
     encoding: str = Layout.encoding
-    image_shape: list[int] | None = None
+    image_shape: list[int] | None = field(default=None, metadata=SIDES)
     image_order: str = ORDERS[0]
     weighting: str | None = None
     stop_words: Any = field(default=None, metadata=TEXT_OR_LIST)

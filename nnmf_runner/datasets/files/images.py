@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnmf_runner.core.checks import InputError, check_number
-from nnmf_runner.datasets.base import Dataset, check_entries
+from nnmf_runner.datasets.base import SIDES, Dataset, check_entries
 from nnmf_runner.datasets.files.contents import ContentError, Contents
 from nnmf_runner.datasets.files.guarded import guarded
 from nnmf_runner.datasets.files.reading import absolute, class_indices, content_digest, existing, files_below, levels_of
@@ -47,13 +47,13 @@ class Images:
     name: ClassVar[str] = "images"
     draws: ClassVar[bool] = False
     path: str | None = None
-    size: list[int] | None = None
+    size: list[int] | None = field(default=None, metadata=SIDES)
 
     def __post_init__(self) -> None:
         if self.size is None:
             return
         if len(self.size) != 2:
-            raise InputError(f"dataset.size={[*self.size]} is not valid. Expected [height,width].")
+            raise InputError(f"dataset.size={[*self.size]} is not valid. Expected [height,width], such as [28,28].")
         for i, side in enumerate(self.size):
             check_number(side, f"dataset.size[{i}]", low=1, integer=True)
 
