@@ -37,6 +37,7 @@ class Metric:
     of_record: Callable[[Record], float | None] | None = None
     # Whether the record of a layer has the metric at all, be it without a value.
     applies: Callable[[LayerView], bool] = lambda layer: True
+    needs: str | None = None  # an option of a run; where it is zero, there is nothing to measure
     better: Literal["lower", "higher"] = "higher"
     digits: int = 3  # that tables show; means that are equal at them are equally good
     in_tables: bool = False
@@ -144,6 +145,7 @@ METRICS: dict[str, Metric] = {
             "Relative error of the entries held out",
             "of entries held out",
             _heldout_error,
+            needs="holdout",
             in_tables=True,
             terminal="if any",
             **ERROR,
@@ -159,12 +161,20 @@ METRICS: dict[str, Metric] = {
             **ERROR,
         ),
         # Of a linear map from the codes that is fitted with the known labels, over all samples and over the others.
-        Metric("accuracy", "Accuracy over all samples", "accuracy", lambda layer: layer.accuracy.all, **FIRST),
+        Metric(
+            "accuracy",
+            "Accuracy over all samples",
+            "accuracy",
+            lambda layer: layer.accuracy.all,
+            needs="label_fraction",
+            **FIRST,
+        ),
         Metric(
             "accuracy_unknown",
             "Accuracy on the unlabelled samples",
             "unlabelled",
             lambda layer: layer.accuracy.unknown,
+            needs="label_fraction",
             in_map=True,
             **FIRST,
         ),

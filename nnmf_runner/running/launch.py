@@ -82,7 +82,8 @@ def run_sweep(
             f"engine={engine.name} shares out the data of every fit, and hydra/launcher={sweep.launcher} the fits of "
             "a sweep. Expected one of them."
         )
-    metric_of(first)
+    for cell in cells:
+        metric_of(cell.config)
     note = check(cell.config for cell in _shown(cells, len(cells), "checked"))
     workers = cells[0].config.processes
     jobs.awaits(cells)

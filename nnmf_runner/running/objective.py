@@ -23,12 +23,17 @@ class NoObjectiveError(InputError):
 
 
 def metric_of(config: RunConfig) -> Metric:
-    """The metric that is the objective; an `InputError` if there is none of this name, or none at the layer."""
+    """The metric that is the objective; an `InputError` if there is none of this name, at the layer or in such runs."""
     metric = METRICS[USUAL if config.objective is None else check_choice(config.objective, METRICS, "objective")]
     if config.objective_layer is not None and metric.of_layer is None:
         raise InputError(
             f"objective_layer={config.objective_layer} is not valid: objective={metric.name} is of the whole run. "
             "Expected objective_layer=null."
+        )
+    if metric.needs is not None and not getattr(config, metric.needs):
+        raise InputError(
+            f"objective={metric.name} is not measured with {metric.needs}=0. Expected a larger {metric.needs}, or "
+            "another objective."
         )
     return metric
 

@@ -90,7 +90,7 @@ def test_jobs_that_are_the_same_runs_are_told_each(swept, place):
 
 def test_the_best_is_the_first_that_ended_of_those_that_are_as_good(configure):
     best = Best()
-    config = configure("objective=accuracy")
+    config = configure("objective=accuracy", "label_fraction=1")
     for number, result in enumerate([0.5, FailedRunError(""), 0.7, 0.7, 0.6]):
         best.begins(number, [f"seed={number}"], config)
         best.ends(number, config, result)

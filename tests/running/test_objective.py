@@ -68,6 +68,11 @@ def test_a_configuration_of_which_a_trial_has_no_numbers_has_no_objective(ran):
             ["objective_layer=3"],
             r"objective_layer=3 is none of the 3 layers of a run\. Expected an integer in \[0, 2\]",
         ),
+        (
+            ["objective=accuracy"],
+            r"objective=accuracy is not measured with label_fraction=0\. Expected a larger label_",
+        ),
+        (["objective=heldout_error"], r"objective=heldout_error is not measured with holdout=0\."),
         (["objective_layer=-1"], r"objective_layer=-1 is not valid"),
     ],
 )
