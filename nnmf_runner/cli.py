@@ -231,7 +231,7 @@ def _shards() -> int:
 def _report(outcomes: Outcomes) -> int:
     """Print what came of the trials of one configuration; the status says whether all ended with numbers."""
     from nnmf_runner.report.summary import layer_table
-    from nnmf_runner.report.topics import LEGEND_OF_SAMPLES, consensus_text, legend_of, samples_text, tree_text
+    from nnmf_runner.report.topics import consensus_text, legend_of, samples_legend, samples_text, tree_text
     from nnmf_runner.store.record import COUNTED, experiment_folder
 
     found = [outcome for outcome in outcomes.values() if outcome is not None]
@@ -246,7 +246,7 @@ def _report(outcomes: Outcomes) -> int:
         about = shown.record.get("consensus"), shown.record.get("strongest")
         print(f"\n{tree_text(topics, *about)}\n\n{legend_of(*about)}\n")
     elif shown and (samples := samples_text(shown.record.get("strongest"))):
-        print(f"\n{samples}\n\n{LEGEND_OF_SAMPLES}\n")
+        print(f"\n{samples}\n\n{samples_legend(shown.record['strongest'])}\n")
     if found:
         print(shown.folder if shown else experiment_folder(found[0].folder))
     failed = [(outcome.folder, outcome.record) for outcome in found if outcome.record["status"] not in COUNTED]

@@ -60,10 +60,10 @@ def run_metrics(layers: Sequence[dict[str, Any]], **measured: float) -> dict[str
 
 def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
     """The topics of every layer as `TOPIC` says, see `nnmf_runner.store.record`; None without words for them."""
-    if not (dataset.words if dataset.modes is None else any(dataset.modes.entries)):
+    if not _have_words(dataset):
         return None
     described: list[list[dict[str, Any]]] = []
-    for level, shares in enumerate([None, *tree_shares(config.method, fit)]):
+    for level in range(len(fit.A)):
         topics = config.method.topics(fit, level)
         if dataset.modes is None:
             layer = in_words(topics, dataset.words or [])
@@ -71,11 +71,22 @@ def describe_topics(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[
             modes = config.method.mode_topics(fit, level)
             told = _by_mode(modes or _marginals(topics, fit.S[level], dataset.modes), dataset.modes)
             layer = [{"modes": list(topic)} for topic in zip(*told, strict=True)]
-        layer = [topic | {"children": [], "child_weights": [], "parent": None} for topic in layer]
-        if shares is not None:
-            _link(described[-1], layer, shares)
         described.append(layer)
-    return described
+    return _linked(described, tree_shares(config.method, fit))
+
+
+def _have_words(dataset: Dataset) -> bool:
+    """Whether topics of the data have words."""
+    return bool(dataset.words if dataset.modes is None else any(dataset.modes.entries))
+
+
+def _linked(layers: list[list[dict[str, Any]]], shares: Sequence[Matrix | None]) -> list[list[dict[str, Any]]]:
+    """What is told of the topics of every layer, with their place in the tree."""
+    linked = [[topic | {"children": [], "child_weights": [], "parent": None} for topic in layer] for layer in layers]
+    for (below, above), share in zip(itertools.pairwise(linked), shares, strict=True):
+        if share is not None:
+            _link(below, above, share)
+    return linked
 
 
 def tree_shares(method: Method, fit: Fit) -> list[Matrix | None]:
@@ -97,12 +108,14 @@ def _sizes(method: Method, fit: Fit) -> Iterator[Matrix]:
 def describe_strongest(config: RunConfig, dataset: Dataset, fit: Fit) -> list[list[dict[str, Any]]] | None:
     """The samples that the topics of every layer are strongest in, as `STRONGEST` says, see `nnmf_runner.store.record`.
 
+    Where topics have no words, their places in the tree are told here.
     None of a part of the data, in which samples have other indices.
     """
     if config.resamples:
         return None
     strengths = [in_unit_topics(S, config.method.topics(fit, level)) for level, S in enumerate(fit.S)]
-    return [_in_samples(of_layer, dataset.sample_names) for of_layer in strengths]
+    layers = [_in_samples(of_layer, dataset.sample_names) for of_layer in strengths]
+    return layers if _have_words(dataset) else _linked(layers, tree_shares(config.method, fit))
 
 
 def _in_samples(strengths: Matrix, names: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ LEGEND = (
     "Topic l.j is column j of A0 ... Al, below the topic that it has the largest share of, with that share.\n"
     "After + the words that set it apart, after 'also' other topics that have a large share of it."
 )
+LEGEND_OF_TREE = f"{LEGEND.splitlines()[0]}\nAfter 'also' other topics that have a large share of it."
 LEGEND_OF_MODES = (
     "Of a tensor, top entries of every mode that has names stand behind its name, and once for two modes of one name\n"
     "that share at least half of them."
@@ -203,14 +204,39 @@ def _text(part: Told, most: int) -> str:
 
 
 def samples_text(strongest: Strongest | None) -> str | None:
-    """The samples of topics that have no words, those of the last layer first; None where samples have no names."""
+    """The tree of topics that have no words, with their samples; None where samples have no names, whose numbers tell
+    nobody anything.
+
+    Records of earlier versions have no tree: their topics stand below each other, those of the last layer first.
+    """
+    if not strongest or not any(samples.get("names") for layer in strongest for samples in layer):
+        return None
+    if _is_tree(strongest):
+        return "\n".join(line for level, j in roots(strongest) for line in _sample_lines(strongest, level, j, ""))
     lines = [
         f"{level}.{j}  in {told_samples({}, samples)}"
-        for level, layer in reversed([*enumerate(strongest or [])])
+        for level, layer in reversed([*enumerate(strongest)])
         for j, samples in enumerate(layer)
         if samples.get("names")
     ]
     return "\n".join(lines) or None
+
+
+def _is_tree(strongest: Strongest) -> bool:
+    return all("children" in samples for layer in strongest for samples in layer)
+
+
+def _sample_lines(strongest: Strongest, level: int, j: int, share: str, depth: int = 0) -> Iterator[str]:
+    samples, also = told_samples({}, strongest[level][j]), also_made_of(strongest, level, j)
+    text = f"{level}.{j}{share}" + (f"  in {samples}" if samples else "")
+    yield "    " * depth + text + (f"  also {', '.join(also)}" if also else "")
+    for i, part in tree_children(strongest, level, j):
+        yield from _sample_lines(strongest, level - 1, i, f" {percent(part)}", depth + 1)
+
+
+def samples_legend(strongest: Strongest) -> str:
+    """What the text of topics without words has to be read with."""
+    return f"{LEGEND_OF_TREE}\n{LEGEND_OF_SAMPLES}" if _is_tree(strongest) else LEGEND_OF_SAMPLES
 
 
 def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
@@ -232,6 +258,7 @@ def topics_markdown(chosen: Mapping[str, Sequence[Shown]]) -> str | None:
             parts.append(f"{title}\n\n```\n{text}{told_of}\n```")
             further = {
                 LEGEND: bool(topics),
+                LEGEND_OF_TREE: not topics and _is_tree(strongest or []),
                 LEGEND_OF_MODES: any("modes" in topic for layer in topics or [] for topic in layer),
                 LEGEND_OF_SAMPLES: bool(strongest),
                 LEGEND_OF_CONSENSUS: bool(consensus),

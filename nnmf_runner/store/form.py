@@ -103,23 +103,38 @@ MODES = {"modes": list_of(mapping(name=is_text, **WORDS))}
 LINKS = {"children": list_of(is_count), "child_weights": list_of(is_number), "parent": optional(is_count)}
 TOPIC = WORDS | LINKS
 TENSOR_TOPIC = MODES | LINKS
-# The samples that a topic is strongest in, by their indices, and their names where they have some.
+# The samples that a topic is strongest in, by their indices, and their names where they have some; where topics have no
+# words `LINKS` as well, but in records of earlier versions.
 STRONGEST = {"samples": list_of(is_count), "strengths": list_of(is_number)}
 
 
 def are_strongest(layers: Any) -> bool:
     """Whether it holds for every layer and each of its topics as many strengths, and names, as samples."""
-    return list_of(list_of(mapping(**STRONGEST)))(layers) and all(
-        list_of(is_text)(names := topic.get("names", [""] * len(topic["samples"])))
-        and len(topic["samples"]) == len(topic["strengths"]) == len(names)
-        for layer in layers
-        for topic in layer
+    return (
+        list_of(list_of(mapping(**STRONGEST)))(layers)
+        and all(
+            list_of(is_text)(names := topic.get("names", [""] * len(topic["samples"])))
+            and len(topic["samples"]) == len(topic["strengths"]) == len(names)
+            for layer in layers
+            for topic in layer
+        )
+        and (not _are_linked(layers) or _is_tree(layers))
     )
+
+
+def _are_linked(layers: Any) -> bool:
+    """Whether any topic says what is below it."""
+    return any("children" in topic for layer in layers for topic in layer)
 
 
 def is_forest(layers: Any) -> bool:
     """Whether it holds for every layer its topics, each with what the tree shows, and all that they name are there."""
-    if not any(list_of(list_of(mapping(**form)))(layers) for form in (TOPIC, TENSOR_TOPIC)):
+    return _is_tree(layers) and any(list_of(list_of(mapping(**form)))(layers) for form in (TOPIC, TENSOR_TOPIC))
+
+
+def _is_tree(layers: Any) -> bool:
+    """Whether every topic has links, and all that they name are there."""
+    if not list_of(list_of(mapping(**LINKS)))(layers):
         return False
     sizes = [0, *map(len, layers), 0]
     return all(

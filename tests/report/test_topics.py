@@ -23,6 +23,7 @@ from nnmf_runner.report.topics import (
     LEGEND,
     LEGEND_OF_MODES,
     LEGEND_OF_SAMPLES,
+    LEGEND_OF_TREE,
     consensus_text,
     legend_of,
     samples_text,
@@ -244,6 +245,26 @@ def test_without_words_the_named_samples_of_topics_are_told(record_of, tmp_path,
     bare = [[{"samples": [1], "strengths": [1.0]}] * 2, [{"samples": [], "strengths": []}]]
     assert samples_text(bare) is samples_text(None) is None
     assert topics_markdown({"trial": [Shown("hier", tmp_path, record | {"strongest": bare})]}) is None
+
+
+def test_topics_without_words_stand_in_their_tree_with_their_samples(given, rng, tmp_path, capsys):
+    names = [f"photo {i}" for i in range(12)]
+    data = Dataset("given", rng.random((9, 12)), [], sample_names=names)
+    outcome = run_one(given(data, "method=hier", "layers=3-1", "max_iter=5", f"output={tmp_path}"), 0)
+    strongest = outcome.record["strongest"]
+    first, *lines = samples_text(strongest).splitlines()
+    best = [[names[i] for i in topic["samples"][:3]] for topic in strongest[0]]
+    shares = strongest[1][0]["child_weights"]
+    assert first.startswith("1.0  in photo ")
+    assert lines == [
+        f"    0.{i} {share:.0%}  in {' | '.join(best[i])}"
+        for i, share in zip(strongest[1][0]["children"], shares, strict=True)
+    ]
+    cli._report({0: outcome})
+    said = capsys.readouterr().out
+    assert lines[-1] in said
+    assert LEGEND_OF_TREE in said
+    assert lines[-1] in topics_markdown({"trial": [Shown("hier", tmp_path, outcome.record)]})
 
 
 def test_documents_of_a_topic_are_of_its_class_in_every_layer(outcome):
