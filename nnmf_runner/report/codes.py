@@ -69,7 +69,7 @@ def codes_frame(
     columns: dict[str, Any] = {"sample": names or range(codes[0].shape[1])}
     columns |= dict(_classes(dataset)) if dataset else {}
     for level, S in enumerate(codes):
-        columns |= {heading_of(topics, level, j): row for j, row in enumerate(S)}
+        columns |= {heading_of(topics, level, j): row for j, row in enumerate(S + 0.0)}  # without a minus at zero
     return pd.DataFrame(columns)
 
 

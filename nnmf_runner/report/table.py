@@ -223,10 +223,10 @@ def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     """Whether a mean is among the best of its row, which are its first ones; never where there is one alone.
 
     From the best on, they go up to the first that is told from it: by the digits shown, and by Welch's test.  What
-    comes after is worse, even where its trials scatter so much that the test tells nothing of them.  Means over other
-    seeds than those of most methods of the row are not compared.
+    comes after is worse, even where its trials scatter so much that the test tells nothing of them.  Single
+    trials, and means over other seeds than those of most methods of the row, are not compared.
     """
-    compared = summary[~_others(summary)]
+    compared = summary[~_others(summary) & (summary["n"] > 1)]
     metrics = [METRICS[name] for name in compared["metric"]]
     means = pd.DataFrame({"mean": compared["mean"], "std": compared["std"].fillna(0.0), "n": compared["n"]})
     means["shown"] = [round(mean, metric.digits) for mean, metric in zip(means["mean"], metrics, strict=True)]
@@ -234,11 +234,10 @@ def _best(summary: pd.DataFrame, row: Sequence[str]) -> pd.Series:
     keys = [compared[name] for name in (*row, "metric")]
     groups = signed.groupby(keys, observed=True)
     best = means.loc[groups.transform("idxmin")].set_index(means.index)
-    with np.errstate(all="ignore"):  # of single trials, and of those without any spread, there is no test: p is NaN
+    with np.errstate(all="ignore"):  # of trials without any spread there is no test: p is NaN
         columns = [each[name].to_numpy(float) for each in (means, best) for name in ("mean", "std", "n")]
         p = stats.ttest_ind_from_stats(*columns, equal_var=False).pvalue
-    tested = (means["n"] > 1) & (best["n"] > 1)
-    told = (means["shown"] != best["shown"]) & ~(tested & (p >= LEVEL))
+    told = (means["shown"] != best["shown"]) & ~(p >= LEVEL)
     in_order = told.loc[signed.sort_values(kind="stable").index]
     first = (groups.transform("size") > 1) & ~in_order.groupby(keys, observed=True).cummax()
     return first.reindex(summary.index, fill_value=False)
@@ -302,8 +301,7 @@ def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     text = "Mean ± standard deviation over n trials" if (summary["n"] > 1).any() else "Single trials"
     if summary["best"].any():
         text += "; in bold the best of a row"
-        if (summary["n"] > 1).any():
-            text += f" and those next to it, up to the first that differs from it by Welch's test (p < {LEVEL})"
+        text += f" and those next to it, up to the first that differs from it by Welch's test (p < {LEVEL})"
     if summary["unsettled"].any():
         text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():
@@ -389,8 +387,11 @@ def _others(table: pd.DataFrame) -> pd.Series:
 
 def trials_of(table: pd.DataFrame) -> str:
     """How many trials the means of a table are of, where those of all rows are; else a column tells it of each."""
-    usual = table.loc[~_others(table), "n"].unique()
-    return f"n = {usual[0]}" if len(usual) == 1 else ""
+    others = _others(table)
+    usual = table.loc[~others, "n"].unique()
+    if len(usual) > 1:
+        return ""
+    return f"n = {usual[0]}" + (" where no seeds are named" if others.any() else "")
 
 
 def tables_of(summary: pd.DataFrame, layers: pd.DataFrame | None) -> list[tuple[str, Metric, pd.DataFrame]]:

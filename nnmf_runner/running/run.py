@@ -260,8 +260,7 @@ def summary(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:
     if not record["layers"]:
         return f"{name}: {record['status']} ({record['message']})"
     error = record["metrics"]["relative_error"]
-    ended = "stopped by the line search" if record["stop"] == Stop.LINE_SEARCH else record["status"]
-    return f"{name}: {ended} after {records.iterations_text(record)}, relative error {error:.4f}"
+    return f"{name}: {records.ending(record)} after {records.iterations_text(record)}, relative error {error:.4f}"
 
 
 def _name(config: RunConfig, seed: int | None, record: dict[str, Any]) -> str:

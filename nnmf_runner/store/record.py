@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.monitor import Stop
 from nnmf_runner.store.files import FACTORS, digest, read_arrays, read_json, whole_folder
 from nnmf_runner.store.form import (
     COUNTED,
@@ -81,6 +82,12 @@ def run_folder(experiment: Path, identity: dict[str, Any]) -> Path:
     """
     name = folder_name(identity)
     return experiment / name[:2] / name
+
+
+def ending(record: Mapping[str, Any]) -> str:
+    """How a run ended: its status, or that the line search stopped it, after which it is done too."""
+    by_search = record["status"] == DONE and record.get("stop") == Stop.LINE_SEARCH
+    return "stopped by the line search" if by_search else str(record["status"])
 
 
 def iterations_text(record: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import statistics
@@ -99,9 +100,9 @@ def test_best_is_the_lowest_error_and_highest_accuracy_and_ties_share_it(records
     errors = {"hier": 0.31, "deep": 0.29, "neural": 0.29001}
     metrics = {"hier": 0.95, "deep": 0.9, "neural": 0.7}
     records = []
-    for name, error in errors.items():
-        record = record_of(name, error=error)
-        record["metrics"]["accuracy"] = metrics[name]
+    for name, seed in itertools.product(errors, (0, 1)):
+        record = record_of(name, seed=seed, error=errors[name] + 1e-9 * seed)
+        record["metrics"]["accuracy"] = metrics[name] + 1e-9 * seed
         records.append(record)
     _, summary = made(records_of(*records))
     best = {
@@ -149,14 +150,20 @@ def test_no_mean_is_bold_beside_a_better_one_that_is_not(record_of, records_of, 
 
 
 def test_nothing_is_best_where_nothing_is_compared(record_of, records_of):
-    ranks = [(9,), (9, 4)]
-    _, summary = made(records_of(*(record_of("hier", k) for k in ranks), record_of("neural", (9,), error=0.6)))
+    cells = [("hier", (9,), 0.5), ("hier", (9, 4), 0.5), ("neural", (9,), 0.6)]
+    trials = [record_of(m, k, seed=s, error=e + 1e-9 * s) for m, k, e in cells for s in (0, 1)]
+    _, summary = made(records_of(*trials))
     errors = summary[summary["metric"] == "relative_error"]
     assert errors.set_index(["layers", "method"])["best"].to_dict() == {
         ("9", "hier"): True,
         ("9", "neural"): False,
         ("9-4", "hier"): False,
     }
+
+
+def test_no_single_trial_is_best(record_of, records_of):
+    _, summary = made(records_of(record_of("hier", error=0.5), record_of("neural", error=0.3)))
+    assert not summary["best"].any()
 
 
 def test_runs_that_repeat_the_numbers_of_another_seed_count_once(record_of, records_of):
@@ -367,7 +374,7 @@ def test_the_error_of_a_model_alone_stands_beside_the_floor(record_of, records_o
         "floor": "-",
         "alone": "0.3750",
         "hier": "0.5750",
-        "ncpd": "**0.4750**",
+        "ncpd": "0.4750",
     }
     by_layer = text[text.index("Relative error by layer") :].splitlines()[2:6]
     assert [line.strip("| ").split(" | ")[4] for line in by_layer] == ["alone", "---", "0.1250", "0.3750"]
@@ -575,8 +582,8 @@ def test_the_errors_of_every_layer_stand_beside_its_floor_in_a_column_for_every_
     header, _, *lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:6]]
     assert header == ["regime", "layers", "layer", "floor", "hier", "neural, reconstruction", "neural, multilevel"]
     assert [line[2:] for line in lines] == [
-        ["0", "0.1000", "**0.1000**", "0.2000", "0.3000"],
-        ["1", "0.2000", "**0.2000**", "0.4000", "0.6000"],
+        ["0", "0.1000", "0.1000", "0.2000", "0.3000"],
+        ["1", "0.2000", "0.2000", "0.4000", "0.6000"],
     ]
 
 

@@ -132,6 +132,12 @@ def test_samples_of_a_topic_have_a_strength_each_and_a_name_or_none():
     assert are_strongest([[STRONGEST, {"samples": [], "strengths": []}], [{"samples": [7], "strengths": [1]}]])
     for damage in ({"samples": [1]}, {"strengths": [1.0, "x"]}, {"names": ["a"]}, {"names": "da"}, {"names": [1, 2]}):
         assert not are_strongest([[STRONGEST | damage]])
+    below, above = ({**STRONGEST, "children": [], "child_weights": [], "parent": 0} for _ in range(2))
+    above |= {"children": [0], "child_weights": [1.0], "parent": None}
+    assert are_strongest([[below], [above]])
+    for damage in ({"children": [1]}, {"children": [0, 0]}, {"parent": 2}, {"parent": "0"}):
+        assert not are_strongest([[below], [above | damage]])
+    assert not are_strongest([[STRONGEST], [above]])
 
 
 def test_samples_are_those_of_the_topics(record):

@@ -56,7 +56,7 @@ from nnmf_runner.report.variants import (
     method_of,
     method_order,
 )
-from nnmf_runner.store.record import COUNTED, RECORD, iterations_text, read_record
+from nnmf_runner.store.record import COUNTED, RECORD, ending, iterations_text, read_record
 
 # Of a whole page: experiments and runs with parts of their own, topics in trees, cells of tables of results and of
 # heatmaps, and characters of pictures.
@@ -388,7 +388,7 @@ def _about(record: Mapping[str, Any]) -> list[str]:
     data = data_title(dict(record))
     if "n_samples" in about:
         data = f"{data}, {about['n_samples']:,} samples of {about['n_features']:,} features"
-    ended = f"{STATUS_WORDS[record['status']]} after {iterations_text(record)}"
+    ended = f"{STATUS_WORDS.get(how := ending(record), how)} after {iterations_text(record)}"
     return [data, f"ranks {'-'.join(map(str, config['layers']))}", record["regime"], trial_of(dict(record)), ended]
 
 
