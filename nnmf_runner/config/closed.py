@@ -7,7 +7,6 @@ is a sweep and over what.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from nnmf_runner.config.launchers import BASIC, check_launcher_option
 from nnmf_runner.config.published import conf_dir
 from nnmf_runner.config.sweepers import BASIC_SWEEPER, TPE, check_callback_option, check_sweeper_option
-from nnmf_runner.core.checks import InputError, check_choice, check_flag
+from nnmf_runner.core.checks import InputError, check_choice, check_flag, hint
 
 # What may be chosen by name, and what has it where nobody has.
 LAUNCHER, SWEEPER, SAMPLER, CALLBACKS = (
@@ -44,10 +43,9 @@ def refuse_closed(overrides: Iterable[Override]) -> None:
     for override in overrides:
         key, value = override.key_or_group, override.value()
         if override.package is not None or ("/" in key and key not in CHOSEN):
-            near = difflib.get_close_matches(key, CHOSEN, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise InputError(
-                f"{override.input_line} cannot be set. Expected name=value, as nnmf-run --help lists.{hint}"
+                f"{override.input_line} cannot be set. Expected name=value, as nnmf-run --help lists."
+                f"{hint(key, CHOSEN)}"
             )
         if not override.is_hydra_override():
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 import os
@@ -26,7 +25,7 @@ from nnmf_runner.config.messages import refuse_unnamed
 from nnmf_runner.config.schema import GROUPS, Execution, RunConfig, fields_of
 from nnmf_runner.config.sweepers import BASIC_SWEEPER
 from nnmf_runner.config.values import quoted, readable
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, hint
 from nnmf_runner.store.files import user_path
 from nnmf_runner.store.start import Saved, is_path
 from nnmf_runner.store.trackers import Tracker
@@ -175,11 +174,9 @@ def _refuse_unknown_start(name: str) -> None:
     """Raise an `InputError` at a name of no start, which may be meant for a path."""
     if re.fullmatch(r"\w+", name) and name not in {*GROUPS["init"], "null"}:
         starts = sorted({*GROUPS["init"]} - {Saved.name})
-        near = difflib.get_close_matches(name, starts, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(
             f"init={name} is not known. Expected one of: {', '.join(starts)}; or a path that is there, of a run, a "
-            f"saved model or a .npz file.{hint}"
+            f"saved model or a .npz file.{hint(name, starts)}"
         )
 
 

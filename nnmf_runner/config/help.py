@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import re
 import textwrap
@@ -22,7 +21,7 @@ from nnmf_runner.config.messages import VALUES, as_options
 from nnmf_runner.config.published import conf_dir, conf_files
 from nnmf_runner.config.schema import GROUPS, RunConfig, fields_of
 from nnmf_runner.config.sweepers import BASIC_SWEEPER, CALLBACKS, SWEEPERS
-from nnmf_runner.core.checks import InputError
+from nnmf_runner.core.checks import InputError, hint
 from nnmf_runner.methods import METHODS
 
 COLUMN, NARROW = 28, 25  # in which the second column begins, of options and of names
@@ -86,9 +85,8 @@ def _refuse_unknown(override: str) -> None:
     legal = [*fields_of(RunConfig), "experiment", "hydra"]
     name, is_option = re.split(r"[=./@]", override.lstrip("+~"))[0], "=" in override or override.startswith("~")
     if name not in legal or not is_option:
-        near = difflib.get_close_matches(name, legal, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{override} cannot be described. Expected name=value, such as method=neural.{hint}")
+        expected = f"Expected name=value, such as method=neural.{hint(name, legal)}"
+        raise InputError(f"{override} cannot be described. {expected}")
 
 
 def options_of(group: str) -> dict[str, str]:

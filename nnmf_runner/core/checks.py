@@ -56,18 +56,23 @@ def check_choice(value: object, legal: Iterable[str], name: str, every: str = ""
     raise InputError(f"{name}={shown(value)} is not known. {instead_of(shown(value), legal, every)}")
 
 
+def hint(name: str, legal: Iterable[str], below: str = "") -> str:
+    """Ask whether the nearest of the `legal` names was meant, with a space before; nothing if none is near."""
+    near = difflib.get_close_matches(name, legal, n=1)
+    return f" Did you mean {below + near[0]!r}?" if near else ""
+
+
 def instead_of(name: str, legal: Iterable[str], every: str = "", below: str = "") -> str:
     """What to say instead of a name that is not one of the `legal` ones: of many the nearest alone, if one is near.
 
     `every` says then where all of them are listed.  All stand `below` one prefix, which makes none nearer.
     """
     legal = sorted(legal)
-    near = difflib.get_close_matches(name, legal, n=1)
-    meant = [f"Did you mean {below + near[0]!r}?"] if near else []
-    if near and len(legal) > FEW:
-        return " ".join([*meant, *([every] if every else [])])
+    meant = hint(name, legal, below)
+    if meant and len(legal) > FEW:
+        return f"{meant.lstrip()} {every}".rstrip()
     listed = ", ".join(f"{below}{each}" for each in legal)
-    return " ".join([f"Expected one of: {listed}." if legal else "It has none.", *meant])
+    return (f"Expected one of: {listed}." if legal else "It has none.") + meant
 
 
 def check_unused(part: Any, name: str, without: str) -> None:
