@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
@@ -71,8 +72,9 @@ def compare() -> int:
 def _guarded(command: Callable[[], int], program: str) -> int:
     """Turn bad input into one line on standard error and an exit status."""
     interrupts = signal.getsignal(signal.SIGINT)
-    if interrupts is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_at_once)
+    if interrupts is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        return _ended(command, program)
+    signal.signal(signal.SIGINT, _end_at_once)
     try:
         return _ended(command, program)
     finally:
@@ -175,11 +177,15 @@ def _kept(asked: RunConfig) -> str:
 
     if len(asked.runs) > 1:
         return OTHERS_REMAIN
-    folder = records.run_folder(asked.folder, asked.identity(asked.seed))
-    with suppress(ValueError):
-        if records.read_record(folder / records.RECORD)["status"] == records.INTERRUPTED:
-            return f"The record, with the factors so far, is kept in {folder}; the same command begins anew."
-    return "Nothing of the run is kept; the same command begins anew."
+    folder, status = records.run_folder(asked.folder, asked.identity(asked.seed)), None
+    with suppress(ValueError, OSError):
+        status = records.read_record(folder / records.RECORD)["status"]
+    if status in records.COUNTED:
+        return f"The run is recorded in {folder}."
+    then = "goes on from the last checkpoint" if asked.engine.shares_data else "begins anew"
+    if status == records.INTERRUPTED:
+        return f"The record, with the factors so far, is kept in {folder}; the same command {then}."
+    return f"There is no record of the run; the same command {then}."
 
 
 @contextmanager
@@ -294,14 +300,14 @@ def _status() -> int:
     add(
         "--prune",
         action="store_true",
-        help="list the runs that can go: those that failed, that were cut short or cannot be read (stale), and that a "
-        "newer version of the code has repeated (superseded)",
+        help="list the runs that can go: those that failed, that were interrupted or cannot be read (stale), and that "
+        "a newer version of the code has repeated (superseded)",
     )
     add("--forget", action="store_true", help="list the sweeps with missing runs that no process is at")
     add("--yes", action="store_true", help="let --prune remove the runs, and --forget what the sweeps have not run")
     arguments = parser.parse_args()
     if arguments.yes and not (arguments.prune or arguments.forget):
-        parser.error("--yes goes with --prune or --forget alone")
+        parser.error("--yes is only for --prune or --forget")
     folder = user_path(arguments.folder, "folder")
     if not (arguments.runs or arguments.prune or arguments.forget):
         return _print_status(folder_status(folder))

@@ -160,7 +160,7 @@ def test_a_misspelt_option_is_not_taken_for_one_of_another_part_unless_it_is_ver
 
 def test_a_misspelt_list_of_ranks_is_named(command):
     result = command("dataset=planted", "rnks=2..4", program="nnmf-rank")
-    assert result.err.endswith("Did you mean ranks instead of rnks in rnks=2..4?\n")
+    assert result.err.endswith("Did you mean 'ranks=2..4'?\n")
 
 
 def test_too_high_ranks_are_refused_before_anything_is_said_of_their_fits(command):

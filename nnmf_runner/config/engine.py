@@ -152,8 +152,8 @@ def _refuse_without_optimizer(overrides: Sequence[str]) -> None:
 
     Such options cannot be composed: the optimizer of a method that has none is the default.
     """
-    others = [each for each in overrides if not each.startswith("optimizer.")]
-    if refused := next((each for each in overrides if each not in others), None):
+    if refused := next((each for each in overrides if each.startswith("optimizer.")), None):
+        others = [each for each in overrides if not each.startswith("optimizer.")]
         method: Any = OmegaConf.get_type(hydra.compose("config", others), "method")
         if method is not None and not method.uses_optimizer:
             raise InputError(

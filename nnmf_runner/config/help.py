@@ -85,7 +85,7 @@ def _refuse_unknown(override: str) -> None:
     legal = [*fields_of(RunConfig), "experiment", "hydra"]
     name, is_option = re.split(r"[=./@]", override.lstrip("+~"))[0], "=" in override or override.startswith("~")
     if name not in legal or not is_option:
-        expected = f"Expected name=value, such as method=neural.{hint(name, legal)}"
+        expected = f"Expected name=value, such as method=neural.{hint(name, legal) if name not in legal else ''}"
         raise InputError(f"{override} cannot be described. {expected}")
 
 

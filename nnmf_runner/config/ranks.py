@@ -52,8 +52,8 @@ def read_rank_sweep(arguments: Sequence[str]) -> RankSweep:
         said = "has to be given" if not given else "is given more than once"
         names = {each.partition("=")[0]: each for each in overrides if not given}
         near = difflib.get_close_matches("ranks", names, n=1)
-        hint = f" Did you mean ranks instead of {near[0]} in {names[near[0]]}?" if near else ""
-        raise InputError(f"ranks {said}. {_EXPECTED}{hint}")
+        meant = f" Did you mean 'ranks={names[near[0]].partition('=')[2]}'?" if near else ""
+        raise InputError(f"ranks {said}. {_EXPECTED}{meant}")
     others = [each for each in overrides if each not in given]
     for override in others:
         name = re.split(r"[.=]", override.lstrip("+~"))[0]

@@ -102,7 +102,7 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> Written:
     if output.exists():
         raise InputError(f"output={output} exists. Expected a new folder.")
     with notes_after_checks(), whole_folder(output) as scratch:
-        applied, first = read_applied(folder), 0
+        applied, first, told = read_applied(folder), 0, []
         for dataset in _parts(_raw(source, applied), seed):
             frames = applied_frames(applied, dataset, of_texts=isinstance(source, Words))
             for name, frame in frames.items():
@@ -110,23 +110,33 @@ def apply(folder: Path, source: Source, seed: int, output: Path) -> Written:
                     frame["sample"] += first
                 with (scratch / f"{name}.csv").open("a", encoding="utf-8", newline="") as file:
                     frame.to_csv(file, index=False, header=not first, quoting=csv.QUOTE_NONNUMERIC)
+            told.append(of_summary(frames))
             first += dataset.X.shape[1]
     if (applied.feature_names is None) != (dataset.feature_names is None):
         lacks = "the fit has" if applied.feature_names is None else "the new data have"
         log.info("Features are matched by number: %s no names.", lacks)
-    return Written(summary(frames), [output / f"{name}.csv" for name in frames])
+    return Written(summary(pd.concat(told)), [output / f"{name}.csv" for name in frames])
 
 
-def summary(frames: Mapping[str, pd.DataFrame]) -> str:
+def of_summary(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The columns that a summary is of: errors and predicted classes."""
+    labels = frames.get("labels", pd.DataFrame())
+    return frames["errors"].drop(columns="sample").join(labels[[name for name in labels if CLASS.fullmatch(name)]])
+
+
+def summary(found: pd.DataFrame) -> str:
     """A line on the errors of every layer, and one on the predicted classes of every level of labels."""
-    errors, labels = frames["errors"].drop(columns="sample"), frames.get("labels", pd.DataFrame())
-    samples = f"{len(errors)} sample{'s' if len(errors) != 1 else ''}"
-    lines = [f"{name}: median {values.median():.4f}, largest {values.max():.4f}" for name, values in errors.items()]
-    for name in [column for column in labels if CLASS.fullmatch(column)]:
-        counts = [f"{each} ({count})" for each, count in labels[name].value_counts().items()]
+    is_class = {name: CLASS.fullmatch(name) is not None for name in found}
+    zeros = int(found[[name for name in found if not is_class[name]]].isna().all(axis=1).sum())
+    lines = [f"{len(found)} sample{'s' * (len(found) != 1)}" + (f", {zeros} of them all zeros" if zeros else "")]
+    for name, values in found.items() if zeros < len(found) else ():
+        if not is_class[name]:
+            lines.append(f"{name}: median {values.median():.4f}, largest {values.max():.4f}")
+            continue
+        counts = [f"{each} ({count})" for each, count in values.value_counts().items()]
         more = [f"{len(counts) - CLASSES} further classes"] if len(counts) > CLASSES else []
         lines.append(f"predicted {name}: {', '.join([*counts[:CLASSES], *more])}")
-    return "\n".join([samples, *lines])
+    return "\n".join(lines)
 
 
 def read_applied(folder: Path) -> Applied:
@@ -279,7 +289,10 @@ def _in_order(applied: Applied, dataset: Dataset) -> Any:
         )
     place = {name: i for i, name in enumerate(new)}
     if len(place) < max(len(new), len(names)):
-        raise InputError("some features have the same name, and stand in another order than in the fit.")
+        raise InputError(
+            "some features have the same name, and stand in another order than in the fit. Expected different names, "
+            "or the order of the fit."
+        )
     return dataset.X[[place[name] for name in names]]
 
 

@@ -119,7 +119,7 @@ class Deep(Method):
     def check_own(self, cost: Cost, supervision: Supervision, n_layers: int, regularisation: Regularisation) -> None:
         """Refuse options of what is not chosen, and what would act between layers where there is one."""
         if self.pooling == "none":
-            check_unused(self, "pool_size", "pooling=max")
+            check_unused(self, "pool_size", "pooling=mean or max")
         if self.activation != "power":
             check_unused(self, "exponent", "activation=power")
         for name, usual in (("pooling", "none"), ("activation", "identity")):

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.topics import topics_markdown
-from nnmf_runner.report.variants import MOST_SHOWN, SETTING, Shown, file_part, groups_of, method_order, settings_of
+from nnmf_runner.report.variants import (
+    MOST_SHOWN,
+    SETTING,
+    Shown,
+    file_part,
+    groups_of,
+    method_order,
+    numbered,
+    settings_of,
+)
 from nnmf_runner.store.files import whole_file
-from nnmf_runner.store.record import COUNTED, RECORD, REPORT, OutdatedRecord, find_records, read_record
+from nnmf_runner.store.record import CONTENTS, COUNTED, RECORD, REPORT, OutdatedRecord, find_records, read_record
 
 # Runs whose errors are printed when they are over.
 FEW = 200
-# Within a report: the names of its files, a line each.
-CONTENTS = "contents.txt"
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +100,7 @@ def collect(folder: Path, *, figures: bool = True) -> str:
 
 
 def _drop_earlier(report: Path, written: set[str], *, figures: bool) -> None:
-    """Remove what an earlier collection wrote and this one did not, such as figures of runs that are gone by now.
+    """Remove what an earlier collection wrote and this one did not, such as figures of runs that are gone.
 
     Figures stay where none were to be drawn, and so does what others have put there.
     """
@@ -186,8 +193,9 @@ def representatives(rows: pd.DataFrame) -> pd.DataFrame:
     depth = -counted["layers"].str.count("-")
     other = ~counted["regime"].str.startswith("semisupervised")
     order = counted["method"].map(method_order)
-    ranked = counted.assign(group=groups_of(counted), order=order, depth=depth, other=other)
-    ranked = ranked.sort_values(["group", "order", "depth", "other", "dataset", "seed", "folder"])
+    place = counted["dataset"].map(numbered)
+    ranked = counted.assign(group=groups_of(counted), order=order, depth=depth, other=other, place=place)
+    ranked = ranked.sort_values(["group", "order", "depth", "other", "place", "seed", "folder"])
     settings = ranked.drop_duplicates(["group", "method", *SETTING])
     many = settings.groupby("group")["method"].transform("size") > MOST_SHOWN
     chosen = settings[~(many & settings.duplicated(["group", "method"]))]

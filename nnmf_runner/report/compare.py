@@ -29,7 +29,7 @@ OWN = ("method.", "optimizer.")
 ALONE = "without a match"
 LEGEND = (
     f"Topics of a cosine of {SAME} at least are the same. That of another is its largest with any topic of its layer.\n"
-    "A topic that is in both runs has moved if the topic above it is another in the second."
+    "A topic that is in both runs has moved if the topic above it is another in the other run."
 )
 
 
@@ -89,7 +89,7 @@ class LayerMatch:
         """How many topics are the same, moved, and without a match."""
         alone, alone_there = (self.partner < 0).sum(), (self.origin < 0).sum()
         same = f"{len(self.partner) - alone} the same, {self.moved.sum()} of them moved"
-        return f"{same}; without a match {alone} of the first and {alone_there} of the second"
+        return f"{same}; without a match {alone} of the first and {alone_there} of the other"
 
 
 def compare(folders: Sequence[Path]) -> str:
@@ -262,7 +262,7 @@ def topic_rows(first: Compared, other: Compared, level: int, match: LayerMatch) 
         what = ALONE if j < 0 else ""
         if match.moved[i]:  # topics of two runs, whose numbers may be the same
             above, above_there = f"{level + 1}.{match.parents[i]}", f"{level + 1}.{match.parents_there[i]}"
-            what = f"moved: below {above} in the first, below {above_there} in the second"
+            what = f"moved: below {above} in the first, below {above_there} in the other"
         yield [first.heading(level, i), other.heading(level, j), f"{cosine:.2f}", what]
     for j in np.flatnonzero(match.origin < 0).tolist():
         yield ["-", other.heading(level, j), f"{match.cosines[:, j].max():.2f}", ALONE]

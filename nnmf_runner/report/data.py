@@ -33,7 +33,8 @@ def attempt(make: Callable[[], T], lacks: str | None) -> T | None:
 
 def data_title(record: dict[str, Any]) -> str:
     """What tables and figures call the data of a run: its file where it has one, or else the name of the dataset."""
-    return record.get("dataset", {}).get("title", record["config"]["dataset"]["name"])
+    title = str(record.get("dataset", {}).get("title", record["config"]["dataset"]["name"]))
+    return title.replace(", ", ",")  # after which names of data say what tells them apart
 
 
 def trial_of(record: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -77,4 +78,4 @@ def texts(values: Iterable[Any]) -> list[str]:
     """Values of an option, with numbers as short as in the names of variants."""
     each = ["" if value is None else str(value) for value in values]
     short = in_short(each)
-    return [short[value].removesuffix(".0") for value in each]
+    return [re.sub(r"^(-?\d+)\.0$", r"\1", short[value]) for value in each]

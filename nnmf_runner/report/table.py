@@ -305,7 +305,7 @@ def legend(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
     if summary["unsettled"].any():
         text += f"; {UNSETTLED} where runs ended far from a minimum, at over {FAR:g} times the tolerance"
     if _others(summary).any():
-        text += "; the seeds where they are others than those of most methods of the row"
+        text += "; in square brackets the seeds, where they are not those of most methods of the row"
     if summary["reported"].notna().any():
         text += "; in brackets what the publication reports"
         if data := sorted(set(rows["reported_on"].dropna())):

@@ -14,7 +14,7 @@ from nnmf_runner.store.claims import claimed, clear_left, is_held, remove_shard
 from nnmf_runner.store.files import FACTORS, remove_whole
 from nnmf_runner.store.plan import plans, read_plans
 from nnmf_runner.store.provenance import same_code
-from nnmf_runner.store.record import COUNTED, HISTORY, INTERRUPTED, NAMES, RECORD, REPORT, START, read_run
+from nnmf_runner.store.record import CONTENTS, COUNTED, HISTORY, INTERRUPTED, NAMES, RECORD, REPORT, START, read_run
 from nnmf_runner.store.status import EXPECTED, Ledger, look_into, read_head, status_of
 
 FAILED, STALE, SUPERSEDED = "failed", "stale", "superseded"
@@ -100,7 +100,7 @@ def forget(experiment: Path, found: Iterable[Path]) -> None:
 
 def _drop(run: Found) -> bool:
     with claimed(run.folder) as is_mine:
-        goes = is_mine and _may_go(run.folder) and read_head(run.folder) == run.head
+        goes = is_mine and read_head(run.folder) == run.head and _may_go(run.folder)
         if goes:
             remove_whole(run.folder)
     remove_shard(run.folder.parent)
@@ -112,9 +112,10 @@ def _found(folder: Path, label: str, head: dict[str, Any], state: str, kind: str
     try:
         written = (folder / RECORD).stat().st_mtime
         size = sum((Path(root) / file).lstat().st_size for root, _, files in os.walk(folder) for file in files)
+        may_go = _may_go(folder)
     except FileNotFoundError:
         return None
-    return Found(folder, label, state, size, written, kind if _may_go(folder) else None, head)
+    return Found(folder, label, state, size, written, kind if may_go else None, head)
 
 
 def _judged(ledger: Ledger, name: str, older: Collection[str]) -> tuple[str, str | None]:
@@ -138,7 +139,20 @@ def _may_go(folder: Path) -> bool:
     """Whether a folder is that of a run and nothing else, and stands in the folder of its experiment."""
     if not _NAME.fullmatch(folder.name) or folder.parent.name != folder.name[:2]:
         return False
-    return not folder.is_symlink() and not folder.parent.is_symlink() and set(os.listdir(folder)) <= _FILES
+    if folder.is_symlink() or folder.parent.is_symlink() or not set(os.listdir(folder)) <= _FILES:
+        return False
+    return _is_as_collected(folder / REPORT)
+
+
+def _is_as_collected(report: Path) -> bool:
+    """Whether a report, if there is one, holds nothing but what `nnmf-collect` has written into it."""
+    if not report.is_dir():
+        return not report.exists()
+    files = {path.relative_to(report).as_posix() for path in report.rglob("*") if not path.is_dir()} - {CONTENTS}
+    try:
+        return files <= set((report / CONTENTS).read_text("utf-8", "replace").splitlines())
+    except OSError:
+        return not files
 
 
 def _superseded(ledger: Ledger) -> set[str]:

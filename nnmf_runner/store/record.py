@@ -60,6 +60,8 @@ _NO_NAMES: dict[str, Any] = {"features": None, "classes": {}, "samples": None, "
 MOST_SAMPLES, MOST_CHARACTERS = 20_000, 2**24
 # Folder within that of runs, or of one, for what is made of them.
 REPORT = "report"
+# Within it: the names of its files, a line each.
+CONTENTS = "contents.txt"
 # Folder within that of a run whose start no option makes again: the factors that it began with.
 START = "start"
 

@@ -85,7 +85,8 @@ def read_head(run: Path) -> dict[str, Any] | None:
 
 def _label(config: dict[str, Any]) -> str:
     """What tells a run from others where no plan calls it anything."""
-    trial = f"consensus of {config['consensus']}" if "consensus" in config else f"seed={config['seed']}"
+    first, count = config["seed"], config.get("consensus", 0)
+    trial = f"consensus of seeds {first} to {first + count - 1}" if count else f"seed={first}"
     return f"{config['method']['name']} {'-'.join(map(str, config['layers']))} {trial}"
 
 

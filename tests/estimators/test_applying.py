@@ -17,7 +17,7 @@ from nnmf_runner.datasets.files import shards
 from nnmf_runner.datasets.files.shards import Sharded
 from nnmf_runner.datasets.modes import Modes
 from nnmf_runner.estimators import HierarchicalNMF, load
-from nnmf_runner.estimators.applying import apply, summary
+from nnmf_runner.estimators.applying import apply, of_summary, summary
 from nnmf_runner.methods import METHODS
 from nnmf_runner.running.run import run_one
 from nnmf_runner.store import record
@@ -94,6 +94,21 @@ def test_shards_are_read_one_after_the_other(fitted, tmp_path, rng, monkeypatch,
     for name, frame in expected.items():
         pd.testing.assert_frame_equal(found[name], frame)
         assert frame["sample"].tolist() == (sample_names or [*range(7)])
+    sources = [Sharded(str(tmp_path / name)) for name in ("cut", "whole")]
+    told = [apply(folder, source, 0, tmp_path / f"again{i}").summary for i, source in enumerate(sources)]
+    assert told[0] == told[1]
+    assert told[0].startswith("7 samples\n")
+
+
+def test_samples_of_zeros_are_counted_and_no_part_of_what_is_told():
+    errors, classes = [0.1, np.nan, 0.3], ["a", None, "a"]
+    found = pd.DataFrame({"relative error, layer 0": errors, "class": classes})
+    assert summary(found).splitlines() == [
+        "3 samples, 1 of them all zeros",
+        "relative error, layer 0: median 0.2000, largest 0.3000",
+        "predicted class: a (2)",
+    ]
+    assert summary(found.iloc[1:2]) == "1 sample, 1 of them all zeros"
 
 
 def test_features_are_matched_by_name_and_stay_so_without_the_data(fitted, new, tmp_path):
@@ -412,13 +427,13 @@ def test_a_tensor_meets_tensors(given, tmp_path, rng):
 def test_the_summary_tells_errors_and_how_many_samples_each_class_is_predicted_for():
     errors = pd.DataFrame({"sample": range(3), "relative error, layer 0": [0.1, 0.7, 0.2]})
     labels = pd.DataFrame({"sample": range(3), "class, level 1": ["b", "a", "b"], "score of class, level 1": 1.0})
-    assert summary({"codes": errors, "errors": errors, "labels": labels}).splitlines() == [
+    assert summary(of_summary({"codes": errors, "errors": errors, "labels": labels})).splitlines() == [
         "3 samples",
         "relative error, layer 0: median 0.2000, largest 0.7000",
         "predicted class, level 1: b (2), a (1)",
     ]
-    many = pd.DataFrame({"class": [f"c{i}" for i in range(12)]})
-    assert summary({"errors": errors, "labels": many}).endswith(", 2 further classes")
+    many = pd.DataFrame({"relative error": 0.5, "class": [f"c{i}" for i in range(12)]})
+    assert summary(many).endswith(", 2 further classes")
 
 
 @pytest.mark.slow

@@ -189,6 +189,8 @@ def test_every_setting_is_represented_by_its_run_of_the_lowest_seed(record_of, r
 
 def test_of_very_many_settings_every_method_is_represented_by_one(record_of, records_of, monkeypatch):
     monkeypatch.setattr(collecting, "MOST_SHOWN", 3)
+    several = records_of(*(record_of("deep", **{"dataset.noise": x}) for x in (10, 2, 3, 4)))
+    assert chosen_of(several) == [("trial", "deep", "", [*map(str, several)][1])]  # of the first data, by number
 
     def three(method, **changes):
         return record_of(method, layers=(9, 4, 2), **changes)

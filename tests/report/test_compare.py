@@ -61,7 +61,7 @@ def test_a_topic_that_one_run_alone_has_is_without_a_match():
     (layer,) = match_runs(first, other)
     assert layer.partner.tolist() == [-1, 0, -1]
     assert layer.origin.tolist() == [1, -1]
-    assert layer.told() == "1 the same, 0 of them moved; without a match 2 of the first and 1 of the second"
+    assert layer.told() == "1 the same, 0 of them moved; without a match 2 of the first and 1 of the other"
     assert [row[-1] for row in topic_rows(first, other, 0, layer)] == [ALONE, "", ALONE, ALONE]
 
 
@@ -73,7 +73,7 @@ def test_a_move_tells_of_which_run_each_of_its_numbers_is(order, there):
     first, other = run_of(np.eye(6)[:, :4], LINK), run_of(np.eye(6)[:, :4], link[:, order])
     layer, _ = match_runs(first, other)
     told = [row[-1] for row in topic_rows(first, other, 0, layer)]
-    assert told == ["", f"moved: below 1.0 in the first, below {there} in the second", "", ""]
+    assert told == ["", f"moved: below 1.0 in the first, below {there} in the other", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_tables_tell_the_options_and_metrics_that_differ(fitted, command, rn
     error = [f"{read_compared(run).record['layers'][1]['relative_error']:.4f}" for run in (first, second, first)]
     assert ["1", "relative", "error", *error] in lines
     assert (
-        "layer 1 of run 1 and run 3: 2 the same, 0 of them moved; without a match 0 of the first and 0 of the second"
+        "layer 1 of run 1 and run 3: 2 the same, 0 of them moved; without a match 0 of the first and 0 of the other"
         in result.out
     )
     assert "no option differs" in compare([first, first])

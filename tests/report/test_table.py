@@ -185,7 +185,7 @@ def test_means_over_other_seeds_than_the_rest_of_their_row_tell_them(record_of, 
     text = table.to_markdown(summary, rows)
     assert text.count("[seeds 0-2, 5]") == len(summary["metric"].unique())
     assert text.count("[seed") == text.count("[seeds 0-2, 5]")
-    assert "the seeds where they are others" in text
+    assert "in square brackets the seeds" in text
     assert "[seed" not in table.to_markdown(*reversed(made(records_of(*records[:6]))))
 
 

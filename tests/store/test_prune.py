@@ -107,6 +107,10 @@ def test_all_that_is_written_of_a_run_may_go(given, tmp_path, rng):
     path = folder / RECORD
     path.write_text(path.read_text().replace('"status": "max_iter"', '"status": "interrupted"'))
     collect(folder)
+    (notes := folder / "report" / "notes.txt").touch()
+    (found,) = find_runs(experiment_folder(folder))
+    assert found.kind is None  # whose report holds what is somebody's own
+    notes.unlink()
     (found,) = find_runs(experiment_folder(folder))
     assert drop(experiment_folder(folder), [found]) == [found]
     assert not folder.exists()
