@@ -259,8 +259,9 @@ def in_words(label: str, cost: str | None = None) -> str:
 
 def costs_of(runs: Iterable[Shown]) -> tuple[str | None, dict[str, str]]:
     """The cost that all variants were fitted with, as prose has it; else None, and that of each for `in_words`."""
-    costs = {run.variant: run.record["config"].get("cost", {}).get("name") for run in runs}
-    if len(set(costs.values())) != 1:
+    names = {run.variant: flat(run.record["config"]).get("cost.name") for run in runs}
+    costs = {variant: name for variant, name in names.items() if isinstance(name, str)}
+    if len(costs) < len(names) or len(set(costs.values())) != 1:
         return None, costs
     [cost] = set(costs.values())
     return COST_NAMES.get(cost, cost), {}

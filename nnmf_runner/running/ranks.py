@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,24 +43,24 @@ def run_ranking(asked: RankSweep, listeners: Sequence[Listener] = ()) -> Ranking
     """
     config = asked.cells[0].config
     whole = dataclasses.replace(config, resample=Whole())
+    with ExitStack() as until_checked:
+        until_checked.enter_context(notes_after_checks())
+        entries = _checked(config, whole, asked.ranks)
 
-    entries = _checked(config, whole, asked.ranks)
+        def check(configs: Iterable[RunConfig]) -> str:
+            """Check the parts of the data; say what the spectrum proposes."""
+            check_sweep(configs)
+            proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
+            said = f"ranks {ranks_text(proposed)}" if len(proposed) else "no rank"
+            until_checked.close()
+            return f"The spectrum proposes {said}; the fits follow."
 
-    @notes_after_checks()
-    def check(configs: Iterable[RunConfig]) -> str:
-        """Check the parts of the data; say what the spectrum proposes."""
-        check_sweep(configs)
-        proposed = spectrum_peaks(spectrum_ratios(entries.X, entries.mask, asked.ranks), asked.ranks)
-        said = f"ranks {ranks_text(proposed)}" if len(proposed) else "no rank"
-        return f"The spectrum proposes {said}; the fits follow."
-
-    status = run_sweep(asked.sweep, check, Jobs(listeners))
+        status = run_sweep(asked.sweep, check, Jobs(listeners))
     configs = [cell.config for cell in asked.cells]
     profile = _profile(prepare(whole, whole.seed).entries, configs) if status.complete else None
     return Ranking(status, config.folder, getattr(config.dataset, "title", config.dataset.name), profile)
 
 
-@notes_after_checks()
 def _checked(config: RunConfig, whole: RunConfig, ranks: Sequence[int]) -> Entries:
     """The data, if they have so high ranks: what is refused is so before thousands of configurations are."""
     material = prepare(whole, whole.seed)

@@ -40,6 +40,7 @@ with warnings.catch_warnings():
 
 @every_check
 @pytest.mark.filterwarnings(f"ignore:{WARNING}")
+@pytest.mark.filterwarnings("ignore:.* samples are all zeros")  # as some of the checks of sparse data are
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 

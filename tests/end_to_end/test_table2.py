@@ -38,9 +38,13 @@ def test_table_2_has_every_cell_with_what_was_published():
     assert set(found) == set(cells)
     for cell, config in found.items():
         expected, values = NEWSGROUPS.get(cell, ()), published(config.published)
+        published_for = [f"cost.name={config.cost.name}"]
         for layer in range(len(config.layers)):
-            assert values.values(*cell, layer) == ({"accuracy_unknown": expected[layer]} if expected else {})
-        assert values.values(*cell) == values.values(*cell, len(config.layers) - 1)
+            assert values.values(*cell, layer, published_for) == (
+                {"accuracy_unknown": expected[layer]} if expected else {}
+            )
+        last = len(config.layers) - 1
+        assert values.values(*cell, None, published_for) == values.values(*cell, last, published_for)
         assert (config.label_fraction, config.trials, config.init.name) == (0.75, 10, "random")
         assert config.supervision.weight == (0.0 if cell[0] == "unsupervised" else schema.Supervision().weight)
         assert (config.dataset.name, config.eval_label_level, config.label_level) == ("newsgroups", 1, None)

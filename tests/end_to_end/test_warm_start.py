@@ -10,6 +10,7 @@ import pytest
 
 from nnmf_runner import NeuralNMF, load
 from nnmf_runner.config import composition
+from nnmf_runner.core.checks import InputError
 from nnmf_runner.report.data import load_data
 from nnmf_runner.store.record import find_records, read_factors, read_history, read_record
 
@@ -138,7 +139,6 @@ def test_only_what_is_a_path_is_written_out(tmp_path, monkeypatch):
     (tmp_path / "a b,c.npz").touch()
     for argument, full in {
         "init=nndsvd": ["init=nndsvd"],
-        "init=nndsdv": ["init=nndsdv"],
         "init=": ["init="],
         "init=random,nndsvd": ["init=random,nndsvd"],
         "init.path=x/y": ["init.path=x/y"],
@@ -159,6 +159,8 @@ def test_only_what_is_a_path_is_written_out(tmp_path, monkeypatch):
         "init=a, b's": ["init=saved", r"init.path='a, b\'s'"],
     }.items():
         assert composition.expanded([argument]) == full
+    with pytest.raises(InputError, match=r"^init=nndsdv is not known\..*; or a path that is there, .*'nndsvd'\?$"):
+        composition.expanded(["init=nndsdv"])
 
 
 def test_a_path_with_every_kind_of_sign(command, tmp_path, earlier):

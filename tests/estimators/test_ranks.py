@@ -76,7 +76,7 @@ def test_the_command_line_makes_the_same_choice(X, profile, command, tmp_path):
         "ranks=2..7", *planted, "dataset.noise=0.5", "tol=1e-2", "max_iter=200", "workers=1", program="nnmf-rank"
     )
     assert (result.status, result.out.splitlines()[-1]) == (0, "layers=4-2")
-    found = json.loads((tmp_path / "outputs" / "ranks" / "ranks.json").read_text())
+    found = json.loads((tmp_path / "outputs" / "ranks" / "report" / "ranks.json").read_text())
     assert (found["dataset"], found["layers"]) == ("planted", [4, 2])
     for theirs, ours in zip(found["ranks"], profile.rows(), strict=True):
         words = [(row.pop("agree"), row.pop("reason")) for row in (theirs, ours)]
