@@ -176,6 +176,7 @@ def test_what_is_held_out_does_not_enter_the_fit(configure, data, tmp_path, rng)
     assert one["heldout_error"] < 0.9 < other["heldout_error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["neural", "deep", "hier_mu", "sparse_coding"])
 def test_recorded_errors_are_those_of_the_factors(configure, data, tmp_path, rng, method):
     X = rng.random((20, 30))

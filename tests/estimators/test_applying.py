@@ -333,6 +333,7 @@ def test_counts_in_files_get_the_frequencies_of_the_fit(command, tmp_path):
     assert (result.status, "is not of text" in result.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_new_data_that_do_not_go_with_the_words_of_a_fit_are_refused_in_one_line(command, of_text, fitted, tmp_path):
     folder, other = of_text(), fitted("method=hier")
     old, cut = of_text("seed=1"), of_text("seed=2")

@@ -43,6 +43,7 @@ def test_tables_are_written_and_the_markdown_returned(folder):
     assert len(pd.read_csv(folder / "report" / "records.csv")) == 3
 
 
+@pytest.mark.slow
 def test_collecting_again_changes_nothing(folder):
     collect(folder, figures=False)
     before = {name: (folder / "report" / name).read_bytes() for name in TABLES}
@@ -219,6 +220,7 @@ def test_every_variant_is_represented_by_a_run_of_its_own(record_of, records_of)
     assert chosen_of(records) == [("trial", name, "", run) for name, run in zip(names, first, strict=True)]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_collection_wrote_of_runs_that_are_gone_goes_and_nothing_else(tmp_path, run_of):
     for layers in ("9-4", "9"):
         folder = run_of("method=hier", f"layers={layers}").folder

@@ -128,6 +128,7 @@ def test_errors_that_are_all_zero_or_equal_have_a_place(record_of, records_of):
             assert all(low < y < high for lines in ax.containers for y in lines.lines[0].get_ydata(orig=False))
 
 
+@pytest.mark.slow
 def test_regimes_that_a_page_has_no_width_for_stand_below_the_others_on_one_scale(record_of, records_of):
     runs = [
         record_of(method, (rank,), error=0.3 + 0.1 * i, regime=regime, **{"method.step": step})

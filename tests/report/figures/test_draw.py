@@ -109,6 +109,7 @@ def costs(run_of):
     return [run_of("layers=9-4-2", *each, f"label_fraction={f}") for each in methods for f in (0.4, 0)]
 
 
+@pytest.mark.slow
 def test_a_variant_looks_the_same_in_every_figure_and_has_files_of_its_own(costs, tmp_path, monkeypatch):
     rows = rows_of([(outcome.folder, outcome.record) for outcome in costs])
     summary, kept = summarise(rows), {}
@@ -234,6 +235,7 @@ def named(view):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", AWKWARD.values(), ids=AWKWARD)
 def test_all_text_is_large_enough_and_within_the_figure(make):
     with drawing():

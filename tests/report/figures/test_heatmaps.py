@@ -171,6 +171,7 @@ def test_features_and_classes_have_their_names_where_there_is_space(m, named):
         assert list(ax.get_xticks(minor=True)) == [4.5, 24.5, 14.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [None, ["a name of many letters"] * 30])
 @pytest.mark.parametrize("ranks", [(3,), (3, 2), (9, 4, 3, 2), (9, 8, 7, 6, 5, 4, 3, 2, 2, 2, 2, 2)])
 def test_titles_of_matrices_side_by_side_do_not_meet_on_a_page(names, ranks):

@@ -83,6 +83,7 @@ def test_a_few_entries_that_are_far_larger_make_the_scale_logarithmic(rng):
     assert [isinstance(ax.images[0].norm, LogNorm) for ax in drawn[:6]] == [True] * 3 + [False] * 3
 
 
+@pytest.mark.slow
 def test_of_many_modes_the_first_pairs_are_drawn_and_the_title_says_so():
     drawn = projections(make_tensor_view((2,) * 6))
     assert drawn.get_suptitle() == "a title (10 of 15 pairs of modes)"

@@ -121,6 +121,7 @@ def test_letters_that_no_font_has_are_told_once_and_other_warnings_as_they_come(
     ]
 
 
+@pytest.mark.slow
 def test_a_legend_begins_with_capitals_and_stays_within_a_page():
     words = "deep NMF, " + ", ".join(f"option of a long name {i}" for i in range(30))
     with style.drawing():

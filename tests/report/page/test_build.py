@@ -88,6 +88,7 @@ def test_the_page_holds_tables_runs_and_how_to_run_again(folder):
     assert sum(tag == "tr" for tag, _ in page.elements) > 6
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_but_itself(folder, run_of):
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, folder / "real")
@@ -136,6 +137,7 @@ def test_text_of_names_options_and_messages_is_text(tmp_path, record_of):
     assert all("onerror" not in attributes for _, attributes in page.elements)
 
 
+@pytest.mark.slow
 def test_the_charts_are_packed_as_json_with_the_program_that_draws_them(tmp_path, run_of):
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
     shutil.copytree(outcome.folder, tmp_path / "run")
@@ -154,6 +156,7 @@ def test_a_page_without_charts_has_not_the_program_that_draws_them(tmp_path, rec
     assert (tmp_path / "report" / PAGE).stat().st_size < 100_000
 
 
+@pytest.mark.slow
 def test_collecting_again_writes_the_same_page(folder):
     read(folder)
     before = (folder / "report" / PAGE).read_bytes()
@@ -161,6 +164,7 @@ def test_collecting_again_writes_the_same_page(folder):
     assert (folder / "report" / PAGE).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_pictures_of_the_figures_are_in_the_page(tmp_path, run_of, monkeypatch):
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     outcome = run_of("dataset=digits", "method=hier", "layers=4")
@@ -207,6 +211,7 @@ def test_a_run_whose_record_cannot_be_shown_is_left_out_alone(folder, caplog):
     assert "Neural NMF, reconstruction cost" in page.text
 
 
+@pytest.mark.slow
 def test_what_there_is_no_room_for_is_told(folder, record_of, monkeypatch):
     monkeypatch.setattr(build, "MOST_RUNS", 1)
     assert (
@@ -232,6 +237,7 @@ def test_of_many_damaged_records_the_first_are_told(folder, monkeypatch):
     assert "and 2 more, which the log names." in text
 
 
+@pytest.mark.slow
 def test_heatmaps_without_room_are_told_with_the_figure_that_has_them(tmp_path, run_of, monkeypatch):
     monkeypatch.setattr(build, "MOST_PIXELS", 0)
     outcome = run_of("method=hier", "layers=9-4", "label_fraction=0.4")
@@ -244,6 +250,7 @@ def test_heatmaps_without_room_are_told_with_the_figure_that_has_them(tmp_path, 
     assert (tmp_path / "report" / "figures" / "runs_hier_heatmaps.png").exists()
 
 
+@pytest.mark.slow
 def test_topics_of_few_runs_stand_beside_each_other(tmp_path, run_of, monkeypatch):
     for method in ("hier", "neural"):
         outcome = run_of(f"method={method}", "layers=9-4", "label_fraction=0.4")
@@ -257,6 +264,7 @@ def test_topics_of_few_runs_stand_beside_each_other(tmp_path, run_of, monkeypatc
     assert "Layer 0" not in read(tmp_path).text
 
 
+@pytest.mark.slow
 def test_a_page_of_several_experiments_has_a_part_for_each(tmp_path, record_of):
     for name in ("one", "other"):
         write_record(tmp_path / name, record_of(experiment=name))
