@@ -53,3 +53,8 @@ def test_options_and_their_values_are_told_as_readers_call_them():
     ]
     assert regimes_table.texts([0.50, 2.0, 3, "all", None]) == ["0.5", "2", "3", "all", ""]
     assert regimes_table.texts([2.0, 1.8243248407951807e-06, 1.8243e-06]) == ["2", "1.82432e-06", "1.8243e-06"]
+
+
+def test_numbers_lose_their_empty_digits_and_words_do_not():
+    assert regimes_table.texts(["2.0", "0.5"]) == ["2", "0.5"]
+    assert regimes_table.texts(["toy v1.0", "toy v2.0"]) == ["toy v1.0", "toy v2.0"]

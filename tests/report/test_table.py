@@ -503,14 +503,31 @@ def two_layers(record_of, records_of):
 
 
 def test_what_is_over_other_seeds_is_not_compared_nor_its_floor(record_of, records_of):
-    usual = [record_of(m, seed=s, error=e, floor=0.2) for m, e in (("deep", 0.3), ("hier", 0.4)) for s in (0, 1, 2)]
-    others = [record_of("semi", seed=s, error=0.29, floor=0.1) for s in (5, 6, 7)]
+    usual = [record_of(m, seed=s, error=e) for m, e in (("deep", 0.3), ("hier", 0.4)) for s in (0, 1, 2)]
+    others = [record_of("semi", seed=s, error=0.29) for s in (5, 6, 7)]
+    for record in others:
+        record["layers"][-1]["floor"] = 0.1
     rows, summary = made(records_of(*usual, *others))
     table_of_errors = table.to_markdown(summary, rows).partition("###")[2].partition("###")[0]
     cells = [cell.strip() for cell in table_of_errors.splitlines()[4].strip("|").split("|")]
     assert cells[2] == "0.2000"
     assert sum("**" in cell for cell in cells) == 1
     assert cells[-1] == "0.2900 ± 0.0000 [seeds 5-7]"
+    assert "n = 3 where no seeds are named." in table_of_errors
+
+
+def test_a_caption_explains_what_its_table_has_alone(record_of, records_of):
+    far = {"projected_gradient": 1e-2}
+    near, unsettled = (
+        [record_of("hier", (9,), seed=s) for s in (0, 1)],
+        [record_of("hier", seed=s, **far) for s in (0, 1)],
+    )
+    for record in unsettled:
+        record["experiment"] = "another"
+    rows, summary = made(records_of(*near, *unsettled))
+    captions = re.findall(r"\\caption\{(.*)\}", table.to_latex(summary, rows))
+    told = {("another" in caption, "far from a minimum" in caption) for caption in captions}
+    assert told == {(False, False), (True, True)}
 
 
 def test_errors_of_the_entries_that_a_run_sees_stand_in_rows_of_their_own(record_of, records_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from nnmf_runner.config.schema import Computed
 from nnmf_runner.core.checks import InputError
 from nnmf_runner.datasets import Dataset
 from nnmf_runner.report.collect import collect
@@ -20,7 +22,7 @@ from nnmf_runner.store.claims import claim_path
 from nnmf_runner.store.files import FACTORS
 from nnmf_runner.store.plan import Wanted, plan_folder, write_plan
 from nnmf_runner.store.provenance import code
-from nnmf_runner.store.prune import abandoned, drop, find_runs, forget
+from nnmf_runner.store.prune import _LEFT_OUT, abandoned, drop, find_runs, forget
 from nnmf_runner.store.record import (
     RECORD,
     SCHEMA_VERSION,
@@ -241,3 +243,12 @@ def test_the_command_is_dry_unless_it_is_told(experiment, add_run, command):
     refused = command(experiment, "--yes", program="nnmf-status")
     assert (refused.status, refused.err.count("\n")) == (2, 1)
     assert kept.exists()
+
+
+def test_whatever_an_identity_leaves_out_where_it_is_as_usual_tells_runs_apart(configure):
+    """What is added to it later, too: a run without an option is no earlier one of a run that has it."""
+    config = configure("method=neural", "label_fraction=0.4")
+    absent = {each.name for each in dataclasses.fields(Computed)} - config.identity(0).keys()
+    told_otherwise = {"allow_growing_ranks"}  # by the ranks
+    assert absent - told_otherwise <= {*_LEFT_OUT}
+    assert "engine" in absent
