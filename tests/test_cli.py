@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pty
 import re
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 
 import nnmf_runner
+from nnmf_runner import cli
+from nnmf_runner.config.engines import DaskWorkers
 from nnmf_runner.core import optimizers
-from nnmf_runner.store.record import find_records, read_factors, read_record
+from nnmf_runner.store.record import find_records, read_factors, read_record, run_folder, write_record
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -454,3 +457,18 @@ def test_a_full_disk_below_standard_output_is_named(tmp_path):
         unheard = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=full, check=False)
     assert done.stderr == "nnmf-run: standard output cannot be used: No space left on device.\n"
     assert (done.returncode, unheard.returncode) == (2, 2)
+
+
+def test_what_is_left_of_an_interrupted_run_is_true(configure, record_of, tmp_path):
+    config = configure("layers=9", f"output={tmp_path}")
+    folder = run_folder(config.folder, config.identity(config.seed))
+    assert cli._kept(config) == "There is no record of the run; the same command begins anew."
+    for status, said in {
+        "interrupted": f"The record, with the factors so far, is kept in {folder}; the same command begins anew.",
+        "done": f"The run is recorded in {folder}.",
+    }.items():
+        write_record(folder, record_of(status=status))
+        assert cli._kept(config) == said
+    assert cli._kept(dataclasses.replace(config, trials=2)) == cli.OTHERS_REMAIN
+    shared = dataclasses.replace(config, engine=DaskWorkers(workers=1))
+    assert cli._kept(shared) == "There is no record of the run; the same command goes on from the last checkpoint."

@@ -148,3 +148,10 @@ def test_experiments_of_the_help_compose():
 def test_examples_are_read(line):
     assert line in help_text([])
     assert composition.read(line.split()[1:])
+
+
+def test_a_group_without_a_part_is_not_answered_with_itself():
+    with pytest.raises(InputError, match=r"^method cannot be described\. Expected .*, such as method=neural\.$"):
+        help_text(["method"])
+    with pytest.raises(InputError, match=r"Did you mean 'method'\?$"):
+        help_text(["metho=deep"])

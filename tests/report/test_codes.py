@@ -113,3 +113,8 @@ def test_topics_of_a_tensor_have_their_words_in_every_mode(named):
     topic = {"modes": [mode | {"name": "day", "words": ["mon", "tue"]}, mode | {"name": "word", "words": ["a b", "c"]}]}
     frame = codes_frame(named, [np.ones((1, len(NAMES)))], [[topic]])
     assert frame.columns[-1] == "0.0 day: mon tue | word: a b, c"
+
+
+def test_zeros_have_no_sign():
+    frame = codes_frame(None, [np.array([[-0.0, 1.0]])], None)
+    assert "-0" not in frame.to_csv(index=False)

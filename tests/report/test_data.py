@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nnmf_runner.datasets import Dataset
-from nnmf_runner.report.data import load_data, trial_of
+from nnmf_runner.report.data import data_title, load_data, trial_of
+from nnmf_runner.report.variants import method_of
 from nnmf_runner.running.run import run_one
 
 
@@ -43,3 +44,8 @@ def test_a_part_of_the_data_is_not_taken_for_all_of_them(run_of):
     assert record["dataset"]["n_samples"] == 45
     with pytest.raises(ValueError, match="the run saw a part of its data alone"):
         load_data(record)
+
+
+def test_a_title_holds_nothing_that_parts_names_of_variants():
+    record = {"config": {"dataset": {"name": "file"}}, "dataset": {"title": "a, b.csv"}}
+    assert method_of(data_title(record)) == data_title(record) == "a,b.csv"

@@ -197,3 +197,9 @@ def test_status_of_the_wanted_alone(tmp_path, add_run):
     add_run(1)
     ledger.look()
     assert status_of(ledger, [Wanted(name, "seed=0")]).done == 1
+
+
+def test_a_consensus_that_no_plan_names_is_called_by_its_seeds():
+    config = {"method": {"name": "hier"}, "layers": [9, 4], "seed": 3}
+    assert statuses._label(config) == "hier 9-4 seed=3"
+    assert statuses._label({**config, "consensus": 10}) == "hier 9-4 consensus of seeds 3 to 12"
